@@ -1,0 +1,13 @@
+"""The exceptions this library raises on purpose."""
+
+
+class InputError(ValueError):
+    """Something that came from outside (file, argument, record) is not usable.
+
+    The message is one sentence for the user: what was wrong, where, what was expected
+    and what to do. The command line prints it without a traceback and exits with 2.
+    """
+
+
+class MissingDependencyError(InputError):
+    """An optional package or system library is needed and absent."""

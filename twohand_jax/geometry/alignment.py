@@ -1,0 +1,48 @@
+"""Least-squares similarity alignment of point sets (Umeyama, 1991)."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+HIGHEST = jax.lax.Precision.HIGHEST
+
+
+def procrustes(
+    source: Float[Array, "*b n 3"],
+    target: Float[Array, "*b n 3"],
+    valid: Bool[Array, "*b n"] | None = None,
+    *,
+    allow_reflection: bool = False,
+) -> Float[Array, "*b n 3"]:
+    """The source moved onto the target by the best scale, rotation and translation.
+
+    Args:
+        source: points to move.
+        target: points to reach.
+        valid: points that take part; all are moved.
+        allow_reflection: FreiHAND's official evaluation does not exclude reflections.
+    """
+    if valid is None:
+        valid = jnp.ones(source.shape[:-1], bool)
+    weight = valid[..., None].astype(source.dtype)
+    count = jnp.maximum(jnp.sum(weight, axis=-2, keepdims=True), 1.0)
+    mean_source = jnp.sum(source * weight, axis=-2, keepdims=True) / count
+    mean_target = jnp.sum(target * weight, axis=-2, keepdims=True) / count
+    centered = (source - mean_source) * weight
+    covariance = jnp.einsum(
+        "...ni,...nj->...ij",
+        (target - mean_target) * weight,
+        centered,
+        precision=HIGHEST,
+    )
+    u, singular, vt = jnp.linalg.svd(covariance)
+    flip = jnp.sign(jnp.linalg.det(u) * jnp.linalg.det(vt))
+    last = jnp.ones_like(flip) if allow_reflection else flip
+    signs = jnp.stack([jnp.ones_like(flip), jnp.ones_like(flip), last], axis=-1)
+    R = jnp.einsum("...ij,...j,...jk->...ik", u, signs, vt, precision=HIGHEST)
+    spread = jnp.sum(centered**2, axis=(-2, -1))
+    scale = jnp.sum(singular * signs, axis=-1) / jnp.maximum(spread, 1e-12)
+    moved = jnp.einsum(
+        "...ij,...nj->...ni", R, source - mean_source, precision=HIGHEST
+    )
+    return scale[..., None, None] * moved + mean_target

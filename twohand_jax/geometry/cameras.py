@@ -1,0 +1,85 @@
+"""Perspective cameras, and how a crop's virtual camera relates to the picture's."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from twohand_jax.types import Camera
+
+HIGHEST = jax.lax.Precision.HIGHEST
+
+
+def project(
+    points: Float[Array, "*b n 3"], camera: Camera
+) -> Float[Array, "*b n 2"]:
+    """Pixels of points in the camera frame (metres); depth is kept above 1 mm."""
+    depth = jnp.maximum(points[..., 2:], 1e-3)
+    focal, center = camera.focal[..., None, :], camera.center[..., None, :]
+    return points[..., :2] / depth * focal + center
+
+
+def backproject(
+    pixels: Float[Array, "*b n 2"], depth: Float[Array, "*b n"], camera: Camera
+) -> Float[Array, "*b n 3"]:
+    """Points in the camera frame that project to ``pixels`` at ``depth`` metres."""
+    focal, center = camera.focal[..., None, :], camera.center[..., None, :]
+    plane = (pixels - center) / focal * depth[..., None]
+    return jnp.concatenate([plane, depth[..., None]], axis=-1)
+
+
+def virtual(size: int, *, focal: float) -> Camera:
+    """The virtual camera of a crop: focal 5000, centre (128, 128) at 256 pixels.
+
+    Args:
+        size: side of the crop in pixels.
+        focal: focal length in pixels for a 256-pixel crop; scaled with the size.
+    """
+    focal_px = focal * size / 256
+    return Camera(
+        focal=jnp.full((2,), focal_px), center=jnp.full((2,), size / 2)
+    )
+
+
+def default(height: int, width: int) -> Camera:
+    """A camera for a picture without known intrinsics.
+
+    Focal length = the picture's diagonal (a field of view of 53 degrees over the
+    diagonal, near a phone's or a 43 mm lens); principal point in the middle.
+    """
+    diagonal = float(height**2 + width**2) ** 0.5
+    return Camera(
+        focal=jnp.full((2,), diagonal),
+        center=jnp.array([(width - 1) / 2, (height - 1) / 2]),
+    )
+
+
+def crop_to_image(
+    point: Float[Array, "*b 3"],
+    T_crop_image: Float[Array, "*b 2 3"],
+    crop_camera: Camera,
+    image_camera: Camera,
+) -> Float[Array, "*b 3"]:
+    """Where a point of a crop's virtual camera lies in the picture's camera.
+
+    The pixel is kept exactly, and depth is set so that an object about the point keeps
+    its size in pixels: ``Z = z · f_image · s / f_crop`` with s crop pixels an image
+    pixel. The point is in the crop's frame (mirrored crops give mirrored points).
+    """
+    linear = T_crop_image[..., :2]
+    scale = jnp.sqrt(jnp.abs(jnp.linalg.det(linear)))
+    ratio = image_camera.focal[..., 0] / crop_camera.focal[..., 0]
+    depth = point[..., 2] * ratio * scale
+    pixel = project(point[..., None, :], crop_camera) - T_crop_image[..., None, :, 2]
+    pixel = jnp.linalg.solve(linear, pixel[..., 0, :, None])[..., 0]
+    return backproject(pixel[..., None, :], depth[..., None], image_camera)[..., 0, :]
+
+
+def transform(
+    points: Float[Array, "*b n 3"],
+    R: Float[Array, "*b 3 3"],
+    t: Float[Array, "*b 3"],
+) -> Float[Array, "*b n 3"]:
+    """Rigid motion ``R p + t``, for instance world to camera."""
+    return jnp.einsum("...ij,...nj->...ni", R, points, precision=HIGHEST) + (
+        t[..., None, :]
+    )

@@ -1,0 +1,191 @@
+"""Every record that crosses a package border, with its frames and units.
+
+Conventions, said once: metres and radians; camera frame x right, y down, z forward;
+rotations are axis-angle at the borders; pixel centres lie at integer coordinates.
+Both hands share one array axis of size 2, RIGHT = 0 and LEFT = 1. ``*b`` is any
+leading batch. The 21 joints are in the canonical order: wrist, thumb 1-4, index 1-4,
+middle 1-4, ring 1-4, pinky 1-4, where 4 is the tip.
+
+The *network frame* of a hand is the frame of its crop after the left hand's crop was
+mirrored: there both hands are right hands.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+from jaxtyping import Array, Bool, Float, Int, UInt8
+
+RIGHT, LEFT = 0, 1
+SIDES = ("right", "left")
+NUM_VERTICES = 778
+NUM_FACES = 1538
+NUM_JOINTS = 21
+
+
+class Camera(NamedTuple):
+    """A pinhole camera without distortion, in pixels."""
+
+    focal: Float[Array, "*b 2"]
+    center: Float[Array, "*b 2"]
+
+
+class ManoParams(NamedTuple):
+    """Pose, shape and place of both hands.
+
+    ``hand_pose`` is relative to the model's mean pose, ``transl`` is in metres and is
+    added after posing, so the wrist lies at ``transl`` plus its rest position.
+    """
+
+    global_orient: Float[Array, "*b 2 3"]
+    hand_pose: Float[Array, "*b 2 15 3"]
+    betas: Float[Array, "*b 2 10"]
+    transl: Float[Array, "*b 2 3"]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ManoModel:
+    """The arrays of a two-hand model in MANO's layout (Romero et al., 2017).
+
+    The joint tree is a constant (``mano.joints.PARENTS``). ``joint_template`` and
+    ``joint_shapedirs`` are the joint regressor applied to template and shape
+    directions, precomputed because every forward pass needs them.
+    """
+
+    template: Float[Array, "2 778 3"]
+    shapedirs: Float[Array, "2 778 3 10"]
+    posedirs: Float[Array, "2 778 3 135"]
+    joint_regressor: Float[Array, "2 16 778"]
+    weights: Float[Array, "2 778 16"]
+    pose_mean: Float[Array, "2 15 3"]
+    pose_components: Float[Array, "2 45 45"]
+    faces: Int[Array, "2 1538 3"]
+    joint_template: Float[Array, "2 16 3"]
+    joint_shapedirs: Float[Array, "2 16 3 10"]
+    name: str = dataclasses.field(metadata={"static": True})
+
+
+class HandGeometry(NamedTuple):
+    """Posed surface and joints of both hands, metres."""
+
+    vertices: Float[Array, "*b 2 778 3"]
+    joints: Float[Array, "*b 2 21 3"]
+
+
+class Cues(NamedTuple):
+    """2D information about an image, in the pixels of the picture it belongs to.
+
+    ``keypoints`` holds x, y and score; ``segmentation`` 0 background, 1 right, 2 left;
+    ``depth`` is relative, 0 near to 1 far over the foreground. A cue whose flag is
+    false holds zeros.
+    """
+
+    keypoints: Float[Array, "*b 2 21 3"]
+    segmentation: UInt8[Array, "*b h w"]
+    depth: Float[Array, "*b h w"]
+    has_keypoints: Bool[Array, "*b"]
+    has_segmentation: Bool[Array, "*b"]
+    has_depth: Bool[Array, "*b"]
+
+
+class Targets(NamedTuple):
+    """Labels of both hands with a validity flag for each.
+
+    From the reader: full-image pixels and camera frame. After ``data.augment``: crop
+    pixels and the network frame of each hand (``rel_trans`` keeps the camera frame).
+    """
+
+    camera: Camera
+    camera_valid: Bool[Array, "*b"]
+    box: Float[Array, "*b 2 4"]
+    hand_valid: Bool[Array, "*b 2"]
+    joints_2d: Float[Array, "*b 2 21 2"]
+    joints_2d_valid: Bool[Array, "*b 2 21"]
+    joints_3d: Float[Array, "*b 2 21 3"]
+    joints_3d_valid: Bool[Array, "*b 2 21"]
+    mano: ManoParams
+    mano_valid: Bool[Array, "*b 2"]
+    rel_trans: Float[Array, "*b 3"]
+    rel_trans_valid: Bool[Array, "*b"]
+
+
+class Batch(NamedTuple):
+    """What the host hands to the device: one canvas per record and its labels.
+
+    ``T_canvas_image`` maps full-image pixels to canvas pixels; the cues' maps live on
+    the canvas, the keypoints in full-image pixels. ``weight`` is 0 for padding.
+    """
+
+    canvas: UInt8[Array, "*b c c 3"]
+    T_canvas_image: Float[Array, "*b 2 3"]
+    cues: Cues
+    targets: Targets
+    weight: Float[Array, "*b"]
+    record: Int[Array, "*b"]
+
+
+class Inputs(NamedTuple):
+    """What the network sees: per hand a square crop and the three drawn cues.
+
+    ``present`` flags keypoints, segmentation and depth in that order.
+    ``T_crop_image`` includes the left hand's mirroring; ``box`` is the unexpanded hand
+    box in full-image pixels; ``overlap`` says whether the two boxes intersect.
+    """
+
+    image: Float[Array, "*b 2 s s 3"]
+    keypoints: Float[Array, "*b 2 s s 3"]
+    segmentation: Float[Array, "*b 2 s s 3"]
+    depth: Float[Array, "*b 2 s s 3"]
+    present: Bool[Array, "*b 3"]
+    T_crop_image: Float[Array, "*b 2 2 3"]
+    box: Float[Array, "*b 2 4"]
+    hand_valid: Bool[Array, "*b 2"]
+    overlap: Bool[Array, "*b"]
+
+
+class Output(NamedTuple):
+    """Raw estimates of the network, each hand in its network frame.
+
+    ``joints_25d`` is in heat-map cells (x, y of the crop, z relative to the wrist);
+    rotations are 6D (two rows); ``camera`` is the wrist's place in the crop's virtual
+    camera; ``rel_trans`` is left wrist minus right wrist in the camera frame, metres.
+    """
+
+    joints_25d: Float[Array, "*b 2 21 3"]
+    global_orient_6d: Float[Array, "*b 2 6"]
+    hand_pose_6d: Float[Array, "*b 2 15 6"]
+    betas: Float[Array, "*b 2 10"]
+    camera: Float[Array, "*b 2 3"]
+    rel_trans: Float[Array, "*b 3"]
+
+
+class Prediction(NamedTuple):
+    """Both hands in the picture's camera, ready for metrics, files and refinement.
+
+    ``score`` is 0 for a hand that is not there; its other fields are then meaningless.
+    """
+
+    mano: ManoParams
+    geometry: HandGeometry
+    rel_trans: Float[Array, "*b 3"]
+    camera: Camera
+    box: Float[Array, "*b 2 4"]
+    score: Float[Array, "*b 2"]
+
+
+class Mean(NamedTuple):
+    """A mean that can be summed over batches, devices and hosts."""
+
+    total: Float[Array, "*b"]
+    count: Float[Array, "*b"]
+
+    def __add__(self, other: "Mean") -> "Mean":  # type: ignore[override]
+        return Mean(self.total + other.total, self.count + other.count)
+
+
+class NoiseSchedule(NamedTuple):
+    """Cumulative products of a diffusion's noise schedule, one entry a timestep."""
+
+    betas: Float[Array, "t"]
+    alphas_cumprod: Float[Array, "t"]
