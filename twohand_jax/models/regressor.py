@@ -1,0 +1,116 @@
+"""The paper's regressor: image and cues of both hands to MANO parameters (METHOD §4).
+
+One definition serves the tiny, the shipped and the full network; sizes are config.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array
+
+from twohand_jax.models.fusion import Fusion, FusionConfig
+from twohand_jax.models.heads import HandHeads
+from twohand_jax.models.resnet import RESNET18, RESNET50, ResNet, ResNetConfig
+from twohand_jax.models.transnet import TransNet, TransNetConfig, place_joints
+from twohand_jax.types import Inputs, Output
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RegressorConfig:
+    """Every size of the network.
+
+    Attributes:
+        image: backbone of the picture.
+        cue: backbone of each of the three cues.
+        fusion: Transformer encoder.
+        transnet: network of the relative translation; None leaves it to the cameras.
+        crop_size: side of the crops in pixels.
+        cells: side of the feature map and depth of the heat maps.
+        head_channels: channels of the fused map that the heads read.
+        rotation_channels: channels sampled at the joints by the rotation head.
+        camera_range: k in ``t_z = k sigmoid(.)``, metres.
+        image_mean, image_std: normalisation of RGB in [0, 1].
+        frozen_norm: batch norm uses its running statistics while training, too.
+        dtype: "float32" or "bfloat16" activations; weights stay float32.
+    """
+
+    image: ResNetConfig = RESNET50
+    cue: ResNetConfig = RESNET18
+    fusion: FusionConfig = FusionConfig()
+    transnet: TransNetConfig | None = TransNetConfig()
+    crop_size: int = 256
+    cells: int = 8
+    head_channels: int = 2048
+    rotation_channels: int = 512
+    camera_range: float = 11.71875
+    image_mean: tuple[float, float, float] = IMAGENET_MEAN
+    image_std: tuple[float, float, float] = IMAGENET_STD
+    frozen_norm: bool = False
+    dtype: str = "float32"
+
+
+class Regressor(nnx.Module):
+    """Network from ``Inputs`` to ``Output``."""
+
+    def __init__(self, config: RegressorConfig, *, rngs: nnx.Rngs):
+        dtype = jnp.dtype(config.dtype)
+        self.config = config
+        self.image = ResNet(config.image, dtype=dtype, rngs=rngs)
+        self.cues = nnx.List(
+            [ResNet(config.cue, dtype=dtype, rngs=rngs) for _ in range(3)]
+        )
+        self.fusion = Fusion(
+            config.fusion,
+            channels=(config.image.channels, *[config.cue.channels] * 3),
+            tokens=config.cells**2,
+            outputs=config.head_channels,
+            dtype=dtype,
+            rngs=rngs,
+        )
+        self.heads = HandHeads(
+            channels=config.head_channels,
+            rotation_channels=config.rotation_channels,
+            depth_cells=config.cells,
+            camera_range=config.camera_range,
+            dtype=dtype,
+            rngs=rngs,
+        )
+        if config.transnet is not None:
+            self.transnet = TransNet(config.transnet, dtype=dtype, rngs=rngs)
+
+    def __call__(self, inputs: Inputs, *, train: bool) -> Output:
+        """Estimates of both hands for a batch ``b`` of inputs."""
+        config, batch = self.config, inputs.image.shape[0]
+        frozen = config.frozen_norm or not train
+
+        def flat(array: Array) -> Array:
+            return array.reshape(batch * 2, *array.shape[2:])
+
+        mean, std = jnp.asarray(config.image_mean), jnp.asarray(config.image_std)
+        maps = [self.image((flat(inputs.image) - mean) / std, frozen=frozen)]
+        cues = (inputs.keypoints, inputs.segmentation, inputs.depth)
+        for encode, cue in zip(self.cues, cues, strict=True):
+            maps.append(encode(flat(cue), frozen=frozen))
+        present = jnp.repeat(inputs.present, 2, axis=0)
+        fused = self.fusion(maps, present)
+        parts = self.heads(fused, frozen=frozen)
+        per_hand = [part.reshape(batch, 2, *part.shape[1:]) for part in parts]
+        return Output(*per_hand, rel_trans=self._relative(per_hand[0], inputs, frozen))
+
+    def _relative(self, joints: Array, inputs: Inputs, frozen: bool) -> Array:
+        config, grid = self.config, self.config.transnet
+        if grid is None:
+            return jnp.zeros((joints.shape[0], 3))
+        placed = place_joints(
+            joints,
+            inputs.T_crop_image,
+            cell_px=config.crop_size / config.cells,
+            cells=config.cells,
+            grid=grid.grid,
+            depth=grid.depth,
+        )
+        return self.transnet(jax.lax.stop_gradient(placed), frozen=frozen)
