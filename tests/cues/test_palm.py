@@ -1,0 +1,96 @@
+"""Anchors, suppression and regions against laws and hand-made cases."""
+
+import numpy as np
+import pytest
+
+from twohand_jax.cues.palm import (
+    Palm,
+    anchor_centers,
+    box_iou,
+    hand_region,
+    pointing_angle,
+    suppress,
+)
+from twohand_jax.cues.regions import Region, cut, from_picture, tiles, to_picture
+
+
+def test_anchors_cover_two_grids():
+    anchors = anchor_centers()
+    assert anchors.shape == (2016, 2)
+    np.testing.assert_allclose(
+        anchors[:3], np.array([[0.5, 0.5], [0.5, 0.5], [1.5, 0.5]]) / 24
+    )
+    coarse = anchors[24 * 24 * 2 :]
+    np.testing.assert_allclose(coarse[5], [0.5 / 12, 0.5 / 12])
+    np.testing.assert_allclose(coarse[6], [1.5 / 12, 0.5 / 12])
+    np.testing.assert_allclose(anchors.mean(axis=0), 0.5)
+
+
+def test_suppression_averages_overlapping_boxes_by_score():
+    values = np.zeros((3, 9, 2))
+    values[:, 0] = [[0.2, 0.2], [0.22, 0.2], [0.8, 0.8]]
+    values[:, 1] = 0.1
+    scores = np.array([0.9, 0.3, 0.6])
+    kept = suppress(scores, values, max_overlap=0.3)
+    assert [score for score, _ in kept] == [0.9, 0.6]
+    np.testing.assert_allclose(kept[0][1][0], [0.205, 0.2])
+    np.testing.assert_allclose(kept[1][1][0], [0.8, 0.8])
+
+
+def test_suppression_of_nothing():
+    assert suppress(np.zeros(0), np.zeros((0, 9, 2)), max_overlap=0.3) == []
+
+
+def test_box_iou():
+    box = np.array([0.0, 0.0, 2.0, 2.0])
+    others = np.array(
+        [[0.0, 0.0, 2.0, 2.0], [1.0, 0.0, 3.0, 2.0], [5.0, 5.0, 6.0, 6.0]]
+    )
+    np.testing.assert_allclose(box_iou(box, others), [1, 1 / 3, 0])
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.5, np.pi / 2, -2.0])
+def test_hand_region_lies_towards_the_fingers(angle):
+    up = np.array([np.sin(angle), -np.cos(angle)])
+    points = np.tile([100.0, 50.0], (7, 1))
+    points[2] += 30 * up
+    region = hand_region(Palm(1.0, np.array([100.0, 50.0]), 40.0, points))
+    assert pointing_angle(up) == pytest.approx(angle)
+    assert region.angle == pytest.approx(angle)
+    assert region.size == pytest.approx(104)
+    np.testing.assert_allclose(region.center, [100, 50] + 20 * up)
+    above = from_picture(region.center + 10 * up, region)
+    assert above[1] < 0.5
+    assert above[0] == pytest.approx(0.5)
+
+
+def test_region_maps_are_inverse():
+    region = Region(np.array([30.0, -4.0]), 17.0, 0.7)
+    points = np.random.default_rng(0).uniform(-50, 50, (2, 5, 2))
+    np.testing.assert_allclose(to_picture(from_picture(points, region), region), points)
+
+
+def test_cut_of_an_upright_square_copies_its_pixels():
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    region = Region(np.array([19.5, 14.5]), 16.0, 0.0)
+    crop = cut(image, region, side=16)
+    np.testing.assert_allclose(crop, image[7:23, 12:28] / 255, atol=1e-6)
+
+
+def test_cut_agrees_with_the_point_map():
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[20, 40] = 255
+    region = Region(np.array([35.0, 25.0]), 40.0, np.pi / 2)
+    crop = cut(image, region, side=40)[..., 0]
+    y, x = np.unravel_index(crop.argmax(), crop.shape)
+    expected = from_picture(np.array([40.0, 20.0]), region) * 40 - 0.5
+    assert np.abs(expected - [x, y]).max() <= 0.5
+
+
+def test_tiles_cover_the_picture():
+    covered = np.zeros((90, 200), bool)
+    for tile in tiles(90, 200, 0.33):
+        x0, y0 = np.maximum(np.floor(tile.center - tile.size / 2), 0).astype(int)
+        x1, y1 = np.ceil(tile.center + tile.size / 2).astype(int)
+        covered[y0 : y1 + 1, x0 : x1 + 1] = True
+    assert covered.all()
