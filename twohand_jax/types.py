@@ -180,7 +180,7 @@ class Mean(NamedTuple):
     total: Float[Array, "*b"]
     count: Float[Array, "*b"]
 
-    def __add__(self, other: "Mean") -> "Mean":  # type: ignore[override]
+    def __add__(self, other: "Mean") -> "Mean":  # type: ignore[assignment]
         return Mean(self.total + other.total, self.count + other.count)
 
 

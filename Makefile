@@ -1,0 +1,43 @@
+# make demo: from a photograph to two hand meshes.  make test: everything that is checked.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-fast lint system clean
+
+demo: $(VENV)/demo.installed
+	$(BIN)/twohand reconstruct twohand_jax/assets/demo.jpg --out demo_output --timing
+
+test: $(VENV)/dev.installed system lint
+	$(BIN)/pytest -n 2 --dist worksteal
+
+test-fast: $(VENV)/dev.installed
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
+
+lint: $(VENV)/dev.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The synthetic renderer draws through EGL; Mesa's software driver will do.
+system: $(VENV)/dev.installed
+	@$(BIN)/python -m data_pipelines.synthetic.render.context || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
+	      --no-install-recommends libegl1 libgl1-mesa-dri libgles2 >/dev/null && \
+	    $(BIN)/python -m data_pipelines.synthetic.render.context; \
+	  else exit 2; fi; }
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo.installed: $(BIN)/python setup.cfg pyproject.toml
+	$(BIN)/python -m pip install -q -e .
+	touch $@
+
+$(VENV)/dev.installed: $(BIN)/python setup.cfg pyproject.toml
+	$(BIN)/python -m pip install -q -e ".[data,render,evaluation,notebooks,dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo_output
