@@ -1,0 +1,39 @@
+"""What a training run carries from step to step."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int, Key, PyTree
+
+from twohand_jax.models.apply import Network, Variables
+
+
+class TrainState(NamedTuple):
+    """Everything that a checkpoint holds; ``step`` is also the data's position."""
+
+    step: Int[Array, ""]
+    params: PyTree[Array]
+    batch_stats: PyTree[Array]
+    opt_state: PyTree[Array]
+    ema_params: PyTree[Array]
+
+
+def create(
+    network: Network, optimizer: optax.GradientTransformation, key: Key[Array, ""]
+) -> TrainState:
+    """A fresh state; run it under jit so that arrays are born where they belong."""
+    variables = network.init(key)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=variables.params,
+        batch_stats=variables.batch_stats,
+        opt_state=optimizer.init(variables.params),
+        ema_params=jax.tree.map(jnp.copy, variables.params),
+    )
+
+
+def inference_variables(state: TrainState) -> Variables:
+    """The averaged weights with the current statistics, as evaluation uses them."""
+    return Variables(state.ema_params, state.batch_stats)

@@ -1,0 +1,148 @@
+"""Model directories: ``config.json``, ``weights.npz`` and a card, without any pickle.
+
+This is the form in which models ship and are loaded for inference. Checkpoints of a
+running training hold more (optimiser, averages) and belong to ``train.checkpoint``.
+"""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from twohand_jax.errors import InputError
+from twohand_jax.models.apply import Variables
+
+CONFIG, WEIGHTS = "config.json", "weights.npz"
+SEPARATOR = "/"
+
+
+def save(
+    directory: str | Path,
+    variables: Variables,
+    config: dict[str, Any],
+    *,
+    dtype: str = "float32",
+) -> None:
+    """Write a model directory; each file appears complete or not at all.
+
+    Args:
+        directory: created when missing.
+        variables: weights and statistics.
+        config: the experiment that the network is built from.
+        dtype: "float32", or "float16" to halve the size. Statistics stay float32.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    arrays = {}
+    for group, tree in variables._asdict().items():
+        for name, value in _flat(tree).items():
+            kept = np.asarray(value, np.float32)
+            arrays[f"{group}{SEPARATOR}{name}"] = (
+                kept.astype(dtype) if group == "params" else kept
+            )
+    beside = directory / (WEIGHTS + ".partial")
+    with beside.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    beside.replace(directory / WEIGHTS)
+    text = directory / (CONFIG + ".partial")
+    text.write_text(json.dumps(config, indent=2, sort_keys=True))
+    text.replace(directory / CONFIG)
+
+
+def load_config(directory: str | Path) -> dict[str, Any]:
+    """The experiment of a model directory.
+
+    Raises:
+        InputError: the directory holds no model.
+    """
+    path = Path(directory) / CONFIG
+    try:
+        config = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{directory} is no model directory: it has no {CONFIG}; give a directory "
+            "written by training or `twohand weights`."
+        ) from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} is not readable as JSON: {error}.") from error
+    if not isinstance(config, dict):
+        raise InputError(f"{path} must hold a JSON object, not {type(config).__name__}.")
+    return config
+
+
+def load(directory: str | Path, shapes: Variables) -> Variables:
+    """The weights of a model directory, as float32.
+
+    Args:
+        directory: written by ``save``.
+        shapes: shapes the network expects (``models.apply.shapes``).
+
+    Raises:
+        InputError: a weight is missing, left over, or of another shape or type.
+    """
+    path = Path(directory) / WEIGHTS
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is not a readable weights file: {error}.") from error
+    loaded = {}
+    for group, tree in shapes._asdict().items():
+        wanted = {f"{group}{SEPARATOR}{k}": v for k, v in _flat(tree).items()}
+        loaded[group] = _nest(
+            {
+                name.removeprefix(group + SEPARATOR): _checked(
+                    arrays, name, leaf.shape, path
+                )
+                for name, leaf in wanted.items()
+            }
+        )
+        for name in wanted:
+            arrays.pop(name)
+    if arrays:
+        raise InputError(
+            f"{path} holds {len(arrays)} weights that the config's network does not "
+            f"have, first {sorted(arrays)[0]!r}; it belongs to another config."
+        )
+    return Variables(**loaded)
+
+
+def _checked(
+    arrays: dict[str, np.ndarray], name: str, shape: tuple[int, ...], path: Path
+) -> Array:
+    if name not in arrays:
+        raise InputError(
+            f"{path} has no weight {name!r}, which the config's network needs; it "
+            "belongs to another config."
+        )
+    value = arrays[name]
+    if value.shape != shape or value.dtype.kind != "f":
+        raise InputError(
+            f"{path}: weight {name!r} is {value.dtype} {value.shape}, the config's "
+            f"network expects float {shape}."
+        )
+    return jnp.asarray(value.astype(np.float32))
+
+
+def _flat(tree: PyTree, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    out: dict[str, Any] = {}
+    for key, value in tree.items():
+        out |= _flat(value, f"{prefix}{SEPARATOR}{key}" if prefix else key)
+    return out
+
+
+def _nest(flat: dict[str, Array]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, value in flat.items():
+        *parents, leaf = name.split(SEPARATOR)
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[leaf] = value
+    return tree
