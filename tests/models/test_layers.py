@@ -1,0 +1,58 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from twohand_jax.models.heads import sample, soft_argmax
+from twohand_jax.models.layers import Conv, max_pool
+
+
+def reference_pool(x):
+    return jax.lax.reduce_window(
+        x,
+        -jnp.inf,
+        jax.lax.max,
+        (1, 3, 3, 1),
+        (1, 2, 2, 1),
+        [(0, 0), (1, 1), (1, 1), (0, 0)],
+    )
+
+
+@pytest.mark.parametrize("size", [8, 10])
+def test_max_pool_equals_the_window_reduction_with_its_gradient(size):
+    x = jax.random.normal(jax.random.key(0), (2, size, size, 3))
+    np.testing.assert_array_equal(max_pool(x), reference_pool(x))
+    weights = jax.random.normal(jax.random.key(1), max_pool(x).shape)
+    ours = jax.grad(lambda v: jnp.sum(weights * max_pool(v)))(x)
+    theirs = jax.grad(lambda v: jnp.sum(weights * reference_pool(v)))(x)
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_1x1_convolution_is_the_matrix_product(stride):
+    x = jax.random.normal(jax.random.key(0), (2, 6, 6, 5))
+    conv = Conv(5, 7, 1, stride=stride, rngs=nnx.Rngs(0))
+    expected = jax.lax.conv_general_dilated(
+        x,
+        conv.kernel[...],
+        (stride, stride),
+        "VALID",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    np.testing.assert_allclose(conv(x), expected, atol=1e-5)
+
+
+def test_soft_argmax_finds_a_sharp_peak_as_x_y_z():
+    logits = jnp.zeros((1, 4, 5, 6, 2)).at[0, 1, 2, 3, 0].set(50.0)
+    logits = logits.at[0, 3, 0, 5, 1].set(50.0)
+    np.testing.assert_allclose(
+        soft_argmax(logits)[0], [[3, 2, 1], [5, 0, 3]], atol=1e-4
+    )
+
+
+def test_sampling_is_bilinear_and_fades_outside():
+    features = jnp.arange(12.0).reshape(1, 3, 4, 1)
+    cells = jnp.array([[[1.0, 2.0], [1.5, 0.0], [0.0, 0.5], [5.0, 1.0], [3.5, 0.0]]])
+    values = sample(features, cells)[0, :, 0]
+    np.testing.assert_allclose(values, [9.0, 1.5, 2.0, 0.0, 1.5], atol=1e-6)

@@ -1,0 +1,114 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from twohand_jax.models import apply
+from twohand_jax.models.fusion import FusionConfig
+from twohand_jax.models.regressor import Regressor, RegressorConfig
+from twohand_jax.models.resnet import RESNET50, ResNetConfig
+from twohand_jax.models.transnet import TransNetConfig
+from twohand_jax.types import Inputs
+
+SMALL = ResNetConfig(depths=(1, 1, 1, 1), width=4, last_stride=1)
+CONFIG = RegressorConfig(
+    image=SMALL,
+    cue=SMALL,
+    fusion=FusionConfig(layers=1, width=16, heads=2, mlp=16),
+    transnet=TransNetConfig(grid=16, depth=16, sigma=1.0, resnet=SMALL),
+    crop_size=64,
+    cells=4,
+    head_channels=16,
+    rotation_channels=8,
+)
+BATCH = 2
+PER_HAND = ("image", "keypoints", "segmentation", "depth", "T_crop_image")
+
+
+def random_inputs(key):
+    keys = jax.random.split(key, 4)
+    pictures = [jax.random.uniform(k, (BATCH, 2, 64, 64, 3)) for k in keys]
+    T = jnp.array([[1.0, 0.0, 3.0], [0.0, 1.0, 5.0]])
+    return Inputs(
+        *pictures,
+        present=jnp.ones((BATCH, 3), bool),
+        T_crop_image=jnp.broadcast_to(T, (BATCH, 2, 2, 3)),
+        box=jnp.zeros((BATCH, 2, 4)),
+        hand_valid=jnp.ones((BATCH, 2), bool),
+        overlap=jnp.ones((BATCH,), bool),
+    )
+
+
+@pytest.fixture(scope="module")
+def network():
+    return apply.network(lambda rngs: Regressor(CONFIG, rngs=rngs))
+
+
+@pytest.fixture(scope="module")
+def variables(network):
+    shapes = apply.shapes(network)
+    leaves, tree = jax.tree.flatten(shapes)
+    keys = jax.random.split(jax.random.key(0), len(leaves))
+    drawn = [
+        0.1 * jax.random.normal(key, leaf.shape) + (0.5 if leaf.ndim == 1 else 0.0)
+        for key, leaf in zip(keys, leaves, strict=True)
+    ]
+    drawn = jax.tree.unflatten(tree, drawn)
+    return drawn._replace(batch_stats=jax.tree.map(jnp.abs, drawn.batch_stats))
+
+
+@pytest.fixture(scope="module")
+def run(network):
+    return jax.jit(network.apply, static_argnames="train")
+
+
+def test_outputs_have_the_documented_shapes_and_are_finite(run, variables):
+    output, _ = run(variables, random_inputs(jax.random.key(1)), train=False)
+    shapes = [(21, 3), (6,), (15, 6), (10,), (3,)]
+    assert [leaf.shape for leaf in output[:5]] == [(BATCH, 2, *s) for s in shapes]
+    assert output.rel_trans.shape == (BATCH, 3)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(output))
+    assert np.all((output.camera[..., 2] > 0) & (output.camera[..., 2] < 11.72))
+
+
+def test_a_missing_cue_is_not_looked_at_and_a_present_one_is(run, variables):
+    inputs = random_inputs(jax.random.key(1))
+    changed = inputs._replace(depth=1.0 - inputs.depth)
+    absent = jnp.array([[True, True, False]] * BATCH)
+
+    def joints(values, present):
+        return run(variables, values._replace(present=present), train=False)[0][0]
+
+    assert np.array_equal(joints(inputs, absent), joints(changed, absent))
+    assert not np.allclose(
+        joints(inputs, inputs.present), joints(changed, inputs.present), atol=1e-5
+    )
+
+
+def test_both_hands_go_through_the_same_network(run, variables):
+    inputs = random_inputs(jax.random.key(1))
+    swapped = inputs._replace(
+        **{name: jnp.flip(getattr(inputs, name), 1) for name in PER_HAND}
+    )
+    first = run(variables, inputs, train=False)[0]
+    second = run(variables, swapped, train=False)[0]
+    for one, other in zip(first[:5], second[:5], strict=True):
+        np.testing.assert_allclose(one, jnp.flip(other, 1), atol=2e-5)
+
+
+def test_only_training_moves_the_statistics(run, variables):
+    inputs = random_inputs(jax.random.key(1))
+    _, kept = run(variables, inputs, train=False)
+    _, moved = run(variables, inputs, train=True)
+    same = jax.tree.map(np.array_equal, kept.batch_stats, variables.batch_stats)
+    assert all(jax.tree.leaves(same))
+    same = jax.tree.map(np.array_equal, moved.batch_stats, variables.batch_stats)
+    assert not any(jax.tree.leaves(same))
+
+
+def test_the_published_network_has_its_published_size():
+    full = RegressorConfig()
+    assert full.image == RESNET50
+    shapes = apply.shapes(apply.network(lambda rngs: Regressor(full, rngs=rngs)))
+    image = sum(leaf.size for leaf in jax.tree.leaves(shapes.params["image"]))
+    assert image == 25_557_032 - 2_049_000  # torchvision's ResNet-50 without its fc
