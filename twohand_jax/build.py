@@ -4,7 +4,9 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import jax
 
 from twohand_jax.data.augment import AugmentConfig
 from twohand_jax.data.inputs import CropConfig
@@ -14,6 +16,10 @@ from twohand_jax.models import apply
 from twohand_jax.models.regressor import Regressor, RegressorConfig
 from twohand_jax.train.loop import LoopConfig
 from twohand_jax.train.optim import OptimConfig
+from twohand_jax.train.step import StepConfig
+
+if TYPE_CHECKING:
+    from twohand_jax.data.tfrecord import Reader
 
 T = TypeVar("T")
 SECTIONS = ("model", "crop", "augment", "loss", "optim", "train", "data")
@@ -26,14 +32,14 @@ class DataConfig:
     Attributes:
         train, test: directories of TFRecords.
         canvas_size: side in pixels of the picture handed to the device.
-        on_corrupt: "stop" at a record that cannot be read, or "skip" and count it.
+        skip_corrupt: pass over records that cannot be read, and count them.
         workers: threads that decode.
     """
 
     train: str
     test: str
     canvas_size: int = 512
-    on_corrupt: str = "stop"
+    skip_corrupt: bool = False
     workers: int = 2
 
 
@@ -76,6 +82,51 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
 def regressor(config: RegressorConfig) -> apply.Network:
     """The network as pure functions."""
     return apply.network(lambda rngs: Regressor(config, rngs=rngs))
+
+
+def reader(
+    config: Experiment, directory: str, split: str, *, shuffle: bool
+) -> "Reader":
+    """This process's reader of a split; loads TensorFlow.
+
+    Args:
+        config: canvas, batch size and seed.
+        directory: of the records.
+        split: its name.
+        shuffle: the training order, or the order on disk.
+    """
+    from twohand_jax.data.canvas import CanvasConfig
+    from twohand_jax.data.tfrecord import Reader, ReaderConfig
+
+    processes = jax.process_count()
+    if config.train.batch_size % processes:
+        raise InputError(
+            f"train.batch_size {config.train.batch_size} cannot be split over "
+            f"{processes} processes; choose a multiple."
+        )
+    settings = ReaderConfig(
+        directory=directory,
+        split=split,
+        batch_size=config.train.batch_size // processes,
+        canvas=CanvasConfig(
+            size=config.data.canvas_size, crop_scale=config.crop.crop_scale
+        ),
+        shuffle=shuffle,
+        seed=config.train.seed,
+        workers=config.data.workers,
+        skip_corrupt=config.data.skip_corrupt,
+    )
+    return Reader(settings, process=jax.process_index(), num_processes=processes)
+
+
+def step_config(config: Experiment) -> StepConfig:
+    """Settings of the training step."""
+    return StepConfig(
+        crop=config.crop,
+        augment=config.augment,
+        weights=config.loss,
+        ema_decay=config.optim.ema_decay,
+    )
 
 
 def _dataclass(cls: type[T], values: Mapping[str, Any], where: str) -> T:

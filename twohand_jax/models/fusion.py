@@ -25,9 +25,7 @@ class EncoderLayer(nnx.Module):
 
     def __init__(self, config: FusionConfig, *, dtype: jnp.dtype, rngs: nnx.Rngs):
         width = config.width
-        self.norm_attention = nnx.LayerNorm(
-            width, epsilon=1e-5, dtype=dtype, rngs=rngs
-        )
+        self.norm_attention = nnx.LayerNorm(width, epsilon=1e-5, dtype=dtype, rngs=rngs)
         self.attention = nnx.MultiHeadAttention(
             num_heads=config.heads,
             in_features=width,
@@ -40,6 +38,7 @@ class EncoderLayer(nnx.Module):
         self.contract = linear(config.mlp, width, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
+        """Attend, then transform each token."""
         x = x + self.attention(self.norm_attention(x))
         return x + self.contract(jax.nn.relu(self.expand(self.norm_mlp(x))))
 

@@ -70,7 +70,9 @@ class HandHeads(nnx.Module):
         )
         self.squeeze_norm = BatchNorm(rotation_channels, dtype=dtype, rngs=rngs)
         flat = NUM_JOINTS * (rotation_channels + 3)
-        self.orient = linear(flat, 6, std=0.01, bias=jnp.asarray(IDENTITY_6D), rngs=rngs)
+        self.orient = linear(
+            flat, 6, std=0.01, bias=jnp.asarray(IDENTITY_6D), rngs=rngs
+        )
         self.pose = linear(
             flat, 90, std=0.01, bias=jnp.tile(IDENTITY_6D, 15), rngs=rngs
         )
@@ -85,9 +87,7 @@ class HandHeads(nnx.Module):
         logits = self.position(features).astype(jnp.float32)
         logits = logits.reshape(batch, height, width, NUM_JOINTS, self.depth_cells)
         joints = soft_argmax(jnp.transpose(logits, (0, 4, 1, 2, 3)))
-        squeezed = self.squeeze_norm(
-            self.squeeze(features), use_running_average=frozen
-        )
+        squeezed = self.squeeze_norm(self.squeeze(features), use_running_average=frozen)
         fixed = jax.lax.stop_gradient(joints)
         sampled = sample(jax.nn.relu(squeezed), fixed[..., :2]).astype(jnp.float32)
         pooled = jnp.mean(features, axis=(1, 2)).astype(jnp.float32)

@@ -35,6 +35,7 @@ class Conv(nnx.Module):
         self.dtype = dtype
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j d"]:
+        """Convolve in the layer's dtype."""
         kernel = self.kernel[...].astype(self.dtype)
         x = x.astype(self.dtype)
         if kernel.shape[0] == 1:
@@ -55,9 +56,7 @@ class BatchNorm(nnx.BatchNorm):
     """PyTorch's settings; statistics in float32, over the global batch under jit."""
 
     def __init__(self, features: int, *, dtype: jnp.dtype, rngs: nnx.Rngs):
-        super().__init__(
-            features, momentum=0.9, epsilon=1e-5, dtype=dtype, rngs=rngs
-        )
+        super().__init__(features, momentum=0.9, epsilon=1e-5, dtype=dtype, rngs=rngs)
 
 
 def max_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b i j c"]:

@@ -71,6 +71,7 @@ class Block(nnx.Module):
     def __call__(
         self, x: Float[Array, "b h w c"], *, frozen: bool
     ) -> Float[Array, "b i j d"]:
+        """Residual function plus (projected) input."""
         y = x
         for index, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
             y = norm(conv(y), use_running_average=frozen)
@@ -109,6 +110,7 @@ class Stages(nnx.Module):
     def __call__(
         self, x: Float[Array, "b h w c"], *, frozen: bool
     ) -> Float[Array, "b i j d"]:
+        """All blocks in turn."""
         for block in self.blocks:
             x = block(x, frozen=frozen)
         return x

@@ -4,7 +4,7 @@ import dataclasses
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -12,16 +12,19 @@ from typing import Any
 import jax
 import numpy as np
 import optax
+from jax.sharding import NamedSharding
 from tqdm import tqdm
 
+from twohand_jax.data.batching import Prefetcher
 from twohand_jax.models.apply import Network, Variables
-from twohand_jax.train import rng, sharding, state as states
+from twohand_jax.train import rng, sharding
+from twohand_jax.train import state as states
 from twohand_jax.train import step as steps
 from twohand_jax.train.checkpoint import Checkpoints
 from twohand_jax.train.log import MetricsLog
 from twohand_jax.types import Batch, ManoModel
 
-Batches = Callable[[int], Iterator[Batch]]
+Batches = Callable[[int, NamedSharding], Prefetcher[Batch]]
 Evaluate = Callable[[Variables], dict[str, float]]
 
 
@@ -63,7 +66,8 @@ def train(
         optimizer: gradient transformation.
         step_config: augmentation and losses.
         loop: length and intervals.
-        batches: device batches from a step on, so that a resumed run reads on exactly.
+        batches: device batches with the given sharding from a step on, so that a
+            resumed run reads on exactly.
         evaluate: metrics of averaged weights on held-out data, or None.
         workdir: where checkpoints and metrics go.
         config: the whole experiment, saved beside them and compared on resume.
@@ -91,38 +95,39 @@ def train(
         disable=None if jax.process_index() == 0 else True,
     )
     pending: list[steps.Metrics] = []
-    waited, since = 0.0, time.perf_counter()
-    stream = batches(first)
-    for number in range(first + 1, loop.total_steps + 1):
-        asked = time.perf_counter()
-        batch = next(stream)
-        waited += time.perf_counter() - asked
-        state, metrics = step(state, batch, model, key)
-        pending.append(metrics)
-        bar.update(loop.batch_size)
-        last = number == loop.total_steps or stop.requested
-        if number % loop.log_every == 0 or last:
-            report = _summarise(pending, number)
-            elapsed = time.perf_counter() - since
-            report["images_per_second"] = len(pending) * loop.batch_size / elapsed
-            report["waiting_share"] = waited / elapsed
-            log.write(number, report)
-            bar.set_postfix(loss=f"{report['loss/total']:.3f}", refresh=False)
-            pending, waited, since = [], 0.0, time.perf_counter()
-        if number % loop.save_every == 0 or last:
-            checkpoints.save(state)
-        if evaluate and (number % loop.evaluate_every == 0 or last):
-            scores = evaluate(states.inference_variables(state))
-            log.write(number, {f"eval/{name}": v for name, v in scores.items()})
-            since = time.perf_counter()
-        if last:
-            break
+    since = time.perf_counter()
+    with batches(first, sharding.batch(mesh)) as stream:
+        for number, batch in zip(
+            range(first + 1, loop.total_steps + 1), stream, strict=False
+        ):
+            state, metrics = step(state, batch, model, key)
+            pending.append(metrics)
+            bar.update(loop.batch_size)
+            last = number == loop.total_steps or stop.requested
+            if number % loop.log_every == 0 or last:
+                report = _summarise(pending, number)
+                elapsed = time.perf_counter() - since
+                report["images_per_second"] = len(pending) * loop.batch_size / elapsed
+                report["waiting_share"] = stream.waiting_share()
+                log.write(number, report)
+                bar.set_postfix(loss=f"{report['loss/total']:.3f}", refresh=False)
+                pending, since = [], time.perf_counter()
+            if number % loop.save_every == 0 or last:
+                checkpoints.save(state)
+            if evaluate and (number % loop.evaluate_every == 0 or last):
+                scores = evaluate(states.inference_variables(state))
+                log.write(number, {f"eval/{name}": v for name, v in scores.items()})
+                since = time.perf_counter()
+            if last:
+                break
     bar.close()
     log.close()
     checkpoints.close()
     stop.restore()
     if stop.requested:
-        print(f"Stopped at step {int(state.step)}; saved in {workdir}.", file=sys.stderr)
+        print(
+            f"Stopped at step {int(state.step)}; saved in {workdir}.", file=sys.stderr
+        )
     return state
 
 

@@ -61,9 +61,7 @@ def optimizer(config: OptimConfig) -> optax.GradientTransformation:
     """AdamW with clipping and gradient accumulation."""
     parts = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
     parts.append(
-        optax.adamw(
-            schedule(config), weight_decay=config.weight_decay, mask=_is_matrix
-        )
+        optax.adamw(schedule(config), weight_decay=config.weight_decay, mask=_is_matrix)
     )
     chain = optax.chain(*parts)
     if config.accumulate == 1:

@@ -70,7 +70,9 @@ def load_config(directory: str | Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path} is not readable as JSON: {error}.") from error
     if not isinstance(config, dict):
-        raise InputError(f"{path} must hold a JSON object, not {type(config).__name__}.")
+        raise InputError(
+            f"{path} must hold a JSON object, not {type(config).__name__}."
+        )
     return config
 
 

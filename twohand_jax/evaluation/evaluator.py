@@ -1,0 +1,106 @@
+"""Metrics of a network over a record set, one jitted call a batch."""
+
+from collections.abc import Callable, Iterable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool
+from tqdm import tqdm
+
+from twohand_jax import metrics
+from twohand_jax.data.augment import prepare
+from twohand_jax.data.inputs import CropConfig
+from twohand_jax.evaluation.protocols import PROTOCOLS
+from twohand_jax.models.apply import Network, Variables
+from twohand_jax.models.decode import decode
+from twohand_jax.types import Batch, ManoModel, Mean
+
+# Which cues the network may look at: keypoints, segmentation, depth.
+CUE_SETS = {
+    "image": (False, False, False),
+    "+ keypoints": (True, False, False),
+    "+ segmentation": (True, True, False),
+    "+ depth": (True, True, True),
+}
+Row = dict[str, float]
+BatchMetrics = Callable[
+    [Variables, Batch, ManoModel, Bool[Array, "3"]], dict[str, Mean]
+]
+
+
+def batch_metrics(
+    network: Network,
+    *,
+    crop: CropConfig,
+    protocol: str = "wrist",
+    relative: bool = True,
+) -> BatchMetrics:
+    """Metrics of one batch as a jitted function of weights, batch, model and cues.
+
+    Args:
+        network: pure functions of the regressor.
+        crop: how hands are cut out.
+        protocol: name of a protocol in ``evaluation.protocols``.
+        relative: whether the network estimates the relative translation.
+    """
+    compare = PROTOCOLS[protocol]
+
+    @jax.jit
+    def compute(
+        variables: Variables, batch: Batch, model: ManoModel, cues: Bool[Array, "3"]
+    ) -> dict[str, Mean]:
+        inputs, _ = prepare(batch, crop=crop)
+        inputs = inputs._replace(present=inputs.present & cues)
+        output, _ = network.apply(variables, inputs, train=False)
+        prediction = decode(
+            output, model, inputs, batch.targets.camera, crop=crop, relative=relative
+        )
+        return compare(prediction, batch.targets, model, batch.weight)
+
+    return compute
+
+
+def evaluate(
+    compute: BatchMetrics,
+    variables: Variables,
+    batches: Iterable[Batch],
+    model: ManoModel,
+    *,
+    cue_sets: dict[str, tuple[bool, bool, bool]] | None = None,
+    progress: str | None = None,
+) -> dict[str, Row]:
+    """One row of metrics (mm) for each set of cues, all in one pass over the data.
+
+    Args:
+        compute: from ``batch_metrics``.
+        variables: the network's weights.
+        batches: every record once, padded with weight 0.
+        model: hand model.
+        cue_sets: named cue flags; all of ``CUE_SETS`` by default.
+        progress: title of a progress bar, None for none.
+    """
+    cue_sets = CUE_SETS if cue_sets is None else cue_sets
+    totals: dict[str, dict[str, Mean]] = {}
+    for batch in tqdm(batches, desc=progress, unit="batch", disable=progress is None):
+        for name, flags in cue_sets.items():
+            found = jax.device_get(compute(variables, batch, model, jnp.asarray(flags)))
+            totals[name] = _add(totals.get(name), found)
+    return {
+        name: {metric: float(metrics.value(_mean(m))) for metric, m in row.items()}
+        for name, row in totals.items()
+    }
+
+
+def _add(total: dict[str, Mean] | None, new: dict[str, Mean]) -> dict[str, Mean]:
+    wide = {
+        name: Mean(np.float64(mean.total), np.float64(mean.count))
+        for name, mean in new.items()
+    }
+    if total is None:
+        return wide
+    return {name: total[name] + mean for name, mean in wide.items()}
+
+
+def _mean(record: Mean) -> Mean:
+    return Mean(*(jnp.asarray(field, jnp.float32) for field in record))
