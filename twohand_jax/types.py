@@ -11,10 +11,16 @@ mirrored: there both hands are right hands.
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import jax
-from jaxtyping import Array, Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
+
+if TYPE_CHECKING:
+    # Records are filled with numpy arrays on the host and JAX arrays on the device.
+    Array: TypeAlias = Any
+else:
+    from jaxtyping import Array
 
 RIGHT, LEFT = 0, 1
 SIDES = ("right", "left")
@@ -180,7 +186,7 @@ class Mean(NamedTuple):
     total: Float[Array, "*b"]
     count: Float[Array, "*b"]
 
-    def __add__(self, other: "Mean") -> "Mean":  # type: ignore[assignment]
+    def __add__(self, other: "Mean") -> "Mean":  # type: ignore[override]
         return Mean(self.total + other.total, self.count + other.count)
 
 

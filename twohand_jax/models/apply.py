@@ -39,16 +39,17 @@ def network(build: Callable[[nnx.Rngs], nnx.Module]) -> Network:
     @functools.cache
     def graph() -> nnx.GraphDef:
         abstract = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
-        return nnx.split(abstract, nnx.Param, nnx.BatchStat)[0]
+        parts: Any = nnx.split(abstract, nnx.Param, nnx.BatchStat)
+        return parts[0]
 
     def init(key: Key[Array, ""]) -> Variables:
-        _, params, stats = nnx.split(build(nnx.Rngs(key)), nnx.Param, nnx.BatchStat)
-        return Variables(_plain(params), _plain(stats))
+        parts: Any = nnx.split(build(nnx.Rngs(key)), nnx.Param, nnx.BatchStat)
+        return Variables(_plain(parts[1]), _plain(parts[2]))
 
     def apply(
         variables: Variables, *args: Any, train: bool = False
     ) -> tuple[Any, Variables]:
-        states = [nnx.State(tree) for tree in variables]
+        states: Any = nnx.State(variables.params), nnx.State(variables.batch_stats)
         module = nnx.merge(graph(), *states, copy=True)
         output = module(*args, train=train)
         stats = _plain(nnx.state(module, nnx.BatchStat))

@@ -97,9 +97,12 @@ class Regressor(nnx.Module):
             maps.append(encode(flat(cue), frozen=frozen))
         present = jnp.repeat(inputs.present, 2, axis=0)
         fused = self.fusion(maps, present)
-        parts = self.heads(fused, frozen=frozen)
-        per_hand = [part.reshape(batch, 2, *part.shape[1:]) for part in parts]
-        return Output(*per_hand, rel_trans=self._relative(per_hand[0], inputs, frozen))
+        joints, orient, pose, betas, camera = (
+            part.reshape(batch, 2, *part.shape[1:])
+            for part in self.heads(fused, frozen=frozen)
+        )
+        rel_trans = self._relative(joints, inputs, frozen)
+        return Output(joints, orient, pose, betas, camera, rel_trans)
 
     def _relative(self, joints: Array, inputs: Inputs, frozen: bool) -> Array:
         config, grid = self.config, self.config.transnet

@@ -56,8 +56,9 @@ class Checkpoints:
         except (ValueError, KeyError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(
-                f"Checkpoint {step} in {self._checkpointer.directory} does not fit this "
-                f"config's network ({reason}); use its own config or another workdir."
+                f"Checkpoint {step} in {self._checkpointer.directory} does not fit "
+                f"this config's network ({reason}); use its own config "
+                "or another workdir."
             ) from error
         return TrainState(**loaded)
 

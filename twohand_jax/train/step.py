@@ -1,4 +1,4 @@
-"""One training step: augment, forward, losses, gradient, update — one jitted function."""
+"""One training step: augment, forward, losses, gradient, update in one function."""
 
 import dataclasses
 from collections.abc import Callable
@@ -58,6 +58,7 @@ def make(
         inputs, targets = augmentation.augment(
             rng.at_step(key, state.step),
             batch,
+            model,
             crop=config.crop,
             augment=config.augment,
         )

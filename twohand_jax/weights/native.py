@@ -37,7 +37,7 @@ def save(
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for group, tree in variables._asdict().items():
         for name, value in _flat(tree).items():
             kept = np.asarray(value, np.float32)
