@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
+from ml_collections import ConfigDict
 
 from twohand_jax.data.augment import AugmentConfig
 from twohand_jax.data.inputs import CropConfig
@@ -56,12 +57,14 @@ class Experiment:
     data: DataConfig
 
 
-def experiment(config: Mapping[str, Any]) -> Experiment:
+def experiment(config: ConfigDict | Mapping[str, Any]) -> Experiment:
     """Turn a config (ConfigDict or parsed JSON) into dataclasses.
 
     Raises:
         InputError: a section or field is unknown, missing or of the wrong type.
     """
+    if isinstance(config, ConfigDict):
+        config = config.to_dict()
     unknown = sorted(set(config) - set(SECTIONS))
     if unknown:
         raise InputError(

@@ -41,8 +41,8 @@ def _apply(config: ConfigDict, change: str) -> None:
         if section not in node or not isinstance(node[section], ConfigDict):
             raise InputError(f"--set {change}: the config has no section {section!r}.")
         node = node[section]
-    node.unlock()
-    node[field] = _literal(text)
+    with node.unlocked(), node.ignore_type():
+        node[field] = _literal(text)
 
 
 def _literal(text: str) -> object:

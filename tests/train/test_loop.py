@@ -1,0 +1,121 @@
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from data_pipelines import writer
+from tests.data.records import Squares
+from twohand_jax import build
+from twohand_jax.cli import main
+from twohand_jax.errors import InputError
+from twohand_jax.train import checkpoint, loop
+from twohand_jax.weights import native
+
+CONFIG = "configs/tiny.py"
+STEPS = 6
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("records")
+    writer.write(Squares(sizes=(("train", (5, 6)), ("test", (3,)))), folder, workers=1)
+    return folder
+
+
+def train(records, workdir, *changes):
+    return main.main(
+        [
+            "train",
+            "--config",
+            CONFIG,
+            "--workdir",
+            str(workdir),
+            *[
+                word
+                for change in (
+                    f"data.train='{records}'",
+                    f"data.test='{records}'",
+                    f"train.total_steps={STEPS}",
+                    "train.save_every=3",
+                    "train.log_every=2",
+                    f"train.evaluate_every={STEPS}",
+                    *changes,
+                )
+                for word in ("--set", change)
+            ],
+        ]
+    )
+
+
+def weights(workdir):
+    with np.load(workdir / "model" / "weights.npz") as file:
+        return {name: file[name] for name in file.files}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(records, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run") / "work"
+    assert not train(records, workdir)
+    return workdir
+
+
+@pytest.mark.slow
+def test_a_run_writes_metrics_checkpoints_and_a_model(undisturbed):
+    lines = [
+        json.loads(line)
+        for line in (undisturbed / "metrics.jsonl").read_text().splitlines()
+    ]
+    losses = [line["loss/total"] for line in lines if "loss/total" in line]
+    assert len(losses) == STEPS // 2 and np.isfinite(losses).all()
+    assert any("eval/+ depth/MPJPE" in line for line in lines)
+    assert sorted(p.name for p in (undisturbed / "checkpoints").iterdir())
+    config = native.load_config(undisturbed / "model")
+    assert build.experiment(config).train.total_steps == STEPS
+
+
+@pytest.mark.slow
+def test_a_stopped_and_resumed_run_ends_bit_identical(
+    records, undisturbed, tmp_path, monkeypatch
+):
+    summarise = loop._summarise
+
+    def stop_at_four(pending, number):
+        if number == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return summarise(pending, number)
+
+    workdir = tmp_path / "work"
+    monkeypatch.setattr(loop, "_summarise", stop_at_four)
+    train(records, workdir)
+    monkeypatch.undo()
+    saved = checkpoint.Checkpoints(workdir)
+    assert saved.latest() is not None and saved.latest() < STEPS
+    saved.close()
+    train(records, workdir)
+    expected, found = weights(undisturbed), weights(workdir)
+    assert expected.keys() == found.keys()
+    assert all(np.array_equal(expected[name], found[name]) for name in expected)
+
+
+@pytest.mark.slow
+def test_another_config_is_refused_with_the_difference(records, undisturbed, capsys):
+    assert train(records, undisturbed, "optim.learning_rate=0.5") == 2
+    message = capsys.readouterr().err
+    assert "optim.learning_rate: 0.001 → 0.5" in message
+
+
+def test_a_loss_that_is_not_finite_names_the_step():
+    pending = [{"loss/total": value} for value in (1.0, np.nan, 2.0)]
+    with pytest.raises(loop.NonFiniteLossError, match="from step 9 on"):
+        loop._summarise(pending, 10)
+
+
+def test_fields_that_differ_are_listed(tmp_path):
+    saved = checkpoint.Checkpoints(tmp_path)
+    saved.agree_on_config({"a": {"b": 1}, "c": (1, 2)})
+    saved.agree_on_config({"a": {"b": 1}, "c": (1, 2)})
+    with pytest.raises(InputError, match="a.b: 1 → 2; d: None → 3"):
+        saved.agree_on_config({"a": {"b": 2}, "c": (1, 2), "d": 3})
+    saved.close()
