@@ -1,0 +1,201 @@
+"""What the renderer keeps of a hand model: topology, texture coordinates, skin zones.
+
+Both hands share everything here; the left hand only reverses the winding. A *limb* is
+a hand plus the rings of its forearm, whose first ring is the wrist's boundary loop.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import scipy.sparse
+from jaxtyping import Float, Int, UInt8
+
+from data_pipelines.synthetic.render.skin import linear_from_srgb
+from data_pipelines.synthetic.render.skin_texture import FINGERS, bake_atlas, paint
+from data_pipelines.synthetic.render.topology import (
+    boundary_loop,
+    cluster_mean_matrix,
+    normal_sum_matrix,
+    tube_faces,
+    vertex_normals,
+)
+from twohand_jax.errors import InputError
+
+NUM_RINGS = 12
+NUM_CLUSTERS = 96
+DISTAL_JOINTS = (3, 6, 9, 12, 15)
+INDEX_BASE, PINKY_BASE = 1, 7
+TEXTURE_SIZE = 512
+# How many rings of the forearm keep traces of the wrist's own colours.
+FADE_RINGS = 2.0
+Fields = dict[str, np.ndarray]
+
+
+class HandMesh(NamedTuple):
+    """Static description of one hand and its forearm rings.
+
+    ``limb_of_drawn`` maps drawn vertices (split at texture seams; hand first, forearm
+    after) to limb vertices. ``palm``, ``blush`` in 0..1 and ``detail`` (linear colour
+    relative to the mean skin) belong to drawn vertices. ``textures`` (sRGB),
+    ``texture_mean`` and ``detail`` have one entry a person. ``normal_sum`` adds face
+    normals into limb vertices, ``cluster_mean`` averages hand vertices into patches.
+    """
+
+    num_vertices: int
+    loop: Int[np.ndarray, "n"]
+    limb_faces: Int[np.ndarray, "lf 3"]
+    limb_of_drawn: Int[np.ndarray, "d"]
+    hand_faces: Int[np.ndarray, "f 3"]
+    arm_faces: Int[np.ndarray, "af 3"]
+    uv: Float[np.ndarray, "d 2"]
+    palm: Float[np.ndarray, "d"]
+    blush: Float[np.ndarray, "d"]
+    detail: Float[np.ndarray, "k d 3"]
+    textures: UInt8[np.ndarray, "k h w 3"]
+    texture_mean: Float[np.ndarray, "k 3"]
+    normal_sum: scipy.sparse.csr_array
+    cluster_mean: scipy.sparse.csr_array
+
+    @property
+    def hand_faces_of_vertices(self) -> Int[np.ndarray, "f 3"]:
+        """The hand's triangles over its own vertices, right winding."""
+        return self.limb_faces[: len(self.hand_faces)]
+
+
+def _smoothstep(x: np.ndarray, low: float, high: float) -> np.ndarray:
+    t = np.clip((x - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def _template_normals(fields: Fields) -> Float[np.ndarray, "v 3"]:
+    template, faces = np.asarray(fields["v_template"], float), np.asarray(fields["f"])
+    return vertex_normals(template, faces, normal_sum_matrix(faces, len(template)))
+
+
+def _skin_zones(
+    fields: Fields,
+) -> tuple[Float[np.ndarray, "v"], Float[np.ndarray, "v"]]:
+    """How much each vertex is palm, and how much it flushes (tips and knuckles)."""
+    weights = np.asarray(fields["weights"])
+    joints = np.asarray(fields["J_regressor"]) @ np.asarray(fields["v_template"])
+    to_index, to_pinky = joints[[INDEX_BASE, PINKY_BASE]] - joints[0]
+    palm_normal = np.cross(to_index, to_pinky)
+    palm_normal /= np.linalg.norm(palm_normal)
+    palm = _smoothstep(_template_normals(fields) @ palm_normal, -0.15, 0.45)
+    tips = weights[:, DISTAL_JOINTS].max(axis=1)
+    top_two = np.sort(weights, axis=1)[:, -2:]
+    knuckles = _smoothstep(2 * top_two[:, 0], 0.4, 0.9) * (1 - palm)
+    return palm, np.clip(0.6 * tips + 0.5 * knuckles, 0, 1)
+
+
+def build_hand_mesh(fields: Fields, textures: UInt8[np.ndarray, "k h w 3"]) -> HandMesh:
+    """Prepares the renderer's tables from a right hand.
+
+    Args:
+        fields: ``v_template`` (v,3), ``f`` (f,3), ``uv`` (t,2; v upwards), ``f_uv``
+            (f,3), ``weights`` (v,16) and ``J_regressor`` (16,v) of the right hand.
+        textures: sRGB skin colours of several people in the layout of ``uv``.
+    """
+    template, faces = np.asarray(fields["v_template"], float), np.asarray(fields["f"])
+    count, loop = len(template), boundary_loop(faces)
+    corners = np.stack([faces.ravel(), np.asarray(fields["f_uv"]).ravel()], axis=1)
+    drawn, hand_faces = np.unique(corners, axis=0, return_inverse=True)
+    ring = np.arange((NUM_RINGS + 1) * len(loop)) % len(loop)
+    limb_rows = np.concatenate([loop, count + np.arange(NUM_RINGS * len(loop))])
+    columns = tube_faces(NUM_RINGS + 1, len(loop), capped=True)
+    limb_faces = np.concatenate([faces, limb_rows[columns]])
+    # the forearm inherits what its column's wrist vertex has
+    first_drawn = np.zeros(count, int)
+    first_drawn[drawn[::-1, 0]] = np.arange(len(drawn))[::-1]
+    source = np.concatenate([np.arange(len(drawn)), first_drawn[loop[ring]]])
+    uv = np.asarray(fields["uv"], float)[drawn[:, 1]] * [1, -1] + [0, 1]
+    details = [_texture_detail(texture, uv) for texture in textures]
+    detail, mean = (np.stack(values) for values in zip(*details, strict=True))
+    fade = np.exp(-np.arange(len(ring)) // len(loop) / FADE_RINGS)
+    fade = np.concatenate([np.ones(len(drawn)), fade])[:, None]
+    palm, blush = _skin_zones(fields)
+    return HandMesh(
+        num_vertices=count,
+        loop=loop,
+        limb_faces=limb_faces,
+        limb_of_drawn=np.concatenate([drawn[:, 0], limb_rows]),
+        hand_faces=hand_faces.reshape(-1, 3),
+        arm_faces=columns + len(drawn),
+        uv=uv[source].astype(np.float32),
+        palm=palm[drawn[source, 0]].astype(np.float32),
+        blush=blush[drawn[source, 0]].astype(np.float32),
+        detail=(1 + fade * (detail[:, source] - 1)).astype(np.float32),
+        textures=textures,
+        texture_mean=mean,
+        normal_sum=normal_sum_matrix(limb_faces, int(limb_faces.max()) + 1),
+        cluster_mean=cluster_mean_matrix(template, NUM_CLUSTERS),
+    )
+
+
+def _texture_detail(
+    texture: UInt8[np.ndarray, "h w 3"], uv: Float[np.ndarray, "d 2"]
+) -> tuple[Float[np.ndarray, "d 3"], Float[np.ndarray, "3"]]:
+    """Linear texture colours at vertices relative to their mean, and that mean."""
+    height, width = texture.shape[:2]
+    x, y = (uv * [width, height] - 0.5).astype(np.float32).T
+    sampled = cv2.remap(texture, x[None], y[None], cv2.INTER_LINEAR)[0]
+    linear = linear_from_srgb(sampled / 255)
+    mean = linear.mean(axis=0)
+    return linear / mean, mean.astype(np.float32)
+
+
+def paint_textures(
+    fields: Fields, *, count: int, size: int = TEXTURE_SIZE
+) -> UInt8[np.ndarray, "k s s 3"]:
+    """Paints the hands of ``count`` people; the same ones every time.
+
+    Args:
+        fields: as for `build_hand_mesh`.
+        count: how many.
+        size: texels along each side.
+    """
+    template, faces = np.asarray(fields["v_template"], float), np.asarray(fields["f"])
+    weights = np.asarray(fields["weights"])
+    normals = _template_normals(fields)
+    joints = np.asarray(fields["J_regressor"]) @ template
+    tips = []
+    for _, second, third in FINGERS:
+        own = template[weights[:, third] > 0.5]
+        tips.append(own[np.argmax(own @ (joints[third] - joints[second]))])
+    atlas = bake_atlas(
+        template * 1e3, normals, faces, fields["uv"], fields["f_uv"], size=size
+    )
+    people = [
+        paint(atlas, joints * 1e3, np.array(tips) * 1e3, seed=seed)
+        for seed in range(count)
+    ]
+    return np.stack(people)
+
+
+def load_hand_mesh(folder: Path, *, num_textures: int = 4) -> HandMesh:
+    """Reads the embedded open hand, and paints more skins (about a second each).
+
+    Args:
+        folder: the one that holds ``open_hand.npz``.
+        num_textures: people to paint besides the hand's own ``skin.jpg``; 0 gives plain
+            skin only, for tests.
+    """
+    path = folder / "open_hand.npz"
+    if not path.exists():
+        raise InputError(
+            f"The open hand {path.name} is missing from {folder}; restore it from the "
+            "repository, as the renderer needs its texture coordinates."
+        )
+    with np.load(path) as file:
+        fields = {name: file[name] for name in file.files}
+    if num_textures == 0:
+        return build_hand_mesh(fields, np.full((1, 8, 8, 3), 170, np.uint8))
+    painted = paint_textures(fields, count=num_textures)
+    shipped = cv2.imread(str(folder / "skin.jpg"), cv2.IMREAD_COLOR)
+    if shipped is None:
+        return build_hand_mesh(fields, painted)
+    size = painted.shape[1:3]
+    own = cv2.resize(shipped, size, interpolation=cv2.INTER_AREA)[..., ::-1]
+    return build_hand_mesh(fields, np.concatenate([own[None], painted]))
