@@ -1,0 +1,1 @@
+"""Builds the embedded open hand from CC0 body data."""

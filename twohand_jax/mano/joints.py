@@ -1,0 +1,54 @@
+"""Joint tree, joint orders and fingertip sets of MANO and of the datasets around it.
+
+The model's 16 joints: wrist, index 1-3, middle 1-3, pinky 1-3, ring 1-3, thumb 1-3.
+The canonical 21 joints: wrist, thumb 1-4, index 1-4, middle 1-4, ring 1-4, pinky 1-4,
+where 4 is the fingertip, a vertex of the mesh.
+"""
+
+import numpy as np
+
+from twohand_jax.errors import InputError
+
+PARENTS = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14)
+WRIST = 0
+MIDDLE_BASE = 9
+
+FINGERS = ("thumb", "index", "middle", "ring", "pinky")
+JOINT_NAMES = ("wrist",) + tuple(f"{f}_{i}" for f in FINGERS for i in (1, 2, 3, 4))
+MODEL_JOINT_NAMES = ("wrist",) + tuple(
+    f"{f}_{i}" for f in ("index", "middle", "pinky", "ring", "thumb") for i in (1, 2, 3)
+)
+
+# Vertices of the fingertips, thumb to pinky; codebases disagree (METHOD §1).
+FINGERTIPS = {
+    "interwild": (745, 317, 445, 556, 673),
+    "manopth_right": (745, 317, 444, 556, 673),
+    "smplx": (744, 320, 443, 554, 671),
+    "freihand": (744, 320, 443, 555, 672),
+    "ho3d": (744, 333, 444, 555, 672),
+}
+
+# Position in [16 model joints, 5 fingertips] of each canonical joint.
+CANONICAL_FROM_MODEL = np.array(
+    [0, 13, 14, 15, 16, 1, 2, 3, 17, 4, 5, 6, 18, 10, 11, 12, 19, 7, 8, 9, 20],
+    np.int32,
+)
+
+# InterHand2.6M stores each finger from tip to base and the wrist last.
+CANONICAL_FROM_INTERHAND = np.array(
+    [20, 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12, 19, 18, 17, 16],
+    np.int32,
+)
+
+# Bones of the canonical skeleton as (parent, child), four a finger.
+BONES = tuple(
+    (0 if i == 1 else 4 * f + i - 1, 4 * f + i) for f in range(5) for i in (1, 2, 3, 4)
+)
+
+
+def fingertips(name: str) -> tuple[int, ...]:
+    """The named set of fingertip vertices, thumb to pinky."""
+    if name not in FINGERTIPS:
+        known = ", ".join(sorted(FINGERTIPS))
+        raise InputError(f"Unknown fingertip set {name!r}; known sets: {known}.")
+    return FINGERTIPS[name]

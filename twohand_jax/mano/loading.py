@@ -1,0 +1,200 @@
+"""Loading a hand model: the embedded open hand, MANO's pickles, or one ``.npz``."""
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+
+from twohand_jax.errors import InputError
+from twohand_jax.mano import safe_pickle
+from twohand_jax.mano.joints import PARENTS
+from twohand_jax.types import SIDES, ManoModel
+
+OPEN_HAND = Path(__file__).parent / "assets" / "open_hand.npz"
+FILES = {"right": "MANO_RIGHT.pkl", "left": "MANO_LEFT.pkl"}
+SHAPES: dict[str, tuple[int, ...]] = {
+    "v_template": (778, 3),
+    "f": (1538, 3),
+    "shapedirs": (778, 3, 10),
+    "posedirs": (778, 3, 135),
+    "J_regressor": (16, 778),
+    "weights": (778, 16),
+    "kintree_table": (2, 16),
+    "hands_components": (45, 45),
+    "hands_mean": (45,),
+}
+Fields = dict[str, np.ndarray]
+
+
+def load(
+    source: str | Path | None = None, *, dtype: jnp.dtype = jnp.float32
+) -> ManoModel:
+    """Load a two-hand model.
+
+    Args:
+        source: None for the embedded open hand; a directory that holds
+            ``MANO_RIGHT.pkl`` and ``MANO_LEFT.pkl``; or a ``.npz`` with MANO's fields
+            of the right hand, of both (prefixes ``right_`` and ``left_``), or one
+            written by ``save``.
+        dtype: floating-point type of the arrays.
+
+    Raises:
+        InputError: a file is missing, hostile, or has fields of the wrong shape.
+    """
+    path = OPEN_HAND if source is None else Path(source)
+    if path.is_dir():
+        right, left = (_read_pickle(path / FILES[side]) for side in SIDES)
+        return _assemble(right, fix_left(left, right), "mano", dtype)
+    if not path.exists():
+        raise InputError(
+            f"No hand model at {path}: expected a folder with {FILES['right']} and "
+            f"{FILES['left']}, or a .npz file."
+        )
+    if path.suffix != ".npz":
+        raise InputError(
+            f"{path} is not a hand model: give the folder that holds "
+            f"{FILES['right']} and {FILES['left']} (both are needed), or a .npz file."
+        )
+    return _from_npz(path, dtype)
+
+
+def save(model: ManoModel, path: str | Path) -> None:
+    """Write a model as one ``.npz`` that ``load`` reads back without any pickle."""
+    fields = {"name": np.asarray(model.name)}
+    for index, side in enumerate(SIDES):
+        fields |= {
+            f"{side}_v_template": np.asarray(model.template[index]),
+            f"{side}_f": np.asarray(model.faces[index]),
+            f"{side}_shapedirs": np.asarray(model.shapedirs[index]),
+            f"{side}_posedirs": np.asarray(model.posedirs[index]),
+            f"{side}_J_regressor": np.asarray(model.joint_regressor[index]),
+            f"{side}_weights": np.asarray(model.weights[index]),
+            f"{side}_kintree_table": np.stack([np.array(PARENTS), np.arange(16)]),
+            f"{side}_hands_components": np.asarray(model.pose_components[index]),
+            f"{side}_hands_mean": np.asarray(model.pose_mean[index]).reshape(45),
+        }
+    path = Path(path)
+    beside = path.with_name(path.name + ".partial")
+    with beside.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **fields)
+    beside.replace(path)
+
+
+def fix_left(left: Fields, right: Fields) -> Fields:
+    """Undo the released left model's wrong sign of shape x (smplx issue 48)."""
+    difference = left["shapedirs"][:, 0, :] - right["shapedirs"][:, 0, :]
+    if np.abs(difference).sum() >= 1:
+        return left
+    shapedirs = left["shapedirs"].copy()
+    shapedirs[:, 0, :] *= -1
+    return left | {"shapedirs": shapedirs}
+
+
+def mirrored(right: Fields) -> Fields:
+    """The left hand as the right one's mirror image: x negated, winding reversed."""
+    x = np.array([-1.0, 1.0, 1.0])
+    rotation_sign = np.tile(np.array([1.0, -1.0, -1.0]), 15)
+    matrix_sign = np.tile(np.outer(x, x).reshape(9), 15)
+    return right | {
+        "v_template": right["v_template"] * x,
+        "shapedirs": right["shapedirs"] * x[:, None],
+        "posedirs": right["posedirs"] * x[:, None] * matrix_sign,
+        "f": right["f"][:, ::-1],
+        "hands_mean": right["hands_mean"] * rotation_sign,
+        "hands_components": right["hands_components"] * rotation_sign,
+    }
+
+
+def _from_npz(path: Path, dtype: jnp.dtype) -> ManoModel:
+    fields = _read_npz(path)
+    name = str(fields.get("name", path.stem))
+    if "right_v_template" not in fields and "left_v_template" not in fields:
+        right = _checked(fields, str(path))
+        return _assemble(right, mirrored(right), name, dtype)
+    right, left = (
+        _checked(
+            {k.removeprefix(f"{s}_"): v for k, v in fields.items() if k.startswith(s)},
+            f"{path} ({s} hand)",
+        )
+        for s in SIDES
+    )
+    if "name" not in fields:  # not written by ``save``: may carry the released bug
+        left = fix_left(left, right)
+    return _assemble(right, left, name, dtype)
+
+
+def _read_npz(path: Path) -> Fields:
+    try:
+        if not zipfile.is_zipfile(path):
+            raise InputError(f"{path} is no hand model: it is not a .npz archive.")
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except InputError:
+        raise
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path} is not a readable .npz hand model: {error}.") from (
+            error
+        )
+
+
+def _read_pickle(path: Path) -> Fields:
+    if not path.exists():
+        raise InputError(
+            f"{path} is missing: both {FILES['right']} and {FILES['left']} are needed; "
+            "download them under MANO's licence from its site."
+        )
+    return _checked(safe_pickle.load_arrays(path, SHAPES), str(path))
+
+
+def _checked(fields: Mapping[str, np.ndarray], where: str) -> Fields:
+    """The model's fields as float64 arrays of the documented shapes."""
+    out: Fields = {}
+    for key, shape in SHAPES.items():
+        if key not in fields:
+            raise InputError(f"{where} has no field {key!r}; it is no MANO hand model.")
+        value = np.asarray(fields[key])
+        if value.shape != shape:
+            raise InputError(
+                f"{where}: field {key!r} has shape {value.shape}, expected {shape}."
+            )
+        if value.dtype.kind not in "fiu" or not np.isfinite(value).all():
+            raise InputError(f"{where}: field {key!r} holds no finite numbers.")
+        out[key] = value.astype(np.int64 if key in _INTEGERS else np.float64)
+    if out["f"].min() < 0 or out["f"].max() >= 778:
+        raise InputError(f"{where}: field 'f' names vertices outside 0..777.")
+    if tuple(out["kintree_table"][0, 1:]) != PARENTS[1:]:
+        raise InputError(f"{where}: field 'kintree_table' is not MANO's joint tree.")
+    return out
+
+
+_INTEGERS = ("f", "kintree_table")
+
+
+def _assemble(right: Fields, left: Fields, name: str, dtype: jnp.dtype) -> ManoModel:
+    def both(key: str) -> np.ndarray:
+        return np.stack([right[key], left[key]])
+
+    regressor, template, shapedirs, posedirs = map(
+        both, ("J_regressor", "v_template", "shapedirs", "posedirs")
+    )
+    rows = np.concatenate([template[..., None], shapedirs, posedirs], axis=-1)
+    arrays = {
+        "template": template,
+        "shapedirs": shapedirs,
+        "posedirs": posedirs,
+        "joint_regressor": regressor,
+        "weights": both("weights"),
+        "pose_mean": both("hands_mean").reshape(2, 15, 3),
+        "pose_components": both("hands_components"),
+        "joint_template": np.einsum("hjv,hvk->hjk", regressor, template),
+        "joint_shapedirs": np.einsum("hjv,hvkc->hjkc", regressor, shapedirs),
+        "directions": rows.transpose(0, 3, 2, 1).reshape(2, 146, 2334),
+    }
+    return ManoModel(
+        **{key: jnp.asarray(value, dtype) for key, value in arrays.items()},
+        faces=jnp.asarray(both("f"), jnp.int32),
+        name=name,
+    )

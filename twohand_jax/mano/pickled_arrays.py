@@ -1,0 +1,138 @@
+"""Numeric arrays from the inert records that ``safe_pickle`` makes of a pickle.
+
+Nothing here trusts a record: shapes must fit the bytes they describe, only numeric
+types are read, and no size is allocated that the file does not itself contain.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+SPARSE = ("csc_matrix", "csr_matrix")
+MAX_DENSE = 1 << 24
+MAX_DEPTH = 8
+_NUMERIC = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
+
+
+class Record:
+    """What a pickle says about one object: never the object itself."""
+
+    __slots__ = ("args", "state")
+    kind = ("", "")
+    args: tuple[Any, ...]
+    state: Any
+
+    def __new__(cls, *args: Any) -> "Record":
+        """Keep the arguments that the file would have called the class with."""
+        record = super().__new__(cls)
+        record.args, record.state = args, None
+        return record
+
+    def __init__(self, *args: Any) -> None:
+        """Accept what the file passes; ``__new__`` has kept it."""
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+def to_array(value: Any, depth: int = 0) -> np.ndarray:
+    """The numeric array that a value of the file stands for.
+
+    Raises:
+        ValueError, TypeError, LookupError: it stands for no numeric array.
+    """
+    if depth > MAX_DEPTH:
+        raise ValueError("its expression is nested too deeply")
+    if isinstance(value, bool | int | float):
+        return np.asarray(value)
+    if not isinstance(value, Record):
+        raise ValueError(f"it is a {type(value).__name__}")
+    value = _unwrapped(value)
+    module, name = value.kind
+    if name == "_reconstruct":
+        _, shape, dtype, fortran, data = value.state
+        return _from_bytes(data, dtype, shape, "F" if fortran else "C")
+    if name == "_frombuffer":
+        return _from_bytes(*value.args)
+    if name in SPARSE:
+        return _dense(name, value.state, depth)
+    if (module, name) == ("chumpy.ch", "Ch"):
+        return to_array(value.state["x"], depth + 1)
+    if (module, name) == ("chumpy.reordering", "Select"):
+        return _select(value.state, depth)
+    raise ValueError(f"{module}.{name} is not supported")
+
+
+def _unwrapped(value: Record) -> Record:
+    """The object behind ``copyreg._reconstructor(class, object, None)``."""
+    if value.kind[1] != "_reconstructor":
+        return value
+    inner = value.args[0]()
+    inner.state = value.state
+    return inner
+
+
+def _from_bytes(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
+    if isinstance(data, Record):  # how Python 3 writes bytes in protocol 2
+        data = data.args[0] if data.args else ""
+    raw = data.encode("latin1") if isinstance(data, str) else bytes(data)
+    numbers = _dtype(dtype)
+    sizes = tuple(int(size) for size in shape)
+    if min(sizes, default=0) < 0 or math.prod(sizes) * numbers.itemsize != len(raw):
+        raise ValueError(f"shape {sizes} does not fit its {len(raw)} bytes")
+    array = np.frombuffer(raw, numbers).reshape(
+        sizes, order="F" if order == "F" else "C"
+    )
+    return array.astype(numbers.newbyteorder("="))
+
+
+def _dtype(record: Any) -> np.dtype:
+    if not isinstance(record, Record) or record.kind != ("numpy", "dtype"):
+        raise ValueError("its dtype is none of numpy's")
+    code = str(record.args[0])
+    if code.lstrip("<>=|") not in _NUMERIC:
+        raise ValueError(f"dtype {code!r} does not hold numbers")
+    order: Any = record.state[1] if record.state else "="
+    if order not in ("<", ">", "=", "|"):
+        raise ValueError(f"{order!r} is no byte order")
+    return np.dtype(code).newbyteorder(order)
+
+
+def _select(state: dict[str, Any], depth: int) -> np.ndarray:
+    """Entries of a flattened array, brought into another shape (chumpy's Select)."""
+    source = to_array(state["a"], depth + 1).ravel()
+    chosen = source[to_array(state["idxs"], depth + 1)]
+    return chosen.reshape(state.get("preferred_shape", chosen.shape))
+
+
+def _dense(name: str, state: dict[str, Any], depth: int) -> np.ndarray:
+    """A compressed sparse matrix as a dense array."""
+    shape = state["_shape"] if "_shape" in state else state["shape"]
+    rows, columns = (int(size) for size in shape)
+    if not (rows > 0 and columns > 0 and rows * columns <= MAX_DENSE):
+        raise ValueError(f"a {rows} x {columns} matrix is out of bounds")
+
+    def part(key: str) -> np.ndarray:
+        return to_array(state[key], depth + 1)
+
+    data, minor = part("data"), part("indices")
+    major = _majors(part("indptr"), len(data))
+    if minor.min(initial=0) < 0:
+        raise ValueError("a sparse index is negative")
+    row, column = (minor, major) if name == "csc_matrix" else (major, minor)
+    dense = np.zeros((rows, columns), data.dtype)
+    np.add.at(dense, (row, column), data)
+    return dense
+
+
+def _majors(pointers: np.ndarray, total: int) -> np.ndarray:
+    """Row (csr) or column (csc) of each stored entry."""
+    pointers = pointers.astype(np.int64)
+    counts = pointers[1:] - pointers[:-1]
+    if (
+        not 0 <= counts.min(initial=0) <= counts.max(initial=0) <= total
+        or counts.sum() != total
+    ):
+        raise ValueError(f"its index pointers do not fit its {total} entries")
+    return np.repeat(np.arange(len(counts)), counts)
