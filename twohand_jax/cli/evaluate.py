@@ -25,10 +25,12 @@ def add(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     """Evaluate, print the table and write it."""
     from twohand_jax import assets, build, mano
+    from twohand_jax.cli import common
     from twohand_jax.evaluation import evaluator, report
     from twohand_jax.models import apply
     from twohand_jax.weights import native
 
+    common.enable_compilation_cache()
     directory = args.model or assets.REGRESSOR
     experiment = build.experiment(native.load_config(directory))
     network = build.regressor(experiment.model)

@@ -32,12 +32,13 @@ def add(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     """Train and write the averaged weights as a model directory."""
     from twohand_jax import build, mano
-    from twohand_jax.cli import configs
+    from twohand_jax.cli import common, configs
     from twohand_jax.data import batching
     from twohand_jax.evaluation import evaluator
     from twohand_jax.train import loop, optim, state
     from twohand_jax.weights import native
 
+    common.enable_compilation_cache()
     config = configs.load(args.config, args.set).to_dict()
     experiment = build.experiment(config)
     network = build.regressor(experiment.model)
