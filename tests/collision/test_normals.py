@@ -1,0 +1,28 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.collision import shapes
+from twohand_jax import collision
+
+
+@pytest.mark.parametrize("batch", [(), (3,), (2, 1, 4)])
+def test_point_away_from_a_sphere(batch):
+    vertices, faces = shapes.sphere(12, 0.5, (0.1, 0.2, 0.3))
+    outward = (vertices - [0.1, 0.2, 0.3]) / 0.5
+    many = jnp.broadcast_to(
+        jnp.asarray(vertices, jnp.float32), (*batch, *vertices.shape)
+    )
+    normals = np.asarray(collision.vertex_normals(many, jnp.asarray(faces)))
+    assert normals.shape == many.shape
+    assert np.min(np.sum(normals * outward, axis=-1)) > 0.99
+    np.testing.assert_allclose(np.linalg.norm(normals, axis=-1), 1, atol=1e-5)
+
+
+def test_degenerate_faces_give_zero_and_finite_gradient():
+    faces = jnp.array([[0, 1, 2]])
+    line = jnp.array([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]])
+    assert np.all(np.asarray(collision.vertex_normals(line, faces)) == 0)
+    gradient = jax.grad(lambda v: jnp.sum(collision.vertex_normals(v, faces)))(line)
+    assert np.all(np.isfinite(gradient))

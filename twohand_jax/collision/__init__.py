@@ -1,0 +1,35 @@
+"""Two hands in each other's way: contacts, a differentiable energy, exact figures."""
+
+from twohand_jax.collision.energy import (
+    DEFAULT,
+    PRESETS,
+    CollisionConfig,
+    Contacts,
+    energy,
+    find_contacts,
+    largest_depth,
+    pair_cost,
+    preset,
+    test_pairs,
+)
+from twohand_jax.collision.nearest import gather, nearest
+from twohand_jax.collision.normals import vertex_normals
+from twohand_jax.collision.penetration import Penetration, measure
+
+__all__ = [
+    "DEFAULT",
+    "PRESETS",
+    "CollisionConfig",
+    "Contacts",
+    "Penetration",
+    "energy",
+    "find_contacts",
+    "gather",
+    "largest_depth",
+    "measure",
+    "nearest",
+    "pair_cost",
+    "preset",
+    "test_pairs",
+    "vertex_normals",
+]
