@@ -54,9 +54,11 @@ class ManoParams(NamedTuple):
 class ManoModel:
     """The arrays of a two-hand model in MANO's layout (Romero et al., 2017).
 
-    The joint tree is a constant (``mano.joints.PARENTS``). ``joint_template`` and
-    ``joint_shapedirs`` are the joint regressor applied to template and shape
-    directions, precomputed because every forward pass needs them.
+    The joint tree is a constant (``mano.joints.PARENTS``). The last three arrays follow
+    from the others and are kept because every forward pass needs them:
+    ``joint_template`` and ``joint_shapedirs`` are the joint regressor applied to
+    template and shape directions; ``directions`` holds template, shapedirs and posedirs
+    as rows, coordinates before vertices.
     """
 
     template: Float[Array, "2 778 3"]
@@ -69,6 +71,7 @@ class ManoModel:
     faces: Int[Array, "2 1538 3"]
     joint_template: Float[Array, "2 16 3"]
     joint_shapedirs: Float[Array, "2 16 3 10"]
+    directions: Float[Array, "2 146 2334"]
     name: str = dataclasses.field(metadata={"static": True})
 
 

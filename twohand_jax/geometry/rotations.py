@@ -113,9 +113,11 @@ def mirror_axis_angle(axis_angle: Float[Array, "*b 3"]) -> Float[Array, "*b 3"]:
 def angle_between(
     first: Float[Array, "*b 3 3"], second: Float[Array, "*b 3 3"]
 ) -> Float[Array, "*b"]:
-    """Geodesic distance of two rotations in radians."""
+    """Geodesic distance of two rotations in radians; its gradient at 0 is 0."""
     relative = jnp.einsum("...ji,...jk->...ik", first, second, precision=HIGHEST)
-    return jnp.linalg.norm(matrix_to_axis_angle(relative), axis=-1)
+    squared = jnp.sum(matrix_to_axis_angle(relative) ** 2, axis=-1)
+    apart = squared > 0
+    return jnp.where(apart, jnp.sqrt(jnp.where(apart, squared, 1.0)), 0.0)
 
 
 def _normalize(vector: Float[Array, "*b 3"]) -> Float[Array, "*b 3"]:

@@ -1,0 +1,211 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.data import scenes
+from twohand_jax import losses, mano
+from twohand_jax.data.augment import CropConfig, prepare
+from twohand_jax.geometry import rotations
+from twohand_jax.types import RIGHT, Mean, Output
+
+CROP = CropConfig(crop_size=64)
+WEIGHTS = losses.LossWeights()
+TERMS = (
+    "pose",
+    "shape",
+    "joint_3d",
+    "mesh",
+    "joint_25d",
+    "mano_25d",
+    "projection",
+    "rel_trans",
+)
+
+
+@jax.jit
+def compute(output, model, inputs, targets, weight):
+    return losses.compute(
+        output, model, inputs, targets, weight, weights=WEIGHTS, crop=CROP
+    )
+
+
+gradient = jax.jit(jax.grad(lambda *args: compute(*args)[0]))
+
+
+def true_output(model, targets) -> Output:
+    """What a perfect network would say; the camera head is only roughly right."""
+    pose = rotations.axis_angle_to_matrix(
+        targets.mano.hand_pose + model.pose_mean[RIGHT]
+    )
+    orient = rotations.axis_angle_to_matrix(targets.mano.global_orient)
+    depth = targets.joints_3d[..., 2] - targets.joints_3d[..., :1, 2]
+    cells = jnp.concatenate(
+        [
+            losses.to_cells(targets.joints_2d, crop=CROP),
+            losses.depth_to_cells(depth, crop=CROP)[..., None],
+        ],
+        axis=-1,
+    )
+    return Output(
+        joints_25d=cells,
+        global_orient_6d=rotations.matrix_to_rotation_6d(orient),
+        hand_pose_6d=rotations.matrix_to_rotation_6d(pose),
+        betas=targets.mano.betas,
+        camera=jnp.broadcast_to(jnp.array([0.0, 0.0, 6.0]), (*depth.shape[:-1], 3)),
+        rel_trans=targets.rel_trans,
+    )
+
+
+def wrong_output(model, targets) -> Output:
+    rng = np.random.default_rng(0)
+    true = true_output(model, targets)
+    return jax.tree.map(
+        lambda x: x + jnp.asarray(rng.normal(0, 0.1, x.shape), jnp.float32), true
+    )
+
+
+@pytest.fixture(scope="module")
+def setup():
+    model = mano.load()
+    scene = scenes.batch(0, (3,), model)
+    inputs, targets = jax.jit(lambda b: prepare(b, crop=CROP))(scene)
+    empty = dict.fromkeys(("image", "keypoints", "segmentation", "depth"))
+    return model, inputs._replace(**empty), targets, scene.weight
+
+
+def values(terms: dict[str, Mean]) -> dict[str, float]:
+    return {name: float(losses.mean(term)) for name, term in terms.items()}
+
+
+def test_the_truth_costs_nothing(setup):
+    model, inputs, targets, weight = setup
+    _, terms = compute(true_output(model, targets), model, inputs, targets, weight)
+    assert set(terms) == set(TERMS)
+    found = values(terms)
+    for name in set(TERMS) - {"projection"}:
+        assert found[name] < 2e-4, (name, found[name])
+        assert terms[name].count > 0
+
+
+def test_the_truth_costs_nothing_as_the_crop_sees_it(setup):
+    model = setup[0]
+    crop = CropConfig(crop_size=64, crop_view=True)
+    inputs, targets = jax.jit(lambda b: prepare(b, crop=crop))(
+        scenes.batch(0, (3,), model)
+    )
+    output, weight = true_output(model, targets), setup[3]
+    _, terms = jax.jit(lambda *a: losses.compute(*a, weights=WEIGHTS, crop=crop))(
+        output, model, inputs, targets, weight
+    )
+    found = values(terms)
+    for name in set(TERMS) - {"projection"}:
+        assert found[name] < 2e-4, (name, found[name])
+
+
+def test_every_term_answers_to_its_own_error(setup):
+    model, inputs, targets, weight = setup
+    _, terms = compute(wrong_output(model, targets), model, inputs, targets, weight)
+    for name, value in values(terms).items():
+        assert value > 1e-3, name
+
+
+def test_terms_are_plain_masked_means(setup):
+    """A float64 twin of the terms that need no hand model."""
+    model, inputs, targets, weight = setup
+    rng = np.random.default_rng(1)
+    targets = targets._replace(
+        mano_valid=jnp.array([[True, False], [True, True], [False, False]]),
+        rel_trans_valid=jnp.array([True, False, True]),
+        joints_2d_valid=jnp.asarray(rng.random((3, 2, 21)) > 0.3),
+        joints_3d_valid=jnp.asarray(rng.random((3, 2, 21)) > 0.3),
+    )
+    weight = jnp.array([1.0, 1.0, 0.0])
+    output = wrong_output(model, targets)
+    _, terms = compute(output, model, inputs, targets, weight)
+    found = values(terms)
+    sample = np.array([True, True, False])
+    hands = np.asarray(targets.mano_valid) & sample[:, None]
+    gap = np.abs(np.float64(output.betas) - np.float64(targets.mano.betas))
+    assert np.isclose(found["shape"], gap[hands].mean(), rtol=1e-5)
+    gap = np.abs(np.float64(output.rel_trans) - np.float64(targets.rel_trans))
+    assert np.isclose(found["rel_trans"], gap[:1].mean(), rtol=1e-5)
+    xy = np.float64(targets.joints_2d) * 8 / 64
+    joints = np.float64(targets.joints_3d)
+    z = ((joints[..., 2] - joints[..., :1, 2]) / 0.15 + 1) / 2 * 8
+    target = np.concatenate([xy, z[..., None]], axis=-1)
+    ok_2d = np.asarray(targets.joints_2d_valid) & sample[:, None, None]
+    ok_3d = np.asarray(targets.joints_3d_valid) & sample[:, None, None]
+    ok_3d = ok_3d & ok_3d[..., :1]
+    flat = ((xy >= 0) & (xy < 8)).all(axis=-1)
+    mask = np.stack([ok_2d & flat, ok_2d & flat, ok_3d & (z >= 0) & (z < 8)], axis=-1)
+    gap = np.abs(np.float64(output.joints_25d) - target)
+    assert np.isclose(found["joint_25d"], gap[mask].mean(), rtol=1e-4)
+
+
+def test_total_is_the_weighted_sum(setup):
+    model, inputs, targets, weight = setup
+    total, terms = compute(wrong_output(model, targets), model, inputs, targets, weight)
+    found = values(terms)
+    expected = sum(getattr(WEIGHTS, name) * found[name] for name in TERMS)
+    np.testing.assert_allclose(total, expected, rtol=1e-5)
+
+
+def test_what_is_not_valid_is_not_looked_at(setup):
+    model, inputs, targets, weight = setup
+    output = wrong_output(model, targets)
+    hands = jnp.array([[True, False], [True, True], [False, True]])
+    masked = targets._replace(
+        mano_valid=hands,
+        joints_3d_valid=jnp.broadcast_to(hands[..., None], (3, 2, 21)),
+        joints_2d_valid=jnp.broadcast_to(hands[..., None], (3, 2, 21)),
+        rel_trans_valid=jnp.array([False, True, False]),
+    )
+
+    def spoil(x, keep):
+        return jnp.where(
+            keep.reshape(*keep.shape, *(1,) * (x.ndim - keep.ndim)), x, jnp.nan
+        )
+
+    spoiled = masked._replace(
+        joints_2d=spoil(masked.joints_2d, hands),
+        joints_3d=spoil(masked.joints_3d, hands),
+        mano=jax.tree.map(lambda x: spoil(x, hands), masked.mano),
+        rel_trans=spoil(masked.rel_trans, masked.rel_trans_valid),
+    )
+    expected = compute(output, model, inputs, masked, weight)[0]
+    got = compute(output, model, inputs, spoiled, weight)[0]
+    np.testing.assert_allclose(got, expected, rtol=1e-6)
+    slopes = gradient(output, model, inputs, spoiled, weight)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slopes))
+
+
+def test_padding_changes_nothing(setup):
+    model, inputs, targets, weight = setup
+    output = wrong_output(model, targets)
+    expected = compute(output, model, inputs, targets, weight)[0]
+    output, inputs, targets = jax.tree.map(
+        lambda x: jnp.concatenate([x, x[:1]]), (output, inputs, targets)
+    )
+    got = compute(output, model, inputs, targets, jnp.append(weight, 0.0))[0]
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+def test_a_batch_without_labels_costs_nothing_and_has_finite_gradients(setup):
+    model, inputs, targets, weight = setup
+    output = wrong_output(model, targets)
+    nothing = jnp.zeros_like(weight)
+    assert compute(output, model, inputs, targets, nothing)[0] == 0
+    slopes = gradient(output, model, inputs, targets, nothing)
+    assert all((leaf == 0).all() for leaf in jax.tree.leaves(slopes))
+
+
+def test_bfloat16_estimates_are_judged_in_float32(setup):
+    model, inputs, targets, weight = setup
+    output = jax.tree.map(lambda x: x.astype(jnp.bfloat16), true_output(model, targets))
+    total, _ = compute(output, model, inputs, targets, weight)
+    assert total.dtype == jnp.float32 and np.isfinite(total)
+
+
+def test_mean_of_nothing_is_zero():
+    assert losses.mean(Mean(jnp.zeros(()), jnp.zeros(()))) == 0

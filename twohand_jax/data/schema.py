@@ -1,0 +1,185 @@
+"""The record: every feature's name, shape, type and encoding, defined once.
+
+One record is one picture (one person in COCO-WholeBody), the same for every dataset.
+Source joint orders, pose conventions, axes and units are settled when it is written:
+
+- pixels of the stored picture, pixel centres at integer coordinates;
+- metres and radians in the camera frame (x right, y down, z forward);
+- both hands on one axis, right first, and the canonical 21 joints;
+- MANO pose relative to the mean pose of the model named in ``mano/model``.
+
+``data_pipelines.features`` turns the table into TFDS features and
+``twohand_jax.data.tfrecord`` into a parser, so neither repeats a name or a shape.
+"""
+
+import dataclasses
+import enum
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from twohand_jax.errors import InputError
+
+SCHEMA_VERSION = 1
+BACKGROUND, RIGHT_LABEL, LEFT_LABEL = 0, 1, 2
+CUES = ("keypoints", "segmentation", "depth")
+
+
+class Encoding(enum.Enum):
+    """How a feature lies in a record."""
+
+    TENSOR = "tensor"
+    TEXT = "text"
+    JPEG = "jpeg"
+    PNG = "png"
+
+
+@dataclasses.dataclass(frozen=True)
+class Feature:
+    """One feature of the record.
+
+    ``shape`` and ``dtype`` are those of the decoded value; None marks an open size.
+    """
+
+    name: str
+    dtype: type
+    shape: tuple[int | None, ...]
+    doc: str
+    encoding: Encoding = Encoding.TENSOR
+
+    @property
+    def size(self) -> int:
+        """Number of values of a tensor."""
+        return math.prod(length or 0 for length in self.shape)
+
+
+def _text(name: str, doc: str) -> Feature:
+    return Feature(name, np.str_, (), doc, Encoding.TEXT)
+
+
+def _flag(name: str, doc: str, *shape: int) -> Feature:
+    return Feature(name, np.bool_, shape, doc)
+
+
+def _real(name: str, doc: str, *shape: int) -> Feature:
+    return Feature(name, np.float32, shape, doc)
+
+
+def _integer(name: str, doc: str) -> Feature:
+    return Feature(name, np.int64, (), doc)
+
+
+def _map(name: str, dtype: type, doc: str) -> Feature:
+    return Feature(name, dtype, (None, None, 1), doc, Encoding.PNG)
+
+
+def _provenance(cue: str) -> tuple[Feature, ...]:
+    return (
+        _flag(f"cues/has_{cue}", f"whether the {cue} cue is there"),
+        _text(f"cues/{cue}_source", "name of what made the cue"),
+        _text(f"cues/{cue}_version", "version of what made the cue"),
+    )
+
+
+FEATURES: tuple[Feature, ...] = (
+    _integer("schema_version", "SCHEMA_VERSION at the time of writing"),
+    Feature(
+        "image",
+        np.uint8,
+        (None, None, 3),
+        "the picture as stored by the source",
+        Encoding.JPEG,
+    ),
+    _text("image_id", "unique within the dataset"),
+    _text("dataset", "name of the source dataset"),
+    _text("subset", "part of the dataset, such as H or M of InterHand2.6M"),
+    _text("hand_type", "right, left or interacting"),
+    _integer("height", "of the picture, pixels"),
+    _integer("width", "of the picture, pixels"),
+    _real("camera/focal", "pixels", 2),
+    _real("camera/center", "principal point, pixels", 2),
+    _flag("camera/valid", "whether the intrinsics are known"),
+    _flag("hands/valid", "whether the hand is in the picture and labelled", 2),
+    _real("hands/box", "x0, y0, x1, y1 of the unexpanded hand box, pixels", 2, 4),
+    _real("hands/joints_2d", "pixels", 2, 21, 2),
+    _flag("hands/joints_2d_valid", "per joint", 2, 21),
+    _real("hands/joints_3d", "camera frame, metres", 2, 21, 3),
+    _flag("hands/joints_3d_valid", "per joint", 2, 21),
+    _text("mano/model", "the hand model the parameters belong to"),
+    _real("mano/global_orient", "axis-angle, camera frame", 2, 3),
+    _real("mano/hand_pose", "axis-angle, relative to the mean pose", 2, 15, 3),
+    _real("mano/betas", "shape coefficients", 2, 10),
+    _real("mano/transl", "camera frame, metres", 2, 3),
+    _flag("mano/valid", "per hand", 2),
+    _real("rel_trans", "left wrist minus right wrist, camera frame, metres", 3),
+    _flag("rel_trans_valid", "whether both wrists are known in one frame"),
+    _real("cues/keypoints", "x, y in pixels of the picture, and score", 2, 21, 3),
+    *_provenance("keypoints"),
+    _map("cues/segmentation", np.uint8, "0 background, 1 right hand, 2 left hand"),
+    *_provenance("segmentation"),
+    _map(
+        "cues/depth",
+        np.uint16,
+        "0 background, else relative depth = offset + scale * value, 0 near to 1 far",
+    ),
+    _real("cues/depth_scale", "see cues/depth"),
+    _real("cues/depth_offset", "see cues/depth"),
+    *_provenance("depth"),
+)
+BY_NAME: Mapping[str, Feature] = {feature.name: feature for feature in FEATURES}
+
+
+def check(example: Mapping[str, object], *, where: str = "the example") -> None:
+    """Refuse an example that lacks a feature, has an unknown one, or a wrong shape.
+
+    Args:
+        example: flat mapping from feature name to value; pictures and maps are encoded
+            bytes, everything else is convertible to an array.
+        where: the example's name in the message.
+    """
+    missing = sorted(BY_NAME.keys() - example.keys())
+    unknown = sorted(example.keys() - BY_NAME.keys())
+    if missing or unknown:
+        raise InputError(
+            f"{where} does not fit record schema {SCHEMA_VERSION}: missing features "
+            f"{missing}, unknown features {unknown}."
+        )
+    for feature in FEATURES:
+        _check_value(feature, example[feature.name], where)
+
+
+def _check_value(feature: Feature, value: object, where: str) -> None:
+    if feature.encoding is Encoding.TENSOR:
+        array = np.asarray(value)
+        if array.shape != feature.shape:
+            raise InputError(
+                f"{where}: feature {feature.name!r} has shape {array.shape}, expected "
+                f"{feature.shape}."
+            )
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise InputError(
+                f"{where}: feature {feature.name!r} holds NaN or infinity; write zeros "
+                "and clear its validity flag instead."
+            )
+        return
+    expected = str if feature.encoding is Encoding.TEXT else bytes
+    if not isinstance(value, expected):
+        raise InputError(
+            f"{where}: feature {feature.name!r} is {type(value).__name__}, expected "
+            f"{expected.__name__}."
+        )
+    if expected is bytes and not value:
+        raise InputError(
+            f"{where}: feature {feature.name!r} is empty; an absent map is stored as "
+            "a picture of one zero pixel with its flag cleared."
+        )
+
+
+def check_version(version: int, *, where: str) -> None:
+    """Refuse records of another schema version."""
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"{where} was written with record schema {version}, but this version of "
+            f"twohand_jax reads schema {SCHEMA_VERSION}: build the set again."
+        )

@@ -1,0 +1,122 @@
+"""What lies in a directory of records: its splits, shards and counts.
+
+The directory is TFDS's (``dataset_info.json`` beside the shards); it is read here as
+plain JSON, so that neither TFDS nor TensorFlow is needed to look into it.
+"""
+
+import dataclasses
+import functools
+import json
+from pathlib import Path
+
+import numpy as np
+from etils import epath
+
+from twohand_jax.data import framing
+from twohand_jax.errors import InputError
+
+INFO = "dataset_info.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The shards of one split, in order, with the number of records of each."""
+
+    dataset: str
+    name: str
+    paths: tuple[str, ...]
+    counts: tuple[int, ...]
+
+    @property
+    def num_records(self) -> int:
+        """Records in all shards."""
+        return sum(self.counts)
+
+    @functools.cached_property
+    def starts(self) -> np.ndarray:
+        """Number of the first record of each shard, counted through the split."""
+        return np.concatenate([[0], np.cumsum(self.counts)]).astype(np.int64)
+
+    def locate(self, record: int) -> tuple[str, int]:
+        """Shard file and number within it of a record of the split."""
+        shard = int(np.searchsorted(self.starts, record, side="right")) - 1
+        return self.paths[shard], int(record - self.starts[shard])
+
+
+def open_split(directory: str | Path, name: str) -> Split:
+    """Find a split's shards and check that all of them are there.
+
+    Raises:
+        InputError: the directory is no record set, or the split is absent, empty or
+            lacks shards.
+    """
+    root = epath.Path(directory)
+    info = read_info(directory)
+    splits = {entry["name"]: entry for entry in info.get("splits", [])}
+    if name not in splits:
+        raise InputError(
+            f"{root} has no split {name!r}; it holds {sorted(splits) or 'none'}."
+        )
+    counts = tuple(int(count) for count in splits[name]["shardLengths"])
+    if sum(counts) == 0:
+        raise InputError(f"Split {name!r} of {root} holds no records.")
+    files = [
+        f"{info['name']}-{name}.tfrecord-{index:05d}-of-{len(counts):05d}"
+        for index in range(len(counts))
+    ]
+    present = {path.name for path in root.iterdir()}
+    missing = [file for file in files if file not in present]
+    if missing:
+        raise InputError(
+            f"{root} lacks {len(missing)} of the {len(files)} shards of split "
+            f"{name!r}, the first is {missing[0]}: run the build again, finished "
+            "shards are kept."
+        )
+    return Split(info["name"], name, tuple(str(root / f) for f in files), counts)
+
+
+def split_names(directory: str | Path) -> list[str]:
+    """The splits a directory holds."""
+    return [entry["name"] for entry in read_info(directory).get("splits", [])]
+
+
+def read_info(directory: str | Path) -> dict:
+    """The TFDS metadata of a record directory."""
+    path = epath.Path(directory) / INFO
+    if not path.exists():
+        raise InputError(
+            f"{directory} is no record set: it has no {INFO}; give the directory that "
+            "`twohand data build` wrote, or let the build finish."
+        )
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path} is not valid JSON: {error}.") from error
+
+
+def read_shard(path: str, count: int) -> tuple[list[bytes], dict[int, str]]:
+    """Every record of a shard, and what is wrong with the damaged ones by number.
+
+    Args:
+        path: shard file.
+        count: how many records it should hold.
+
+    Returns:
+        ``count`` payloads, empty where damaged, and the problems in words.
+    """
+    problems: dict[int, str] = {}
+    payloads: list[bytes] = []
+    try:
+        data = epath.Path(path).read_bytes()
+    except OSError as error:
+        return [b""] * count, {number: str(error) for number in range(count)}
+    for number, frame in enumerate(framing.frames(data)):
+        payloads.append(frame.payload or b"")
+        if frame.problem:
+            problems[number] = f"{frame.problem} (offset {frame.offset} bytes)"
+    for number in range(len(payloads), count):
+        problems[number] = (
+            f"the file ends after {len(payloads)} of {count} records, {len(data)} bytes"
+        )
+    payloads += [b""] * (count - len(payloads))
+    return payloads[:count], problems

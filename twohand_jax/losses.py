@@ -1,0 +1,248 @@
+"""The regressor's losses: masked L1 means, each over its valid elements (METHOD §4)."""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from twohand_jax.data import labels
+from twohand_jax.data.inputs import CropConfig
+from twohand_jax.geometry import affine, cameras, rotations, view
+from twohand_jax.mano import forward_side
+from twohand_jax.types import RIGHT, Inputs, ManoModel, Mean, Output, Targets
+
+WRIST = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LossWeights:
+    """Factor of each term (METHOD §4); 0 leaves a term out of the sum only.
+
+    Attributes:
+        pose: rotation matrices of MANO's 16 joints, the root included.
+        shape: MANO's shape coefficients.
+        joint_3d: joints of the posed model, relative to the wrist, metres.
+        mesh: vertices of the posed model, relative to the wrist, metres.
+        joint_25d: joint heat maps against the data set's joints, cells.
+        mano_25d: joint heat maps against the fitted model's projected joints, cells.
+        projection: joints of the posed model in the crop's virtual camera, cells.
+        rel_trans: left wrist minus right wrist, metres.
+    """
+
+    pose: float = 1.0
+    shape: float = 1.0
+    joint_3d: float = 10.0
+    mesh: float = 10.0
+    joint_25d: float = 1.0
+    mano_25d: float = 1.0
+    projection: float = 1.0
+    rel_trans: float = 1.0
+
+
+class _Posed(NamedTuple):
+    """A hand in the network frame: all MANO rotations and the surface they give."""
+
+    R: Float[Array, "*b 2 16 3 3"]
+    vertices: Float[Array, "*b 2 778 3"]
+    joints: Float[Array, "*b 2 21 3"]
+
+
+class _Term(NamedTuple):
+    """Two arrays to compare, and where."""
+
+    estimate: Array
+    target: Array
+    valid: Bool[Array, "..."]
+
+
+def compute(
+    output: Output,
+    model: ManoModel,
+    inputs: Inputs,
+    targets: Targets,
+    weight: Float[Array, "*b"],
+    *,
+    weights: LossWeights,
+    crop: CropConfig,
+) -> tuple[Float[Array, ""], dict[str, Mean]]:
+    """The weighted sum of all terms, and each term as a mean.
+
+    Args:
+        output: the network's estimates.
+        model: its right hand poses both sides, as both are right hands here.
+        inputs: what the network saw, for the crops' maps.
+        targets: labels in crop pixels and network frame (from ``data.augment``).
+        weight: 0 for padded samples.
+        weights: factor of each term.
+        crop: units of the heat maps and the virtual camera.
+    """
+    output = jax.tree.map(lambda x: x.astype(jnp.float32), output)
+    predicted = _pose_output(output, model)
+    truth = _pose_targets(targets, model)
+    terms = _surface_terms(output, predicted, truth, targets)
+    terms |= _crop_terms(output, predicted, truth, inputs, targets, crop)
+    terms["rel_trans"] = _Term(
+        output.rel_trans, targets.rel_trans, targets.rel_trans_valid
+    )
+    means = {name: masked_l1(*term, weight > 0) for name, term in terms.items()}
+    total = jnp.zeros(())
+    for name, term in means.items():
+        total = total + getattr(weights, name) * mean(term)
+    return total, means
+
+
+def masked_l1(
+    estimate: Float[Array, "..."],
+    target: Float[Array, "..."],
+    valid: Bool[Array, "..."],
+    sample_valid: Bool[Array, "*b"],
+) -> Mean:
+    """Sum and number of the absolute differences over valid elements.
+
+    Args:
+        estimate: values to judge; not looked at where invalid, NaN included.
+        target: values of the same shape.
+        valid: mask over the leading axes of the values.
+        sample_valid: mask over the batch, for padding.
+    """
+    valid = valid & sample_valid.reshape(
+        *sample_valid.shape, *(1,) * (valid.ndim - sample_valid.ndim)
+    )
+    mask = valid.reshape(*valid.shape, *(1,) * (estimate.ndim - valid.ndim))
+    mask = jnp.broadcast_to(mask, estimate.shape)
+    difference = jnp.where(mask, estimate, 0.0) - jnp.where(mask, target, 0.0)
+    return Mean(jnp.sum(jnp.abs(difference)), jnp.sum(mask.astype(jnp.float32)))
+
+
+def mean(record: Mean) -> Float[Array, "*b"]:
+    """The mean's value; 0 where nothing was counted."""
+    return record.total / jnp.maximum(record.count, 1.0)
+
+
+def to_cells(
+    joints_px: Float[Array, "*b 2"], *, crop: CropConfig
+) -> Float[Array, "*b 2"]:
+    """Crop pixels in cells of the heat map."""
+    return joints_px * (crop.cells / crop.crop_size)
+
+
+def depth_to_cells(
+    depth: Float[Array, "*b"], *, crop: CropConfig
+) -> Float[Array, "*b"]:
+    """Metres behind the wrist in cells; the wrist lies in the middle."""
+    return (depth / (crop.box_3d_m / 2) + 1) / 2 * crop.cells
+
+
+def _pose_output(output: Output, model: ManoModel) -> _Posed:
+    root = rotations.rotation_6d_to_matrix(output.global_orient_6d)
+    pose = rotations.rotation_6d_to_matrix(output.hand_pose_6d)
+    R = jnp.concatenate([root[..., None, :, :], pose], axis=-3)
+    return _pose(model, R, output.betas, jnp.zeros_like(output.camera))
+
+
+def _pose_targets(targets: Targets, model: ManoModel) -> _Posed:
+    mano = targets.mano
+    absolute = mano.hand_pose + model.pose_mean[RIGHT]
+    axis_angle = jnp.concatenate([mano.global_orient[..., None, :], absolute], -2)
+    valid = targets.mano_valid[..., None]
+    return _pose(
+        model,
+        rotations.axis_angle_to_matrix(jnp.where(valid[..., None], axis_angle, 0.0)),
+        jnp.where(valid, mano.betas, 0.0),
+        jnp.where(valid, mano.transl, 0.0),
+    )
+
+
+def _pose(
+    model: ManoModel,
+    R: Float[Array, "*b 2 16 3 3"],
+    betas: Float[Array, "*b 2 10"],
+    transl: Float[Array, "*b 2 3"],
+) -> _Posed:
+    """Both hands as right hands, in one forward pass."""
+    vertices, joints = forward_side(
+        model, RIGHT, R[..., 0, :, :], R[..., 1:, :, :], betas, transl
+    )
+    return _Posed(R=R, vertices=vertices, joints=joints)
+
+
+def _surface_terms(
+    output: Output, predicted: _Posed, truth: _Posed, targets: Targets
+) -> dict[str, _Term]:
+    wrist = predicted.joints[..., :1, :]
+    true_wrist = truth.joints[..., :1, :]
+    joint_valid = targets.joints_3d_valid & targets.joints_3d_valid[..., :1]
+    return {
+        "pose": _Term(predicted.R, truth.R, targets.mano_valid),
+        "shape": _Term(output.betas, targets.mano.betas, targets.mano_valid),
+        "joint_3d": _Term(
+            predicted.joints - wrist,
+            targets.joints_3d - targets.joints_3d[..., :1, :],
+            joint_valid,
+        ),
+        "mesh": _Term(
+            predicted.vertices - wrist, truth.vertices - true_wrist, targets.mano_valid
+        ),
+    }
+
+
+def _crop_terms(
+    output: Output,
+    predicted: _Posed,
+    truth: _Posed,
+    inputs: Inputs,
+    targets: Targets,
+    crop: CropConfig,
+) -> dict[str, _Term]:
+    """Terms in heat-map cells. A heat map can't answer for joints outside of it."""
+    xy = to_cells(targets.joints_2d, crop=crop)
+    depth_valid = targets.joints_3d_valid & targets.joints_3d_valid[..., :1]
+    dataset = _cells_term(
+        output,
+        xy,
+        targets.joints_3d,
+        jnp.stack(
+            [targets.joints_2d_valid, targets.joints_2d_valid, depth_valid], axis=-1
+        ),
+        crop,
+    )
+    seen = to_cells(_project_truth(truth, inputs, targets, crop), crop=crop)
+    fitted = targets.mano_valid & targets.camera_valid[..., None]
+    fitted = fitted & (truth.joints[..., WRIST, 2] > 0)
+    every = jnp.broadcast_to(fitted[..., None, None], dataset.valid.shape)
+    camera = cameras.virtual(crop.crop_size, focal=crop.focal)
+    placed = predicted.joints - predicted.joints[..., :1, :]
+    placed = placed + output.camera[..., None, :]
+    projected = to_cells(cameras.project(placed, camera), crop=crop)
+    return {
+        "joint_25d": dataset,
+        "mano_25d": _cells_term(output, seen, truth.joints, every, crop),
+        "projection": _Term(projected, xy, targets.joints_2d_valid),
+    }
+
+
+def _cells_term(
+    output: Output,
+    xy: Float[Array, "*b 2 21 2"],
+    joints: Float[Array, "*b 2 21 3"],
+    valid: Bool[Array, "*b 2 21 3"],
+    crop: CropConfig,
+) -> _Term:
+    depth = joints[..., 2] - joints[..., :1, 2]
+    target = jnp.concatenate([xy, depth_to_cells(depth, crop=crop)[..., None]], axis=-1)
+    inside = jnp.all((target[..., :2] >= 0) & (target[..., :2] < crop.cells), axis=-1)
+    deep = (target[..., 2] >= 0) & (target[..., 2] < crop.cells)
+    inside = jnp.stack([inside, inside, deep], axis=-1)
+    return _Term(output.joints_25d, target, valid & inside)
+
+
+def _project_truth(
+    truth: _Posed, inputs: Inputs, targets: Targets, crop: CropConfig
+) -> Float[Array, "*b 2 21 2"]:
+    """Crop pixels of the fitted joints, seen by the picture's own camera."""
+    R = labels.view_rotation(targets, inputs, crop=crop)
+    joints = view.turn(R, labels.mirror_left_points(truth.joints))
+    camera = jax.tree.map(lambda x: x[..., None, :], targets.camera)
+    return affine.apply(inputs.T_crop_image, cameras.project(joints, camera))

@@ -1,0 +1,243 @@
+"""Errors of reconstructed hands, as pure functions over masked batches (METHOD §7).
+
+Positions are metres, errors millimetres. Every function returns a ``Mean``, whose
+totals and counts add up over batches, devices and hosts; ``value`` divides. A split
+(single hand, interacting) is a mask. What is not valid is never looked at, NaN
+included. Which points, which root and which truth is a protocol's choice
+(``evaluation.protocols``).
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from twohand_jax.geometry import alignment
+from twohand_jax.types import LEFT, RIGHT, Mean
+
+MM = 1000.0
+WRIST = 0
+AXES = {"xyz": (0, 1, 2), "xy": (0, 1), "z": (2,)}
+
+
+def value(record: Mean) -> Float[Array, "*b"]:
+    """The mean itself; NaN where nothing was counted."""
+    safe = jnp.where(record.count > 0, record.count, 1.0)
+    return jnp.where(record.count > 0, record.total / safe, jnp.nan)
+
+
+def masked(
+    errors: Float[Array, "..."], valid: Bool[Array, "..."], *, keep: int = 0
+) -> Mean:
+    """Sum and number of the valid errors.
+
+    Args:
+        errors: any numbers.
+        valid: which of them count.
+        keep: number of trailing axes that stay (1 for one mean a joint).
+    """
+    axes = tuple(range(errors.ndim - keep))
+    total = jnp.sum(jnp.where(valid, errors, 0.0), axis=axes)
+    return Mean(total, jnp.sum(valid.astype(errors.dtype), axis=axes))
+
+
+def relative(
+    points: Float[Array, "*b n 3"], root: Float[Array, "*b 3"]
+) -> Float[Array, "*b n 3"]:
+    """Points minus a root."""
+    return points - root[..., None, :]
+
+
+def point_errors(
+    estimate: Float[Array, "*b n 3"],
+    target: Float[Array, "*b n 3"],
+    *,
+    axes: str = "xyz",
+) -> Float[Array, "*b n"]:
+    """Distance of corresponding points in millimetres, in space, in XY or along Z."""
+    chosen = list(AXES[axes])
+    return MM * jnp.linalg.norm((estimate - target)[..., chosen], axis=-1)
+
+
+def mpjpe(
+    estimate: Float[Array, "*b 2 n 3"],
+    target: Float[Array, "*b 2 n 3"],
+    valid: Bool[Array, "*b 2 n"],
+    *,
+    root: int | None = WRIST,
+    axes: str = "xyz",
+    per_point: bool = False,
+) -> Mean:
+    """Mean per-joint position error, each hand relative to its own root.
+
+    Args:
+        estimate: joints of both hands, any frame.
+        target: joints in the same order.
+        valid: joints that count; none of a hand does whose root is not valid.
+        root: joint that is subtracted (METHOD's protocols: 0 wrist, 9 middle base);
+            None when roots are subtracted already.
+        axes: "xyz", "xy" or "z".
+        per_point: one mean for each joint instead of one for all.
+    """
+    if root is not None:
+        estimate = relative(estimate, estimate[..., root, :])
+        target = relative(target, target[..., root, :])
+        valid = valid & valid[..., root : root + 1]
+    errors = point_errors(estimate, target, axes=axes)
+    return masked(errors, valid, keep=int(per_point))
+
+
+def mpvpe(
+    estimate: Float[Array, "*b 2 v 3"],
+    target: Float[Array, "*b 2 v 3"],
+    estimate_root: Float[Array, "*b 2 3"],
+    target_root: Float[Array, "*b 2 3"],
+    valid: Bool[Array, "*b 2"],
+    *,
+    axes: str = "xyz",
+) -> Mean:
+    """Mean per-vertex position error, each hand relative to its own root joint."""
+    errors = point_errors(
+        relative(estimate, estimate_root), relative(target, target_root), axes=axes
+    )
+    return masked(errors, jnp.broadcast_to(valid[..., None], errors.shape))
+
+
+def mrrpe(
+    estimate: Float[Array, "*b 3"],
+    target: Float[Array, "*b 3"],
+    valid: Bool[Array, "*b"],
+) -> Mean:
+    """Mean relative-root position error: of left wrist minus right wrist."""
+    return masked(MM * jnp.linalg.norm(estimate - target, axis=-1), valid)
+
+
+def rrve(
+    estimate: Float[Array, "*b 2 v 3"],
+    target: Float[Array, "*b 2 v 3"],
+    estimate_wrist: Float[Array, "*b 2 3"],
+    target_wrist: Float[Array, "*b 2 3"],
+    valid: Bool[Array, "*b 2"],
+) -> Mean:
+    """Mean vertex error of both hands relative to the right wrist (both must exist)."""
+    errors = point_errors(
+        relative(estimate, estimate_wrist[..., RIGHT, None, :]),
+        relative(target, target_wrist[..., RIGHT, None, :]),
+    )
+    both = (valid[..., RIGHT] & valid[..., LEFT])[..., None, None]
+    return masked(errors, jnp.broadcast_to(both, errors.shape))
+
+
+def pa_errors(
+    estimate: Float[Array, "*b n 3"],
+    target: Float[Array, "*b n 3"],
+    valid: Bool[Array, "*b n"],
+    *,
+    allow_reflection: bool = False,
+) -> Float[Array, "*b n"]:
+    """Point errors (mm) after the best similarity of each set onto its target.
+
+    FreiHAND's official evaluation allows reflections.
+    """
+    estimate = jnp.where(valid[..., None], estimate, 0.0)
+    target = jnp.where(valid[..., None], target, 0.0)
+    aligned = alignment.procrustes(
+        estimate, target, valid, allow_reflection=allow_reflection
+    )
+    return point_errors(aligned, target)
+
+
+def pa_mpjpe(
+    estimate: Float[Array, "*b 2 n 3"],
+    target: Float[Array, "*b 2 n 3"],
+    valid: Bool[Array, "*b 2 n"],
+    *,
+    allow_reflection: bool = False,
+) -> Mean:
+    """MPJPE after aligning each hand by scale, rotation and translation."""
+    errors = pa_errors(estimate, target, valid, allow_reflection=allow_reflection)
+    return masked(errors, valid)
+
+
+def pa_mpvpe(
+    estimate: Float[Array, "*b 2 v 3"],
+    target: Float[Array, "*b 2 v 3"],
+    valid: Bool[Array, "*b 2"],
+    *,
+    allow_reflection: bool = False,
+) -> Mean:
+    """MPVPE after aligning each hand's vertices by scale, rotation and translation."""
+    every = jnp.broadcast_to(valid[..., None], estimate.shape[:-1])
+    return pa_mpjpe(estimate, target, every, allow_reflection=allow_reflection)
+
+
+def f_score(
+    estimate: Float[Array, "*b n 3"],
+    target: Float[Array, "*b m 3"],
+    valid: Bool[Array, "*b"],
+    *,
+    threshold_mm: float,
+) -> Mean:
+    """Harmonic mean of precision and recall of surface points, in [0, 1].
+
+    A point is right when the nearest point of the other set is nearer than the
+    threshold (Knapitsch et al., 2017; FreiHAND at 5 and 15 mm).
+    """
+    nearest, nearest_back = _nearest(estimate, target), _nearest(target, estimate)
+    precision = jnp.mean((nearest < threshold_mm).astype(jnp.float32), axis=-1)
+    recall = jnp.mean((nearest_back < threshold_mm).astype(jnp.float32), axis=-1)
+    total = precision + recall
+    score = 2 * precision * recall / jnp.where(total > 0, total, 1.0)
+    return masked(score, valid)
+
+
+def pck(
+    errors_mm: Float[Array, "..."],
+    valid: Bool[Array, "..."],
+    *,
+    max_mm: float = 50.0,
+    steps: int = 100,
+) -> Mean:
+    """Share of errors at or below each of ``steps`` thresholds from 0 to ``max_mm``."""
+    thresholds = jnp.asarray(np.linspace(0.0, max_mm, steps), errors_mm.dtype)
+    right = (errors_mm[..., None] <= thresholds).astype(errors_mm.dtype)
+    mask = jnp.broadcast_to(valid[..., None], right.shape)
+    return masked(right, mask, keep=1)
+
+
+def auc(curve: Mean) -> Float[Array, ""]:
+    """Area under a ``pck`` curve over its range, in [0, 1], by trapezoids."""
+    share = value(curve)
+    return jnp.mean((share[1:] + share[:-1]) / 2)
+
+
+def acceleration_error(
+    estimate: Float[Array, "*b t 2 n 3"],
+    target: Float[Array, "*b t 2 n 3"],
+    valid: Bool[Array, "*b t 2 n"],
+) -> Mean:
+    """Difference of accelerations in mm per frame², by second central differences.
+
+    A joint counts in a frame when it is valid there and in both neighbours.
+    """
+
+    def acceleration(points: Float[Array, "*b t 2 n 3"]) -> Array:
+        before, now, after = (
+            points[..., :-2, :, :, :],
+            points[..., 1:-1, :, :, :],
+            points[..., 2:, :, :, :],
+        )
+        return before - 2 * now + after
+
+    errors = point_errors(acceleration(estimate), acceleration(target))
+    neighbours = valid[..., :-2, :, :] & valid[..., 1:-1, :, :] & valid[..., 2:, :, :]
+    return masked(errors, neighbours)
+
+
+def _nearest(
+    points: Float[Array, "*b n 3"], others: Float[Array, "*b m 3"]
+) -> Float[Array, "*b n"]:
+    """Distance of each point to the nearest of the others, millimetres."""
+    squared = sum(
+        (points[..., :, None, k] - others[..., None, :, k]) ** 2 for k in range(3)
+    )
+    return MM * jnp.sqrt(jnp.min(squared, axis=-1))
