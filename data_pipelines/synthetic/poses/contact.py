@@ -1,0 +1,134 @@
+"""Bringing two hands together: approach until touch, closing of the fingers."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from data_pipelines.synthetic.poses import angles as anatomy
+from data_pipelines.synthetic.poses.pair import Pair, pose
+from data_pipelines.synthetic.poses.placement import Placement
+from twohand_jax import collision
+from twohand_jax.types import LEFT, RIGHT, ManoModel
+
+HIGHEST = jax.lax.Precision.HIGHEST
+# Vertices of the two hands meet when they pass each other closer than this, metres.
+_PASSING = 0.005
+_START = 0.3
+CLOSING_STEPS = 10
+_BLOCKING_DEPTH = 0.001
+
+_MIRROR = (-1.0, 1.0, 1.0)
+
+
+def _movers() -> Bool[np.ndarray, "21 16"]:
+    """Which model joints' vertices an angle moves: its own segment and those beyond."""
+    table = np.zeros((anatomy.COUNT, 16), bool)
+    for k, base in enumerate((*anatomy.BASES, anatomy.THUMB_BASE)):
+        starts = (0, 0, 1, 2) if k < 4 else (0, 0, 0, 1, 2)
+        for number, start in enumerate(starts):
+            table[4 * k + number, base + start : base + 3] = True
+    return table
+
+
+_MOVES = _movers()
+
+
+def join(
+    model: ManoModel, bones: anatomy.Skeleton, pair: Pair, placement: Placement
+) -> Pair:
+    """Put the left hand where the placement says, the right one at the origin.
+
+    The world is the right hand's palm frame. Hands that slide come along the approach
+    and stop where the first vertices that would pass each other are ``gap`` apart.
+    """
+    axes = jnp.asarray(placement.axes)
+    left = jnp.einsum(
+        "nij,jk->nik", axes, bones.palm * jnp.asarray(_MIRROR), precision=HIGHEST
+    )
+    right = jnp.broadcast_to(bones.palm, left.shape)
+    wrist = jnp.zeros_like(pair.wrist)
+    pair = pair._replace(orient=jnp.stack([right, left], axis=-3), wrist=wrist)
+    vertices, joints = pose(model, bones, pair)
+    anchors = jnp.einsum("nhj,nhjk->nhk", placement.anchors, joints, precision=HIGHEST)
+    meeting = anchors[:, RIGHT] - anchors[:, LEFT] + placement.offset
+    start = meeting + _START * placement.approach
+    moved = vertices[:, LEFT] + start[:, None]
+    room = jax.lax.map(_room, (vertices[:, RIGHT], moved, placement.approach))
+    reached = start - (room - placement.gap)[:, None] * placement.approach
+    place = jnp.where(jnp.asarray(placement.slide)[:, None], reached, meeting)
+    return pair._replace(wrist=wrist.at[:, LEFT].set(place))
+
+
+def _room(
+    pair: tuple[Float[Array, "v 3"], Float[Array, "v 3"], Float[Array, "3"]],
+) -> Float[Array, ""]:
+    """How far the second mesh can go against ``approach`` before it meets the first.
+
+    The full way to the meeting point when the two miss each other.
+    """
+    first, second, approach = pair
+    along = second @ approach - (first @ approach)[:, None]
+    squared = sum((second[None, :, k] - first[:, None, k]) ** 2 for k in range(3))
+    meets = squared - along**2 < _PASSING**2
+    room = jnp.min(jnp.where(meets, along, jnp.inf))
+    return jnp.where(jnp.isfinite(room), room, _START)
+
+
+def close(
+    model: ManoModel,
+    bones: anatomy.Skeleton,
+    owner: Float[Array, "778 16"],
+    pair: Pair,
+    closed: Float[Array, "n 2 21"],
+    closes: Bool[Array, "n 2"],
+) -> Pair:
+    """Bend the fingers of the closing hands until they meet the other hand.
+
+    Every angle goes its own way in equal steps and stops for good as soon as a segment
+    that it moves lies too deep in the other hand; the joints beyond go on.
+
+    Args:
+        model: hand model.
+        bones: its axes.
+        owner: one-hot, the joint that moves each vertex most.
+        pair: hands in place, fingers open.
+        closed: angles at full closure.
+        closes: which hands close.
+    """
+    start = pair.angles
+
+    def at(progress: Array) -> Pair:
+        return pair._replace(angles=start + progress * (closed - start))
+
+    def step(state: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
+        progress, active = state
+        trial = jnp.minimum(progress + active / CLOSING_STEPS, 1.0)
+        blocked = _blocked(model, bones, owner, at(trial))
+        return (jnp.where(blocked, progress, trial), active & ~blocked), None
+
+    progress = jnp.zeros_like(start)
+    active = jnp.broadcast_to(closes[..., None], start.shape)
+    (progress, _), _ = jax.lax.scan(step, (progress, active), length=CLOSING_STEPS)
+    return at(progress)
+
+
+def _blocked(
+    model: ManoModel,
+    bones: anatomy.Skeleton,
+    owner: Float[Array, "778 16"],
+    pair: Pair,
+) -> Bool[Array, "n 2 21"]:
+    vertices, _ = pose(model, bones, pair)
+    contacts = collision.find_contacts(
+        vertices[:, RIGHT], vertices[:, LEFT], model.faces[RIGHT], model.faces[LEFT]
+    )
+    hit = jnp.stack(
+        [
+            contacts.collides_a & (contacts.depth_a > _BLOCKING_DEPTH),
+            contacts.collides_b & (contacts.depth_b > _BLOCKING_DEPTH),
+        ],
+        axis=1,
+    )
+    segments = jnp.einsum("nhv,vj->nhj", hit.astype(owner.dtype), owner)
+    return jnp.einsum("nhj,aj->nha", segments, jnp.asarray(_MOVES, owner.dtype)) > 0

@@ -1,0 +1,193 @@
+"""Random two-hand poses: single, apart, near, touching and clasped hands."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Int
+
+from data_pipelines.synthetic.poses import arms, draw, limits, placement, stages
+from data_pipelines.synthetic.poses.pair import Pair, mirrored
+from twohand_jax import mano
+from twohand_jax.errors import InputError
+from twohand_jax.types import ManoModel, ManoParams
+
+KINDS = ("right", "left", "apart", "near", "touching", "clasped")
+
+
+class PoseBatch(NamedTuple):
+    """Sampled hands in a world frame, host arrays; absent hands hold a pose too.
+
+    ``kind`` indexes ``KINDS``; the world is the right hand's palm frame (or that of its
+    mirror image), see ``view.place`` for pictures.
+    """
+
+    params: ManoParams
+    present: Bool[np.ndarray, "n 2"]
+    kind: Int[np.ndarray, "n"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SamplerConfig:
+    """What is sampled and what is let through.
+
+    Attributes:
+        weights: how often each of ``KINDS`` is drawn; kinds left out are not.
+        hands: noise of poses and shapes.
+        settle_steps: steps that open fingers which run into their own hand.
+        rounds: times ``round_steps`` steps move two hands out of each other.
+        round_steps: steps a round; only pairs that still collide go on.
+        self_depth: deepest self-penetration let through, metres.
+        depth: deepest penetration between the hands let through, metres.
+        max_draws: draws before the sampler gives up on a slot.
+    """
+
+    weights: Mapping[str, float] = dataclasses.field(
+        default_factory=lambda: {
+            "right": 0.12,
+            "left": 0.12,
+            "apart": 0.16,
+            "near": 0.2,
+            "touching": 0.2,
+            "clasped": 0.2,
+        }
+    )
+    hands: draw.DrawConfig = dataclasses.field(default_factory=draw.DrawConfig)
+    settle_steps: int = 6
+    rounds: int = 5
+    round_steps: int = 5
+    self_depth: float = 0.003
+    depth: float = 0.002
+    max_draws: int = 60
+
+
+DEFAULT = SamplerConfig()
+
+
+def sample(
+    seed: int,
+    count: int,
+    *,
+    model: ManoModel | None = None,
+    config: SamplerConfig = DEFAULT,
+) -> PoseBatch:
+    """Draw two-hand poses; the same seed and count give the same poses.
+
+    Candidates that still penetrate after separation are drawn again, within their kind.
+
+    Args:
+        seed: any non-negative integer.
+        count: how many; some hundred a call are fastest.
+        model: hand model; None for the embedded open hand.
+        config: kinds, noise and tolerances.
+
+    Raises:
+        InputError: an unknown kind or no positive weight.
+    """
+    kit = stages.tools(mano.load() if model is None else model)
+    kinds = _draw_kinds(np.random.default_rng((seed, 0)), count, config.weights)
+    found, good = _attempt(np.random.default_rng((seed, 1)), kinds, kit, config)
+    missing = np.flatnonzero(~good)
+    for number in range(2, config.max_draws + 1):
+        if len(missing) == 0:
+            break
+        rng = np.random.default_rng((seed, number))
+        pairs, good = _attempt(rng, kinds[missing], kit, config)
+        found = stages.write(found, missing[good], stages.take(pairs, good))
+        missing = missing[~good]
+    if len(missing):
+        stuck = sorted({KINDS[k] for k in kinds[missing]})
+        raise RuntimeError(
+            f"{len(missing)} of {count} poses ({', '.join(stuck)}) still penetrate "
+            f"after {config.max_draws} draws; raise depth or self_depth."
+        )
+    return PoseBatch(stages.params(kit, found), _present(kinds), kinds)
+
+
+def _attempt(
+    rng: np.random.Generator,
+    kinds: Int[np.ndarray, "n"],
+    kit: stages.Tools,
+    config: SamplerConfig,
+) -> tuple[Pair, Bool[np.ndarray, "n"]]:
+    """One candidate for each kind, and whether it may be kept."""
+    pair, places = _draw(rng, kinds, config)
+    shown = _present(kinds)
+    pair, depth = stages.settle(kit, pair, shown, steps=config.settle_steps)
+    good = depth < config.self_depth
+    pair = stages.join(kit, pair, places)
+    both = shown.all(-1)
+    good &= ~both | arms.clear(stages.joints(kit, pair))
+    clasped = good & (kinds == KINDS.index("clasped"))
+    if clasped.any():
+        pair, apart = _separate(kit, pair, clasped, config)
+        pair = stages.close(kit, pair, np.flatnonzero(clasped & apart), places)
+        closed = (clasped & apart)[:, None] & shown
+        pair, _ = stages.settle(kit, pair, closed, steps=config.settle_steps)
+        good &= apart
+    pair, apart = _separate(kit, pair, good & both, config)
+    _, depth = stages.settle(kit, pair, shown & (good & apart)[:, None], steps=0)
+    good &= apart & (depth < config.self_depth)
+    flipped = np.flatnonzero(both & (rng.random(len(kinds)) < 0.5))
+    pair = stages.write(pair, flipped, mirrored(stages.take(pair, flipped)))
+    return pair, good
+
+
+def _separate(
+    kit: stages.Tools, pair: Pair, chosen: Bool[np.ndarray, "n"], config: SamplerConfig
+) -> tuple[Pair, Bool[np.ndarray, "n"]]:
+    return stages.separate(
+        kit,
+        pair,
+        np.flatnonzero(chosen),
+        depth=config.depth,
+        rounds=config.rounds,
+        steps=config.round_steps,
+    )
+
+
+def _draw(
+    rng: np.random.Generator, kinds: Int[np.ndarray, "n"], config: SamplerConfig
+) -> tuple[Pair, placement.Placement]:
+    """Poses, shapes and placements as they come, before any of them is resolved."""
+    count = len(kinds)
+    drawn = [
+        placement.arrange(rng, "apart" if k < 2 else KINDS[k], config=config.hands)
+        for k in kinds
+    ]
+    angles, places = jax.tree.map(lambda *x: _single(np.stack(x)), *drawn)
+    noise = draw.noise(rng, 2 * count, config=config.hands).reshape(count, 2, 21)
+    angles = angles + noise * places.noise[:, None, None]
+    wobble = draw.wobble(rng, 2 * count, config=config.hands)
+    pair = Pair(
+        angles=np.asarray(limits.clamp(_single(angles))),
+        wobble=_single(wobble.reshape(count, 2, 15, 3)),
+        betas=_single(draw.shapes(rng, count, config=config.hands)),
+        orient=np.zeros((count, 2, 3, 3), np.float32),
+        wrist=np.zeros((count, 2, 3), np.float32),
+    )
+    return pair, places
+
+
+def _draw_kinds(
+    rng: np.random.Generator, count: int, weights: Mapping[str, float]
+) -> Int[np.ndarray, "n"]:
+    unknown = set(weights) - set(KINDS)
+    values = np.array([weights.get(kind, 0.0) for kind in KINDS])
+    if unknown or (values < 0).any() or values.sum() <= 0:
+        raise InputError(
+            f"Sampler weights {dict(weights)} are not usable: keys must be of "
+            f"{', '.join(KINDS)}, values non-negative with a positive sum."
+        )
+    return rng.choice(len(KINDS), size=count, p=values / values.sum())
+
+
+def _present(kinds: Int[np.ndarray, "n"]) -> Bool[np.ndarray, "n 2"]:
+    right = kinds != KINDS.index("left")
+    return np.stack([right, kinds != KINDS.index("right")], axis=-1)
+
+
+def _single(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.float32) if array.dtype == np.float64 else array

@@ -1,0 +1,229 @@
+import itertools
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from data_pipelines import writer
+from tests.data.records import Squares
+from twohand_jax.data import framing, images
+from twohand_jax.data.canvas import CanvasConfig
+from twohand_jax.data.tfrecord import Reader, ReaderConfig
+from twohand_jax.errors import InputError
+from twohand_jax.types import Batch
+
+TRAIN = "squares-train.tfrecord-0000{}-of-00003"
+
+
+def _reader(directory: Path, **changes: object) -> Reader:
+    settings: dict = {
+        "directory": str(directory),
+        "batch_size": 4,
+        "canvas": CanvasConfig(size=64),
+        "window_shards": 2,
+    }
+    parallel = {k: changes.pop(k) for k in ("process", "num_processes") if k in changes}
+    return Reader(ReaderConfig(**settings | changes), **parallel)
+
+
+def _records(batches: itertools.islice) -> list[list[int]]:
+    return [batch.record.tolist() for batch in batches]
+
+
+def _examples(split: str = "train") -> list[dict]:
+    source = Squares()
+    shards = range(len(source.shard_sizes[split]))
+    return [dict(e) for shard in shards for e in source.examples(split, shard)]
+
+
+@pytest.fixture
+def damaged(record_set: Path, tmp_path: Path) -> Path:
+    """A copy that a test may break."""
+    return Path(shutil.copytree(record_set, tmp_path / "set"))
+
+
+def test_records_come_back_as_they_were_written(record_set: Path) -> None:
+    (batch,) = _reader(record_set, split="test", shuffle=False).once()
+    assert batch.weight.tolist() == [1, 1, 1, 0]
+    for row, example in enumerate(_examples("test")):
+        targets, cues = batch.targets, batch.cues
+        np.testing.assert_array_equal(
+            targets.joints_2d[row], example["hands/joints_2d"]
+        )
+        np.testing.assert_array_equal(targets.box[row], example["hands/box"])
+        np.testing.assert_array_equal(targets.mano.betas[row], example["mano/betas"])
+        np.testing.assert_array_equal(
+            targets.camera.focal[row], example["camera/focal"]
+        )
+        np.testing.assert_array_equal(cues.keypoints[row], example["cues/keypoints"])
+        picture = images.decode_jpeg(example["image"])
+        np.testing.assert_array_equal(batch.canvas[row, :48, :64], picture)
+        labels = images.decode_map(example["cues/segmentation"])
+        np.testing.assert_array_equal(cues.segmentation[row, :48, :64], labels)
+        np.testing.assert_array_equal(cues.depth[row, :48, :64] > 0, labels > 0)
+    assert batch.targets.hand_valid.dtype == bool
+    assert batch.record.dtype == np.int32
+
+
+def test_joints_are_where_the_affine_puts_them(tmp_path: Path) -> None:
+    """On a shrunk canvas, every joint's bright dot lies at T · joint."""
+    source = Squares(sizes=(("train", (6,)),), height=400, width=560)
+    writer.write(source, tmp_path, workers=0, progress=False)
+    (batch,) = _reader(tmp_path, batch_size=6, canvas=CanvasConfig(size=256)).once()
+    assert (batch.T_canvas_image[:, 0, 0] < 0.7).all()
+    for row in range(6):
+        T = batch.T_canvas_image[row]
+        points = batch.targets.joints_2d[row].reshape(-1, 2) @ T[:, :2].T + T[:, 2]
+        column, line = points.T
+        grey = batch.canvas[row].mean(axis=-1).astype(np.float32)
+        brightness = cv2.remap(
+            grey, column[None], line[None].astype(np.float32), cv2.INTER_LINEAR
+        )
+        assert brightness.min() > 110  # the ground is 30
+        labels = batch.cues.segmentation[row][
+            np.rint(line).astype(int), np.rint(column).astype(int)
+        ]
+        np.testing.assert_array_equal(labels, np.repeat([1, 2], 21))
+
+
+def test_order_is_deterministic_and_any_step_can_be_resumed(record_set: Path) -> None:
+    first = _records(itertools.islice(_reader(record_set).batches(), 8))
+    again = _records(itertools.islice(_reader(record_set).batches(), 8))
+    assert first == again
+    for step in (1, 3, 6):
+        resumed = _reader(record_set).batches(step)
+        assert _records(itertools.islice(resumed, 2)) == first[step : step + 2]
+    other = _reader(record_set, seed=1).batches()
+    assert _records(itertools.islice(other, 8)) != first
+    flat = [record for batch in first for record in batch]
+    for epoch in range(3):
+        assert sorted(flat[9 * epoch : 9 * epoch + 9]) == list(range(9))
+
+
+def test_once_pads_with_weight_zero(record_set: Path) -> None:
+    batches = list(_reader(record_set, shuffle=False).once())
+    seen = [r for b in batches for r, w in zip(b.record, b.weight, strict=True) if w]
+    assert seen == list(range(9))
+    assert [batch.weight.sum() for batch in batches] == [4, 4, 1]
+    assert not batches[-1].canvas[1:].any()
+
+
+def test_processes_read_disjoint_shards_in_equally_many_batches(
+    record_set: Path,
+) -> None:
+    seen, steps = [], []
+    for process in range(2):
+        reader = _reader(record_set, process=process, num_processes=2, batch_size=2)
+        batches: list[Batch] = list(reader.once())
+        steps.append(len(batches))
+        seen += [r for b in batches for r in b.record[b.weight > 0].tolist()]
+    assert sorted(seen) == list(range(9))
+    assert steps == [3, 3]
+    with pytest.raises(InputError, match="4 processes cannot share 3 shards"):
+        _reader(record_set, process=0, num_processes=4)
+
+
+def _break_payload(path: Path, number: int) -> None:
+    data = bytearray(path.read_bytes())
+    offset = list(framing.frames(bytes(data)))[number].offset
+    data[offset + framing.HEADER + 100] ^= 0xFF
+    path.write_bytes(bytes(data))
+
+
+def test_a_corrupt_record_is_named(damaged: Path) -> None:
+    _break_payload(damaged / TRAIN.format(1), 2)
+    message = r"[Rr]ecord 2 of .*train.tfrecord-00001-of-00003 is damaged: the checksum"
+    with pytest.raises(InputError, match=message):
+        list(_reader(damaged).once())
+
+
+def test_a_corrupt_record_can_be_skipped_and_counted(damaged: Path) -> None:
+    _break_payload(damaged / TRAIN.format(1), 2)
+    reader = _reader(damaged, skip_corrupt=True)
+    weights = {
+        int(record): float(weight)
+        for batch in list(reader.once())[:2]
+        for record, weight in zip(batch.record, batch.weight, strict=True)
+    }
+    assert weights.get(5, 0.0) == 0.0  # record 2 of the second shard
+    assert len(reader.skipped) == 1 and "offset" in reader.skipped[0]
+    everything = [b.weight.sum() for b in _reader(damaged, skip_corrupt=True).once()]
+    assert sum(everything) == 8
+
+
+def test_a_truncated_shard_is_named(damaged: Path) -> None:
+    path = damaged / TRAIN.format(0)
+    path.write_bytes(path.read_bytes()[:-50])
+    message = "ecord 2 of .*00000-of-00003 is damaged: the file ends inside of the rec"
+    with pytest.raises(InputError, match=message):
+        list(_reader(damaged).once())
+
+
+def test_a_missing_shard_is_named(damaged: Path) -> None:
+    (damaged / TRAIN.format(2)).unlink()
+    with pytest.raises(InputError, match="lacks 1 of the 3 shards.*00002-of-00003"):
+        _reader(damaged)
+
+
+def test_unknown_splits_and_directories_are_said(
+    record_set: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        InputError, match=r"no split 'val'; it holds \['test', 'train'\]"
+    ):
+        _reader(record_set, split="val")
+    with pytest.raises(InputError, match="is no record set"):
+        _reader(tmp_path)
+
+
+def test_an_empty_split_is_said(damaged: Path) -> None:
+    path = damaged / "dataset_info.json"
+    info = json.loads(path.read_text())
+    info["splits"][0]["shardLengths"] = ["0", "0", "0"]
+    path.write_text(json.dumps(info))
+    with pytest.raises(InputError, match="holds no records"):
+        _reader(damaged, split=info["splits"][0]["name"])
+
+
+def _rewrite(path: Path, change: dict) -> None:
+    """The first record with some features replaced, or removed where None."""
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    payloads = [frame.payload for frame in framing.frames(path.read_bytes())]
+    example = tf_example_pb2.Example.FromString(payloads[0])
+    for name, value in change.items():
+        del example.features.feature[name]
+        if isinstance(value, int):
+            example.features.feature[name].int64_list.value.append(value)
+        elif value is not None:
+            example.features.feature[name].bytes_list.value.append(value)
+    payloads[0] = example.SerializeToString()
+    path.write_bytes(b"".join(framing.frame(payload or b"") for payload in payloads))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema_version": 99}, "ecord 0 of .* was written with record schema 99"),
+        ({"hands/box": None}, "feature 'hands/box' is missing"),
+        ({"hands/box": b"text"}, "feature 'hands/box' is missing or has another type"),
+        ({"image": b"no JPEG"}, "picture of 7 bytes does not decode"),
+    ],
+)
+def test_bad_records_are_named(damaged: Path, change: dict, message: str) -> None:
+    _rewrite(damaged / TRAIN.format(0), change)
+    with pytest.raises(InputError, match=message):
+        list(_reader(damaged).once())
+
+
+def test_a_map_of_another_size_is_named(damaged: Path) -> None:
+    other = images.encode_map(np.zeros((10, 12), np.uint8))
+    _rewrite(damaged / TRAIN.format(0), {"cues/segmentation": other})
+    message = "segmentation map is 12 x 10 pixels, but its picture is 64 x 48"
+    with pytest.raises(InputError, match=message):
+        list(_reader(damaged).once())
+    reader = _reader(damaged, skip_corrupt=True)
+    assert sum(batch.weight.sum() for batch in reader.once()) == 8
