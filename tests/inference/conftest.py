@@ -1,0 +1,79 @@
+"""A tiny untrained network on disk, and a detector that needs no network."""
+
+import runpy
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from twohand_jax import build
+from twohand_jax.cues.detections import HandDetection
+from twohand_jax.models import apply
+from twohand_jax.weights import native
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model directory of configs/tiny.py with small random weights."""
+    config = runpy.run_path(str(ROOT / "configs" / "tiny.py"))["get_config"]()
+    config = config.to_dict()
+    network = build.regressor(build.experiment(config).model)
+    rng = np.random.default_rng(0)
+
+    def draw(leaf: jax.ShapeDtypeStruct) -> jax.Array:
+        return jnp.asarray(rng.normal(0, 0.05, leaf.shape), jnp.float32)
+
+    drawn = jax.tree.map(draw, apply.shapes(network))
+    stats = jax.tree.map(lambda x: 1.0 + jnp.abs(x), drawn.batch_stats)
+    directory = tmp_path_factory.mktemp("model")
+    native.save(directory, drawn._replace(batch_stats=stats), config)
+    return directory
+
+
+def open_palm(middle: tuple[float, float], size: float, sign: float) -> np.ndarray:
+    """Keypoints of an upright open hand; ``sign`` -1 has the thumb on the left."""
+    rows = [(0.0, 0.5)]
+    for finger, angle in enumerate((1.0, 0.35, 0.05, -0.25, -0.55)):
+        direction = np.array([np.sin(angle), -np.cos(angle)])
+        start, step = (0.15, 0.13) if finger == 0 else (0.45, 0.14)
+        rows += [tuple((start + step * k) * direction + [0, 0.5]) for k in range(4)]
+    points = np.array(rows) * [sign, 1] * size + middle
+    return np.concatenate([points, np.ones((21, 1))], axis=1).astype(np.float32)
+
+
+@pytest.fixture
+def keypoints() -> np.ndarray:
+    """A right hand on the left of a 320 x 240 picture, a left hand on its right."""
+    return np.stack([open_palm((90, 120), 90, 1), open_palm((230, 120), 90, -1)])
+
+
+def detections(keypoints: np.ndarray) -> list[HandDetection]:
+    return [
+        HandDetection(
+            side=side,
+            side_score=0.9,
+            score=0.8,
+            keypoints=points * [1, 1, 0.8],
+            world=np.zeros((21, 3), np.float32),
+            box=np.concatenate([points[:, :2].min(0), points[:, :2].max(0)]),
+        )
+        for side, points in enumerate(keypoints)
+    ]
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    y, x = np.mgrid[:240, :320]
+    return np.stack([x * 0.7, y, 255 - x * 0.5], axis=-1).astype(np.uint8)
+
+
+@pytest.fixture
+def photo(tmp_path: Path, image: np.ndarray) -> Path:
+    path = tmp_path / "photo.png"
+    Image.fromarray(image).save(path)
+    return path

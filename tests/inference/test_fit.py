@@ -1,0 +1,133 @@
+"""The keypoint fit on hands whose truth is known."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from twohand_jax import mano
+from twohand_jax.geometry import alignment, cameras, rotations
+from twohand_jax.inference import anatomy
+from twohand_jax.inference.fit import fit
+from twohand_jax.inference.reconstruct import keypoint_error
+from twohand_jax.types import ManoModel, ManoParams, Prediction
+
+CAMERA = cameras.default(480, 720)
+
+
+@pytest.fixture(scope="module")
+def model() -> ManoModel:
+    return mano.load()
+
+
+@functools.cache
+def compiled():
+    return jax.jit(fit)
+
+
+def predict(model: ManoModel, params: ManoParams) -> Prediction:
+    geometry = mano.forward(model, params)
+    return Prediction(
+        mano=params,
+        geometry=geometry,
+        rel_trans=geometry.joints[1, 0] - geometry.joints[0, 0],
+        camera=CAMERA,
+        box=jnp.zeros((2, 4)),
+        score=jnp.ones(2),
+    )
+
+
+def scene(model: ManoModel, seed: int) -> tuple[Prediction, Prediction, jax.Array]:
+    """The truth, a network-like estimate of it, and the truth's exact keypoints.
+
+    Both palms face the camera within half a radian, so the poses are well seen.
+    """
+    rng = np.random.default_rng(seed)
+
+    def draw(sigma: float, *shape: int) -> jax.Array:
+        return jnp.asarray(rng.normal(0, sigma, shape), jnp.float32)
+
+    angles = np.zeros((2, 15, 3))
+    angles[..., 0] = rng.uniform(0.0, 0.8, (2, 15))
+    angles[:, 2:12:3, 0] = 0.6 * angles[:, 1:12:3, 0]
+    angles[:, 12:] *= 0.4
+    axes = anatomy.axes(model)
+    pose = jnp.einsum("hjak,hja->hjk", axes, jnp.asarray(angles, jnp.float32))
+    truth = ManoParams(
+        global_orient=jnp.array([[1.57, 0.0, 0.0]] * 2) + draw(0.3, 2, 3),
+        hand_pose=pose - model.pose_mean,
+        betas=jnp.tile(draw(0.7, 1, 10), (2, 1)),
+        transl=jnp.array([[-0.13, 0.0, 0.6], [0.13, 0.0, 0.6]]) + draw(0.02, 2, 3),
+    )
+    turn = rotations.axis_angle_to_matrix(draw(0.15, 2, 3))
+    orient = turn @ rotations.axis_angle_to_matrix(truth.global_orient)
+    wrong = draw(1.0, 2, 15, 3) * jnp.array([0.25, 0.05, 0.1])
+    start = ManoParams(
+        global_orient=rotations.matrix_to_axis_angle(orient),
+        hand_pose=truth.hand_pose + jnp.einsum("hjak,hja->hjk", axes, wrong),
+        betas=jnp.zeros((2, 10)),
+        transl=truth.transl + draw(0.01, 2, 3),
+    )
+    true = predict(model, truth)
+    pixels = cameras.project(true.geometry.joints, CAMERA)
+    keypoints = jnp.concatenate([pixels, jnp.ones((2, 21, 1))], axis=-1)
+    return true, predict(model, start), keypoints
+
+
+def pa_mpjpe_mm(found: Prediction, true: Prediction) -> np.ndarray:
+    joints, target = found.geometry.joints, true.geometry.joints
+    moved = alignment.procrustes(joints, target)
+    return 1e3 * np.asarray(jnp.linalg.norm(moved - target, axis=-1).mean(-1))
+
+
+def test_recovers_2d_and_improves_3d(model: ManoModel) -> None:
+    before, after, error = [], [], []
+    for seed in range(6):
+        true, start, keypoints = scene(model, seed)
+        fitted = compiled()(model, start, keypoints)
+        error.append(keypoint_error(fitted, np.asarray(keypoints)))
+        before.append(pa_mpjpe_mm(start, true))
+        after.append(pa_mpjpe_mm(fitted, true))
+    assert np.max(error) < 0.01
+    assert np.mean(after) < 0.5 * np.mean(before)
+    assert (np.array(after) < np.array(before)).mean() > 0.8
+
+
+def test_result_is_consistent_and_plausible(model: ManoModel) -> None:
+    _, start, keypoints = scene(model, 10)
+    fitted = compiled()(model, start, keypoints)
+    geometry = mano.forward(model, fitted.mano)
+    np.testing.assert_allclose(fitted.geometry.joints, geometry.joints, atol=1e-5)
+    wrists = fitted.geometry.joints[:, 0]
+    np.testing.assert_allclose(fitted.rel_trans, wrists[1] - wrists[0], atol=1e-6)
+    angles = anatomy.angles(model, fitted.mano.hand_pose)
+    assert np.abs(anatomy.implausibility(angles)[..., 0]).max() < 2.5
+    assert np.abs(np.asarray(fitted.mano.betas)).max() < 4
+
+
+def test_relative_depth_stays_with_the_network(model: ManoModel) -> None:
+    true, start, keypoints = scene(model, 11)
+    fitted = compiled()(model, start, keypoints)
+    ratio = fitted.geometry.joints[:, 0, 2] / start.geometry.joints[:, 0, 2]
+    assert abs(float(ratio[0] - ratio[1])) < 0.03
+
+
+def test_absent_hand_and_outliers(model: ManoModel) -> None:
+    _, start, keypoints = scene(model, 12)
+    keypoints = np.array(keypoints)
+    keypoints[0, 8, :2] += 200.0  # one wild fingertip
+    keypoints[1, :, 2] = 0.0
+    fitted = compiled()(model, start, jnp.asarray(keypoints))
+    for new, old in zip(fitted.mano, start.mano, strict=True):
+        np.testing.assert_array_equal(new[1], old[1])
+    keypoints[0, 8, 2] = 0.0
+    assert keypoint_error(fitted, keypoints)[0] < 0.04
+
+
+def test_without_any_keypoints_nothing_changes(model: ManoModel) -> None:
+    _, start, _ = scene(model, 13)
+    fitted = compiled()(model, start, jnp.zeros((2, 21, 3)))
+    for new, old in zip(fitted.mano, start.mano, strict=True):
+        np.testing.assert_array_equal(new, old)

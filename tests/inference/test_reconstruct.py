@@ -1,0 +1,146 @@
+"""The whole way with an untrained network: shapes, frames, cues, fit, refusals."""
+
+import functools
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from tests.inference.conftest import detections
+from twohand_jax import mano
+from twohand_jax.errors import InputError
+from twohand_jax.geometry import cameras
+from twohand_jax.inference.reconstruct import Reconstructor, keypoint_error
+
+
+@pytest.fixture(scope="module")
+def reconstructor(
+    checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Reconstructor:
+    return Reconstructor.load(checkpoint, cache=tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def with_detector(reconstructor, monkeypatch):
+    def use(detector):
+        monkeypatch.setattr(reconstructor, "_detector", detector)
+        return reconstructor
+
+    return use
+
+
+def test_given_keypoints_are_met_after_the_fit(reconstructor, image, keypoints) -> None:
+    one = reconstructor.detailed(image, keypoints=keypoints)
+    network, fitted = one.errors()
+    assert (fitted < 0.05).all() and (fitted < network).all()
+    prediction = one.prediction
+    np.testing.assert_array_equal(prediction.score, [1, 1])
+    geometry = mano.forward(reconstructor.model, prediction.mano)
+    np.testing.assert_allclose(
+        prediction.geometry.vertices, geometry.vertices, atol=1e-4
+    )
+    pixels = np.asarray(cameras.project(geometry.joints, prediction.camera))
+    assert np.abs(pixels - keypoints[..., :2]).mean() < 5
+
+
+def test_fit_off_gives_the_network(reconstructor, image, keypoints) -> None:
+    one = reconstructor.detailed(image, keypoints=keypoints, fit="off")
+    assert one.prediction is one.network
+    again = reconstructor(image, keypoints=keypoints, fit="off")
+    jax.tree.map(np.testing.assert_array_equal, one.network, again)
+
+
+def test_box_scale_and_camera(reconstructor, image, keypoints) -> None:
+    one = reconstructor.detailed(image, keypoints=keypoints, fit="off", focal=500.0)
+    np.testing.assert_array_equal(one.prediction.camera.focal, [500, 500])
+    np.testing.assert_array_equal(one.prediction.camera.center, [159.5, 119.5])
+    extent = np.ptp(keypoints[0, :, :2], axis=0)
+    box = np.asarray(one.prediction.box[0])
+    np.testing.assert_allclose(box[2:] - box[:2], 1.2 * extent, rtol=1e-4)
+
+
+def test_detector_finds_the_hands(with_detector, image, keypoints) -> None:
+    reconstructor = with_detector(lambda picture: detections(keypoints))
+    one = reconstructor.detailed(image)
+    np.testing.assert_allclose(one.prediction.score, 0.8, rtol=1e-5)
+    np.testing.assert_allclose(one.hands.keypoints[..., :2], keypoints[..., :2])
+
+
+def test_boxes_ask_the_detector_only_inside(with_detector, image, keypoints) -> None:
+    asked = []
+
+    def detector(picture, boxes, sides):
+        asked.append((np.asarray(boxes).tolist(), sides))
+        return []
+
+    reconstructor = with_detector(detector)
+    one = reconstructor.detailed(image, boxes=[None, [150, 40, 300, 200]])
+    assert asked == [([[150, 40, 300, 200]], [1])]
+    np.testing.assert_array_equal(one.prediction.score, [0, 1])
+    np.testing.assert_array_equal(one.prediction.box[1], [150, 40, 300, 200])
+    assert one.prediction is one.network, "nothing to fit to"
+
+
+def test_no_hands_is_a_result(with_detector, image) -> None:
+    one = with_detector(lambda picture: []).detailed(image)
+    np.testing.assert_array_equal(one.prediction.score, [0, 0])
+    assert not one.hands.present.any()
+
+
+def test_one_hand_leaves_the_other_absent(reconstructor, image, keypoints) -> None:
+    prediction = reconstructor(image, keypoints=[keypoints[0].tolist(), None])
+    np.testing.assert_array_equal(prediction.score, [1, 0])
+    assert np.isfinite(np.asarray(prediction.geometry.vertices[0])).all()
+
+
+def test_any_picture_size_uses_the_same_programs(reconstructor, keypoints) -> None:
+    for shape in ((240, 320, 3), (1000, 700, 3), (241, 2000, 3)):
+        prediction = reconstructor(np.zeros(shape, np.uint8), keypoints=keypoints)
+        error = keypoint_error(prediction, keypoints)
+        assert (error < 0.06).all()
+    assert set(reconstructor._programs._futures) == {"network", "fit"}
+
+
+def test_programs_kept_on_disk_give_the_same(
+    checkpoint, tmp_path, image, keypoints, monkeypatch
+) -> None:
+    run = functools.partial(Reconstructor.load, checkpoint, cache=tmp_path)
+    first = run()(image, keypoints=keypoints)
+    kept = sorted(path.name.split("-")[0] for path in tmp_path.iterdir())
+    assert kept == ["fit", "network", "shapes"]
+
+    def trace(*_: object) -> None:
+        raise AssertionError("the network was built again")
+
+    monkeypatch.setattr("twohand_jax.models.apply.shapes", trace)
+    monkeypatch.setattr("twohand_jax.inference.program.look", trace)
+    second = run()(image, keypoints=keypoints)
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+def test_damaged_cache_is_ignored(checkpoint, tmp_path, image, keypoints) -> None:
+    first = Reconstructor.load(checkpoint, cache=tmp_path)
+    expected = first(image, keypoints=keypoints, fit="off")
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"damaged")
+    second = Reconstructor.load(checkpoint, cache=tmp_path)
+    found = second(image, keypoints=keypoints, fit="off")
+    jax.tree.map(np.testing.assert_array_equal, expected, found)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"image": np.zeros((4, 4, 3))}, "uint8"),
+        ({"image": np.zeros((4, 4), np.uint8)}, "shape"),
+        ({"image": np.zeros((4, 0, 3), np.uint8)}, "shape"),
+        ({"image": "photo.jpg"}, "uint8"),
+        ({"fit": "maybe"}, "fit must be one of"),
+        ({"focal": -3.0}, "positive"),
+        ({"keypoints": [np.zeros((20, 2)), None]}, "21 rows"),
+    ],
+)
+def test_refusals(reconstructor, image, arguments, words) -> None:
+    with pytest.raises(InputError, match=words):
+        reconstructor.detailed(**{"image": image} | arguments)

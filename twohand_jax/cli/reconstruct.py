@@ -1,0 +1,81 @@
+"""``twohand reconstruct``: photographs to meshes, poses and overlays."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from twohand_jax.cli import common
+from twohand_jax.errors import InputError
+from twohand_jax.timing import Stopwatch
+
+DESCRIPTION = """\
+Reconstruct both hands of every picture (or video frame) and write NAME.json,
+NAME_right.obj, NAME_left.obj (camera frame: x right, y down, z forward), NAME.glb (both
+hands, y up) and NAME_overlay.png to the output folder. Everything is in metres."""
+EPILOG = """\
+files: --boxes and --keypoints are JSON, in pixels, with one entry for each hand:
+  boxes       {"right": [x0, y0, x1, y1], "left": null}
+  keypoints   {"right": [[x, y, score], ... 21 rows], "left": [[x, y], ... 21 rows]}
+  several     {"photo_1": {"right": ...}, "photo_2": {"left": ...}}
+joints: wrist, then thumb, index, middle, ring, pinky, each from base to tip."""
+
+
+def add(subparsers: Any) -> None:
+    """The command's flags."""
+    parser = subparsers.add_parser(
+        "reconstruct",
+        help="photographs to hand meshes",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    option = parser.add_argument
+    option("photos", nargs="+", metavar="PHOTO", help="images, videos or folders")
+    option("--out", required=True, type=Path, metavar="DIR", help="output folder")
+    option("--mano", type=Path, metavar="DIR", help="hand model; the open hand")
+    option("--checkpoint", type=Path, metavar="DIR", help="model; the shipped one")
+    option("--cues", choices=["auto", "mediapipe", "sapiens"], default="auto")
+    option("--boxes", type=Path, metavar="FILE", help="hand boxes (see below)")
+    option("--keypoints", type=Path, metavar="FILE", help="2D joints (see below)")
+    option(
+        "--fit",
+        choices=["auto", "on", "off"],
+        default="auto",
+        help="fit the hands to the 2D joints; auto: where there are some",
+    )
+    option(
+        "--refine",
+        choices=["auto", "always", "never"],
+        default="auto",
+        help="diffusion prior; not part of this version, so auto does nothing",
+    )
+    option(
+        "--focal",
+        type=float,
+        metavar="PX",
+        help="focal length in pixels; the picture's diagonal by default",
+    )
+    option("--timing", action="store_true", help="print how long each stage took")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Reconstruct all pictures; bad ones are named at the end, the others written."""
+    timing = Stopwatch()
+    with timing.stage("import"):
+        common.enable_compilation_cache()
+        from twohand_jax.inference import batch
+    names = {field.name for field in dataclasses.fields(batch.Job)}
+    given: dict[str, Any] = {k: v for k, v in vars(args).items() if k in names}
+    job = batch.Job(**given, cache=common.cache_folder())
+    bad = []
+    for one in common.progress(batch.outcomes(job, timing), unit="picture"):
+        if isinstance(one, batch.Failed):
+            bad.append(one.message)
+        else:
+            common.say(batch.describe(one))
+    if args.timing:
+        common.say(timing.table())
+    if bad:
+        raise InputError("\n".join(bad))

@@ -1,0 +1,236 @@
+"""A short keypoint fit after the network: damped least squares on MANO parameters.
+
+Both hands are solved together by Levenberg-Marquardt. The data are the 2D keypoints in
+the picture's camera, robust and relative to the hand's size; everything 2D points
+cannot tell (depth, bending towards or away from the camera) is held by priors: the
+network's estimate, joint limits in anatomical axes (``anatomy``), one shape for
+both hands, and the network's relative depth.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import lineax as lx
+import optimistix as optx
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Bool, Float
+
+from twohand_jax import mano
+from twohand_jax.geometry import boxes, cameras, rotations
+from twohand_jax.inference import anatomy
+from twohand_jax.inference import skeleton as skeletons
+from twohand_jax.types import Camera, ManoModel, ManoParams, Prediction
+
+HIGHEST = jax.lax.Precision.HIGHEST
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """Standard deviations of the fit's terms.
+
+    Attributes:
+        keypoint_sigma: of a keypoint, as part of the hand box's longer side.
+        keypoint_knee: error in sigmas from which it counts linearly, not squared.
+        orient_sigma: of the hand's rotation about the network's, radians.
+        pose_sigma: of each joint angle about the network's, radians.
+        shape_sigma: of shape coefficients about the network's; twice that about zero.
+        shared_shape_sigma: of the difference of both hands' shapes.
+        depth_sigma: of log depth about the network's.
+        relative_depth_sigma: of the difference of both hands' log depth changes.
+        max_steps: limit of Levenberg-Marquardt iterations.
+    """
+
+    keypoint_sigma: float = 0.008
+    keypoint_knee: float = 4.0
+    orient_sigma: float = 0.5
+    pose_sigma: float = 0.4
+    shape_sigma: float = 1.0
+    shared_shape_sigma: float = 0.7
+    depth_sigma: float = 0.1
+    relative_depth_sigma: float = 0.02
+    max_steps: int = 30
+
+
+class _Change(NamedTuple):
+    """The unknowns: how both hands differ from the network's estimate.
+
+    ``shift`` moves the wrist in the picture, in box sides; ``depth`` is the logarithm
+    of the wrist's depth over the network's; ``pose`` is in anatomical axes.
+    """
+
+    orient: Float[Array, "2 3"]
+    pose: Float[Array, "2 15 3"]
+    betas: Float[Array, "2 10"]
+    shift: Float[Array, "2 2"]
+    depth: Float[Array, "2"]
+
+
+class _Problem(NamedTuple):
+    """What the residuals need besides the unknowns, computed once.
+
+    ``orient`` and ``pose`` are the network's: a matrix and absolute axis-angles.
+    """
+
+    hand: skeletons.Skeleton
+    axes: Float[Array, "2 15 3 3"]
+    orient: Float[Array, "2 3 3"]
+    pose: Float[Array, "2 15 3"]
+    betas: Float[Array, "2 10"]
+    wrist: Float[Array, "2 3"]
+    wrist_px: Float[Array, "2 2"]
+    camera: Camera
+    keypoints: Float[Array, "2 21 3"]
+    side: Float[Array, "2"]
+    present: Bool[Array, "2"]
+
+
+class _Hands(NamedTuple):
+    """Both hands with a change applied; the pose is absolute axis-angles."""
+
+    orient: Float[Array, "2 3 3"]
+    pose: Float[Array, "2 15 3"]
+    betas: Float[Array, "2 10"]
+    wrist: Float[Array, "2 3"]
+
+
+def fit(
+    model: ManoModel,
+    prediction: Prediction,
+    keypoints: Float[Array, "2 21 3"],
+    *,
+    config: FitConfig = FitConfig(),  # noqa: B008
+) -> Prediction:
+    """Move a prediction of one picture onto 2D keypoints.
+
+    Args:
+        model: hand model of the prediction.
+        prediction: the network's estimate, without batch axis.
+        keypoints: x, y in the picture's pixels and score; score 0 ignores a point.
+        config: weights and the iteration limit.
+
+    Returns:
+        The fitted prediction; hands with score 0 or without keypoints are unchanged.
+    """
+    problem = _problem(model, prediction, keypoints)
+    zero = _Change(*(jnp.zeros(s) for s in ((2, 3), (2, 15, 3), (2, 10), (2, 2), (2,))))
+    # One flat vector in, one out: a pytree would give the solver's program a block
+    # for each pair of leaves and double its compilation.
+    start, unflatten = ravel_pytree(zero)
+    solution: Any = optx.least_squares(
+        lambda y, args: ravel_pytree(_residuals(unflatten(y), args, config))[0],
+        optx.LevenbergMarquardt(
+            rtol=1e-3, atol=1e-3, linear_solver=lx.Normal(lx.Cholesky())
+        ),
+        start,
+        args=problem,
+        max_steps=config.max_steps,
+        throw=False,
+    )
+    change = unflatten(solution.value)
+    params = _to_mano(model, _apply(problem, change))
+    moved = problem.present & _all_finite(params)
+    params = jax.tree.map(
+        lambda new, old: jnp.where(moved.reshape(2, *[1] * (new.ndim - 1)), new, old),
+        params,
+        prediction.mano,
+    )
+    geometry = mano.forward(model, params)
+    wrists = geometry.joints[:, 0]
+    return prediction._replace(
+        mano=params, geometry=geometry, rel_trans=wrists[1] - wrists[0]
+    )
+
+
+def _problem(
+    model: ManoModel, prediction: Prediction, keypoints: Float[Array, "2 21 3"]
+) -> _Problem:
+    scored = jnp.sum(keypoints[..., 2] > 0, axis=-1)
+    wrist = prediction.geometry.joints[:, 0]
+    return _Problem(
+        hand=skeletons.skeleton(model),
+        axes=anatomy.axes(model),
+        orient=rotations.axis_angle_to_matrix(prediction.mano.global_orient),
+        pose=prediction.mano.hand_pose + model.pose_mean,
+        betas=prediction.mano.betas,
+        wrist=wrist,
+        wrist_px=cameras.project(wrist, prediction.camera),
+        camera=prediction.camera,
+        keypoints=keypoints,
+        side=_box_side(keypoints),
+        present=(prediction.score > 0) & (scored >= 4),
+    )
+
+
+def _box_side(keypoints: Float[Array, "2 21 3"]) -> Float[Array, "2"]:
+    box = boxes.from_points(keypoints[..., :2], keypoints[..., 2] > 0)
+    return jnp.maximum(jnp.max(boxes.size(box), axis=-1), 1.0)
+
+
+def _apply(problem: _Problem, change: _Change) -> _Hands:
+    turn = rotations.axis_angle_to_matrix(change.orient)
+    pixel = problem.wrist_px + change.shift * problem.side[:, None]
+    depth = problem.wrist[:, 2] * jnp.exp(change.depth)
+    return _Hands(
+        orient=jnp.matmul(turn, problem.orient, precision=HIGHEST),
+        pose=problem.pose
+        + jnp.einsum("hjak,hja->hjk", problem.axes, change.pose, precision=HIGHEST),
+        betas=problem.betas + change.betas,
+        wrist=cameras.backproject(pixel, depth, problem.camera),
+    )
+
+
+def _to_mano(model: ManoModel, hands: _Hands) -> ManoParams:
+    return ManoParams(
+        global_orient=rotations.matrix_to_axis_angle(hands.orient),
+        hand_pose=hands.pose - model.pose_mean,
+        betas=hands.betas,
+        transl=hands.wrist - mano.params.rest_wrist(model, hands.betas),
+    )
+
+
+def _all_finite(params: ManoParams) -> Bool[Array, ""]:
+    leaves = [jnp.all(jnp.isfinite(leaf)) for leaf in params]
+    return jnp.all(jnp.stack(leaves))
+
+
+def _residuals(
+    change: _Change, problem: _Problem, config: FitConfig
+) -> dict[str, Float[Array, "..."]]:
+    """All terms, each divided by its standard deviation; absent hands are masked."""
+    hands = _apply(problem, change)
+    there = problem.present.astype(change.depth.dtype)
+    both = there[0] * there[1]
+    angles = jnp.einsum("hjak,hjk->hja", problem.axes, hands.pose, precision=HIGHEST)
+    each_hand = {
+        "keypoints": _keypoint_residual(problem, hands, config),
+        "orient": change.orient / config.orient_sigma,
+        "pose": change.pose / config.pose_sigma,
+        "anatomy": anatomy.implausibility(angles),
+        "betas_change": change.betas / config.shape_sigma,
+        "betas": hands.betas / (2 * config.shape_sigma),
+        "shift": change.shift,
+        "depth": change.depth / config.depth_sigma,
+    }
+    masked = {
+        name: term * there.reshape(2, *[1] * (term.ndim - 1))
+        for name, term in each_hand.items()
+    }
+    shape_gap = (hands.betas[0] - hands.betas[1]) / config.shared_shape_sigma
+    depth_gap = (change.depth[0] - change.depth[1]) / config.relative_depth_sigma
+    return masked | {"shape_gap": both * shape_gap, "depth_gap": both * depth_gap}
+
+
+def _keypoint_residual(
+    problem: _Problem, hands: _Hands, config: FitConfig
+) -> Float[Array, "2 21 2"]:
+    """Pixel errors in sigmas; squared, they grow linearly beyond the knee."""
+    pose = rotations.axis_angle_to_matrix(hands.pose)
+    joints = skeletons.joints(problem.hand, hands.orient, pose, hands.betas)
+    pixels = cameras.project(joints + hands.wrist[:, None], problem.camera)
+    sigma = config.keypoint_sigma * problem.side[:, None, None]
+    error = (pixels - problem.keypoints[..., :2]) / sigma
+    squared = jnp.sum(error**2, axis=-1, keepdims=True) / config.keypoint_knee**2
+    soft = jnp.sqrt(2.0 / (1.0 + jnp.sqrt(1.0 + squared)))
+    return error * soft * jnp.sqrt(jnp.clip(problem.keypoints[..., 2:], 0.0, 1.0))

@@ -1,0 +1,84 @@
+"""The part of a reconstruction that is compiled: from a canvas to a prediction."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+from twohand_jax.data.inputs import CropConfig, make_inputs
+from twohand_jax.models.apply import Variables
+from twohand_jax.models.decode import decode
+from twohand_jax.types import (
+    Camera,
+    Cues,
+    HandGeometry,
+    ManoModel,
+    ManoParams,
+    Prediction,
+)
+
+
+def look(
+    variables: Variables,
+    model: ManoModel,
+    canvas: UInt8[Array, "s s 3"],
+    T_canvas_image: Float[Array, "2 3"],
+    boxes: Float[Array, "2 4"],
+    keypoints: Float[Array, "2 21 3"],
+    score: Float[Array, "2"],
+    camera: Camera,
+    *,
+    apply: Callable[..., Any],
+    crop: CropConfig,
+) -> Prediction:
+    """Crops, drawn cues, network and decoding as one program.
+
+    Args:
+        variables: the network's weights.
+        model: hand model.
+        canvas: part of the picture that holds both crops.
+        T_canvas_image: picture pixels to canvas pixels.
+        boxes: hand boxes in picture pixels.
+        keypoints: x, y, score in picture pixels; all scores 0 without this cue.
+        score: of each hand, 0 for one that is not there.
+        camera: the picture's.
+        apply: the network's function.
+        crop: how the network wants its crops.
+    """
+    blank = jnp.zeros(canvas.shape[:2])
+    cues = Cues(
+        keypoints=keypoints,
+        segmentation=blank.astype(jnp.uint8),
+        depth=blank,
+        has_keypoints=jnp.any(keypoints[..., 2] > 0),
+        has_segmentation=jnp.array(False),
+        has_depth=jnp.array(False),
+    )
+    inputs = make_inputs(canvas, T_canvas_image, cues, boxes, score > 0, crop=crop)
+    batched = jax.tree.map(lambda x: x[None], inputs)
+    output, _ = apply(variables, batched, train=False)
+    output = jax.tree.map(lambda x: x[0], output)
+    prediction = decode(output, model, inputs, camera, crop=crop)
+    return prediction._replace(score=score)
+
+
+# One hand pair's prediction in its shapes, all zeros.
+EMPTY = Prediction(
+    mano=ManoParams(
+        global_orient=np.zeros((2, 3), np.float32),
+        hand_pose=np.zeros((2, 15, 3), np.float32),
+        betas=np.zeros((2, 10), np.float32),
+        transl=np.zeros((2, 3), np.float32),
+    ),
+    geometry=HandGeometry(
+        vertices=np.zeros((2, 778, 3), np.float32),
+        joints=np.zeros((2, 21, 3), np.float32),
+    ),
+    rel_trans=np.zeros(3, np.float32),
+    camera=Camera(focal=np.zeros(2, np.float32), center=np.zeros(2, np.float32)),
+    box=np.zeros((2, 4), np.float32),
+    score=np.zeros(2, np.float32),
+)

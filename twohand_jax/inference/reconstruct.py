@@ -1,0 +1,260 @@
+"""From a photograph to both hands: detect, look, decode, fit."""
+
+import functools
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from twohand_jax import mano
+from twohand_jax.errors import InputError
+from twohand_jax.geometry import cameras
+from twohand_jax.inference import hints, loading, program
+from twohand_jax.inference.crops import cut_canvas
+from twohand_jax.inference.detect import Detector, detect
+from twohand_jax.inference.programs import Programs, shapes_of
+from twohand_jax.timing import Stopwatch
+from twohand_jax.types import Camera, ManoModel, Prediction
+
+CANVAS_SIZE = 512
+FIT_CHOICES = ("auto", "on", "off")
+
+
+class Reconstruction(NamedTuple):
+    """A prediction and how it came about.
+
+    Attributes:
+        prediction: the result; scores of 0 mean that a hand is not there.
+        network: the same before the keypoint fit.
+        hands: boxes, keypoints and scores it started from.
+    """
+
+    prediction: Prediction
+    network: Prediction
+    hands: hints.Hands
+
+    def errors(self) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"]]:
+        """Mean 2D error against the keypoints, network and fit, in hand sizes."""
+        points = self.hands.keypoints
+        return keypoint_error(self.network, points), keypoint_error(
+            self.prediction, points
+        )
+
+
+def keypoint_error(
+    prediction: Prediction, keypoints: Float[np.ndarray, "2 21 3"]
+) -> Float[np.ndarray, "2"]:
+    """Mean distance of the projected joints from scored keypoints.
+
+    In longer sides of the keypoints' box; 0 for a hand without keypoints.
+    """
+    joints, camera = np.asarray(prediction.geometry.joints), prediction.camera
+    depth = np.maximum(joints[..., 2:], 1e-3)
+    pixels = joints[..., :2] / depth * np.asarray(camera.focal)
+    distance = np.linalg.norm(
+        pixels + np.asarray(camera.center) - keypoints[..., :2], axis=-1
+    )
+    errors = np.zeros(2)
+    for side, known in enumerate(keypoints[..., 2] > 0):
+        if known.any():
+            extent = np.ptp(keypoints[side, known, :2], axis=0).max()
+            errors[side] = distance[side, known].mean() / max(extent, 1.0)
+    return errors
+
+
+class Reconstructor:
+    """A trained network and a hand model as a function of a picture.
+
+    Attributes:
+        model: the hand model of the results.
+        crop: how hands are cut out for the network.
+        timing: seconds by stage, added up over all calls.
+    """
+
+    def __init__(
+        self,
+        trained: loading.Trained,
+        model: ManoModel,
+        *,
+        detector: Detector | None = None,
+        timing: Stopwatch | None = None,
+        cache: Path | None = None,
+    ) -> None:
+        """Put the parts together; ``load`` finds them.
+
+        Args:
+            trained: network, weights and crops.
+            model: hand model that the network was trained with.
+            detector: picture -> hand detections; MediaPipe's, made when first needed.
+            timing: where seconds are counted.
+            cache: folder for compiled programs; None keeps none.
+        """
+        self.model, self.crop = model, trained.crop
+        self.timing = Stopwatch() if timing is None else timing
+        self._trained, self._detector = trained, detector
+        self._programs = Programs(cache)
+
+    @classmethod
+    def load(
+        cls,
+        checkpoint: str | Path | None = None,
+        mano_path: str | Path | None = None,
+        *,
+        detector: Detector | None = None,
+        timing: Stopwatch | None = None,
+        cache: Path | None = None,
+    ) -> "Reconstructor":
+        """Load a model directory and a hand model.
+
+        Args:
+            checkpoint: model directory; None for the shipped one.
+            mano_path: see ``mano.load``; None for the open hand.
+            detector: see the constructor.
+            timing: see the constructor.
+            cache: see the constructor.
+
+        Raises:
+            InputError: a file is missing, damaged or belongs to another config.
+        """
+        timing = Stopwatch() if timing is None else timing
+        with timing.stage("load models"):
+            model = mano.load(mano_path)
+            trained = loading.load_network(checkpoint, cache=cache)
+        return cls(trained, model, detector=detector, timing=timing, cache=cache)
+
+    def __call__(
+        self,
+        image: UInt8[np.ndarray, "h w 3"],
+        boxes: Any = None,
+        keypoints: Any = None,
+        fit: str = "auto",
+    ) -> Prediction:
+        """Both hands of an RGB picture, in the picture's camera; see ``detailed``."""
+        return self.detailed(image, boxes, keypoints, fit).prediction
+
+    def detailed(
+        self,
+        image: UInt8[np.ndarray, "h w 3"],
+        boxes: Any = None,
+        keypoints: Any = None,
+        fit: str = "auto",
+        focal: float | None = None,
+    ) -> Reconstruction:
+        """Reconstruct with all that is known on the way.
+
+        Args:
+            image: uint8 RGB.
+            boxes: hand boxes (right, left) in pixels, None for a missing hand.
+            keypoints: 21 joints x, y(, score) of (right, left), None for a missing
+                hand. Without either the detector looks for hands; with boxes alone
+                it looks for joints inside them.
+            fit: "on" fits the hands to the keypoints, "off" does not, "auto" does
+                where keypoints are known.
+            focal: focal length in pixels; the picture's diagonal when not known.
+
+        Raises:
+            InputError: an argument is not of the documented form.
+        """
+        _check(image, fit, focal)
+        with self.timing.stage("detect"):
+            hands = self._observe(image, boxes, keypoints)
+        camera = _camera(image, focal)
+        if not hands.present.any():
+            absent = program.EMPTY._replace(camera=camera)
+            return Reconstruction(absent, absent, hands)
+        look = self._look_arguments(image, hands, camera)
+        wants_fit = fit != "off" and hands.has_keypoints
+        self._prepare(look, wants_fit)
+        network = self._run("network", *look)
+        prediction = network
+        if wants_fit:
+            prediction = self._run("fit", self.model, network, hands.keypoints)
+        return Reconstruction(prediction, network, hands)
+
+    def _observe(
+        self, image: UInt8[np.ndarray, "h w 3"], boxes: Any, keypoints: Any
+    ) -> hints.Hands:
+        known = hints.given(boxes, keypoints)
+        if keypoints is not None or (boxes is not None and not known.present.any()):
+            return known
+        if self._detector is None:
+            from twohand_jax.cues.mediapipe import MediaPipeHands
+
+            self._detector = MediaPipeHands()
+        return detect(self._detector, image, known if boxes is not None else None)
+
+    def _look_arguments(
+        self, image: UInt8[np.ndarray, "h w 3"], hands: hints.Hands, camera: Camera
+    ) -> tuple[Any, ...]:
+        canvas, T_canvas_image = cut_canvas(
+            image,
+            hands.boxes,
+            hands.present,
+            size=CANVAS_SIZE,
+            crop_size=self.crop.crop_size,
+            crop_scale=self.crop.crop_scale,
+        )
+        return (
+            self._trained.variables,
+            self.model,
+            canvas,
+            T_canvas_image,
+            *hands,
+            camera,
+        )
+
+    def _prepare(self, look: tuple[Any, ...], wants_fit: bool) -> None:
+        """Start to compile what is needed and not there yet, side by side."""
+        shapes = shapes_of(look)
+        if not self._programs.has("network"):
+            crop = self.crop
+            make = functools.partial(_make_look, self._trained.make_apply, crop)
+            key = f"{self._trained.key} {crop}"
+            self._programs.prepare("network", make, *shapes, key=key)
+        if wants_fit and not self._programs.has("fit"):
+            hand = shapes_of((self.model, program.EMPTY, np.zeros((2, 21, 3), "f4")))
+            self._programs.prepare("fit", _make_fit, *hand)
+
+    def _run(self, name: str, *arguments: Any) -> Prediction:
+        """Run a program; all its shapes are the same every time."""
+        with self.timing.stage(f"compile {name}"):
+            compiled = self._programs.get(name)
+        with self.timing.stage(name):
+            leaves = jax.block_until_ready(compiled(*arguments))
+        return jax.tree.unflatten(jax.tree.structure(program.EMPTY), leaves)
+
+
+def _make_look(make_apply: Any, crop: Any) -> Any:
+    return functools.partial(program.look, apply=make_apply(), crop=crop)
+
+
+def _make_fit() -> Any:
+    from twohand_jax.inference.fit import fit
+
+    return fit
+
+
+def _camera(image: UInt8[np.ndarray, "h w 3"], focal: float | None) -> Camera:
+    camera = cameras.default(*image.shape[:2])
+    if focal is None:
+        return camera
+    return camera._replace(focal=camera.focal * 0 + focal)
+
+
+def _check(image: Any, fit: str, focal: float | None) -> None:
+    if getattr(image, "dtype", None) != np.uint8 or image.ndim != 3:
+        raise InputError(
+            "The picture must be an RGB array of type uint8 and shape (height, width, "
+            f"3), but is {type(image).__name__} "
+            f"{getattr(image, 'dtype', '')} {getattr(image, 'shape', '')}."
+        )
+    if image.shape[2] != 3 or 0 in image.shape:
+        raise InputError(
+            f"The picture must have the shape (height, width, 3), not {image.shape}."
+        )
+    if fit not in FIT_CHOICES:
+        raise InputError(f"fit must be one of {FIT_CHOICES}, not {fit!r}.")
+    if focal is not None and not 0 < focal < float("inf"):
+        raise InputError(f"The focal length must be a positive number, not {focal}.")

@@ -1,0 +1,159 @@
+"""The files of one picture: NAME.json, meshes and overlay; all of them or none."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from twohand_jax.errors import InputError
+from twohand_jax.geometry import cameras
+from twohand_jax.types import LEFT, RIGHT, SIDES, ManoModel, Prediction
+from twohand_jax.viz import meshes as mesh_files
+from twohand_jax.viz.render import Mesh
+
+METRES, PIXELS = 6, 2
+ENDINGS = (".json", "_right.obj", "_left.obj", ".glb", "_overlay.png")
+
+
+def to_json(
+    prediction: Prediction,
+    *,
+    image: str,
+    model: str,
+    refined: bool = False,
+    penetration: dict[str, float | None] | None = None,
+) -> dict[str, Any]:
+    """A prediction of one picture as plain values.
+
+    Metres, radians, pixels with centres at integers; camera frame x right, y down,
+    z forward. Absent hands are null, ``rel_trans`` is null unless both are there.
+
+    Args:
+        prediction: without batch axis.
+        image: the picture's file.
+        model: name of the hand model that the parameters belong to.
+        refined: whether the diffusion prior changed it.
+        penetration: ``max_depth_mm`` and ``volume_cm3`` of both hands.
+    """
+    host = jax.tree.map(np.asarray, prediction)
+    pixels = np.asarray(cameras.project(prediction.geometry.joints, prediction.camera))
+    hands = {
+        name: _hand(host, pixels[side], side) if host.score[side] > 0 else None
+        for side, name in enumerate(SIDES)
+    }
+    both = bool((host.score > 0).all())
+    return {
+        "image": image,
+        "camera": {
+            "focal": _list(host.camera.focal, PIXELS),
+            "center": _list(host.camera.center, PIXELS),
+        },
+        "model": model,
+        "refined": refined,
+        "hands": hands,
+        "rel_trans": _list(host.rel_trans, METRES) if both else None,
+        "penetration": penetration if both else None,
+    }
+
+
+def _hand(host: Prediction, pixels: Float[np.ndarray, "21 2"], side: int) -> dict:
+    params = {name: value[side] for name, value in host.mano._asdict().items()}
+    return {
+        "score": round(float(host.score[side]), 4),
+        "box": _list(host.box[side], PIXELS),
+        **{name: _list(value, METRES) for name, value in params.items()},
+        "joints_cam": _list(host.geometry.joints[side], METRES),
+        "joints_px": _list(pixels, PIXELS),
+    }
+
+
+def _list(values: np.ndarray, digits: int) -> list[Any]:
+    return np.round(np.asarray(values, np.float64), digits).tolist()
+
+
+def prepare_folder(path: str | Path) -> Path:
+    """The output folder, made if missing and tried for writing before any work.
+
+    Raises:
+        InputError: it cannot be made or written.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"The output folder {path} cannot be written: {error.strerror}; choose "
+            "another with --out."
+        ) from error
+    return path
+
+
+def write(
+    folder: Path,
+    name: str,
+    content: dict[str, Any],
+    prediction: Prediction,
+    model: ManoModel,
+    meshes: list[Mesh],
+    overlay: UInt8[np.ndarray, "h w 3"],
+) -> list[Path]:
+    """Write a picture's files; files of an earlier result that no longer hold go.
+
+    Args:
+        folder: from ``prepare_folder``.
+        name: stem of the files.
+        content: from ``to_json``.
+        prediction: for the meshes in MANO's own topology (OBJ).
+        model: its faces.
+        meshes: closed, coloured hands (GLB).
+        overlay: the picture to look at.
+
+    Returns:
+        The files written, the JSON file first.
+    """
+    there = [side for side in (RIGHT, LEFT) if content["hands"][SIDES[side]]]
+    vertices = np.asarray(prediction.geometry.vertices)
+    with _all_or_none(folder, name) as beside:
+        text = json.dumps(content, indent=1) + "\n"
+        (beside / f"{name}.json").write_text(text)
+        for side in there:
+            path = beside / f"{name}_{SIDES[side]}.obj"
+            mesh_files.write_obj(path, vertices[side], np.asarray(model.faces[side]))
+        if there:
+            names = [f"{SIDES[side]}_hand" for side in there]
+            mesh_files.write_glb(beside / f"{name}.glb", meshes, names)
+        Image.fromarray(overlay).save(beside / f"{name}_overlay.png", compress_level=4)
+    paths = [folder / (name + ending) for ending in ENDINGS]
+    return [path for path in paths if path.exists()]
+
+
+@contextmanager
+def _all_or_none(folder: Path, name: str) -> Iterator[Path]:
+    """A folder beside the results whose files move in when all are written."""
+    try:
+        beside = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=folder))
+        try:
+            yield beside
+            for ending in ENDINGS:
+                final = folder / (name + ending)
+                if (beside / final.name).exists():
+                    os.replace(beside / final.name, final)
+                else:
+                    final.unlink(missing_ok=True)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+    except OSError as error:
+        raise InputError(
+            f"The results of {name} cannot be written to {folder}: {error.strerror}."
+        ) from error
