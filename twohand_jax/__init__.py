@@ -1,3 +1,31 @@
-"""Reconstruction of two interacting hands from one image, in JAX."""
+"""Reconstruction of two interacting hands from one image, in JAX.
+
+The public face is ``mano``, ``collision``, ``geometry`` and ``Reconstructor``; each is
+imported when it is first used, so that ``import twohand_jax`` costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from twohand_jax import collision, geometry, mano
+    from twohand_jax.inference.reconstruct import Reconstructor
 
 __version__ = "0.1.0"
+__all__ = ["Reconstructor", "collision", "geometry", "mano"]
+
+_MEMBERS = {"Reconstructor": "inference.reconstruct"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public package or class on first use (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_MEMBERS.get(name, name)}")
+    value = getattr(module, name) if name in _MEMBERS else module
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -103,7 +103,8 @@ def train(
             state, metrics = step(state, batch, model, key)
             pending.append(metrics)
             bar.update(loop.batch_size)
-            last = number == loop.total_steps or stop.requested
+            done = number == loop.total_steps
+            last = done or stop.requested
             if number % loop.log_every == 0 or last:
                 report = _summarise(pending, number)
                 elapsed = time.perf_counter() - since
@@ -114,7 +115,8 @@ def train(
                 pending, since = [], time.perf_counter()
             if number % loop.save_every == 0 or last:
                 checkpoints.save(state)
-            if evaluate and (number % loop.evaluate_every == 0 or last):
+            due = number % loop.evaluate_every == 0 and not stop.requested
+            if evaluate and (due or done):
                 scores = evaluate(states.inference_variables(state))
                 log.write(number, {f"eval/{name}": v for name, v in scores.items()})
                 since = time.perf_counter()

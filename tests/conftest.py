@@ -1,0 +1,24 @@
+"""Settings of the whole test session."""
+
+import os
+from pathlib import Path
+
+# Tests measure and compare on the host whatever accelerator the machine has.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import pytest
+
+CACHE = Path(__file__).parent.parent / ".pytest_cache" / "jax"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # float32 unless a test asks for jax.enable_x64: what users get by default.
+    jax.config.update("jax_enable_x64", False)
+    # Old-style uint32 keys are an error: keys come from jax.random.key.
+    jax.config.update("jax_legacy_prng_key", "error")
+    # Compiled programs outlive the run, so the second run of the suite is much faster.
+    jax.config.update("jax_compilation_cache_dir", str(CACHE))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    # Our own warnings are errors; those of other packages are theirs.
+    config.addinivalue_line("filterwarnings", r"error:::(twohand_jax|data_pipelines)\b")

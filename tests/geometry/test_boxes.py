@@ -1,0 +1,76 @@
+"""Boxes: construction, growth and overlap."""
+
+import numpy as np
+import pytest
+
+from twohand_jax.geometry import boxes
+
+BOX = np.array([10.0, 20.0, 30.0, 60.0], np.float32)
+
+
+@pytest.mark.parametrize("batch", [(), (3,), (2, 1, 4)])
+def test_any_leading_batch(batch):
+    points = np.random.default_rng(0).normal(size=(*batch, 5, 2)).astype(np.float32)
+    box = boxes.from_points(points)
+    expected = np.concatenate([points.min(-2), points.max(-2)], axis=-1)
+    np.testing.assert_array_equal(box, expected)
+    squared = boxes.square(box)
+    for result, shape in (
+        (squared, (4,)),
+        (boxes.scale(box, 2.0), (4,)),
+        (boxes.union(box, squared), (4,)),
+        (boxes.center(box), (2,)),
+        (boxes.size(box), (2,)),
+        (boxes.area(box), ()),
+        (boxes.iou(box, squared), ()),
+    ):
+        assert result.shape == (*batch, *shape)
+
+
+def test_from_points_uses_valid_points_only():
+    points = np.array([[0, 0], [4, 2], [100, -100]], np.float32)
+    box = boxes.from_points(points, np.array([True, True, False]))
+    np.testing.assert_array_equal(box, [0, 0, 4, 2])
+    nothing = boxes.from_points(points, np.zeros(3, bool))
+    np.testing.assert_array_equal(nothing, np.zeros(4))
+
+
+def test_center_and_size_describe_the_box():
+    np.testing.assert_array_equal(boxes.center(BOX), [20, 40])
+    np.testing.assert_array_equal(boxes.size(BOX), [20, 40])
+    again = boxes.from_center(boxes.center(BOX), boxes.size(BOX))
+    np.testing.assert_array_equal(again, BOX)
+    inverted = np.array([5, 5, 1, 1], np.float32)
+    np.testing.assert_array_equal(boxes.size(inverted), [0, 0])
+
+
+def test_scale_and_square_keep_the_centre():
+    np.testing.assert_array_equal(boxes.scale(BOX, 2.0), [0, 0, 40, 80])
+    np.testing.assert_array_equal(boxes.square(BOX), [0, 20, 40, 60])
+    np.testing.assert_array_equal(boxes.square(boxes.square(BOX)), boxes.square(BOX))
+
+
+def test_union_holds_both():
+    other = np.array([0, 30, 15, 90], np.float32)
+    np.testing.assert_array_equal(boxes.union(BOX, other), [0, 20, 30, 90])
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        ([10, 20, 30, 60], 1.0),
+        ([10, 20, 30, 40], 0.5),
+        ([20, 20, 40, 60], 1 / 3),
+        ([30, 20, 50, 60], 0.0),  # edges touch
+        ([100, 100, 110, 110], 0.0),
+        ([0, 0, 0, 0], 0.0),
+    ],
+)
+def test_iou(other, expected):
+    other = np.asarray(other, np.float32)
+    np.testing.assert_allclose(boxes.iou(BOX, other), expected, rtol=1e-6)
+    np.testing.assert_allclose(boxes.iou(other, BOX), expected, rtol=1e-6)
+
+
+def test_iou_of_two_empty_boxes_is_zero():
+    assert boxes.iou(np.zeros(4), np.zeros(4)) == 0

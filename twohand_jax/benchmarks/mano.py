@@ -1,0 +1,168 @@
+"""Speed of the MANO layer beside smplx: the same arrays, parameters and results.
+
+A batch of n hands is n/2 pairs for this library, and n right hands in one call for
+smplx, which has a module a side; one hand is one side on both. The timed work goes from
+axis-angle to vertices and joints, and back to all four parameter arrays.
+"""
+
+import importlib.util
+import pickle
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from twohand_jax import mano
+from twohand_jax.benchmarks.timing import Timing, interleaved
+from twohand_jax.errors import MissingDependencyError
+from twohand_jax.geometry import rotations
+from twohand_jax.mano.joints import PARENTS
+from twohand_jax.types import RIGHT, ManoModel, ManoParams
+
+Programs = dict[str, Callable[[], object]]
+OURS = "twohand_jax"
+
+
+class Row(NamedTuple):
+    """Timings of one batch size and task, by program."""
+
+    hands: int
+    task: str
+    timings: dict[str, Timing]
+
+
+def run(
+    *,
+    sizes: tuple[int, ...] = (1, 64, 1024),
+    seconds: float = 4.0,
+    peers: tuple[str, ...] = ("smplx", "smplx compiled"),
+    threads: int = 2,
+    seed: int = 0,
+) -> list[Row]:
+    """Time every program at every size, interleaved.
+
+    Args:
+        sizes: numbers of hands; 1 or even.
+        seconds: rough time to spend on each size and task.
+        peers: which of smplx, eager and through ``torch.compile``, to run beside.
+        threads: threads of PyTorch; this library uses all cores.
+        seed: of the parameters.
+
+    Raises:
+        MissingDependencyError: a peer is wanted and torch or smplx is absent.
+    """
+    for package in ("torch", "smplx") if peers else ():
+        if importlib.util.find_spec(package) is None:
+            raise MissingDependencyError(
+                f"The comparison needs the package {package}: install the extra 'dev' "
+                "(pip install 'twohand_jax[dev]'), or pass --peers none."
+            )
+    model = mano.load()
+    rows = []
+    for hands in sizes:
+        arrays = _parameters(hands, seed)
+        programs = {OURS: _ours(model, arrays)}
+        for peer in peers:
+            programs[peer] = _smplx(model, arrays, peer.endswith("compiled"), threads)
+        for task in ("forward", "forward+backward"):
+            chosen = {name: tasks[task] for name, tasks in programs.items()}
+            once = sum(
+                t.minimum_ms for t in interleaved(chosen, repetitions=1).values()
+            )
+            count = int(np.clip(1e3 * seconds / once, 5, 500))
+            rows.append(Row(hands, task, interleaved(chosen, repetitions=count)))
+    return rows
+
+
+def _parameters(hands: int, seed: int) -> list[Float[np.ndarray, "n k"]]:
+    rng = np.random.default_rng(seed)
+    return [rng.normal(0, 0.3, (hands, k)).astype(np.float32) for k in (3, 45, 10, 3)]
+
+
+def _ours(model: ManoModel, arrays: list[np.ndarray]) -> Programs:
+    hands = len(arrays[0])
+    lead = (1,) if hands == 1 else (hands // 2, 2)
+    shapes = ((3,), (15, 3), (10,), (3,))
+    params = ManoParams(
+        *(
+            jnp.asarray(array).reshape(*lead, *shape)
+            for array, shape in zip(arrays, shapes, strict=True)
+        )
+    )
+    pose = _one_side if hands == 1 else mano.forward
+
+    def total(params: ManoParams, model: ManoModel) -> Float[Array, ""]:
+        return sum((jnp.sum(x**2) for x in pose(model, params)), jnp.zeros(()))
+
+    forward, backward = jax.jit(pose), jax.jit(jax.grad(total))
+    return {
+        "forward": lambda: jax.block_until_ready(forward(model, params)),
+        "forward+backward": lambda: jax.block_until_ready(backward(params, model)),
+    }
+
+
+def _one_side(model: ManoModel, params: ManoParams) -> tuple[Array, Array]:
+    return mano.forward_side(
+        model,
+        RIGHT,
+        rotations.axis_angle_to_matrix(params.global_orient),
+        rotations.axis_angle_to_matrix(params.hand_pose + model.pose_mean[RIGHT]),
+        params.betas,
+        params.transl,
+    )
+
+
+def _smplx(
+    model: ManoModel, arrays: list[np.ndarray], compiled: bool, threads: int
+) -> Programs:
+    import torch
+
+    torch.set_num_threads(threads)
+    module = _smplx_module(model)
+    names = ("global_orient", "hand_pose", "betas", "transl")
+    leaves = {
+        name: torch.tensor(array, requires_grad=True)
+        for name, array in zip(names, arrays, strict=True)
+    }
+    call: Any = torch.compile(module) if compiled else module
+
+    def forward() -> None:
+        with torch.no_grad():
+            call(**leaves)
+
+    def backward() -> None:
+        for leaf in leaves.values():
+            leaf.grad = None
+        out = call(**leaves)
+        (out.vertices.square().sum() + out.joints.square().sum()).backward()
+
+    return {"forward": forward, "forward+backward": backward}
+
+
+def _smplx_module(model: ManoModel) -> Any:
+    """The model's right hand as ``smplx.MANO``."""
+    import smplx
+
+    def side(array: Array) -> np.ndarray:
+        return np.asarray(array[RIGHT], np.float64)
+
+    fields = {
+        "v_template": side(model.template),
+        "f": np.asarray(model.faces[RIGHT], np.uint32),
+        "shapedirs": side(model.shapedirs),
+        "posedirs": side(model.posedirs),
+        "J_regressor": side(model.joint_regressor),
+        "weights": side(model.weights),
+        "kintree_table": np.array([PARENTS, range(16)]),
+        "hands_components": side(model.pose_components),
+        "hands_mean": side(model.pose_mean).reshape(45),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "MANO_RIGHT.pkl"
+        path.write_bytes(pickle.dumps(fields))
+        return smplx.MANO(str(path), use_pca=False, flat_hand_mean=False)
