@@ -6,7 +6,8 @@
 Cost and result are in the model card, twohand_jax/assets/open_regressor/card.md.
 Keypoints are not gated: the open keypoint source is all a newcomer has, and the
 network learns from noisy keypoints how far to trust them. The 3D terms weigh three
-times as much as the paper's, since training is short.
+times as much as the paper's, since training is short. Rotations are those of the hand
+as its crop sees it (crop_view), so a hand away from the middle looks like one in it.
 """
 
 from ml_collections import ConfigDict
@@ -34,6 +35,7 @@ def get_config() -> ConfigDict:
         "crop_size": 128,
         "gate_keypoints": False,
         "gate_segmentation": False,
+        "crop_view": True,
     }
     config.augment = {
         "box_jitter": 0.06,
@@ -50,12 +52,12 @@ def get_config() -> ConfigDict:
         "ema_decay": 0.995,
     }
     config.train = {
-        "total_steps": 1300,
+        "total_steps": 1150,
         "batch_size": 16,
         "seed": 0,
         "log_every": 20,
         "save_every": 100,
-        "evaluate_every": 1300,
+        "evaluate_every": 1150,
     }
     config.data = {"train": "data/open", "test": "data/open", "canvas_size": 256}
     return config

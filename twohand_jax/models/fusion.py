@@ -1,6 +1,7 @@
 """Fusion of image and cue tokens by a Transformer encoder (METHOD §4)."""
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,19 @@ class FusionConfig:
     width: int = 512
     heads: int = 8
     mlp: int = 2048
+
+
+def waves(side: int, width: int) -> Float[Array, "n d"]:
+    """Sines and cosines of x and y, from which the learned positions start.
+
+    Tokens of one place in different maps are alike from the first step, so attention
+    finds them soon.
+    """
+    frequencies = jnp.pi / side * 2.0 ** jnp.linspace(0.0, 3.0, width // 4)
+    phases = jnp.arange(side)[:, None] * frequencies
+    axis = jnp.concatenate([jnp.sin(phases), jnp.cos(phases)], axis=-1)
+    y, x = jnp.broadcast_arrays(axis[:, None], axis[None])
+    return jnp.concatenate([x, y], axis=-1).reshape(side * side, -1)
 
 
 class EncoderLayer(nnx.Module):
@@ -67,7 +81,7 @@ class Fusion(nnx.Module):
         self.project = nnx.List(
             [linear(c, width, dtype=dtype, rngs=rngs) for c in channels]
         )
-        self.position = table(tokens, width)
+        self.position = nnx.Param(waves(math.isqrt(tokens), width))
         self.kind = table(kinds, width)
         self.missing = table(kinds - 1, width)
         self.layers = nnx.List(
