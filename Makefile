@@ -9,10 +9,11 @@ demo: $(VENV)/demo.installed
 	$(BIN)/twohand reconstruct twohand_jax/assets/demo.jpg --out demo_output --timing
 
 test: $(VENV)/dev.installed system lint
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 2 --dist worksteal -m egl
+	$(BIN)/pytest -n 2 --dist worksteal -m "not egl"
 
 test-fast: $(VENV)/dev.installed
-	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not egl"
 
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .

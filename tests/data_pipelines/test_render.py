@@ -18,6 +18,7 @@ from data_pipelines.synthetic.render.scene import Occluder, Scene, Surface
 from twohand_jax.errors import InputError, MissingDependencyError
 from twohand_jax.types import Camera
 
+pytestmark = pytest.mark.egl
 ASSETS = Path(twohand_jax.mano.__file__).parent / "assets"
 SIZE = (192, 224)
 ANGLES = np.arange(16) / 16 * 2 * np.pi

@@ -32,6 +32,7 @@ def add(subparsers: Any) -> None:
     inspect.add_argument("--split", help="one split; all by default")
     inspect.add_argument("--sheet", type=Path, help="PNG; default contact_SPLIT.png")
     inspect.add_argument("--count", type=int, default=24, help="records on the sheet")
+    inspect.add_argument("--mano", type=Path, help="hand model; the embedded one")
     inspect.set_defaults(run=_inspect)
 
 
@@ -53,15 +54,17 @@ def _inspect(args: argparse.Namespace) -> None:
     """Print a summary of each split and write its contact sheet."""
     import cv2
 
+    from twohand_jax import mano
     from twohand_jax.data import inspection, shards, tfrecord
 
+    model = mano.load(args.mano)
     splits = [args.split] if args.split else shards.split_names(args.directory)
     for split in splits:
         config = tfrecord.ReaderConfig(
             directory=str(args.directory), split=split, shuffle=False
         )
         reader = tfrecord.Reader(config)
-        summary = inspection.Summary()
+        summary = inspection.Summary(model)
         for rows in reader.rows():
             summary.add(rows)
         print(f"\nsplit {split}: {summary.text()}")

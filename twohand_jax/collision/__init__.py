@@ -5,12 +5,12 @@ from twohand_jax.collision.energy import (
     PRESETS,
     CollisionConfig,
     Contacts,
+    colliding_pairs,
     energy,
     find_contacts,
     largest_depth,
     pair_cost,
     preset,
-    test_pairs,
 )
 from twohand_jax.collision.nearest import gather, nearest
 from twohand_jax.collision.normals import vertex_normals
@@ -30,6 +30,6 @@ __all__ = [
     "nearest",
     "pair_cost",
     "preset",
-    "test_pairs",
+    "colliding_pairs",
     "vertex_normals",
 ]

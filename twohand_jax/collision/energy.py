@@ -133,8 +133,12 @@ def find_contacts(
     a, b = jax.lax.stop_gradient((vertices_a, vertices_b))
     normals_a, normals_b = vertex_normals(a, faces_a), vertex_normals(b, faces_b)
     index_a, index_b = nearest(a, b)
-    collides_a, depth_a = test_pairs(a, b, normals_a, normals_b, index_a, config=config)
-    collides_b, depth_b = test_pairs(b, a, normals_b, normals_a, index_b, config=config)
+    collides_a, depth_a = colliding_pairs(
+        a, b, normals_a, normals_b, index_a, config=config
+    )
+    collides_b, depth_b = colliding_pairs(
+        b, a, normals_b, normals_a, index_b, config=config
+    )
     return Contacts(
         index_a=index_a,
         index_b=index_b,
@@ -155,7 +159,7 @@ def largest_depth(contacts: Contacts) -> Float[Array, "*b"]:
     return jnp.maximum(jnp.max(depth_a, axis=-1), jnp.max(depth_b, axis=-1))
 
 
-def test_pairs(
+def colliding_pairs(
     query: Float[Array, "*b n 3"],
     target: Float[Array, "*b m 3"],
     normals_query: Float[Array, "*b n 3"],

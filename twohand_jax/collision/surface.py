@@ -46,7 +46,7 @@ def surface_distance(
     return _per_pair(of_pair, points, vertices, faces)
 
 
-_Planes = tuple[Array, Array, Array]
+_Planes = tuple[Array, ...]
 
 
 def _squared_to_triangles(

@@ -103,13 +103,14 @@ def _fill_maps(
         labels = _map(fields, "segmentation", row, shape)
         canvas.cut(labels, window, cues.segmentation[row], nearest=True)
     if cues.has_depth[row]:
-        levels = _map(fields, "depth", row, shape)
-        depth = images.depth_from_levels(
+        levels = np.zeros(cues.depth[row].shape, np.uint16)
+        canvas.cut(_map(fields, "depth", row, shape), window, levels, nearest=True)
+        images.depth_from_levels(
             levels,
             scale=float(fields["cues/depth_scale"][row]),
             offset=float(fields["cues/depth_offset"][row]),
+            out=cues.depth[row],
         )
-        canvas.cut(depth, window, cues.depth[row], nearest=True)
 
 
 def _map(fields: Fields, cue: str, row: int, shape: tuple[int, int]) -> np.ndarray:

@@ -69,12 +69,15 @@ def decode_map(data: bytes) -> np.ndarray:
     return values
 
 
-def depth_from_levels(values: np.ndarray, *, scale: float, offset: float) -> np.ndarray:
+def depth_from_levels(
+    values: np.ndarray, *, scale: float, offset: float, out: np.ndarray | None = None
+) -> np.ndarray:
     """Relative depth ``(h, w)`` float32: exactly 0 outside, above 0 on the foreground.
 
-    The smallest foreground value is one level, so 0 always means background.
+    The smallest foreground value is one level, so 0 always means background. The
+    result is written into ``out`` if given.
     """
-    depth = values.astype(np.float32) * np.float32(scale)
+    depth = np.multiply(values, np.float32(scale), out=out, dtype=np.float32)
     if offset:
         depth += np.float32(offset) * (values > 0)
     return depth

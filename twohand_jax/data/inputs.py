@@ -25,7 +25,6 @@ class CropConfig:
         cells: side of the heat map in cells (x, y and z).
         box_3d_m: depth that the heat map spans about the wrist.
         focal: virtual camera's focal length in pixels of a 256-pixel crop.
-        camera_3d_m: size of the hand's crop in metres, sets the camera head's range.
         gate_keypoints: overlapping hands show their wrists only.
         gate_segmentation: overlapping hands share one label.
         crop_view: the network speaks of a hand as its crop sees it, turned about the
@@ -39,7 +38,6 @@ class CropConfig:
     cells: int = 8
     box_3d_m: float = 0.3
     focal: float = 5000.0
-    camera_3d_m: float = 0.6
     gate_keypoints: bool = True
     gate_segmentation: bool = True
     crop_view: bool = False

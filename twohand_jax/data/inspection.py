@@ -4,11 +4,15 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterable
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Array, Float, UInt8
 
+from twohand_jax import mano
 from twohand_jax.data import images, schema
 from twohand_jax.data.decode import Fields, Rows
+from twohand_jax.types import ManoModel, ManoParams
 from twohand_jax.viz import contact_sheet
 
 TEXTS = ("dataset", "hand_type", "subset", "mano/model")
@@ -17,8 +21,12 @@ FLAGS = tuple(feature.name for feature in schema.FEATURES if feature.dtype is np
 
 @dataclasses.dataclass
 class Summary:
-    """Sums over the records of a split."""
+    """Sums over the records of a split.
 
+    ``model`` poses the parameters of the records that were made with it.
+    """
+
+    model: ManoModel
     records: int = 0
     texts: dict[str, Counter[str]] = dataclasses.field(
         default_factory=lambda: {name: Counter() for name in TEXTS}
@@ -29,6 +37,7 @@ class Summary:
     flags: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     sizes: Counter[tuple[int, int]] = dataclasses.field(default_factory=Counter)
     reprojection_px: list[np.ndarray] = dataclasses.field(default_factory=list)
+    posing_mm: list[np.ndarray] = dataclasses.field(default_factory=list)
     box_px: list[np.ndarray] = dataclasses.field(default_factory=list)
 
     def add(self, rows: Rows) -> None:
@@ -55,6 +64,7 @@ class Summary:
             zip(fields["width"].tolist(), fields["height"].tolist(), strict=True)
         )
         self.reprojection_px.append(reprojection_errors(fields))
+        self.posing_mm.append(posing_errors_mm(fields, self.model))
         box = fields["hands/box"][fields["hands/valid"] > 0]
         self.box_px.append((box[:, 2:] - box[:, :2]).max(axis=-1))
 
@@ -71,8 +81,10 @@ class Summary:
             if not name.startswith("cues/"):
                 lines.append(f"{name}: {_rates(np.asarray(sums), self.records)}")
         lines.append(f"hand boxes, px: {_quantiles(self.box_px)}")
+        lines.append(f"3D joints projected, px off: {_quantiles(self.reprojection_px)}")
         lines.append(
-            f"3D joints onto 2D joints, px: {_quantiles(self.reprojection_px)}"
+            f"parameters posed by {self.model.name}, mm off the 3D joints: "
+            f"{_quantiles(self.posing_mm)}"
         )
         return "\n".join(lines)
 
@@ -86,6 +98,25 @@ def reprojection_errors(fields: Fields) -> np.ndarray:
     error = np.linalg.norm(projected - fields["hands/joints_2d"], axis=-1)
     known = fields["hands/joints_3d_valid"] * fields["hands/joints_2d_valid"]
     return error[(known * fields["camera/valid"][:, None, None]) > 0]
+
+
+def posing_errors_mm(fields: Fields, model: ManoModel) -> np.ndarray:
+    """Distance of each posed joint from its 3D joint, where both are known.
+
+    Records made with another hand model are left out.
+    """
+    names = ("global_orient", "hand_pose", "betas", "transl")
+    params = ManoParams(*(jnp.asarray(fields[f"mano/{name}"]) for name in names))
+    posed = np.asarray(_joints(model, params))
+    error_mm = 1000 * np.linalg.norm(posed - fields["hands/joints_3d"], axis=-1)
+    known = (fields["mano/valid"][..., None] * fields["hands/joints_3d_valid"]) > 0
+    own = fields["mano/model"] == model.name.encode()
+    return error_mm[known & own[:, None, None]]
+
+
+@jax.jit
+def _joints(model: ManoModel, params: ManoParams) -> Float[Array, "*b 2 21 3"]:
+    return mano.forward(model, params).joints
 
 
 def sheet(

@@ -161,9 +161,10 @@ class Reader:
                     payloads[index] = b""
             fields = _parse([payload or _blank() for payload in payloads])
         usable = np.array([bool(payload) for payload in payloads])
-        for row in np.flatnonzero(usable):
+        version = fields["schema_version"]
+        for row in np.flatnonzero(usable & (version != schema.SCHEMA_VERSION)):
             where = self.describe(int(records[row]))
-            schema.check_version(int(fields["schema_version"][row]), where=where)
+            schema.check_version(int(version[row]), where=where)
         return Rows(fields, records, usable)
 
     def _damaged(self, record: int, problem: str) -> None:
@@ -204,9 +205,24 @@ def _serialized(
     loaded = windows.map(
         lambda *window: tf.numpy_function(load, window, (tf.string, tf.int64))
     )
-    groups = loaded.prefetch(1).unbatch().batch(batch_size).prefetch(2)
-    for payloads, records in groups.as_numpy_iterator():
-        yield payloads.tolist(), records
+    yield from _regroup(loaded.prefetch(1).as_numpy_iterator(), batch_size)
+
+
+def _regroup(
+    windows: Iterator[tuple[np.ndarray, np.ndarray]], size: int
+) -> Iterator[tuple[list[bytes], np.ndarray]]:
+    """Groups of ``size`` records across the windows' borders; the last is shorter."""
+    payloads: list[bytes] = []
+    records = np.zeros(0, np.int64)
+    for found, numbers in windows:
+        payloads += found.tolist()
+        records = np.concatenate([records, numbers])
+        full = len(payloads) - len(payloads) % size
+        for start in range(0, full, size):
+            yield payloads[start : start + size], records[start : start + size]
+        payloads, records = payloads[full:], records[full:]
+    if payloads:
+        yield payloads, records
 
 
 @functools.cache

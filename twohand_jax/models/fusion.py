@@ -47,6 +47,9 @@ class EncoderLayer(nnx.Module):
             dtype=dtype,
             rngs=rngs,
         )
+        # Keys start as queries: a token first attends to those like it, which are the
+        # other maps' tokens of the same place (see ``waves``).
+        self.attention.key.kernel = nnx.Param(self.attention.query.kernel[...])
         self.norm_mlp = nnx.LayerNorm(width, epsilon=1e-5, dtype=dtype, rngs=rngs)
         self.expand = linear(width, config.mlp, dtype=dtype, rngs=rngs)
         self.contract = linear(config.mlp, width, dtype=dtype, rngs=rngs)

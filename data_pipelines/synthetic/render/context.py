@@ -1,13 +1,19 @@
-"""The off-screen OpenGL context, and what to say when the system has none."""
+"""The off-screen OpenGL context, and what to say when the system has none.
+
+    python -m data_pipelines.synthetic.render.context
+
+checks the system: it exits with 2 and the line to install when no picture can be drawn.
+"""
 
 import ctypes
 import ctypes.util
 import os
+import sys
 from typing import Any
 
 import moderngl
 
-from twohand_jax.errors import MissingDependencyError
+from twohand_jax.errors import InputError, MissingDependencyError
 
 INSTALL_LINE = "apt-get install -y libegl1 libgl1-mesa-dri libgles2"
 
@@ -37,9 +43,28 @@ def create_context(*, software_threads: int = 0) -> moderngl.Context:
     the pictures are spread over processes. ``LP_NUM_THREADS`` in the environment wins.
     """
     check_egl()
+    if "tensorflow" in sys.modules:
+        raise InputError(
+            "TensorFlow is loaded in this process, and Mesa's driver crashes beside it; "
+            "render in a process of its own, as `twohand data build` does."
+        )
     os.environ.setdefault("LP_NUM_THREADS", str(software_threads))
     try:
         options: dict[str, Any] = {"standalone": True, "backend": "egl", "require": 330}
         return moderngl.create_context(**options)
     except Exception as error:  # moderngl raises bare Exception
         raise _missing(f"no OpenGL 3.3 context could be opened ({error})") from error
+
+
+def main() -> int:
+    """Try to open a context; the exit code."""
+    try:
+        create_context().release()
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
