@@ -5,8 +5,9 @@
 
 Cost and result are in the model card, twohand_jax/assets/open_regressor/card.md.
 Keypoints are not gated: the open keypoint source is all a newcomer has, and the
-network learns from noisy keypoints how far to trust them. The 3D terms weigh three
-times as much as the paper's, since training is short. Rotations are those of the hand
+network learns from noisy keypoints how far to trust them. The 3D terms weigh twice
+and the 2.5D terms five times as much as the paper's, since training is short and
+starts from nothing. Rotations are those of the hand
 as its crop sees it (crop_view), so a hand away from the middle looks like one in it.
 Crops are tight (1.3 instead of 2 boxes), so that 96 pixels show the fingers.
 """
@@ -32,6 +33,7 @@ def get_config() -> ConfigDict:
         "cells": 6,
         "head_channels": 256,
         "rotation_channels": 64,
+        "position_std": 0.05,
     }
     config.crop = {
         "crop_size": 96,
@@ -47,7 +49,13 @@ def get_config() -> ConfigDict:
         "grey_probability": 0.1,
         "cue_dropout": (0.2, 0.5, 0.5),
     }
-    config.loss = {"joint_3d": 30.0, "mesh": 30.0, "shape": 0.5}
+    config.loss = {
+        "joint_3d": 20.0,
+        "mesh": 20.0,
+        "shape": 0.5,
+        "joint_25d": 5.0,
+        "mano_25d": 5.0,
+    }
     config.optim = {
         "learning_rate": 1e-3,
         "schedule": "cosine",
@@ -57,12 +65,12 @@ def get_config() -> ConfigDict:
         "ema_decay": 0.998,
     }
     config.train = {
-        "total_steps": 2600,
+        "total_steps": 2800,
         "batch_size": 8,
         "seed": 0,
         "log_every": 20,
         "save_every": 300,
-        "evaluate_every": 2600,
+        "evaluate_every": 2800,
     }
     config.data = {"train": "data/open", "test": "data/open", "canvas_size": 256}
     return config

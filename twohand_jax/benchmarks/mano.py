@@ -6,6 +6,7 @@ axis-angle to vertices and joints, and back to all four parameter arrays.
 """
 
 import importlib.util
+import logging
 import pickle
 import tempfile
 from collections.abc import Callable
@@ -123,6 +124,8 @@ def _smplx(
     import torch
 
     torch.set_num_threads(threads)
+    # smplx indexes with tensors, which breaks its graph: known, and told at length.
+    logging.getLogger("torch._dynamo").setLevel(logging.ERROR)
     module = _smplx_module(model)
     names = ("global_orient", "hand_pose", "betas", "transl")
     leaves = {

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 
 import twohand_jax
-from twohand_jax.cli import data, evaluate, reconstruct, train
+from twohand_jax.cli import benchmark, data, evaluate, reconstruct, train
 from twohand_jax.errors import InputError
 
 # Each module has add(subparsers), and imports what it needs when it runs.
-COMMANDS = (reconstruct, train, evaluate, data)
+COMMANDS = (reconstruct, train, evaluate, data, benchmark)
 BAD_INPUT, INTERRUPTED = 2, 130
 
 

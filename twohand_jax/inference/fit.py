@@ -21,9 +21,11 @@ from twohand_jax import mano
 from twohand_jax.geometry import boxes, cameras, rotations
 from twohand_jax.inference import anatomy
 from twohand_jax.inference import skeleton as skeletons
+from twohand_jax.inference.start import Start, lay_on
 from twohand_jax.types import Camera, ManoModel, ManoParams, Prediction
 
 HIGHEST = jax.lax.Precision.HIGHEST
+MAX_BETA = 3.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,16 +72,15 @@ class _Change(NamedTuple):
 class _Problem(NamedTuple):
     """What the residuals need besides the unknowns, computed once.
 
-    ``orient`` and ``pose`` are the network's: a matrix and absolute axis-angles.
+    ``start`` is the network's place of the hands laid onto the keypoints; ``pose``
+    (absolute axis-angles) and ``betas`` are the network's.
     """
 
     hand: skeletons.Skeleton
     axes: Float[Array, "2 15 3 3"]
-    orient: Float[Array, "2 3 3"]
+    start: Start
     pose: Float[Array, "2 15 3"]
     betas: Float[Array, "2 10"]
-    wrist: Float[Array, "2 3"]
-    wrist_px: Float[Array, "2 2"]
     camera: Camera
     keypoints: Float[Array, "2 21 3"]
     side: Float[Array, "2"]
@@ -147,15 +148,24 @@ def _problem(
     model: ManoModel, prediction: Prediction, keypoints: Float[Array, "2 21 3"]
 ) -> _Problem:
     scored = jnp.sum(keypoints[..., 2] > 0, axis=-1)
-    wrist = prediction.geometry.joints[:, 0]
+    hand = skeletons.skeleton(model)
+    pose = prediction.mano.hand_pose + model.pose_mean
+    betas = jnp.clip(prediction.mano.betas, -MAX_BETA, MAX_BETA)
+    start = lay_on(
+        keypoints,
+        hand,
+        rotations.axis_angle_to_matrix(prediction.mano.global_orient),
+        pose,
+        betas,
+        prediction.geometry.joints[:, 0],
+        prediction.camera,
+    )
     return _Problem(
-        hand=skeletons.skeleton(model),
+        hand=hand,
         axes=anatomy.axes(model),
-        orient=rotations.axis_angle_to_matrix(prediction.mano.global_orient),
-        pose=prediction.mano.hand_pose + model.pose_mean,
-        betas=prediction.mano.betas,
-        wrist=wrist,
-        wrist_px=cameras.project(wrist, prediction.camera),
+        start=start,
+        pose=pose,
+        betas=betas,
         camera=prediction.camera,
         keypoints=keypoints,
         side=_box_side(keypoints),
@@ -170,10 +180,10 @@ def _box_side(keypoints: Float[Array, "2 21 3"]) -> Float[Array, "2"]:
 
 def _apply(problem: _Problem, change: _Change) -> _Hands:
     turn = rotations.axis_angle_to_matrix(change.orient)
-    pixel = problem.wrist_px + change.shift * problem.side[:, None]
-    depth = problem.wrist[:, 2] * jnp.exp(change.depth)
+    pixel = problem.start.wrist_px + change.shift * problem.side[:, None]
+    depth = problem.start.depth * jnp.exp(change.depth)
     return _Hands(
-        orient=jnp.matmul(turn, problem.orient, precision=HIGHEST),
+        orient=jnp.matmul(turn, problem.start.orient, precision=HIGHEST),
         pose=problem.pose
         + jnp.einsum("hjak,hja->hjk", problem.axes, change.pose, precision=HIGHEST),
         betas=problem.betas + change.betas,

@@ -10,7 +10,6 @@ from twohand_jax.models.layers import BatchNorm, Conv, linear
 from twohand_jax.types import NUM_JOINTS
 
 IDENTITY_6D = np.array([1.0, 0.0, 0.0, 0.0, 1.0, 0.0], np.float32)
-narrow = nnx.initializers.normal(0.001)
 
 
 def soft_argmax(logits: Float[Array, "b z y x j"]) -> Float[Array, "b j 3"]:
@@ -51,6 +50,7 @@ class HandHeads(nnx.Module):
         rotation_channels: int,
         depth_cells: int,
         camera_range: float,
+        position_std: float,
         dtype: jnp.dtype,
         rngs: nnx.Rngs,
     ):
@@ -61,7 +61,7 @@ class HandHeads(nnx.Module):
             NUM_JOINTS * depth_cells,
             1,
             bias=True,
-            init=narrow,
+            init=nnx.initializers.normal(position_std),
             dtype=dtype,
             rngs=rngs,
         )

@@ -32,6 +32,8 @@ class RegressorConfig:
         cells: side of the feature map and depth of the heat maps.
         head_channels: channels of the fused map that the heads read.
         rotation_channels: channels sampled at the joints by the rotation head.
+        position_std: spread of the heat maps' first weights; wider ones let the rest of
+            a network without pretrained backbones learn from the start.
         camera_range: k in ``t_z = k sigmoid(.)``, metres.
         image_mean, image_std: normalisation of RGB in [0, 1].
         frozen_norm: batch norm uses its running statistics while training, too.
@@ -46,6 +48,7 @@ class RegressorConfig:
     cells: int = 8
     head_channels: int = 2048
     rotation_channels: int = 512
+    position_std: float = 0.001
     camera_range: float = 11.71875
     image_mean: tuple[float, float, float] = IMAGENET_MEAN
     image_std: tuple[float, float, float] = IMAGENET_STD
@@ -76,6 +79,7 @@ class Regressor(nnx.Module):
             rotation_channels=config.rotation_channels,
             depth_cells=config.cells,
             camera_range=config.camera_range,
+            position_std=config.position_std,
             dtype=dtype,
             rngs=rngs,
         )

@@ -1,0 +1,30 @@
+"""Copy a trained model directory in half precision, as it ships with the package.
+
+    python -m data_pipelines.ship_model workdirs/open/model \
+        twohand_jax/assets/open_regressor
+"""
+
+import argparse
+from pathlib import Path
+
+from twohand_jax import build
+from twohand_jax.models import apply
+from twohand_jax.weights import native
+
+
+def main() -> None:
+    """Entry point of ``python -m``."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("source", type=Path, help="model directory")
+    parser.add_argument("target", type=Path, help="model directory, made or replaced")
+    args = parser.parse_args()
+    config = native.load_config(args.source)
+    network = build.regressor(build.experiment(config).model)
+    variables = native.load(args.source, apply.shapes(network))
+    native.save(args.target, variables, config, dtype="float16")
+    size = (args.target / native.WEIGHTS).stat().st_size / 1e6
+    print(f"Wrote {args.target}, weights {size:.1f} MB.")
+
+
+if __name__ == "__main__":
+    main()
