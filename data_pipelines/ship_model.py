@@ -1,7 +1,8 @@
 """Copy a trained model directory in half precision, as it ships with the package.
 
-    python -m data_pipelines.ship_model workdirs/open/model \
-        twohand_jax/assets/open_regressor
+    python -m data_pipelines.ship_model MODEL twohand_jax/assets/open_regressor
+
+Statistics stay in single precision; the card beside the weights is left alone.
 """
 
 import argparse

@@ -131,3 +131,17 @@ def test_without_any_keypoints_nothing_changes(model: ManoModel) -> None:
     fitted = compiled()(model, start, jnp.zeros((2, 21, 3)))
     for new, old in zip(fitted.mano, start.mano, strict=True):
         np.testing.assert_array_equal(new, old)
+
+
+def test_start_may_lie_far_off_in_the_picture(model: ManoModel) -> None:
+    _, start, keypoints = scene(model, 14)
+    turn = rotations.rotation_z(jnp.array([2.0, -1.0]))
+    orient = turn @ rotations.axis_angle_to_matrix(start.mano.global_orient)
+    params = start.mano._replace(
+        global_orient=rotations.matrix_to_axis_angle(orient),
+        transl=start.mano.transl * jnp.array([0.3, 1.0, 0.4]),
+    )
+    fitted = compiled()(model, predict(model, params), keypoints)
+    assert (keypoint_error(fitted, np.asarray(keypoints)) < 0.01).all()
+    depth = fitted.geometry.joints[:, 0, 2]
+    np.testing.assert_allclose(depth, start.geometry.joints[:, 0, 2], rtol=0.2)

@@ -39,9 +39,7 @@ def crop(
         ],
         axis=-2,
     )
-    moved = jnp.einsum(
-        "...ij,...j->...i", linear, boxes.center(box), precision=HIGHEST
-    )
+    moved = jnp.einsum("...ij,...j->...i", linear, boxes.center(box), precision=HIGHEST)
     offset = (size - 1) / 2 - moved
     return jnp.concatenate([linear, offset[..., None]], axis=-1)
 

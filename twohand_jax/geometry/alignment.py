@@ -42,7 +42,5 @@ def procrustes(
     R = jnp.einsum("...ij,...j,...jk->...ik", u, signs, vt, precision=HIGHEST)
     spread = jnp.sum(centered**2, axis=(-2, -1))
     scale = jnp.sum(singular * signs, axis=-1) / jnp.maximum(spread, 1e-12)
-    moved = jnp.einsum(
-        "...ij,...nj->...ni", R, source - mean_source, precision=HIGHEST
-    )
+    moved = jnp.einsum("...ij,...nj->...ni", R, source - mean_source, precision=HIGHEST)
     return scale[..., None, None] * moved + mean_target

@@ -9,9 +9,7 @@ from twohand_jax.types import Camera
 HIGHEST = jax.lax.Precision.HIGHEST
 
 
-def project(
-    points: Float[Array, "*b n 3"], camera: Camera
-) -> Float[Array, "*b n 2"]:
+def project(points: Float[Array, "*b n 3"], camera: Camera) -> Float[Array, "*b n 2"]:
     """Pixels of points in the camera frame (metres); depth is kept above 1 mm."""
     depth = jnp.maximum(points[..., 2:], 1e-3)
     focal, center = camera.focal[..., None, :], camera.center[..., None, :]
@@ -35,9 +33,7 @@ def virtual(size: int, *, focal: float) -> Camera:
         focal: focal length in pixels for a 256-pixel crop; scaled with the size.
     """
     focal_px = focal * size / 256
-    return Camera(
-        focal=jnp.full((2,), focal_px), center=jnp.full((2,), size / 2)
-    )
+    return Camera(focal=jnp.full((2,), focal_px), center=jnp.full((2,), size / 2))
 
 
 def default(height: int, width: int) -> Camera:
@@ -80,6 +76,7 @@ def transform(
     t: Float[Array, "*b 3"],
 ) -> Float[Array, "*b n 3"]:
     """Rigid motion ``R p + t``, for instance world to camera."""
-    return jnp.einsum("...ij,...nj->...ni", R, points, precision=HIGHEST) + (
-        t[..., None, :]
+    return (
+        jnp.einsum("...ij,...nj->...ni", R, points, precision=HIGHEST)
+        + (t[..., None, :])
     )

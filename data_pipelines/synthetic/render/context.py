@@ -45,8 +45,8 @@ def create_context(*, software_threads: int = 0) -> moderngl.Context:
     check_egl()
     if "tensorflow" in sys.modules:
         raise InputError(
-            "TensorFlow is loaded in this process, and Mesa's driver crashes beside it; "
-            "render in a process of its own, as `twohand data build` does."
+            "TensorFlow is loaded in this process, and Mesa's driver crashes beside "
+            "it; render in a process of its own, as `twohand data build` does."
         )
     os.environ.setdefault("LP_NUM_THREADS", str(software_threads))
     try:
