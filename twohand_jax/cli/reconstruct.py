@@ -10,9 +10,9 @@ from twohand_jax.errors import InputError
 from twohand_jax.timing import Stopwatch
 
 DESCRIPTION = """\
-Reconstruct both hands of every picture (or video frame) and write NAME.json,
-NAME_right.obj, NAME_left.obj (camera frame: x right, y down, z forward), NAME.glb (both
-hands, y up) and NAME_overlay.png to the output folder. Everything is in metres."""
+Reconstruct both hands of every picture (or video frame). Writes NAME.json, meshes
+NAME_right.obj and NAME_left.obj (camera frame: x right, y down, z forward), NAME.glb
+(both hands, y up) and NAME_overlay.png; all in metres."""
 EPILOG = """\
 files: --boxes and --keypoints are JSON, in pixels, with one entry for each hand:
   boxes       {"right": [x0, y0, x1, y1], "left": null}
@@ -50,12 +50,7 @@ def add(subparsers: Any) -> None:
         default="auto",
         help="diffusion prior; not part of this version, so auto does nothing",
     )
-    option(
-        "--focal",
-        type=float,
-        metavar="PX",
-        help="focal length in pixels; the picture's diagonal by default",
-    )
+    option("--focal", type=float, metavar="PX", help="in pixels; picture's diagonal")
     option("--timing", action="store_true", help="print how long each stage took")
     parser.set_defaults(run=run)
 
@@ -66,8 +61,8 @@ def run(args: argparse.Namespace) -> None:
     with timing.stage("import"):
         common.enable_compilation_cache()
         from twohand_jax.inference import batch
-    names = {field.name for field in dataclasses.fields(batch.Job)}
-    given: dict[str, Any] = {k: v for k, v in vars(args).items() if k in names}
+    names = [f.name for f in dataclasses.fields(batch.Job) if f.name in args]
+    given: dict[str, Any] = {name: getattr(args, name) for name in names}
     job = batch.Job(**given, cache=common.cache_folder())
     bad = []
     for one in common.progress(batch.outcomes(job, timing), unit="picture"):

@@ -17,7 +17,8 @@ from twohand_jax.types import Camera
 # Depth gives way only when the sizes in the picture differ by more than this factor:
 # smaller differences may as well be the hand's shape.
 SIZE_TOLERANCE = 1.3
-MIN_DEPTH = 0.1
+# A whole hand, some 0.2 m long, then still lies in front of the camera.
+MIN_DEPTH = 0.25
 # Rounds of reweighting, and the error (in root mean square radii of the hand) at which
 # a keypoint's weight has fallen to a quarter.
 ROUNDS, REJECT = 3, 0.3

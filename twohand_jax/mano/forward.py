@@ -13,7 +13,7 @@ from twohand_jax.mano import joints as joint_sets
 from twohand_jax.mano import skinning
 from twohand_jax.types import HandGeometry, ManoModel, ManoParams
 
-CPU_CHUNK = 32
+CPU_CHUNK = 16
 
 
 def forward(
