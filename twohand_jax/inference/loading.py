@@ -8,13 +8,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from twohand_jax import assets
 from twohand_jax.data.inputs import CropConfig
 from twohand_jax.errors import InputError
 from twohand_jax.inference import programs
 from twohand_jax.models import apply
 from twohand_jax.weights import native
-
-SHIPPED = Path(__file__).parent.parent / "assets" / "model"
 
 
 class Trained(NamedTuple):
@@ -45,12 +44,12 @@ def load_network(directory: str | Path | None, *, cache: Path | None = None) -> 
     """
     from twohand_jax import build
 
-    if directory is None and not SHIPPED.is_dir():
+    if directory is None and not assets.REGRESSOR.is_dir():
         raise InputError(
             "This installation ships no trained model; give a model directory "
             "(--checkpoint DIR)."
         )
-    source = SHIPPED if directory is None else Path(directory)
+    source = assets.REGRESSOR if directory is None else Path(directory)
     experiment = build.experiment(native.load_config(source))
     network = build.regressor(experiment.model)
     key = repr(experiment.model)
