@@ -1,4 +1,4 @@
-"""Forearms are not part of the model, but two of them need room."""
+"""Which hands can meet at all, and whether their forearms have room."""
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -6,6 +6,8 @@ from jaxtyping import Bool, Float
 LENGTH = 0.2
 RADIUS = 0.025
 _SAMPLES = 9
+# No skin lies this far from the nearest joint, twice over, metres.
+_REACH = 0.1
 
 
 def clear(joints: Float[np.ndarray, "n 2 21 3"]) -> Bool[np.ndarray, "n"]:
@@ -25,6 +27,11 @@ def clear(joints: Float[np.ndarray, "n 2 21 3"]) -> Bool[np.ndarray, "n"]:
         & (_gap(right, joints[:, 1]) > RADIUS)
         & (_gap(left, joints[:, 0]) > RADIUS)
     )
+
+
+def within_reach(joints: Float[np.ndarray, "n 2 21 3"]) -> Bool[np.ndarray, "n"]:
+    """Whether two hands are near enough that they might touch."""
+    return _gap(joints[:, 0], joints[:, 1]) < _REACH
 
 
 def _gap(

@@ -61,7 +61,9 @@ def blends(
 
 def between(rng: np.random.Generator, names: Sequence[str]) -> Float[np.ndarray, "21"]:
     """One pose between two of the named ones."""
-    first, second = (library.named(names[rng.integers(len(names))]) for _ in range(2))
+    first, second = (
+        library.named(names[int(rng.integers(len(names)))]) for _ in range(2)
+    )
     return first + rng.random() * (second - first)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Int
 
@@ -94,9 +95,13 @@ def sample(
         if len(missing) == 0:
             break
         rng = np.random.default_rng((seed, number))
-        pairs, good = _attempt(rng, kinds[missing], kit, config)
-        found = stages.write(found, missing[good], stages.take(pairs, good))
-        missing = missing[~good]
+        # Few slots are left: several candidates each fill the batch.
+        slots = np.repeat(missing, max(stages.BATCH // len(missing), 1))
+        pairs, good = _attempt(rng, kinds[slots], kit, config)
+        filled, first = np.unique(slots[good], return_index=True)
+        chosen = stages.take(pairs, np.flatnonzero(good)[first])
+        found = stages.write(found, filled, chosen)
+        missing = np.setdiff1d(missing, filled)
     if len(missing):
         stuck = sorted({KINDS[k] for k in kinds[missing]})
         raise RuntimeError(
@@ -118,8 +123,10 @@ def _attempt(
     pair, depth = stages.settle(kit, pair, shown, steps=config.settle_steps)
     good = depth < config.self_depth
     pair = stages.join(kit, pair, places)
-    both = shown.all(-1)
-    good &= ~both | arms.clear(stages.joints(kit, pair))
+    opened, both = pair.angles, shown.all(-1)
+    joints = stages.joints(kit, pair)
+    good &= ~both | arms.clear(joints)
+    both &= arms.within_reach(joints)
     clasped = good & (kinds == KINDS.index("clasped"))
     if clasped.any():
         pair, apart = _separate(kit, pair, clasped, config)
@@ -128,9 +135,10 @@ def _attempt(
         pair, _ = stages.settle(kit, pair, closed, steps=config.settle_steps)
         good &= apart
     pair, apart = _separate(kit, pair, good & both, config)
-    _, depth = stages.settle(kit, pair, shown & (good & apart)[:, None], steps=0)
+    bent = (pair.angles != opened).any(-1) & (good & apart)[:, None]
+    _, depth = stages.settle(kit, pair, bent, steps=0)
     good &= apart & (depth < config.self_depth)
-    flipped = np.flatnonzero(both & (rng.random(len(kinds)) < 0.5))
+    flipped = np.flatnonzero(shown.all(-1) & (rng.random(len(kinds)) < 0.5))
     pair = stages.write(pair, flipped, mirrored(stages.take(pair, flipped)))
     return pair, good
 
@@ -162,13 +170,13 @@ def _draw(
     angles = angles + noise * places.noise[:, None, None]
     wobble = draw.wobble(rng, 2 * count, config=config.hands)
     pair = Pair(
-        angles=np.asarray(limits.clamp(_single(angles))),
-        wobble=_single(wobble.reshape(count, 2, 15, 3)),
-        betas=_single(draw.shapes(rng, count, config=config.hands)),
-        orient=np.zeros((count, 2, 3, 3), np.float32),
-        wrist=np.zeros((count, 2, 3), np.float32),
+        angles=limits.clamp(jnp.asarray(angles, jnp.float32)),
+        wobble=jnp.asarray(wobble.reshape(count, 2, 15, 3), jnp.float32),
+        betas=jnp.asarray(draw.shapes(rng, count, config=config.hands), jnp.float32),
+        orient=jnp.zeros((count, 2, 3, 3)),
+        wrist=jnp.zeros((count, 2, 3)),
     )
-    return pair, places
+    return jax.tree.map(np.asarray, pair), places
 
 
 def _draw_kinds(

@@ -105,7 +105,7 @@ def _coarse_energy(
     value, depth = jnp.zeros(len(vertices)), jnp.zeros(len(vertices))
     for this, other in ((RIGHT, LEFT), (LEFT, RIGHT)):
         asked, near = hands[this], collision.gather(hands[other], found[this])
-        hit, below = collision.test_pairs(
+        hit, below = collision.colliding_pairs(
             jax.lax.stop_gradient(asked),
             jax.lax.stop_gradient(hands[other]),
             normals[this],

@@ -16,7 +16,7 @@ from data_pipelines.synthetic.poses.placement import Placement
 from twohand_jax.types import RIGHT, ManoModel, ManoParams
 
 # One batch size, so that every stage is compiled once.
-BATCH = 64
+BATCH = 32
 # Self-penetration below this is left alone, metres.
 _NEGLIGIBLE = 0.0005
 
@@ -106,10 +106,13 @@ def take(tree: Any, rows: np.ndarray) -> Any:
 
 def write(pair: Pair, rows: np.ndarray, values: Pair) -> Pair:
     """The pairs with some rows replaced."""
-    copies = Pair(*(np.array(x) for x in pair))
-    for target, value in zip(copies, values, strict=True):
-        target[rows] = value
-    return copies
+
+    def written(whole: np.ndarray, part: np.ndarray) -> np.ndarray:
+        copy = np.array(whole)
+        copy[rows] = part
+        return copy
+
+    return jax.tree.map(written, pair, values)
 
 
 _SETTLE = jax.jit(

@@ -59,7 +59,7 @@ def measure(
     normals = collision.vertex_normals(held, faces)
     asked = vertices[..., places.asked, :]
     index, _ = collision.nearest(asked, held, barred=places.barred)
-    hit, depth = collision.test_pairs(
+    hit, depth = collision.colliding_pairs(
         held[..., places.asked, :],
         held,
         normals[..., places.asked, :],

@@ -122,13 +122,13 @@ def body_axes(
     roll = Rotation.from_rotvec(
         rng.uniform(-1.6, 1.6, (len(joints), 1)) * _unit(distal[rows, side])
     )
-    alone = ~present.all(1)
-    across = np.where(alone[:, None], roll.apply(hand_across), across)
+    both = present.all(axis=1, keepdims=True)
+    across = np.where(both, across, roll.apply(hand_across))
     right = _unit(across)
     # Fingers that point at each other leave no forward: take the palms' side instead.
     forward = forward - (forward * right).sum(-1, keepdims=True) * right
-    weak = np.linalg.norm(forward, axis=-1) < 0.02
-    forward[weak] = np.cross(rng.normal(size=(weak.sum(), 3)), right[weak])
+    weak = np.flatnonzero(np.linalg.norm(forward, axis=-1) < 0.02)
+    forward[weak] = np.cross(rng.normal(size=(len(weak), 3)), right[weak])
     forward = _unit(forward)
     return np.stack([right, forward, np.cross(right, forward)], axis=1)
 
@@ -177,10 +177,12 @@ def _frame(
     shown = np.where(present[..., None, None], points, np.nan).reshape(count, -1, 3)
     low, high = np.nanmin(shown, axis=1), np.nanmax(shown, axis=1)
     middle, extent = (low + high) / 2, (high - low)[:, :2].max(-1)
-    focal = large * np.exp(rng.uniform(*np.log(config.focal), count))
+    focal = large * np.exp(
+        rng.uniform(np.log(config.focal[0]), np.log(config.focal[1]), count)
+    )
     # Hands far from each other fill more of the picture, else each is a speck.
     least = np.clip(_FILL_A_METRE * extent, config.fill[0], 0.85 * config.fill[1])
-    side = small * rng.uniform(least, config.fill[1])
+    side = small * rng.uniform(least, np.full(count, config.fill[1]))
     center = np.array([width - 1, height - 1]) / 2 + small * rng.normal(
         0.0, 0.01, (count, 2)
     )
