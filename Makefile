@@ -9,7 +9,7 @@ demo: $(VENV)/demo.installed
 	$(BIN)/twohand reconstruct twohand_jax/assets/demo.jpg --out demo_output --timing
 
 test: $(VENV)/dev.installed system lint
-	$(BIN)/pytest -n 2 --dist worksteal -m egl
+	$(BIN)/pytest -n 2 --dist worksteal tests/data_pipelines/test_render.py
 	$(BIN)/pytest -n 2 --dist worksteal -m "not egl"
 
 test-fast: $(VENV)/dev.installed

@@ -34,7 +34,7 @@ def set_pose_space(path: str | Path, poses: Float[np.ndarray, "n 45"]) -> None:
     with np.load(path) as file:
         arrays = {name: file[name] for name in file.files}
     mean = poses.mean(0)
-    _, _, rows = np.linalg.svd(poses - mean, full_matrices=True)
+    _, _, rows = np.linalg.svd(poses - mean, full_matrices=False)
     arrays["hands_mean"] = mean.astype(np.float32)
     arrays["hands_components"] = rows.astype(np.float32)
     save(path, arrays)

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Int
 
-from data_pipelines.synthetic.poses import arms, draw, limits, placement, stages
-from data_pipelines.synthetic.poses.pair import Pair, mirrored
+from data_pipelines.synthetic.poses import arms, draw, placement, stages
+from data_pipelines.synthetic.poses.pair import Pair
 from twohand_jax import mano
 from twohand_jax.errors import InputError
 from twohand_jax.types import ManoModel, ManoParams
@@ -118,7 +118,7 @@ def _attempt(
     config: SamplerConfig,
 ) -> tuple[Pair, Bool[np.ndarray, "n"]]:
     """One candidate for each kind, and whether it may be kept."""
-    pair, places = _draw(rng, kinds, config)
+    pair, places = _draw(rng, kinds, kit, config)
     shown = _present(kinds)
     pair, depth = stages.settle(kit, pair, shown, steps=config.settle_steps)
     good = depth < config.self_depth
@@ -139,8 +139,7 @@ def _attempt(
     _, depth = stages.settle(kit, pair, bent, steps=0)
     good &= apart & (depth < config.self_depth)
     flipped = np.flatnonzero(shown.all(-1) & (rng.random(len(kinds)) < 0.5))
-    pair = stages.write(pair, flipped, mirrored(stages.take(pair, flipped)))
-    return pair, good
+    return stages.mirror(kit, pair, flipped), good
 
 
 def _separate(
@@ -157,7 +156,10 @@ def _separate(
 
 
 def _draw(
-    rng: np.random.Generator, kinds: Int[np.ndarray, "n"], config: SamplerConfig
+    rng: np.random.Generator,
+    kinds: Int[np.ndarray, "n"],
+    kit: stages.Tools,
+    config: SamplerConfig,
 ) -> tuple[Pair, placement.Placement]:
     """Poses, shapes and placements as they come, before any of them is resolved."""
     count = len(kinds)
@@ -170,13 +172,13 @@ def _draw(
     angles = angles + noise * places.noise[:, None, None]
     wobble = draw.wobble(rng, 2 * count, config=config.hands)
     pair = Pair(
-        angles=limits.clamp(jnp.asarray(angles, jnp.float32)),
+        angles=jnp.asarray(angles, jnp.float32),
         wobble=jnp.asarray(wobble.reshape(count, 2, 15, 3), jnp.float32),
         betas=jnp.asarray(draw.shapes(rng, count, config=config.hands), jnp.float32),
         orient=jnp.zeros((count, 2, 3, 3)),
         wrist=jnp.zeros((count, 2, 3)),
     )
-    return jax.tree.map(np.asarray, pair), places
+    return stages.clamp(kit, jax.tree.map(np.asarray, pair)), places
 
 
 def _draw_kinds(

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from data_pipelines.synthetic.poses import angles as anatomy
-from data_pipelines.synthetic.poses import contact, separation, touching
-from data_pipelines.synthetic.poses.pair import Pair, pose, to_params
+from data_pipelines.synthetic.poses import contact, limits, separation, touching
+from data_pipelines.synthetic.poses.pair import Pair, mirrored, pose, to_params
 from data_pipelines.synthetic.poses.placement import Placement
 from twohand_jax.types import RIGHT, ManoModel, ManoParams
 
@@ -34,6 +34,16 @@ def tools(model: ManoModel) -> Tools:
     """Derive axes, meeting places and vertex owners of a model."""
     owner = jax.nn.one_hot(jnp.argmax(model.weights[RIGHT], axis=-1), 16)
     return Tools(model, anatomy.skeleton(model), touching.meeting(model), owner)
+
+
+def clamp(kit: Tools, pair: Pair) -> Pair:
+    """The pairs with all angles within the limits of the joints."""
+    return _apply(_CLAMP, kit, np.arange(len(pair.angles)), pair)
+
+
+def mirror(kit: Tools, pair: Pair, rows: Int[np.ndarray, "k"]) -> Pair:
+    """The pairs with some of them mirrored (``pair.mirrored``)."""
+    return write(pair, rows, _apply(_MIRROR, kit, rows, pair))
 
 
 def settle(
@@ -115,6 +125,9 @@ def write(pair: Pair, rows: np.ndarray, values: Pair) -> Pair:
     return jax.tree.map(written, pair, values)
 
 
+# Jitted for one batch size each: eager operations would compile for every new count.
+_CLAMP = jax.jit(lambda _, pair: pair._replace(angles=limits.clamp(pair.angles)))
+_MIRROR = jax.jit(lambda _, pair: mirrored(pair))
 _SETTLE = jax.jit(
     lambda kit, *hands, steps: touching.settle(*kit[:3], *hands, steps=steps)
 )
