@@ -10,11 +10,11 @@ from jaxtyping import Array, Float, Key
 
 from twohand_jax import losses
 from twohand_jax.data import augment as augmentation
-from twohand_jax.models.apply import Network, Variables
+from twohand_jax.models.apply import Network, Variables, Weights
 from twohand_jax.train import rng
 from twohand_jax.train.optim import update_average
 from twohand_jax.train.state import TrainState
-from twohand_jax.types import Batch, ManoModel
+from twohand_jax.types import Batch, Inputs, ManoModel, Mean, Targets
 
 Metrics = dict[str, Float[Array, ""]]
 Step = Callable[
@@ -37,7 +37,14 @@ def make(
 ) -> Step:
     """The step as a pure function, to be jitted with the run's shardings."""
 
-    def loss(params, batch_stats, inputs, targets, weight, model):  # type: ignore[no-untyped-def]
+    def loss(
+        params: Weights,
+        batch_stats: Weights,
+        inputs: Inputs,
+        targets: Targets,
+        weight: Float[Array, "b"],
+        model: ManoModel,
+    ) -> tuple[Float[Array, ""], tuple[dict[str, Mean], Weights]]:
         output, updated = network.apply(
             Variables(params, batch_stats), inputs, train=True
         )
