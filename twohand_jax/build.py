@@ -157,7 +157,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return None
     kind = next(option for option in options if option is not type(None))
     if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
-        return _dataclass(kind, value, where)  # type: ignore[arg-type]
+        return _dataclass(typing.cast(type, kind), value, where)
     if typing.get_origin(kind) is tuple and isinstance(value, list | tuple):
         return tuple(value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):

@@ -55,6 +55,9 @@ class FitConfig:
     max_steps: int = 30
 
 
+DEFAULT = FitConfig()
+
+
 class _Change(NamedTuple):
     """The unknowns: how both hands differ from the network's estimate.
 
@@ -101,7 +104,7 @@ def fit(
     prediction: Prediction,
     keypoints: Float[Array, "2 21 3"],
     *,
-    config: FitConfig = FitConfig(),  # noqa: B008
+    config: FitConfig = DEFAULT,
 ) -> Prediction:
     """Move a prediction of one picture onto 2D keypoints.
 

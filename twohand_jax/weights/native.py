@@ -65,7 +65,7 @@ def load_config(directory: str | Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise InputError(
             f"{directory} is no model directory: it has no {CONFIG}; give a directory "
-            "written by training or `twohand weights`."
+            "written by training, such as WORKDIR/model."
         ) from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path} is not readable as JSON: {error}.") from error
