@@ -6,7 +6,7 @@ from typing import Any
 
 from twohand_jax.errors import InputError, MissingDependencyError
 
-DATASETS = ("synthetic",)
+DATASETS = ("synthetic", "poses")
 
 
 def add(subparsers: Any) -> None:
@@ -39,15 +39,18 @@ def add(subparsers: Any) -> None:
 def _build(args: argparse.Namespace) -> None:
     """Hand over to the dataset's builder in ``data_pipelines``."""
     try:
-        from data_pipelines.synthetic import build
+        if args.dataset == "poses":
+            from data_pipelines.synthetic import pose_set as builder
+        else:
+            from data_pipelines.synthetic import build as builder
     except ImportError as error:
         raise MissingDependencyError(
             f"`twohand data build` needs the package {error.name}: install the extras "
             "with pip install 'twohand_jax[data,render]'."
         ) from error
     parser = argparse.ArgumentParser(prog=f"twohand data build {args.dataset}")
-    build.add_arguments(parser)
-    build.run(parser.parse_args(args.options))
+    builder.add_arguments(parser)
+    builder.run(parser.parse_args(args.options))
 
 
 def _inspect(args: argparse.Namespace) -> None:

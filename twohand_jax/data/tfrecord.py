@@ -20,7 +20,7 @@ from twohand_jax.data import decode, order, schema, shards
 from twohand_jax.data.canvas import CanvasConfig
 from twohand_jax.data.decode import Rows
 from twohand_jax.errors import InputError, MissingDependencyError
-from twohand_jax.types import Batch
+from twohand_jax.types import Batch, ManoParams
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 try:
@@ -30,6 +30,7 @@ except ImportError as error:
         "Reading record sets needs TensorFlow: pip install 'twohand_jax[data]'."
     ) from error
 
+_MANO = ManoParams._fields
 # The accelerator belongs to JAX; TensorFlow would reserve all of its memory.
 tf.config.set_visible_devices([], "GPU")
 
@@ -175,6 +176,20 @@ class Reader:
                 "read with skip_corrupt to leave such records out."
             )
         self.skipped.append(sentence)
+
+
+def read_mano(directory: str, split: str) -> tuple[ManoParams, np.ndarray]:
+    """MANO parameters of all records of a split, and which hands have them ``(n, 2)``.
+
+    Pictures are not decoded.
+    """
+    config = ReaderConfig(directory=directory, split=split, shuffle=False)
+    parts = [
+        [rows.fields[f"mano/{name}"][rows.usable] for name in (*_MANO, "valid")]
+        for rows in Reader(config).rows()
+    ]
+    *params, valid = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return ManoParams(*params), valid.astype(bool)
 
 
 def _serialized(

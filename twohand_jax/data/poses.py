@@ -1,0 +1,162 @@
+"""Sets of two-hand poses without pictures: what the prior is trained on.
+
+A pose set is a directory of ``SPLIT-00000.npz`` shards, each the arrays of a
+``ManoParams``, beside ``poses.json``. Record sets with MANO fits of both hands can be
+read as pose sets, too.
+"""
+
+import dataclasses
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from twohand_jax.data import shards
+from twohand_jax.errors import InputError
+from twohand_jax.types import ManoParams
+
+INFO = "poses.json"
+_SHAPES = {
+    "global_orient": (2, 3),
+    "hand_pose": (2, 15, 3),
+    "betas": (2, 10),
+    "transl": (2, 3),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PoseSetInfo:
+    """What ``poses.json`` says.
+
+    Attributes:
+        model: name of the hand model.
+        splits: poses in each shard, by split.
+        settings: what the set was made with; decides every number in it.
+    """
+
+    model: str
+    splits: Mapping[str, tuple[int, ...]]
+    settings: Mapping[str, Any]
+
+
+def load(directory: str | Path, split: str) -> ManoParams:
+    """All pairs of a split in memory, float32.
+
+    Args:
+        directory: a pose set, or a record set; of records, those with a MANO fit of
+            both hands are taken.
+        split: "train" or "test".
+
+    Raises:
+        InputError: there is no such set or split, a shard is damaged, or no pair is
+            left.
+    """
+    if (Path(directory) / INFO).is_file():
+        return _load_poses(Path(directory), split)
+    if (Path(directory) / shards.INFO).is_file():
+        return _load_records(directory, split)
+    raise InputError(
+        f"{directory} holds neither {INFO} nor {shards.INFO}: give a pose set "
+        "(twohand data build poses) or a record set."
+    )
+
+
+def read_info(directory: str | Path) -> PoseSetInfo:
+    """The description of a pose set."""
+    path = Path(directory) / INFO
+    try:
+        content = json.loads(path.read_text())
+        splits = {name: tuple(sizes) for name, sizes in content["splits"].items()}
+        return PoseSetInfo(
+            model=content["model"], splits=splits, settings=content["settings"]
+        )
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise InputError(f"{path} does not describe a pose set: {error}.") from error
+
+
+def shard_path(directory: Path, split: str, shard: int) -> Path:
+    """File of a shard."""
+    return directory / f"{split}-{shard:05d}.npz"
+
+
+def begin(directory: Path, info: PoseSetInfo) -> None:
+    """Create the directory of a set, or check that it was begun with the same settings.
+
+    Raises:
+        InputError: it holds another set, or cannot be written.
+    """
+    path = directory / INFO
+    if path.exists():
+        found = read_info(directory)
+        if found != info:
+            raise InputError(
+                f"{directory} was begun with other settings ({dict(found.settings)}): "
+                "continue with the same ones or choose an empty directory."
+            )
+        return
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(dataclasses.asdict(info), indent=1))
+        partial.replace(path)
+    except OSError as error:
+        raise InputError(f"Cannot write {path}: {error.strerror}.") from error
+
+
+def write_shard(directory: Path, split: str, shard: int, params: ManoParams) -> None:
+    """Write one shard, complete or not at all."""
+    path = shard_path(directory, split, shard)
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        np.savez(file, **{k: np.asarray(v) for k, v in params._asdict().items()})
+    partial.replace(path)
+
+
+def _load_poses(directory: Path, split: str) -> ManoParams:
+    info = read_info(directory)
+    if split not in info.splits:
+        raise InputError(
+            f"{directory} has no split {split!r}; it holds {sorted(info.splits)}."
+        )
+    parts = [
+        _read_shard(shard_path(directory, split, number), count)
+        for number, count in enumerate(info.splits[split])
+    ]
+    return ManoParams(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _read_shard(path: Path, count: int) -> ManoParams:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in _SHAPES}
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path} is missing: run the build again, finished shards are kept."
+        ) from error
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is not a readable pose shard: {error}.") from error
+    for name, shape in _SHAPES.items():
+        found = arrays[name]
+        if found.shape != (count, *shape) or not np.isfinite(found).all():
+            raise InputError(
+                f"{path}: {name} is {found.shape}, expected finite {(count, *shape)}; "
+                "delete the shard and build it again."
+            )
+    return ManoParams(**{k: v.astype(np.float32) for k, v in arrays.items()})
+
+
+def _load_records(directory: str | Path, split: str) -> ManoParams:
+    """The pairs of a record set; loads TensorFlow."""
+    from twohand_jax.data.tfrecord import read_mano
+
+    params, valid = read_mano(str(directory), split)
+    both = valid.all(axis=-1)
+    if not both.any():
+        raise InputError(
+            f"Split {split!r} of {directory} has no record with a MANO fit of both "
+            "hands, so a prior cannot be trained on it."
+        )
+    return ManoParams(*(value[both] for value in params))
