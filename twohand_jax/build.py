@@ -14,16 +14,28 @@ from twohand_jax.data.inputs import CropConfig
 from twohand_jax.errors import InputError
 from twohand_jax.losses import LossWeights
 from twohand_jax.models import apply
+from twohand_jax.models.denoiser import Denoiser, DenoiserConfig
 from twohand_jax.models.regressor import Regressor, RegressorConfig
 from twohand_jax.train.loop import LoopConfig
 from twohand_jax.train.optim import OptimConfig
-from twohand_jax.train.step import StepConfig
+from twohand_jax.train.prior import DiffusionConfig, PriorLossConfig
+from twohand_jax.train.regressor import RegressorLossConfig
 
 if TYPE_CHECKING:
+    from twohand_jax.data.mixture import Mixture
     from twohand_jax.data.tfrecord import Reader
 
 T = TypeVar("T")
-SECTIONS = ("model", "crop", "augment", "loss", "optim", "train", "data")
+REGRESSOR, PRIOR = "regressor", "prior"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SetConfig:
+    """A record set in a mixture; sets count in proportion to their weights."""
+
+    directory: str
+    weight: float = 1.0
+    split: str = "train"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,13 +43,14 @@ class DataConfig:
     """Where records lie and how they are read.
 
     Attributes:
-        train, test: directories of TFRecords.
+        train: directory of TFRecords, or several sets to be mixed.
+        test: directory of TFRecords for the evaluation during training.
         canvas_size: side in pixels of the picture handed to the device.
         skip_corrupt: pass over records that cannot be read, and count them.
         workers: threads that decode.
     """
 
-    train: str
+    train: str | tuple[SetConfig, ...]
     test: str
     canvas_size: int = 512
     skip_corrupt: bool = False
@@ -45,8 +58,16 @@ class DataConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class InitConfig:
+    """Converted backbones (``twohand weights convert``) to start from; empty: none."""
+
+    image: str = ""
+    cue: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """A whole experiment, checked and typed."""
+    """A whole experiment with the regressor, checked and typed."""
 
     model: RegressorConfig
     crop: CropConfig
@@ -55,25 +76,50 @@ class Experiment:
     optim: OptimConfig
     train: LoopConfig
     data: DataConfig
+    init: InitConfig = InitConfig()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PosesConfig:
+    """Pose sets or record sets with a ``train`` and a ``test`` split."""
+
+    train: str
+    test: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PriorExperiment:
+    """A whole experiment with the two-hand prior, checked and typed."""
+
+    model: DenoiserConfig
+    diffusion: DiffusionConfig
+    loss: PriorLossConfig
+    optim: OptimConfig
+    train: LoopConfig
+    data: PosesConfig
+
+
+def kind(config: ConfigDict | Mapping[str, Any]) -> str:
+    """What a config trains: "regressor" (when it does not say) or "prior".
+
+    Raises:
+        InputError: something else.
+    """
+    found = config.get("task", REGRESSOR)
+    if found not in (REGRESSOR, PRIOR):
+        raise InputError(
+            f"config.task is {found!r}; it must be {REGRESSOR!r} or {PRIOR!r}."
+        )
+    return found
 
 
 def experiment(config: ConfigDict | Mapping[str, Any]) -> Experiment:
-    """Turn a config (ConfigDict or parsed JSON) into dataclasses.
+    """Turn a regressor's config (ConfigDict or parsed JSON) into dataclasses.
 
     Raises:
         InputError: a section or field is unknown, missing or of the wrong type.
     """
-    if isinstance(config, ConfigDict):
-        config = config.to_dict()
-    unknown = sorted(set(config) - set(SECTIONS))
-    if unknown:
-        raise InputError(
-            f"The config has an unknown section {unknown[0]!r}; sections are "
-            f"{', '.join(SECTIONS)}."
-        )
-    sections = {name: dict(config.get(name, {})) for name in SECTIONS}
-    sections["optim"].setdefault("total_steps", sections["train"].get("total_steps", 1))
-    built = _dataclass(Experiment, sections, "config")
+    built = _sections(Experiment, config, REGRESSOR)
     if built.model.crop_size != built.crop.crop_size:
         raise InputError(
             f"config.model.crop_size is {built.model.crop_size} but "
@@ -82,9 +128,23 @@ def experiment(config: ConfigDict | Mapping[str, Any]) -> Experiment:
     return built
 
 
+def prior_experiment(config: ConfigDict | Mapping[str, Any]) -> PriorExperiment:
+    """Turn a prior's config (ConfigDict or parsed JSON) into dataclasses.
+
+    Raises:
+        InputError: a section or field is unknown, missing or of the wrong type.
+    """
+    return _sections(PriorExperiment, config, PRIOR)
+
+
 def regressor(config: RegressorConfig) -> apply.Network:
-    """The network as pure functions."""
+    """The regressor as pure functions."""
     return apply.network(lambda rngs: Regressor(config, rngs=rngs))
+
+
+def denoiser(config: DenoiserConfig) -> apply.Network:
+    """The prior's network as pure functions."""
+    return apply.network(lambda rngs: Denoiser(config, rngs=rngs))
 
 
 def reader(
@@ -101,16 +161,10 @@ def reader(
     from twohand_jax.data.canvas import CanvasConfig
     from twohand_jax.data.tfrecord import Reader, ReaderConfig
 
-    processes = jax.process_count()
-    if config.train.batch_size % processes:
-        raise InputError(
-            f"train.batch_size {config.train.batch_size} cannot be split over "
-            f"{processes} processes; choose a multiple."
-        )
     settings = ReaderConfig(
         directory=directory,
         split=split,
-        batch_size=config.train.batch_size // processes,
+        batch_size=local_batch(config.train),
         canvas=CanvasConfig(
             size=config.data.canvas_size, crop_scale=config.crop.crop_scale
         ),
@@ -119,17 +173,64 @@ def reader(
         workers=config.data.workers,
         skip_corrupt=config.data.skip_corrupt,
     )
-    return Reader(settings, process=jax.process_index(), num_processes=processes)
+    return Reader(
+        settings, process=jax.process_index(), num_processes=jax.process_count()
+    )
 
 
-def step_config(config: Experiment) -> StepConfig:
-    """Settings of the training step."""
-    return StepConfig(
+def train_reader(config: Experiment) -> "Reader | Mixture":
+    """This process's shuffled reader of the training set, or of the mixture."""
+    sets = config.data.train
+    if isinstance(sets, str):
+        return reader(config, sets, "train", shuffle=True)
+    from twohand_jax.data.mixture import Mixture
+
+    return Mixture(
+        [reader(config, one.directory, one.split, shuffle=True) for one in sets],
+        weights=[one.weight for one in sets],
+        batch_size=local_batch(config.train),
+        seed=config.train.seed,
+    )
+
+
+def local_batch(train: LoopConfig) -> int:
+    """Rows of a batch that each process reads."""
+    processes, devices = jax.process_count(), jax.device_count()
+    if train.batch_size % devices:
+        raise InputError(
+            f"train.batch_size {train.batch_size} cannot be split over {devices} "
+            f"devices of {processes} processes; choose a multiple of {devices}."
+        )
+    return train.batch_size // processes
+
+
+def regressor_loss(config: Experiment) -> RegressorLossConfig:
+    """Settings of the regressor's loss."""
+    return RegressorLossConfig(
         crop=config.crop,
         augment=config.augment,
         weights=config.loss,
-        ema_decay=config.optim.ema_decay,
+        remat=config.model.remat,
     )
+
+
+def _sections(cls: type[T], config: ConfigDict | Mapping[str, Any], expected: str) -> T:
+    if isinstance(config, ConfigDict):
+        config = config.to_dict()
+    if kind(config) != expected:
+        raise InputError(
+            f"This config is of a {kind(config)}, where a {expected}'s is needed."
+        )
+    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    unknown = sorted(set(config) - set(names) - {"task"})
+    if unknown:
+        raise InputError(
+            f"The config has an unknown section {unknown[0]!r}; sections are "
+            f"{', '.join(names)}."
+        )
+    sections = {name: dict(config.get(name, {})) for name in names}
+    sections["optim"].setdefault("total_steps", sections["train"].get("total_steps", 1))
+    return _dataclass(cls, sections, "config")
 
 
 def _dataclass(cls: type[T], values: Mapping[str, Any], where: str) -> T:
@@ -152,18 +253,24 @@ def _dataclass(cls: type[T], values: Mapping[str, Any], where: str) -> T:
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
+    """A value of a config as its field's type; of a union, the first that fits."""
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if value is None and type(None) in options:
         return None
-    kind = next(option for option in options if option is not type(None))
-    if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
-        return _dataclass(typing.cast(type, kind), value, where)
-    if typing.get_origin(kind) is tuple and isinstance(value, list | tuple):
-        return tuple(value)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(kind, type) and not isinstance(value, kind):
-        raise InputError(
-            f"{where} is {value!r}, a {type(value).__name__}; expected {kind.__name__}."
-        )
-    return value
+    for option in options:
+        if dataclasses.is_dataclass(option) and isinstance(value, Mapping):
+            return _dataclass(typing.cast(type, option), value, where)
+        if typing.get_origin(option) is tuple and isinstance(value, list | tuple):
+            item, *_ = typing.get_args(option)
+            return tuple(_convert(item, entry, where) for entry in value)
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if option is float and whole:
+            return float(value)
+        if isinstance(option, type) and isinstance(value, option):
+            return value
+        if typing.get_origin(option) is typing.Literal and value in option.__args__:
+            return value
+    names = " or ".join(getattr(option, "__name__", str(option)) for option in options)
+    raise InputError(
+        f"{where} is {value!r}, a {type(value).__name__}; expected {names}."
+    )

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LAYERS = (  # a module may import from its own line and from those below
     ("cli",),
-    ("build", "train", "evaluation", "inference", "benchmarks"),
+    ("build", "tasks", "train", "evaluation", "inference", "benchmarks"),
     ("losses", "metrics", "models", "diffusion", "data", "cues", "weights", "viz"),
     ("collision", "mano"),
     ("geometry",),

@@ -1,9 +1,10 @@
-"""``twohand train``: train, or go on training."""
+"""``twohand train``: train the regressor or the prior, or go on training."""
 
 import argparse
-import functools
 from pathlib import Path
 from typing import Any
+
+from twohand_jax.errors import InputError
 
 
 def add(subparsers: Any) -> None:
@@ -13,64 +14,69 @@ def add(subparsers: Any) -> None:
         help="train or resume",
         description="Train a network from a config, or resume in an old --workdir.",
     )
-    parser.add_argument(
-        "--config", required=True, help="Python file, e.g. configs/open.py"
-    )
-    parser.add_argument(
-        "--workdir", required=True, type=Path, help="checkpoints, metrics"
-    )
-    parser.add_argument(
+    option = parser.add_argument
+    option("--config", required=True, help="Python file, e.g. configs/open.py")
+    option("--workdir", type=Path, help="checkpoints, metrics, the trained model")
+    option(
         "--set",
         action="append",
         default=[],
         metavar="SECTION.FIELD=VALUE",
         help="change a field of the config; may be repeated",
     )
+    option(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="go on from the newest checkpoint of the workdir (the default)",
+    )
+    option(
+        "--dry-run",
+        action="store_true",
+        help="print parameters, FLOPs, memory and shardings; train nothing",
+    )
+    processes = parser.add_argument_group("several processes (see docs/training.md)")
+    option = processes.add_argument
+    option("--distributed", action="store_true", help="find the others (Slurm, TPU)")
+    option("--coordinator", metavar="HOST:PORT", help="of process 0, without these")
+    option("--processes", type=int, metavar="N", help="how many there are")
+    option("--process", type=int, metavar="I", help="which this one is, from 0")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Train and write the averaged weights as a model directory."""
-    from twohand_jax import build, mano
+    from twohand_jax import tasks
     from twohand_jax.cli import common, configs
-    from twohand_jax.data import batching
-    from twohand_jax.evaluation import evaluator
-    from twohand_jax.train import loop, optim, state
+    from twohand_jax.train import distributed, dry_run, loop, sharding, state
     from twohand_jax.weights import native
 
+    distributed.initialize(
+        args.distributed, args.coordinator, args.processes, args.process
+    )
     common.enable_compilation_cache()
     config = configs.load(args.config, args.set).to_dict()
-    experiment = build.experiment(config)
-    network = build.regressor(experiment.model)
-    model = mano.load()
-    train = build.reader(experiment, experiment.data.train, "train", shuffle=True)
-    test = build.reader(experiment, experiment.data.test, "test", shuffle=False)
-    relative = experiment.model.transnet is not None
-    compute = evaluator.batch_metrics(network, crop=experiment.crop, relative=relative)
-
-    def batches(step: int, sharding: Any) -> batching.Prefetcher:
-        put = functools.partial(batching.to_global, sharding=sharding)
-        return batching.Prefetcher(train.batches(step), put)
-
-    def evaluate(variables: Any) -> dict[str, float]:
-        rows = evaluator.evaluate(compute, variables, test.once(), model)
-        return {
-            f"{row}/{name}": value
-            for row, values in rows.items()
-            for name, value in values.items()
-        }
-
+    if args.workdir is None and not args.dry_run:
+        raise InputError("Give a --workdir for checkpoints, metrics and the model.")
+    if args.dry_run:
+        print(dry_run.describe(tasks.outline(config)))
+        return
+    if not args.resume and (args.workdir / "checkpoints").exists():
+        raise InputError(
+            f"{args.workdir} holds checkpoints, and --no-resume forbids to go on from "
+            "them; give a new --workdir."
+        )
+    task, optimizer, ema_decay, settings = tasks.make(config)
     final = loop.train(
-        network=network,
-        model=model,
-        optimizer=optim.optimizer(experiment.optim),
-        step_config=build.step_config(experiment),
-        loop=experiment.train,
-        batches=batches,
-        evaluate=evaluate,
+        task,
+        optimizer=optimizer,
+        ema_decay=ema_decay,
+        loop=settings,
         workdir=args.workdir,
         config=config,
     )
     out = args.workdir / "model"
-    native.save(out, state.inference_variables(final), config)
-    print(f"Trained to step {int(final.step)}; wrote {out} and {args.workdir}.")
+    average = sharding.gather(state.inference_variables(final))
+    if distributed.is_first():
+        native.save(out, average, config)
+        print(f"Trained to step {int(final.step)}; wrote {out} and {args.workdir}.")

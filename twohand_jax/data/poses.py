@@ -8,15 +8,17 @@ read as pose sets, too.
 import dataclasses
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from twohand_jax.data import shards
+from twohand_jax.data.order import Order
 from twohand_jax.errors import InputError
-from twohand_jax.types import ManoParams
+from twohand_jax.types import Array, ManoParams
 
 INFO = "poses.json"
 _SHAPES = {
@@ -40,6 +42,54 @@ class PoseSetInfo:
     model: str
     splits: Mapping[str, tuple[int, ...]]
     settings: Mapping[str, Any]
+
+
+class PairBatch(NamedTuple):
+    """Pairs of hands as the prior's vectors, reference before other, raw numbers.
+
+    ``record`` counts pairs of the split; each is there twice, with either hand as the
+    reference. ``weight`` is 0 for padding.
+    """
+
+    vectors: Float[Array, "b 2 64"]
+    weight: Float[Array, "b"]
+    record: Int[Array, "b"]
+
+
+def batches(
+    vectors: Float[np.ndarray, "n 2 64"],
+    step: int,
+    *,
+    batch_size: int,
+    seed: int,
+    process: int = 0,
+    num_processes: int = 1,
+) -> Iterator[PairBatch]:
+    """Endless stream of one process's shuffled batches from batch ``step`` on.
+
+    A function of (seed, step), like that of the record reader.
+
+    Args:
+        vectors: all pairs.
+        step: number of the first batch.
+        batch_size: rows of this process.
+        seed: of the order.
+        process: this process's number; it sees every ``num_processes``-th pair.
+        num_processes: how many there are.
+    """
+    own = np.arange(process, len(vectors), num_processes)
+    if len(own) == 0:
+        raise InputError(
+            f"{num_processes} processes cannot share {len(vectors)} pairs of hands."
+        )
+    stream = Order(counts=(len(own),), seed=seed).stream(step * batch_size)
+    rows = np.zeros(0, np.int64)
+    for window in stream:
+        rows = np.concatenate([rows, own[window.records]])
+        while len(rows) >= batch_size:
+            chosen, rows = rows[:batch_size], rows[batch_size:]
+            ones = np.ones(batch_size, np.float32)
+            yield PairBatch(vectors[chosen], ones, chosen.astype(np.int32))
 
 
 def load(directory: str | Path, split: str) -> ManoParams:

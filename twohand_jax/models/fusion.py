@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from twohand_jax.models.layers import linear
+from twohand_jax.models.layers import block_output, linear
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,8 @@ class EncoderLayer(nnx.Module):
     def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
         """Attend, then transform each token."""
         x = x + self.attention(self.norm_attention(x))
-        return x + self.contract(jax.nn.relu(self.expand(self.norm_mlp(x))))
+        mlp = self.contract(jax.nn.relu(self.expand(self.norm_mlp(x))))
+        return block_output(x + mlp)
 
 
 class Fusion(nnx.Module):

@@ -5,9 +5,17 @@ import math
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
+# Name of what blocks hand on; rematerialisation keeps these and nothing else.
+BLOCK = "block"
 kaiming = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+def block_output(x: Array) -> Array:
+    """Mark the output of a block for ``jax.checkpoint``; changes no number."""
+    return checkpoint_name(x, BLOCK)
 
 
 class Conv(nnx.Module):
@@ -52,11 +60,41 @@ class Conv(nnx.Module):
         return y if self.bias is None else y + self.bias[...].astype(self.dtype)
 
 
-class BatchNorm(nnx.BatchNorm):
-    """PyTorch's settings; statistics in float32, over the global batch under jit."""
+class BatchNorm(nnx.Module):
+    """PyTorch's batch norm; in float32, over the global batch under jit.
+
+    A batch is normalised by its biased variance, while the running variance averages
+    the unbiased one, as PyTorch's does (Flax averages the biased one).
+    """
 
     def __init__(self, features: int, *, dtype: jnp.dtype, rngs: nnx.Rngs):
-        super().__init__(features, momentum=0.9, epsilon=1e-5, dtype=dtype, rngs=rngs)
+        self.scale = nnx.Param(jnp.ones((features,)))
+        self.bias = nnx.Param(jnp.zeros((features,)))
+        self.mean = nnx.BatchStat(jnp.zeros((features,)))
+        self.var = nnx.BatchStat(jnp.ones((features,)))
+        self.dtype = dtype
+
+    def __call__(
+        self, x: Float[Array, "*b c"], *, use_running_average: bool
+    ) -> Float[Array, "*b c"]:
+        """Normalise each channel over all other axes."""
+        x = x.astype(jnp.float32)
+        if use_running_average:
+            mean, var = self.mean[...], self.var[...]
+        else:
+            axes = tuple(range(x.ndim - 1))
+            mean = jnp.mean(x, axis=axes)
+            var = jnp.maximum(jnp.mean(x**2, axis=axes) - mean**2, 0.0)
+            self._observe(mean, var, count=x.size // x.shape[-1])
+        gain = jax.lax.rsqrt(var + 1e-5) * self.scale[...]
+        return ((x - mean) * gain + self.bias[...]).astype(self.dtype)
+
+    def _observe(
+        self, mean: Float[Array, "c"], var: Float[Array, "c"], *, count: int
+    ) -> None:
+        unbiased = var * (count / max(count - 1, 1))
+        for running, new in ((self.mean, mean), (self.var, unbiased)):
+            running[...] = 0.9 * running[...] + 0.1 * jax.lax.stop_gradient(new)
 
 
 def max_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b i j c"]:

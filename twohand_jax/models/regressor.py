@@ -38,6 +38,8 @@ class RegressorConfig:
         image_mean, image_std: normalisation of RGB in [0, 1].
         frozen_norm: batch norm uses its running statistics while training, too.
         dtype: "float32" or "bfloat16" activations; weights stay float32.
+        remat: training keeps only the blocks' outputs for the backward pass and
+            computes the rest again: less memory, more time.
     """
 
     image: ResNetConfig = RESNET50
@@ -54,6 +56,7 @@ class RegressorConfig:
     image_std: tuple[float, float, float] = IMAGENET_STD
     frozen_norm: bool = False
     dtype: str = "float32"
+    remat: bool = False
 
 
 class Regressor(nnx.Module):

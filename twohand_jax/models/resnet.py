@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from twohand_jax.models.layers import BatchNorm, Conv, max_pool
+from twohand_jax.models.layers import BatchNorm, Conv, block_output, max_pool
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ class Block(nnx.Module):
                 y = jax.nn.relu(y)
         if self.projects:
             x = self.project_norm(self.project(x), use_running_average=frozen)
-        return jax.nn.relu(x + y)
+        return block_output(jax.nn.relu(x + y))
 
 
 class Stages(nnx.Module):

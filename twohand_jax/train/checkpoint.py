@@ -69,10 +69,11 @@ class Checkpoints:
             InputError: names every field that differs, with both values.
         """
         if not self._config_file.exists():
-            self._config_file.parent.mkdir(parents=True, exist_ok=True)
-            beside = self._config_file.with_suffix(".partial")
-            beside.write_text(json.dumps(config, indent=2, sort_keys=True))
-            beside.replace(self._config_file)
+            if jax.process_index() == 0:
+                self._config_file.parent.mkdir(parents=True, exist_ok=True)
+                beside = self._config_file.with_suffix(".partial")
+                beside.write_text(json.dumps(config, indent=2, sort_keys=True))
+                beside.replace(self._config_file)
             return
         saved = _flat(json.loads(self._config_file.read_text()))
         wanted = _flat(json.loads(json.dumps(config)))

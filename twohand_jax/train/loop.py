@@ -1,40 +1,42 @@
 """The training run, top to bottom."""
 
 import dataclasses
-import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import jax
 import numpy as np
 import optax
-from jax.sharding import NamedSharding
 from tqdm import tqdm
 
-from twohand_jax.data.batching import Prefetcher
-from twohand_jax.models.apply import Network, Variables
-from twohand_jax.train import rng, sharding
+from twohand_jax.train import failure, provenance, rng, sharding
 from twohand_jax.train import state as states
 from twohand_jax.train import step as steps
+from twohand_jax.train.best import Best
 from twohand_jax.train.checkpoint import Checkpoints
+from twohand_jax.train.failure import NonFiniteLossError
 from twohand_jax.train.log import MetricsLog
-from twohand_jax.types import Batch, ManoModel
-
-Batches = Callable[[int, NamedSharding], Prefetcher[Batch]]
-Evaluate = Callable[[Variables], dict[str, float]]
-
-
-class NonFiniteLossError(RuntimeError):
-    """The loss became NaN or infinite; the message names the steps."""
+from twohand_jax.train.signals import StopRequest
+from twohand_jax.train.task import Task
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LoopConfig:
-    """How long a run is and how often it reports, saves and evaluates."""
+    """How long a run is and how often it reports, saves, draws and evaluates.
+
+    Attributes:
+        total_steps: optimiser sees this many batches.
+        batch_size: of all processes together.
+        seed: of initial weights, data order and augmentation.
+        log_every, save_every, evaluate_every, picture_every: in steps; 0 switches
+            pictures off.
+        keep_checkpoints: newest ones kept.
+        best_metric: name of the evaluation's score whose lowest value is kept in
+            ``WORKDIR/best``; empty for none.
+        fsdp: devices over which weights are split.
+    """
 
     total_steps: int
     batch_size: int
@@ -42,33 +44,28 @@ class LoopConfig:
     log_every: int = 20
     save_every: int = 500
     evaluate_every: int = 1000
+    picture_every: int = 0
     keep_checkpoints: int = 2
+    best_metric: str = ""
     fsdp: int = 1
 
 
 def train(
+    task: Task,
     *,
-    network: Network,
-    model: ManoModel,
     optimizer: optax.GradientTransformation,
-    step_config: steps.StepConfig,
+    ema_decay: float,
     loop: LoopConfig,
-    batches: Batches,
-    evaluate: Evaluate | None,
     workdir: Path,
     config: dict[str, Any],
 ) -> states.TrainState:
     """Train from the newest checkpoint of ``workdir``, or from the beginning.
 
     Args:
-        network: pure functions of the network.
-        model: hand model of the losses.
+        task: network, loss and data.
         optimizer: gradient transformation.
-        step_config: augmentation and losses.
+        ema_decay: of the averaged weights.
         loop: length and intervals.
-        batches: device batches with the given sharding from a step on, so that a
-            resumed run reads on exactly.
-        evaluate: metrics of averaged weights on held-out data, or None.
         workdir: where checkpoints and metrics go.
         config: the whole experiment, saved beside them and compared on resume.
 
@@ -76,65 +73,80 @@ def train(
         The last state. After SIGINT or SIGTERM it is saved and returned early.
 
     Raises:
-        NonFiniteLossError: the loss of some step was not finite.
+        NonFiniteLossError: the loss of some step was not finite; the state before that
+            step is saved and the batch dumped.
         InputError: the working directory belongs to another config.
     """
     checkpoints = Checkpoints(workdir, keep=loop.keep_checkpoints)
     checkpoints.agree_on_config(config)
     mesh = sharding.make_mesh(fsdp=loop.fsdp)
-    state = _start(network, optimizer, loop, mesh, checkpoints)
+    state = start(task, optimizer, loop, mesh, checkpoints)
     first = int(state.step)
-    step = jax.jit(steps.make(network, optimizer, step_config), donate_argnums=0)
+    step = jax.jit(
+        steps.make(task.loss, optimizer, ema_decay=ema_decay), donate_argnums=0
+    )
+    constants = jax.device_put(task.constants, sharding.replicated(mesh))
     key = rng.stream(loop.seed, "augment")
-    stop, log = _StopRequest(), MetricsLog(workdir)
+    stop, log = StopRequest(), MetricsLog(workdir)
+    best, report = Best(workdir, loop.best_metric, config), _Report()
+    if jax.process_index() == 0:
+        provenance.write(workdir, first_step=first)
     bar = tqdm(
         total=loop.total_steps * loop.batch_size,
         initial=first * loop.batch_size,
-        unit="img",
+        unit=task.unit,
         desc="train",
         disable=None if jax.process_index() == 0 else True,
     )
-    pending: list[steps.Metrics] = []
-    since = time.perf_counter()
-    with batches(first, sharding.batch(mesh)) as stream:
+    with task.batches(first, sharding.batch(mesh)) as stream:
         for number, batch in zip(
             range(first + 1, loop.total_steps + 1), stream, strict=False
         ):
-            state, metrics = step(state, batch, model, key)
-            pending.append(metrics)
+            state, metrics = step(state, batch, constants, key, np.int32(number))
+            sharding.settle(mesh, metrics)
+            report.add(number, metrics)
             bar.update(loop.batch_size)
+            due = number % loop.log_every == 0
             done = number == loop.total_steps
-            last = done or stop.requested
-            if number % loop.log_every == 0 or last:
-                report = _summarise(pending, number)
-                elapsed = time.perf_counter() - since
-                report["images_per_second"] = len(pending) * loop.batch_size / elapsed
-                report["waiting_share"] = stream.waiting_share()
-                log.write(number, report)
-                bar.set_postfix(loss=f"{report['loss/total']:.3f}", refresh=False)
-                pending, since = [], time.perf_counter()
+            last = done or stop.agreed(ask_others=due)
+            if due or last:
+                values = report.summary(task.unit, loop.batch_size)
+                if report.bad is not None:
+                    checkpoints.save(state)
+                    checkpoints.close()
+                    raise NonFiniteLossError(_dump(task, mesh, workdir, report.bad))
+                values["waiting_share"] = stream.waiting_share()
+                log.write(number, values)
+                bar.set_postfix(loss=f"{values['loss/total']:.3f}", refresh=False)
             if number % loop.save_every == 0 or last:
                 checkpoints.save(state)
-            due = number % loop.evaluate_every == 0 and not stop.requested
-            if evaluate and (due or done):
-                scores = evaluate(states.inference_variables(state))
-                log.write(number, {f"eval/{name}": v for name, v in scores.items()})
-                since = time.perf_counter()
+            stopped = last and not done
+            wants_scores = number % loop.evaluate_every == 0 or done
+            wants_picture = loop.picture_every and number % loop.picture_every == 0
+            if (wants_scores or wants_picture) and not stopped:
+                average = sharding.gather(states.inference_variables(state))
+                if task.evaluate and wants_scores:
+                    scores = task.evaluate(average)
+                    log.write(number, {f"eval/{name}": v for name, v in scores.items()})
+                    best.offer(number, scores, average)
+                if task.pictures and (wants_picture or done):
+                    log.picture(number, "predictions", task.pictures(average))
+                report.restart_clock()
             if last:
                 break
     bar.close()
     log.close()
     checkpoints.close()
     stop.restore()
-    if stop.requested:
+    if int(state.step) < loop.total_steps and jax.process_index() == 0:
         print(
             f"Stopped at step {int(state.step)}; saved in {workdir}.", file=sys.stderr
         )
     return state
 
 
-def _start(
-    network: Network,
+def start(
+    task: Task,
     optimizer: optax.GradientTransformation,
     loop: LoopConfig,
     mesh: jax.sharding.Mesh,
@@ -144,12 +156,15 @@ def _start(
     key = rng.stream(loop.seed, "init")
 
     def create() -> states.TrainState:
-        return states.create(network, optimizer, key)
+        return states.create(task.network, optimizer, key)
 
     shapes = jax.eval_shape(create)
     places = sharding.state(mesh, shapes)
     if checkpoints.latest() is None:
-        return jax.jit(create, out_shardings=places)()
+        state = jax.jit(create, out_shardings=places)()
+        if task.adopt is not None:
+            state = jax.device_put(states.adopt(state, task.adopt), places)
+        return state
     abstract = jax.tree.map(
         lambda leaf, place: jax.ShapeDtypeStruct(
             leaf.shape, leaf.dtype, sharding=place
@@ -160,43 +175,51 @@ def _start(
     return checkpoints.load(abstract)
 
 
-def _summarise(pending: list[steps.Metrics], number: int) -> dict[str, float]:
-    """Means over the last steps; waits for the device."""
-    values = jax.device_get(pending)
-    bad = [
-        number - len(values) + index + 1
-        for index, metrics in enumerate(values)
-        if not np.isfinite(metrics["loss/total"])
-    ]
-    if bad:
-        raise NonFiniteLossError(
-            f"The loss is not finite from step {bad[0]} on (steps "
-            f"{number - len(values) + 1} to {number} were checked); lower the learning "
-            "rate or look at the batch of that step."
-        )
-    return {
-        name: float(np.mean([metrics[name] for metrics in values]))
-        for name in values[0]
-    }
+def _dump(
+    task: Task,
+    mesh: jax.sharding.Mesh,
+    workdir: Path,
+    bad: tuple[int, dict[str, float]],
+) -> str:
+    """Read the bad step's batch again and leave it behind."""
+    number, metrics = bad
+    with task.batches(number - 1, sharding.batch(mesh)) as stream:
+        batch = next(iter(stream))
+    return failure.dump(workdir, number, batch, metrics, task.describe)
 
 
-class _StopRequest:
-    """Turns the first SIGINT or SIGTERM into a wish; the second one interrupts."""
+class _Report:
+    """Metrics since the last line of the log.
+
+    ``bad`` is the first step whose loss or gradient was not finite, with its metrics.
+    """
 
     def __init__(self) -> None:
-        self.requested = False
-        self._before: dict[int, Any] = {}
-        try:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._ask)
-        except ValueError:  # not in the main thread: signals stay as they are
-            pass
+        self.bad: tuple[int, dict[str, float]] | None = None
+        self._pending: list[tuple[int, steps.Metrics]] = []
+        self.restart_clock()
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
+    def add(self, number: int, metrics: steps.Metrics) -> None:
+        self._pending.append((number, metrics))
 
-    def restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+    def summary(self, unit: str, batch_size: int) -> dict[str, float]:
+        """Means of what was added, and the rate; waits for the device."""
+        numbers, metrics = zip(*self._pending, strict=True)
+        values = jax.device_get(metrics)
+        elapsed = time.perf_counter() - self._since
+        for number, value in zip(numbers, values, strict=True):
+            finite = np.isfinite([value["loss/total"], value["gradient_norm"]]).all()
+            if self.bad is None and not finite:
+                self.bad = number, {name: float(v) for name, v in value.items()}
+        means = {
+            name: float(np.mean([value[name] for value in values]))
+            for name in values[0]
+        }
+        means[f"{unit}_per_second"] = len(values) * batch_size / elapsed
+        self._pending = []
+        self.restart_clock()
+        return means
+
+    def restart_clock(self) -> None:
+        """Leave out of the rate what has happened since."""
+        self._since = time.perf_counter()

@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
@@ -49,3 +50,38 @@ def state(mesh: Mesh, shapes: PyTree, *, minimum: int = 2**16) -> PyTree[NamedSh
         return NamedSharding(mesh, PartitionSpec(*spec))
 
     return jax.tree.map(place, shapes)
+
+
+def gather(tree: PyTree) -> PyTree[np.ndarray]:
+    """Whole arrays on the host of every process, wherever their parts are.
+
+    All processes must call it.
+    """
+
+    def whole(leaf: jax.Array) -> np.ndarray:
+        if leaf.is_fully_addressable or leaf.is_fully_replicated:
+            return np.asarray(leaf)
+        return multihost_utils.process_allgather(leaf, tiled=True)
+
+    return jax.tree.map(whole, tree)
+
+
+def local(tree: PyTree) -> PyTree[np.ndarray]:
+    """The rows of a batch that this process holds."""
+
+    def rows(leaf: jax.Array) -> np.ndarray:
+        parts = {str(part.index): part for part in leaf.addressable_shards}
+        ordered = sorted(parts.values(), key=lambda part: part.index[0].start or 0)
+        return np.concatenate([np.asarray(part.data) for part in ordered])
+
+    return jax.tree.map(rows, tree)
+
+
+def settle(mesh: Mesh, values: PyTree) -> None:
+    """Wait for a step where several in flight could wait for each other for ever.
+
+    Collectives of CPU devices share one pool of threads; XLA deadlocks when steps
+    overlap on few cores. Accelerators run on undisturbed.
+    """
+    if mesh.size > 1 and mesh.devices.flat[0].platform == "cpu":
+        jax.block_until_ready(values)

@@ -1,5 +1,6 @@
 """What a training run carries from step to step."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -37,3 +38,15 @@ def create(
 def inference_variables(state: TrainState) -> Variables:
     """The averaged weights with the current statistics, as evaluation uses them."""
     return Variables(state.ema_params, state.batch_stats)
+
+
+def adopt(
+    state: TrainState, adopt_into: Callable[[Variables], Variables]
+) -> TrainState:
+    """The state with pretrained weights put into its own; the averages start there."""
+    variables = adopt_into(Variables(state.params, state.batch_stats))
+    return state._replace(
+        params=variables.params,
+        batch_stats=variables.batch_stats,
+        ema_params=jax.tree.map(jnp.copy, variables.params),
+    )

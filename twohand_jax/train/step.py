@@ -1,91 +1,75 @@
-"""One training step: augment, forward, losses, gradient, update in one function."""
+"""One training step, whatever is trained: loss, gradient, update, average."""
 
-import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
-from twohand_jax import losses
-from twohand_jax.data import augment as augmentation
-from twohand_jax.models.apply import Network, Variables, Weights
+from twohand_jax.models.apply import Weights
 from twohand_jax.train import rng
 from twohand_jax.train.optim import update_average
 from twohand_jax.train.state import TrainState
-from twohand_jax.types import Batch, Inputs, ManoModel, Mean, Targets
+from twohand_jax.types import Mean
 
 Metrics = dict[str, Float[Array, ""]]
+# (params, batch_stats, batch, constants, key) -> total, (terms, updated batch_stats)
+Loss = Callable[
+    [Weights, Weights, Any, Any, Key[Array, ""]],
+    tuple[Float[Array, ""], tuple[dict[str, Mean], Weights]],
+]
+# (state, batch, constants, key of the run, number of the step) -> state, metrics
 Step = Callable[
-    [TrainState, Batch, ManoModel, Key[Array, ""]], tuple[TrainState, Metrics]
+    [TrainState, Any, Any, Key[Array, ""], Int[Array, ""]], tuple[TrainState, Metrics]
 ]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class StepConfig:
-    """Settings of a step beside the network's and the optimiser's."""
-
-    crop: augmentation.CropConfig
-    augment: augmentation.AugmentConfig
-    weights: losses.LossWeights
-    ema_decay: float
-
-
 def make(
-    network: Network, optimizer: optax.GradientTransformation, config: StepConfig
+    loss: Loss, optimizer: optax.GradientTransformation, *, ema_decay: float
 ) -> Step:
-    """The step as a pure function, to be jitted with the run's shardings."""
+    """The step as a pure function, to be jitted with the run's shardings.
 
-    def loss(
-        params: Weights,
-        batch_stats: Weights,
-        inputs: Inputs,
-        targets: Targets,
-        weight: Float[Array, "b"],
-        model: ManoModel,
-    ) -> tuple[Float[Array, ""], tuple[dict[str, Mean], Weights]]:
-        output, updated = network.apply(
-            Variables(params, batch_stats), inputs, train=True
-        )
-        total, terms = losses.compute(
-            output,
-            model,
-            inputs,
-            targets,
-            weight,
-            weights=config.weights,
-            crop=config.crop,
-        )
-        return total, (terms, updated.batch_stats)
+    A step whose loss or gradient is not finite leaves the state as it was, and so do
+    all steps after it (their number is not the state's next one): the state can be
+    saved as it was before the bad batch.
+
+    Args:
+        loss: of one batch; its key is the run's, folded with the step.
+        optimizer: gradient transformation.
+        ema_decay: of the averaged weights.
+    """
 
     def step(
-        state: TrainState, batch: Batch, model: ManoModel, key: Key[Array, ""]
+        state: TrainState,
+        batch: Any,
+        constants: Any,
+        key: Key[Array, ""],
+        number: Int[Array, ""],
     ) -> tuple[TrainState, Metrics]:
-        inputs, targets = augmentation.augment(
-            rng.at_step(key, state.step),
-            batch,
-            model,
-            crop=config.crop,
-            augment=config.augment,
-        )
         (total, (terms, batch_stats)), gradient = jax.value_and_grad(
             loss, has_aux=True
-        )(state.params, state.batch_stats, inputs, targets, batch.weight, model)
+        )(
+            state.params,
+            state.batch_stats,
+            batch,
+            constants,
+            rng.at_step(key, state.step),
+        )
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        metrics = {
-            "loss/total": total,
-            "gradient_norm": optax.tree.norm(gradient),
-        }
+        average = update_average(state.ema_params, params, state.step, decay=ema_decay)
+        after = TrainState(state.step + 1, params, batch_stats, opt_state, average)
+        norm = optax.tree.norm(gradient)
+        metrics = {"loss/total": total, "gradient_norm": norm}
         for name, mean in terms.items():
             metrics[f"loss/{name}"] = mean.total / jnp.maximum(mean.count, 1.0)
-        average = update_average(
-            state.ema_params, params, state.step, decay=config.ema_decay
-        )
-        return (
-            TrainState(state.step + 1, params, batch_stats, opt_state, average),
-            metrics,
-        )
+        fine = jnp.isfinite(total) & jnp.isfinite(norm) & (number == after.step)
+        return _choose(fine, after, state), metrics
 
     return step
+
+
+def _choose(fine: Bool[Array, ""], after: TrainState, before: TrainState) -> TrainState:
+    return jax.tree.map(lambda new, old: jnp.where(fine, new, old), after, before)

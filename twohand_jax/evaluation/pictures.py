@@ -1,0 +1,78 @@
+"""Pictures of what a network predicts on record sets, to watch a training run."""
+
+from collections.abc import Callable
+
+import cv2
+import jax
+import numpy as np
+from jaxtyping import UInt8
+
+from twohand_jax.data.augment import prepare
+from twohand_jax.data.inputs import CropConfig
+from twohand_jax.models.apply import Network, Variables
+from twohand_jax.models.decode import decode
+from twohand_jax.types import Batch, Camera, ManoModel, Prediction
+from twohand_jax.viz.overlay import hand_meshes, overlay
+
+COLUMNS = 2
+HEIGHT = 320
+PAPER = 246
+# (weights, batch, hand model, count=...) -> picture
+Draw = Callable[..., UInt8[np.ndarray, "h w 3"]]
+
+
+def drawer(network: Network, *, crop: CropConfig, relative: bool = True) -> Draw:
+    """A function that draws predictions for the first records of a batch.
+
+    Args:
+        network: pure functions of the regressor.
+        crop: how hands are cut out.
+        relative: whether the network estimates the relative translation.
+    """
+
+    @jax.jit
+    def predict(variables: Variables, batch: Batch, model: ManoModel) -> Prediction:
+        inputs, _ = prepare(batch, crop=crop)
+        output, _ = network.apply(variables, inputs, train=False)
+        camera = batch.targets.camera
+        return decode(output, model, inputs, camera, crop=crop, relative=relative)
+
+    def draw(
+        variables: Variables, batch: Batch, model: ManoModel, *, count: int
+    ) -> UInt8[np.ndarray, "h w 3"]:
+        prediction = jax.tree.map(np.asarray, predict(variables, batch, model))
+        rows = np.flatnonzero(np.asarray(batch.weight) > 0)[:count]
+        return _grid([_one(prediction, batch, model, row) for row in rows])
+
+    return draw
+
+
+def _one(
+    prediction: Prediction, batch: Batch, model: ManoModel, row: int
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The canvas of a record with the predicted meshes, and the side view."""
+    meshes = hand_meshes(
+        model, prediction.geometry.vertices[row], prediction.score[row] > 0
+    )
+    T = np.asarray(batch.T_canvas_image[row])
+    camera = Camera(
+        focal=prediction.camera.focal[row] * np.diag(T[:, :2]),
+        center=T[:, :2] @ prediction.camera.center[row] + T[:, 2],
+    )
+    return overlay(np.asarray(batch.canvas[row]), meshes, camera)
+
+
+def _grid(tiles: list[UInt8[np.ndarray, "h w 3"]]) -> UInt8[np.ndarray, "h w 3"]:
+    tiles = [
+        cv2.resize(tile, (round(tile.shape[1] * HEIGHT / tile.shape[0]), HEIGHT))
+        for tile in tiles
+    ]
+    width = max(tile.shape[1] for tile in tiles)
+    sheet = np.full(
+        (-(-len(tiles) // COLUMNS) * HEIGHT, COLUMNS * width, 3), PAPER, np.uint8
+    )
+    for number, tile in enumerate(tiles):
+        row, column = divmod(number, COLUMNS)
+        top, left = row * HEIGHT, column * width
+        sheet[top : top + HEIGHT, left : left + tile.shape[1]] = tile
+    return sheet

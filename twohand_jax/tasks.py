@@ -1,0 +1,204 @@
+"""From an experiment to what the training loop takes: network, loss and data."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import NamedSharding
+from jaxtyping import Float
+
+from twohand_jax import build, mano
+from twohand_jax.data import abstract, poses
+from twohand_jax.data.batching import Prefetcher, to_global
+from twohand_jax.diffusion import representation, schedule
+from twohand_jax.errors import InputError
+from twohand_jax.evaluation import denoising, evaluator, pictures
+from twohand_jax.models.apply import Variables
+from twohand_jax.train import optim, prior, regressor
+from twohand_jax.train.dry_run import Outline
+from twohand_jax.train.loop import LoopConfig
+from twohand_jax.train.task import Task
+from twohand_jax.types import LEFT, RIGHT, ManoModel, ManoParams, NoiseSchedule
+
+PICTURED = 6
+
+
+class Run(NamedTuple):
+    """A task with how it is optimised and for how long."""
+
+    task: Task
+    optimizer: optax.GradientTransformation
+    ema_decay: float
+    loop: LoopConfig
+
+
+def make(config: Mapping[str, Any]) -> Run:
+    """The run of a config, whatever it trains; opens its data.
+
+    Args:
+        config: parsed, see ``build``.
+
+    Raises:
+        InputError: the config or its data are not usable.
+    """
+    if build.kind(config) == build.PRIOR:
+        experiment = build.prior_experiment(config)
+        task = prior_task(experiment)
+    else:
+        experiment = build.experiment(config)
+        task = regressor_task(experiment)
+    return Run(
+        task=task,
+        optimizer=optim.optimizer(experiment.optim),
+        ema_decay=experiment.optim.ema_decay,
+        loop=experiment.train,
+    )
+
+
+def outline(config: Mapping[str, Any]) -> Outline:
+    """What a config would train, in shapes only; opens no data.
+
+    Raises:
+        InputError: the config is not usable.
+    """
+    model = mano.load()
+    if build.kind(config) == build.PRIOR:
+        one = build.prior_experiment(config)
+        network = build.denoiser(one.model)
+        numbers = jax.ShapeDtypeStruct((representation.SIZE,), jnp.float32)
+        constants = prior.PriorConstants(
+            model, representation.Statistics(numbers, numbers), _schedule(one.diffusion)
+        )
+        loss = prior.loss(network, one.loss)
+        batch = abstract.pairs(one.train.batch_size)
+        return Outline(network, loss, constants, batch, one.optim, one.train, "pair")
+    experiment = build.experiment(config)
+    network = build.regressor(experiment.model)
+    loss = regressor.loss(network, build.regressor_loss(experiment))
+    size = experiment.train.batch_size
+    records = abstract.records(size, canvas=experiment.data.canvas_size)
+    return Outline(
+        network, loss, model, records, experiment.optim, experiment.train, "img"
+    )
+
+
+def regressor_task(experiment: build.Experiment) -> Task:
+    """Training of the regressor on record sets."""
+    network = build.regressor(experiment.model)
+    model = mano.load()
+    train = build.train_reader(experiment)
+    test = build.reader(experiment, experiment.data.test, "test", shuffle=False)
+    relative = experiment.model.transnet is not None
+    compute = evaluator.batch_metrics(network, crop=experiment.crop, relative=relative)
+    draw = pictures.drawer(network, crop=experiment.crop, relative=relative)
+
+    def evaluate(variables: Variables) -> dict[str, float]:
+        rows = evaluator.evaluate(compute, variables, test.once(), model)
+        return {
+            f"{row}/{name}": value
+            for row, values in rows.items()
+            for name, value in values.items()
+        }
+
+    def picture(variables: Variables) -> np.ndarray:
+        return draw(variables, next(test.once()), model, count=PICTURED)
+
+    return Task(
+        network=network,
+        loss=regressor.loss(network, build.regressor_loss(experiment)),
+        constants=model,
+        batches=_prefetched(train.batches),
+        describe=train.describe,
+        evaluate=evaluate,
+        pictures=picture,
+        adopt=_backbones(experiment),
+    )
+
+
+def prior_task(experiment: build.PriorExperiment) -> Task:
+    """Training of the two-hand prior on pose sets."""
+    network = build.denoiser(experiment.model)
+    model = mano.load()
+    settings, data, loop = experiment.diffusion, experiment.data, experiment.train
+    if model.name != settings.hand:
+        raise InputError(
+            f"config.diffusion.hand is {settings.hand!r}, but the hand model at hand "
+            f"is {model.name!r}: a prior belongs to one hand model."
+        )
+    train = pair_vectors(model, poses.load(data.train, "train"))
+    test = pair_vectors(model, poses.load(data.test, "test"))
+    statistics = representation.compute_statistics(
+        jnp.asarray(train[:, 1]), kind=settings.normalise
+    )
+    constants = prior.PriorConstants(model, statistics, _schedule(settings))
+
+    def batches(step: int) -> Any:
+        return poses.batches(
+            train,
+            step,
+            batch_size=build.local_batch(loop),
+            seed=loop.seed,
+            process=jax.process_index(),
+            num_processes=jax.process_count(),
+        )
+
+    return Task(
+        network=network,
+        loss=prior.loss(network, experiment.loss),
+        constants=constants,
+        batches=_prefetched(batches),
+        describe=lambda record: f"pair {record} of {data.train}",
+        evaluate=functools.partial(
+            denoising.evaluate, network, vectors=test, constants=constants
+        ),
+        adopt=lambda variables: variables._replace(batch_stats=statistics._asdict()),
+        unit="pair",
+    )
+
+
+def pair_vectors(model: ManoModel, params: ManoParams) -> Float[np.ndarray, "n 2 64"]:
+    """All pairs as the prior's raw vectors, and all again with the other reference.
+
+    In the first half the right hand is the reference, in the second the left one.
+    """
+    pack = jax.jit(representation.pack)
+    parts = []
+    for side in (RIGHT, LEFT):
+        reference = jnp.full(params.transl.shape[:-2], side)
+        parts.append(np.asarray(pack(model, params, reference)))
+    return np.concatenate(parts)
+
+
+def _schedule(settings: prior.DiffusionConfig) -> NoiseSchedule:
+    return schedule.linear(
+        steps=settings.timesteps, start=settings.beta_start, stop=settings.beta_end
+    )
+
+
+def _backbones(
+    experiment: build.Experiment,
+) -> Callable[[Variables], Variables] | None:
+    """Puts converted backbones into the network, where the config names some."""
+    init = experiment.init
+    if not (init.image or init.cue):
+        return None
+    from twohand_jax.weights import backbones
+
+    return functools.partial(
+        backbones.adopt, image=init.image or None, cue=init.cue or None
+    )
+
+
+def _prefetched(
+    batches: Callable[[int], Any],
+) -> Callable[[int, NamedSharding], Prefetcher[Any]]:
+    def start(step: int, sharding: NamedSharding) -> Prefetcher[Any]:
+        return Prefetcher(
+            batches(step), functools.partial(to_global, sharding=sharding)
+        )
+
+    return start

@@ -1,0 +1,129 @@
+"""What a run would need, without running it: parameters, FLOPs, memory, shardings."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from twohand_jax.models.apply import Network
+from twohand_jax.train import optim, sharding
+from twohand_jax.train import state as states
+from twohand_jax.train import step as steps
+from twohand_jax.train.loop import LoopConfig
+from twohand_jax.train.step import Loss
+
+LARGEST = 8
+
+
+class Outline(NamedTuple):
+    """A task in shapes only.
+
+    Attributes:
+        network, loss: see ``train.task``.
+        constants: of the loss, arrays or shapes.
+        batch: shapes of a batch.
+        optim, loop: settings.
+        unit: what a batch consists of.
+    """
+
+    network: Network
+    loss: Loss
+    constants: PyTree
+    batch: PyTree
+    optim: optim.OptimConfig
+    loop: LoopConfig
+    unit: str
+
+
+class Program(NamedTuple):
+    """The compiled step and what it works on."""
+
+    state: states.TrainState
+    compiled: jax.stages.Compiled
+    flops: float
+
+
+def compile_step(outline: Outline, mesh: jax.sharding.Mesh) -> Program:
+    """Compile the training step from shapes; allocates no arrays.
+
+    Args:
+        outline: what is trained.
+        mesh: devices to compile for.
+    """
+    optimizer = optim.optimizer(outline.optim)
+    step = steps.make(outline.loss, optimizer, ema_decay=outline.optim.ema_decay)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    state = jax.eval_shape(
+        lambda k: states.create(outline.network, optimizer, k), jax.random.key(0)
+    )
+    whole = sharding.replicated(mesh)
+    places = sharding.state(mesh, state)
+    jitted = jax.jit(
+        step,
+        in_shardings=(places, sharding.batch(mesh), whole, whole, whole),
+        out_shardings=(places, whole),
+        donate_argnums=0,
+    )
+    number = jax.ShapeDtypeStruct((), jnp.int32)
+    lowered = jitted.lower(state, outline.batch, outline.constants, key, number)
+    flops = (lowered.cost_analysis() or {}).get("flops", float("nan"))
+    return Program(state, lowered.compile(), flops)
+
+
+def describe(outline: Outline) -> str:
+    """The report of ``twohand train --dry-run``."""
+    mesh = sharding.make_mesh(fsdp=outline.loop.fsdp)
+    program = compile_step(outline, mesh)
+    size = outline.loop.batch_size
+    lines = [
+        *_parameters(program.state.params),
+        "",
+        f"Training step, batch {size}: {program.flops / 1e9:.3g} GFLOP, "
+        f"{program.flops / size / 1e9:.3g} GFLOP per {outline.unit} (forward, "
+        "backward and update, as traced)",
+        *_memory(program.compiled, mesh),
+        "",
+        *_placement(program.state, mesh),
+    ]
+    return "\n".join(lines)
+
+
+def _parameters(params: PyTree) -> list[str]:
+    counts = {
+        name: sum(leaf.size for leaf in jax.tree.leaves(part))
+        for name, part in params.items()
+    }
+    total = sum(counts.values())
+    lines = [f"Parameters: {total / 1e6:.2f} M, {4 * total / 1e6:.1f} MB in float32"]
+    return lines + [f"  {name:<12} {n / 1e6:8.2f} M" for name, n in counts.items()]
+
+
+def _memory(compiled: jax.stages.Compiled, mesh: jax.sharding.Mesh) -> list[str]:
+    found: Any = compiled.memory_analysis()
+    if found is None:
+        return ["Memory: this backend's compiler gives no analysis."]
+    kept = found.argument_size_in_bytes
+    extra = found.output_size_in_bytes - found.alias_size_in_bytes
+    total = kept + found.temp_size_in_bytes + max(extra, 0)
+    device = mesh.devices.flat[0].device_kind
+    return [
+        f"Memory of each device, from the program compiled for {device}: "
+        f"{total / 2**30:.2f} GiB (state, constants and batch {kept / 2**30:.2f}, "
+        f"activations and other temporaries {found.temp_size_in_bytes / 2**30:.2f})"
+    ]
+
+
+def _placement(state: states.TrainState, mesh: jax.sharding.Mesh) -> list[str]:
+    shape = " x ".join(f"{n} {name}" for name, n in mesh.shape.items())
+    places = sharding.state(mesh, state.params)
+    leaves = jax.tree_util.tree_leaves_with_path(state.params)
+    pairs = zip(leaves, jax.tree.leaves(places), strict=True)
+    largest = sorted(pairs, key=lambda pair: -np.prod(pair[0][1].shape))[:LARGEST]
+    lines = [f"Mesh: {shape} devices; the largest arrays and how they are split:"]
+    for (path, leaf), place in largest:
+        name = "/".join(str(getattr(key, "key", key)) for key in path)
+        split = [axis or "-" for axis in place.spec] or ["whole on every device"]
+        lines.append(f"  {name} {leaf.shape}: {', '.join(split)}")
+    return lines

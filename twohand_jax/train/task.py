@@ -1,0 +1,39 @@
+"""What a run trains, as the loop sees it."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from jax.sharding import NamedSharding
+from jaxtyping import UInt8
+from numpy import ndarray
+
+from twohand_jax.data.batching import Prefetcher
+from twohand_jax.models.apply import Network, Variables
+from twohand_jax.train.step import Loss
+
+
+class Task(NamedTuple):
+    """A network, its loss and its data.
+
+    Attributes:
+        network: pure functions of the network.
+        loss: of one batch, see ``train.step``.
+        constants: arrays that the loss needs and nobody trains (the hand model).
+        batches: device batches with the given sharding from a step on, so that a
+            resumed run reads on exactly. Batches have a field ``record``.
+        describe: where a record lies, for messages.
+        evaluate: metrics of averaged weights on held-out data, or None.
+        pictures: a picture of what averaged weights predict, or None.
+        adopt: puts pretrained weights into fresh ones, or None.
+        unit: what a batch consists of.
+    """
+
+    network: Network
+    loss: Loss
+    constants: Any
+    batches: Callable[[int, NamedSharding], Prefetcher[Any]]
+    describe: Callable[[int], str]
+    evaluate: Callable[[Variables], dict[str, float]] | None = None
+    pictures: Callable[[Variables], UInt8[ndarray, "h w 3"]] | None = None
+    adopt: Callable[[Variables], Variables] | None = None
+    unit: str = "img"
