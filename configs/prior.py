@@ -4,7 +4,7 @@
     twohand train --config configs/prior.py --workdir workdirs/prior
 
 Cost and result are in the model card, twohand_jax/assets/open_prior/card.md. The
-network is InterHandGen's (METHOD §5) with a quarter of its width; its three tokens
+network is InterHandGen's (METHOD §5) with a fifth of its width; its three tokens
 attend to each other, and numbers are divided by their standard deviation.
 ``configs/prior.py:paper`` has the published sizes, attention and schedule of rates.
 """
@@ -12,7 +12,7 @@ attend to each other, and numbers are divided by their standard deviation.
 from ml_collections import ConfigDict
 
 WIDTHS = {
-    "open": {"embedding": 256, "hidden": 512, "mlp": 512, "attention": "tokens"},
+    "open": {"embedding": 128, "hidden": 384, "mlp": 256, "attention": "tokens"},
     "paper": {"embedding": 512, "hidden": 2056, "mlp": 2048, "attention": "tokens"},
 }
 
@@ -33,7 +33,7 @@ def get_config(name: str = "open") -> ConfigDict:
         "ema_decay": 0.999,
     }
     config.train = {
-        "total_steps": 30000,
+        "total_steps": 16000,
         "batch_size": 256,
         "log_every": 100,
         "save_every": 2000,

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from twohand_jax.diffusion import representation
+from twohand_jax.diffusion.layout import OTHER
 from twohand_jax.diffusion.process import add_noise
 from twohand_jax.models.apply import Network, Variables
 from twohand_jax.train.prior import PriorConstants, surface_errors
@@ -62,7 +63,7 @@ def _errors(
         condition = jnp.where(blind, 0.0, normal[:, 0])
         estimate, _ = network.apply(variables, noisy, t, condition)
         mse = jnp.mean((estimate - normal[:, 1]) ** 2)
-        found = representation.denormalise(estimate, statistics)
+        found = representation.denormalise(estimate, statistics, hand=OTHER)
         weight = jnp.ones(len(vectors))
         surface = surface_errors(model, found, vectors[:, 1], weight)
         return mse, jnp.sqrt(surface["vertex"].total / len(vectors))

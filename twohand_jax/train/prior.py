@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from twohand_jax.data.poses import PairBatch
 from twohand_jax.diffusion import representation
+from twohand_jax.diffusion.layout import OTHER
 from twohand_jax.diffusion.process import add_noise
 from twohand_jax.diffusion.representation import Statistics
 from twohand_jax.models.apply import Network, Variables, Weights
@@ -90,7 +91,7 @@ def loss(network: Network, config: PriorLossConfig) -> Loss:
         terms = {"mse": Mean(jnp.sum(squared * batch.weight), jnp.sum(batch.weight))}
         total = _value(terms["mse"])
         if measures_surface:
-            found = representation.denormalise(estimate, statistics)
+            found = representation.denormalise(estimate, statistics, hand=OTHER)
             surface = surface_errors(model, found, batch.vectors[:, 1], batch.weight)
             terms |= surface
             total += config.vertex * _value(surface["vertex"])

@@ -44,7 +44,9 @@ def adopt(
     state: TrainState, adopt_into: Callable[[Variables], Variables]
 ) -> TrainState:
     """The state with pretrained weights put into its own; the averages start there."""
-    variables = adopt_into(Variables(state.params, state.batch_stats))
+    adopted = adopt_into(Variables(state.params, state.batch_stats))
+    # Copies: the state's buffers are donated, and nobody else may hold them.
+    variables = jax.tree.map(jnp.copy, adopted)
     return state._replace(
         params=variables.params,
         batch_stats=variables.batch_stats,
