@@ -13,7 +13,8 @@ from twohand_jax.train import optim, state, step
 
 FOLDER = Path(__file__).parents[2] / "configs"
 ARGUMENTS = {  # of the files that take one
-    "prior.py": ("open", "paper"),
+    "paper.py": ("baseline", "keypoints", "segmentation"),
+    "prior.py": ("paper",),
 }
 EXPERIMENTS = [
     f"{path.name}:{argument}" if argument else path.name

@@ -24,6 +24,7 @@ class RegressorConfig:
     """Every size of the network.
 
     Attributes:
+        cues: which of keypoints, segmentation and depth the network has an encoder for.
         image: backbone of the picture.
         cue: backbone of each of the three cues.
         fusion: Transformer encoder.
@@ -42,6 +43,7 @@ class RegressorConfig:
             computes the rest again: less memory, more time.
     """
 
+    cues: tuple[bool, bool, bool] = (True, True, True)
     image: ResNetConfig = RESNET50
     cue: ResNetConfig = RESNET18
     fusion: FusionConfig = FusionConfig()
@@ -67,11 +69,14 @@ class Regressor(nnx.Module):
         self.config = config
         self.image = ResNet(config.image, dtype=dtype, rngs=rngs)
         self.cues = nnx.List(
-            [ResNet(config.cue, dtype=dtype, rngs=rngs) for _ in range(3)]
+            [
+                ResNet(config.cue, dtype=dtype, rngs=rngs)
+                for _ in range(sum(config.cues))
+            ]
         )
         self.fusion = Fusion(
             config.fusion,
-            channels=(config.image.channels, *[config.cue.channels] * 3),
+            channels=(config.image.channels, *[config.cue.channels] * number),
             tokens=config.cells**2,
             outputs=config.head_channels,
             dtype=dtype,
@@ -99,10 +104,11 @@ class Regressor(nnx.Module):
 
         mean, std = jnp.asarray(config.image_mean), jnp.asarray(config.image_std)
         maps = [self.image((flat(inputs.image) - mean) / std, frozen=frozen)]
-        cues = (inputs.keypoints, inputs.segmentation, inputs.depth)
-        for encode, cue in zip(self.cues, cues, strict=True):
-            maps.append(encode(flat(cue), frozen=frozen))
-        present = jnp.repeat(inputs.present, 2, axis=0)
+        drawn = (inputs.keypoints, inputs.segmentation, inputs.depth)
+        used = [index for index, is_used in enumerate(config.cues) if is_used]
+        for encode, index in zip(self.cues, used, strict=True):
+            maps.append(encode(flat(drawn[index]), frozen=frozen))
+        present = jnp.repeat(inputs.present[:, jnp.array(used, int)], 2, axis=0)
         fused = self.fusion(maps, present)
         joints, orient, pose, betas, camera = (
             part.reshape(batch, 2, *part.shape[1:])
