@@ -68,11 +68,9 @@ class Regressor(nnx.Module):
         dtype = jnp.dtype(config.dtype)
         self.config = config
         self.image = ResNet(config.image, dtype=dtype, rngs=rngs)
+        number = sum(config.cues)
         self.cues = nnx.List(
-            [
-                ResNet(config.cue, dtype=dtype, rngs=rngs)
-                for _ in range(sum(config.cues))
-            ]
+            [ResNet(config.cue, dtype=dtype, rngs=rngs) for _ in range(number)]
         )
         self.fusion = Fusion(
             config.fusion,
