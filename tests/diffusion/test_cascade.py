@@ -1,0 +1,128 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.inference.priors import random_pairs
+from twohand_jax import mano
+from twohand_jax.diffusion import cascade, representation, schedule
+from twohand_jax.diffusion.cascade import Collision, Diffusion, Walk
+from twohand_jax.diffusion.ddim import DdimConfig
+from twohand_jax.diffusion.guidance import GuidanceConfig
+from twohand_jax.diffusion.representation import OTHER, REFERENCE, Statistics
+from twohand_jax.types import LEFT, RIGHT, HandGeometry
+
+MODEL = mano.load()
+RNG = np.random.default_rng(3)
+STATISTICS = Statistics(
+    mean=jnp.asarray(RNG.normal(0, 0.1, 64), jnp.float32),
+    scale=jnp.asarray(RNG.uniform(0.1, 0.3, 64), jnp.float32),
+)
+FEW = DdimConfig(steps=3)
+
+
+def diffusion(denoise):
+    return Diffusion(denoise, schedule.linear(), STATISTICS, "std")
+
+
+def vectors(count):
+    pack = functools.partial(representation.pack, MODEL)
+    return pack(random_pairs(count), jnp.full(count, LEFT))
+
+
+def test_the_second_hand_is_denoised_given_the_first_ones_normalised_vector():
+    """A denoiser that answers with its condition shows what it was given."""
+    given = diffusion(lambda x, t, condition: condition)
+    first = vectors(4)[:, REFERENCE]
+    key = jax.random.key(0)
+    drawn = cascade.draw_second(given, MODEL, key, first, config=Walk(ddim=FEW))
+    condition = representation.normalise(first, STATISTICS, hand=REFERENCE)
+    expected = representation.denormalise(condition, STATISTICS, hand=OTHER)
+    np.testing.assert_allclose(drawn, expected, atol=1e-6)
+
+
+def test_the_first_hand_is_drawn_without_condition_and_becomes_the_reference():
+    given = diffusion(lambda x, t, condition: condition)
+    pairs = cascade.draw_pairs(
+        given, MODEL, jax.random.key(0), 3, config=Walk(ddim=FEW)
+    )
+    alone = cascade.as_reference(jnp.broadcast_to(STATISTICS.mean, (3, 64)))
+    np.testing.assert_allclose(pairs[:, REFERENCE], alone, atol=1e-6)
+
+
+def test_first_and_second_hand_come_from_different_noise():
+    """A denoiser that answers with the noisy vector keeps the noise."""
+    echo = diffusion(lambda x, t, condition: x)
+    pairs = cascade.draw_pairs(echo, MODEL, jax.random.key(0), 8, config=Walk(ddim=FEW))
+    pose = np.asarray(pairs[..., representation.POSE])
+    assert abs(np.corrcoef(pose[:, 0].ravel(), pose[:, 1].ravel())[0, 1]) < 0.3
+
+
+def test_a_hand_drawn_alone_becomes_its_mirror_image_at_the_origin():
+    pairs = vectors(5)
+    first = cascade.as_reference(pairs[:, OTHER])
+    both = representation.unpack_at_origin(MODEL, jnp.stack([first, first], axis=1))
+    geometry = mano.forward(MODEL, both)
+    mirrored = geometry.vertices[:, RIGHT] * jnp.array([-1.0, 1.0, 1.0])
+    np.testing.assert_allclose(geometry.vertices[:, LEFT], mirrored, atol=1e-6)
+    np.testing.assert_allclose(geometry.joints[:, LEFT, 9], 0.0, atol=1e-6)
+    np.testing.assert_allclose(both.global_orient, 0.0, atol=1e-6)
+    kept = slice(0, representation.ROTATION.start)
+    np.testing.assert_array_equal(first[:, kept], pairs[:, OTHER, kept])
+
+
+@pytest.mark.parametrize("batch", [(), (3,), (2, 1, 4)])
+def test_an_energy_of_vectors_sees_the_pair_in_the_prior_frame(batch):
+    pairs = vectors(24)[: int(np.prod(batch))].reshape(*batch, 2, 64)
+    normal = representation.normalise(pairs, STATISTICS)
+
+    def spread(model, pair: HandGeometry):
+        assert pair.vertices.shape == (*batch, 2, 778, 3)
+        weights = jnp.arange(1.0, 3.0)[:, None]
+        return jnp.sum(weights * pair.joints[..., 8, :] ** 2, axis=(-2, -1))
+
+    energy = cascade.of_vectors(spread, MODEL, STATISTICS, pairs[..., REFERENCE, :])
+    seen = mano.forward(MODEL, representation.unpack_at_origin(MODEL, pairs))
+    np.testing.assert_allclose(
+        energy(normal[..., OTHER, :]), spread(MODEL, seen), rtol=1e-4, atol=1e-7
+    )
+
+
+def test_the_built_in_energy_is_zero_for_hands_apart_and_not_for_hands_in_one_place():
+    params = mano.zeros(2)
+    params = params._replace(transl=params.transl.at[0, RIGHT, 0].set(1.0))
+    params = params._replace(
+        global_orient=params.global_orient.at[:, RIGHT, 1].set(jnp.pi)
+    )
+    found = Collision()(MODEL, mano.forward(MODEL, params))
+    assert found[0] == 0.0
+    assert found[1] > 0.0
+
+
+def index_tips(model, pair):
+    """Squared distance of the index fingertips, in a unit of 5 cm."""
+    offset = (pair.joints[..., RIGHT, 8, :] - pair.joints[..., LEFT, 8, :]) / 0.05
+    return jnp.sum(offset**2, axis=-1)
+
+
+def test_guidance_lowers_an_energy_and_the_limit_holds():
+    """A denoiser that knows the answer is steered away from it."""
+    pairs = vectors(6)
+    target = representation.normalise(pairs, STATISTICS)[:, OTHER]
+    stubborn = diffusion(lambda x, t, condition: target)
+    first, key = pairs[:, REFERENCE], jax.random.key(0)
+
+    def draw(config):
+        found = cascade.draw_second(stubborn, MODEL, key, first, config=config)
+        normal = representation.normalise(found, STATISTICS, hand=OTHER)
+        energy = cascade.of_vectors(index_tips, MODEL, STATISTICS, first)
+        return np.asarray(energy(normal)), np.linalg.norm(normal - target, axis=-1)
+
+    free, still = draw(Walk(ddim=FEW))
+    np.testing.assert_allclose(still, 0.0, atol=1e-5)
+    guidance = GuidanceConfig(last=0.5, limit=0.25)
+    guided, moved = draw(Walk(ddim=FEW, energy=index_tips, guidance=guidance))
+    assert (guided < free).all()
+    assert (moved <= 0.25 + 1e-4).all()

@@ -1,0 +1,26 @@
+import numpy as np
+import pytest
+
+from twohand_jax.diffusion import schedule
+from twohand_jax.errors import InputError
+
+
+def test_defaults_keep_half_of_the_signal():
+    noise = schedule.linear()
+    assert noise.betas.shape == noise.alphas_cumprod.shape == (129,)
+    np.testing.assert_allclose(
+        np.asarray(noise.betas)[[0, -1]], [1e-4, 1e-2], rtol=1e-6
+    )
+    np.testing.assert_allclose(noise.alphas_cumprod[-1], 0.52, atol=0.005)
+    assert np.all(np.diff(noise.alphas_cumprod) < 0)
+
+
+def test_cumulative_product():
+    noise = schedule.linear(3, 0.1, 0.3)
+    np.testing.assert_allclose(noise.alphas_cumprod, [0.9, 0.72, 0.504], rtol=1e-6)
+
+
+@pytest.mark.parametrize("settings", [(0,), (5, 0.0), (5, 0.2, 0.1), (5, 0.1, 1.0)])
+def test_impossible_schedules_are_refused(settings):
+    with pytest.raises(InputError, match="schedule"):
+        schedule.linear(*settings)

@@ -1,0 +1,186 @@
+"""Pairs from a model of single hands: the first drawn alone, the second beside it.
+
+The cascade of InterHandGen (Lee et al., CVPR 2024). A hand drawn alone keeps its pose
+and shape and becomes the reference of the second one.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from twohand_jax import collision, mano
+from twohand_jax.collision import CollisionConfig
+from twohand_jax.diffusion import ddim, guidance, representation
+from twohand_jax.diffusion.ddim import DdimConfig, Denoise, Energy
+from twohand_jax.diffusion.guidance import GuidanceConfig
+from twohand_jax.diffusion.representation import OTHER, REFERENCE, RELATIVE, Statistics
+from twohand_jax.types import LEFT, RIGHT, HandGeometry, ManoModel, NoiseSchedule
+
+# Of pairs in the prior frame, where the reference is the left hand: one value a pair.
+PairEnergy = Callable[[ManoModel, HandGeometry], Float[Array, "*b"]]
+# Where every reference hand is: two rows of the identity, and no translation.
+AT_ORIGIN = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Collision:
+    """The built-in energy: how far the hands of a pair run into each other."""
+
+    config: CollisionConfig = collision.DEFAULT
+
+    def __call__(self, model: ManoModel, pair: HandGeometry) -> Float[Array, "*b"]:
+        """One value a pair, see ``collision.energy``."""
+        right, left = (pair.vertices[..., side, :, :] for side in (RIGHT, LEFT))
+        return collision.energy(
+            right, left, model.faces[RIGHT], model.faces[LEFT], config=self.config
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Walk:
+    """How samples are drawn.
+
+    Attributes:
+        ddim: steps and randomness of the way from noise.
+        energy: steers the second hand downhill; None for free samples. Programs are
+            compiled once for each energy: pass the same function again, not a new one.
+        guidance: step sizes along the energy's gradient.
+    """
+
+    ddim: DdimConfig = DdimConfig()
+    energy: PairEnergy | None = None
+    guidance: GuidanceConfig = GuidanceConfig()
+
+
+class Diffusion(NamedTuple):
+    """A trained prior as sampling needs it.
+
+    ``kind`` is "std" or "variance", what the statistics' scale is.
+    """
+
+    denoise: Denoise
+    schedule: NoiseSchedule
+    statistics: Statistics
+    kind: str
+
+
+def draw_pairs(
+    diffusion: Diffusion,
+    model: ManoModel,
+    key: Key[Array, ""],
+    count: int,
+    *,
+    config: Walk,
+) -> Float[Array, "n 2 64"]:
+    """Pairs of reference and other hand, not normalised.
+
+    Args:
+        diffusion: the prior.
+        model: hand model.
+        key: decides every number.
+        count: how many.
+        config: how; the energy plays no role for the first hand.
+    """
+    for_first, for_second = jax.random.split(key)
+    none = jnp.zeros((count, representation.SIZE))
+    free = dataclasses.replace(config, energy=None)
+    first = _draw(diffusion, model, for_first, none, none, config=free)
+    reference = as_reference(first)
+    second = draw_second(diffusion, model, for_second, reference, config=config)
+    return jnp.stack([reference, second], axis=-2)
+
+
+def draw_second(
+    diffusion: Diffusion,
+    model: ManoModel,
+    key: Key[Array, ""],
+    reference: Float[Array, "*b 64"],
+    *,
+    config: Walk,
+) -> Float[Array, "*b 64"]:
+    """A second hand beside each reference hand, not normalised.
+
+    Args:
+        diffusion: the prior.
+        model: hand model.
+        key: decides every number.
+        reference: first hands, not normalised.
+        config: how.
+    """
+    condition = representation.normalise(
+        reference, diffusion.statistics, hand=REFERENCE
+    )
+    return _draw(diffusion, model, key, reference, condition, config=config)
+
+
+def as_reference(vectors: Float[Array, "*b 64"]) -> Float[Array, "*b 64"]:
+    """Hands drawn alone, put where a reference hand is; vectors are not normalised.
+
+    Pose and shape mean the mirrored left hand now.
+    """
+    return vectors.at[..., RELATIVE].set(jnp.asarray(AT_ORIGIN, vectors.dtype))
+
+
+def of_vectors(
+    energy: PairEnergy,
+    model: ManoModel,
+    statistics: Statistics,
+    reference: Float[Array, "*b 64"],
+) -> Energy:
+    """An energy of pairs as one of the second hand's normalised vectors.
+
+    Args:
+        energy: of pairs.
+        model: hand model.
+        statistics: of the prior.
+        reference: first hands, not normalised; they are held.
+    """
+    twice = jnp.stack([reference, reference], axis=-2)
+    posed = mano.forward(model, representation.unpack_at_origin(model, twice))
+
+    def compute(clean: Float[Array, "*b 64"]) -> Float[Array, "*b"]:
+        raw = representation.denormalise(clean, statistics, hand=OTHER)
+        vertices, joints = representation.other_hand(model, raw)
+        pair = HandGeometry(
+            vertices=posed.vertices.at[..., RIGHT, :, :].set(vertices),
+            joints=posed.joints.at[..., RIGHT, :, :].set(joints),
+        )
+        return energy(model, pair)
+
+    return compute
+
+
+def _draw(
+    diffusion: Diffusion,
+    model: ManoModel,
+    key: Key[Array, ""],
+    reference: Float[Array, "*b 64"],
+    condition: Float[Array, "*b 64"],
+    *,
+    config: Walk,
+) -> Float[Array, "*b 64"]:
+    denoise, schedule, statistics, kind = diffusion
+    change = None
+    if config.energy is not None:
+        change = guidance.by_energy(
+            of_vectors(config.energy, model, statistics, reference),
+            guidance.step_sizes(
+                config.ddim.steps, statistics, kind, config=config.guidance
+            ),
+            limit=config.guidance.limit,
+        )
+    for_latent, for_steps = jax.random.split(key)
+    clean = ddim.sample(
+        denoise,
+        schedule,
+        jax.random.normal(for_latent, condition.shape),
+        condition,
+        config=config.ddim,
+        key=for_steps,
+        change=change,
+    )
+    return representation.denormalise(clean, statistics, hand=OTHER)

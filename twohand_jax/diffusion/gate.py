@@ -1,0 +1,174 @@
+"""Which estimates are refined, which of their hands stays, and why others are not."""
+
+import dataclasses
+import enum
+import math
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from twohand_jax import collision
+from twohand_jax.collision import CollisionConfig
+from twohand_jax.errors import InputError
+from twohand_jax.geometry import boxes
+from twohand_jax.mano.joints import MIDDLE_BASE
+from twohand_jax.types import LEFT, RIGHT, ManoModel, Prediction
+
+# Beyond these no hand is meant, and squares and sines lose their digits.
+LARGEST_ANGLE = 4 * math.pi  # radians, of each axis-angle number
+LARGEST_SHAPE = 20.0  # standard deviations
+LARGEST_DISTANCE = 100.0  # metres from the camera
+
+
+class Status(enum.IntEnum):
+    """What became of a sample; all but REFINED come back unchanged."""
+
+    REFINED = 0
+    NOT_NEEDED = 1
+    HAND_MISSING = 2
+    NOT_FINITE = 3
+    TOO_LARGE = 4
+    TOO_FAR = 5
+    FAILED = 6
+
+
+SENTENCES = {
+    Status.REFINED: "The hands were refined.",
+    Status.NOT_NEEDED: "The hands do not run into each other, so nothing was changed.",
+    Status.HAND_MISSING: "One hand is missing, so there is no pair to refine.",
+    Status.NOT_FINITE: "The estimate has numbers that are not finite.",
+    Status.TOO_LARGE: "The estimate has angles, shapes or positions no hand can have.",
+    Status.TOO_FAR: "The hands are farther apart than the prior knows hands to be.",
+    Status.FAILED: (
+        "Refinement gave no usable hands or deepened the penetration, so its result "
+        "was dropped."
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GateConfig:
+    """When to refine.
+
+    Attributes:
+        when: "auto" refines hands whose boxes overlap and which run into each other,
+            "always" every pair of usable hands.
+        min_depth: penetration that calls for refinement, metres.
+        max_distance: between the middle-finger bases, metres.
+    """
+
+    when: Literal["auto", "always"] = "auto"
+    min_depth: float = 0.001
+    max_distance: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse unknown names and negative lengths."""
+        if self.when not in ("auto", "always"):
+            raise InputError(
+                f"GateConfig.when is {self.when!r}; choose 'auto' or 'always'."
+            )
+        if not (self.min_depth >= 0 and self.max_distance > 0):
+            raise InputError(
+                f"GateConfig.min_depth ({self.min_depth} m) must not be negative and "
+                f"max_distance ({self.max_distance} m) must be positive."
+            )
+
+
+def status(
+    prediction: Prediction, depth: Float[Array, "*b"], *, config: GateConfig
+) -> Int[Array, "*b"]:
+    """``Status`` before refinement; REFINED for samples that should be.
+
+    Args:
+        prediction: both hands.
+        depth: from ``penetration_depth``, metres.
+        config: the conditions, of which the first that fails is reported.
+    """
+    joints = prediction.geometry.joints[..., MIDDLE_BASE, :]
+    apart = jnp.linalg.norm(joints[..., LEFT, :] - joints[..., RIGHT, :], axis=-1)
+    overlap = boxes.iou(prediction.box[..., RIGHT, :], prediction.box[..., LEFT, :])
+    needed = (overlap > 0) & (depth >= config.min_depth) & (depth > 0)
+    conditions = (
+        (jnp.all(prediction.score > 0, axis=-1), Status.HAND_MISSING),
+        (_finite(prediction), Status.NOT_FINITE),
+        (_sane(prediction), Status.TOO_LARGE),
+        (apart <= config.max_distance, Status.TOO_FAR),
+        (needed | (config.when == "always"), Status.NOT_NEEDED),
+    )
+    found = jnp.full(depth.shape, Status.REFINED, jnp.int32)
+    for holds, otherwise in reversed(conditions):
+        found = jnp.where(holds, found, otherwise)
+    return found
+
+
+def usable(prediction: Prediction) -> Bool[Array, "*b"]:
+    """Whether the numbers of each sample can be a pair of hands'."""
+    return _finite(prediction) & _sane(prediction)
+
+
+def penetration_depth(
+    model: ManoModel, prediction: Prediction, *, criteria: CollisionConfig
+) -> Float[Array, "*b"]:
+    """Deepest colliding vertex, metres; 0 for hands that are not finite."""
+    vertices = prediction.geometry.vertices
+    vertices = jnp.where(jnp.isfinite(vertices), vertices, 0.0)
+    contacts = collision.find_contacts(
+        vertices[..., RIGHT, :, :],
+        vertices[..., LEFT, :, :],
+        model.faces[RIGHT],
+        model.faces[LEFT],
+        config=criteria,
+    )
+    return collision.largest_depth(contacts)
+
+
+def choose_reference(
+    score: Float[Array, "*b 2"],
+    *,
+    visible: Float[Array, "*b 2"] | None = None,
+    keypoints: Float[Array, "*b 2 21 3"] | None = None,
+) -> Int[Array, "*b"]:
+    """The hand that was seen better, RIGHT or LEFT for each sample (METHOD §6).
+
+    The larger visible area decides, then the higher mean keypoint score, then the
+    higher score of the hand, then the right hand.
+
+    Args:
+        score: of the prediction.
+        visible: visible area of each hand in the segmentation, any unit.
+        keypoints: x, y, score.
+    """
+    left = score[..., LEFT] > score[..., RIGHT]
+    means = None if keypoints is None else jnp.mean(keypoints[..., 2], axis=-1)
+    for evidence in (means, visible):
+        if evidence is not None:
+            more, less = evidence[..., LEFT], evidence[..., RIGHT]
+            left = jnp.where(more == less, left, more > less)
+    return jnp.where(left, LEFT, RIGHT)
+
+
+def _finite(prediction: Prediction) -> Bool[Array, "*b"]:
+    """Whether all numbers of each sample are finite."""
+    batch = prediction.score.shape[:-1]
+    parts = [
+        jnp.all(jnp.isfinite(leaf.reshape(*batch, -1)), axis=-1)
+        for leaf in jax.tree.leaves(prediction)
+    ]
+    return jnp.all(jnp.stack(parts), axis=0)
+
+
+def _sane(prediction: Prediction) -> Bool[Array, "*b"]:
+    """Whether the parameters are of a size that hands in front of a camera have."""
+    params, batch = prediction.mano, prediction.score.shape[:-1]
+    sane = jnp.ones(batch, bool)
+    for leaf, largest in (
+        (params.global_orient, LARGEST_ANGLE),
+        (params.hand_pose, LARGEST_ANGLE),
+        (params.betas, LARGEST_SHAPE),
+        (params.transl, LARGEST_DISTANCE),
+        (prediction.geometry.vertices, LARGEST_DISTANCE + 1.0),
+    ):
+        sane &= jnp.all(jnp.abs(leaf.reshape(*batch, -1)) <= largest, axis=-1)
+    return sane

@@ -1,0 +1,309 @@
+"""Separating two estimated hands with the prior (METHOD §5, §6).
+
+The better-seen hand stays where it is. The other one is inverted to noise given it,
+and denoised again under the gradient of a collision energy. ``descend`` follows the
+same energy without the prior, for comparison.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+
+from twohand_jax import mano
+from twohand_jax.diffusion import ddim, energies, gate, guidance, representation
+from twohand_jax.diffusion.ddim import Change, DdimConfig, Denoise
+from twohand_jax.diffusion.energies import EnergyConfig
+from twohand_jax.diffusion.gate import GateConfig, Status
+from twohand_jax.diffusion.guidance import GuidanceConfig
+from twohand_jax.diffusion.representation import OTHER, REFERENCE, Statistics
+from twohand_jax.errors import InputError
+from twohand_jax.types import (
+    LEFT,
+    RIGHT,
+    ManoModel,
+    ManoParams,
+    NoiseSchedule,
+    Prediction,
+)
+
+Solve = Callable[[Float[Array, "n 64"], Float[Array, "n 64"], Change], Array]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PriorParts:
+    """What refinement needs of a trained prior; passes through ``jax.jit``.
+
+    Attributes:
+        denoise: predicts normalised clean vectors; ``jax.tree_util.Partial`` of a
+            function and its weights, so that the weights are an argument of the jit.
+        statistics: that normalise the vectors.
+        schedule: that the denoiser was trained with.
+        hand_model: name of the hand model it was trained on.
+        kind: "std" or "variance", what the statistics' scale is.
+    """
+
+    denoise: Denoise
+    statistics: Statistics
+    schedule: NoiseSchedule
+    hand_model: str = dataclasses.field(metadata={"static": True})
+    kind: str = dataclasses.field(default="std", metadata={"static": True})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RefineConfig:
+    """How estimates are refined.
+
+    Attributes:
+        ddim: the walk to noise and back.
+        guidance: step sizes.
+        energy: what guidance descends.
+        gate: which estimates are refined.
+        residual: share of what unguided inversion and sampling lose of the estimate
+            that is given back: 1 changes nothing but by guidance, 0 lets the prior pull
+            the estimate towards what it knows.
+    """
+
+    ddim: DdimConfig = DdimConfig()
+    guidance: GuidanceConfig = GuidanceConfig()
+    energy: EnergyConfig = EnergyConfig()
+    gate: GateConfig = GateConfig()
+    residual: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse shares that are none."""
+        if not 0.0 <= self.residual <= 1.0:
+            raise InputError(
+                f"RefineConfig.residual is {self.residual}; a share lies in [0, 1]."
+            )
+
+
+class Refined(NamedTuple):
+    """Refined estimates, or the unchanged ones with the reason.
+
+    ``status`` holds ``gate.Status`` numbers; ``reference`` the hand that stayed;
+    ``depth_before`` and ``depth_after`` the deepest colliding vertex in metres.
+    """
+
+    prediction: Prediction
+    status: Int[Array, "*b"]
+    reference: Int[Array, "*b"]
+    depth_before: Float[Array, "*b"]
+    depth_after: Float[Array, "*b"]
+
+
+class _Case(NamedTuple):
+    """An estimate and what is known of it beside."""
+
+    prediction: Prediction
+    keypoints: Float[Array, "*b 2 21 3"] | None
+    visible: Float[Array, "*b 2"] | None
+
+
+class Verdict(NamedTuple):
+    """What the gate says of each sample."""
+
+    status: Int[Array, "n"]
+    reference: Int[Array, "n"]
+    depth: Float[Array, "n"]
+
+
+def refine(
+    prior: PriorParts,
+    model: ManoModel,
+    prediction: Prediction,
+    key: Key[Array, ""],
+    *,
+    config: RefineConfig,
+    keypoints: Float[Array, "*b 2 21 3"] | None = None,
+    visible: Float[Array, "*b 2"] | None = None,
+) -> Refined:
+    """Refine the samples that need it; all others come back bit for bit.
+
+    Every sample is computed, so that shapes are static: wrap it in ``jax.jit`` with
+    ``config`` static. ``selective.refine`` computes only those that need it.
+
+    Args:
+        prior: trained on this hand model.
+        model: two-hand model.
+        prediction: both hands in the camera, any leading batch.
+        key: draws the noise of ``config.ddim.eta`` above 0.
+        config: how.
+        keypoints: x, y, score of both hands in the picture.
+        visible: visible area of each hand, any unit.
+
+    Raises:
+        InputError: the prior belongs to another hand model.
+    """
+
+    def solve(clean: Array, condition: Array, change: Change) -> Array:
+        found = ddim.invert(
+            prior.denoise, prior.schedule, clean, condition, config=config.ddim
+        )
+        return ddim.sample(
+            prior.denoise,
+            prior.schedule,
+            found.latent,
+            condition,
+            config=config.ddim,
+            key=key,
+            change=change,
+            residual=config.residual * found.residual,
+        )
+
+    case = _Case(prediction, keypoints, visible)
+    return _on_one_axis(prior, model, case, solve, config=config)
+
+
+def descend(
+    prior: PriorParts,
+    model: ManoModel,
+    prediction: Prediction,
+    *,
+    config: RefineConfig,
+    keypoints: Float[Array, "*b 2 21 3"] | None = None,
+    visible: Float[Array, "*b 2"] | None = None,
+) -> Refined:
+    """The same with plain gradient descent on the energy, the denoiser unused.
+
+    Gate, hand that stays, energy and step sizes are those of ``refine``.
+    """
+
+    def solve(clean: Array, condition: Array, change: Change) -> Array:
+        return jax.lax.fori_loop(
+            0, config.ddim.steps, lambda step, x: change(x, step), clean
+        )
+
+    case = _Case(prediction, keypoints, visible)
+    return _on_one_axis(prior, model, case, solve, config=config)
+
+
+def verdict(
+    model: ManoModel,
+    prediction: Prediction,
+    *,
+    config: RefineConfig,
+    keypoints: Float[Array, "*b 2 21 3"] | None = None,
+    visible: Float[Array, "*b 2"] | None = None,
+) -> Verdict:
+    """What ``refine`` will do: status before it, hand that stays, penetration (m)."""
+    depth = gate.penetration_depth(model, prediction, criteria=config.energy.criteria)
+    return Verdict(
+        status=gate.status(prediction, depth, config=config.gate),
+        reference=gate.choose_reference(
+            prediction.score, visible=visible, keypoints=keypoints
+        ),
+        depth=depth,
+    )
+
+
+def _on_one_axis(
+    prior: PriorParts,
+    model: ManoModel,
+    case: _Case,
+    solve: Solve,
+    *,
+    config: RefineConfig,
+) -> Refined:
+    """Run on one batch axis, which is what a network takes."""
+    check_hand_model(prior, model)
+    case = jax.tree.map(jnp.asarray, case)
+    batch = case.prediction.score.shape[:-1]
+    flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[len(batch) :]), case)
+    refined = _attempt(prior, model, flat, solve, config=config)
+    return jax.tree.map(lambda x: x.reshape(*batch, *x.shape[1:]), refined)
+
+
+def _attempt(
+    prior: PriorParts,
+    model: ManoModel,
+    case: _Case,
+    solve: Solve,
+    *,
+    config: RefineConfig,
+) -> Refined:
+    """Gate, solve, and accept what is usable and no deeper than before."""
+    prediction, keypoints, visible = case
+    before = verdict(
+        model, prediction, config=config, keypoints=keypoints, visible=visible
+    )
+    wanted = before.status == Status.REFINED
+    nothing = jax.tree.map(jnp.zeros_like, prediction)
+    usable = case._replace(prediction=_choose(wanted, prediction, nothing))
+    params = _solved(prior, model, usable, before.reference, solve, config=config)
+    found = _with_hand(model, prediction, params, 1 - before.reference)
+    after = gate.penetration_depth(model, found, criteria=config.energy.criteria)
+    kept = wanted & gate.usable(found) & (after <= before.depth)
+    return Refined(
+        prediction=_choose(kept, found, prediction),
+        status=jnp.where(wanted & ~kept, Status.FAILED, before.status),
+        reference=before.reference,
+        depth_before=before.depth,
+        depth_after=jnp.where(kept, after, before.depth),
+    )
+
+
+def _solved(
+    prior: PriorParts,
+    model: ManoModel,
+    case: _Case,
+    reference: Int[Array, "n"],
+    solve: Solve,
+    *,
+    config: RefineConfig,
+) -> ManoParams:
+    """Into the prior frame, solve for the other hand, and back into the camera."""
+    prediction, statistics = case.prediction, prior.statistics
+    vectors = representation.pack(model, prediction.mano, reference)
+    frame = representation.frame(model, prediction.mano, reference)
+    scene = energies.scene(prediction, reference, frame, case.keypoints)
+    energy = energies.total(model, statistics, scene, config=config.energy)
+    sizes = guidance.step_sizes(
+        config.ddim.steps, statistics, prior.kind, config=config.guidance
+    )
+    change = guidance.by_energy(energy, sizes, limit=config.guidance.limit)
+    pair = representation.normalise(vectors, statistics)
+    clean = solve(pair[:, OTHER], pair[:, REFERENCE], change)
+    other = representation.denormalise(clean, statistics, hand=OTHER)
+    changed = vectors.at[:, OTHER].set(other)
+    return representation.unpack(model, changed, reference, frame)
+
+
+def _with_hand(
+    model: ManoModel, prediction: Prediction, params: ManoParams, hand: Int[Array, "n"]
+) -> Prediction:
+    """The prediction with one hand's parameters and geometry replaced."""
+    changed = jnp.arange(2) == hand[:, None]
+    given = (prediction.mano, prediction.geometry)
+    posed, geometry = _choose(changed, (params, mano.forward(model, params)), given)
+    wrists = geometry.joints[:, :, mano.joints.WRIST]
+    return prediction._replace(
+        mano=posed, geometry=geometry, rel_trans=wrists[:, LEFT] - wrists[:, RIGHT]
+    )
+
+
+def check_hand_model(prior: PriorParts, model: ManoModel) -> None:
+    """Refuse hands of another model than the prior's.
+
+    Raises:
+        InputError: the names differ; the message says both.
+    """
+    if prior.hand_model != model.name:
+        raise InputError(
+            f"The prior was trained on the hand model {prior.hand_model!r}, the hands "
+            f"to refine belong to {model.name!r}; load a prior for {model.name!r} or "
+            f"the hand model {prior.hand_model!r}."
+        )
+
+
+def _choose(mask: Bool[Array, "*m"], yes: PyTree, no: PyTree) -> PyTree:
+    """Whole samples (or hands) of one tree or the other."""
+
+    def leaf(a: Array, b: Array) -> Array:
+        return jnp.where(mask.reshape(mask.shape + (1,) * (a.ndim - mask.ndim)), a, b)
+
+    return jax.tree.map(leaf, yes, no)

@@ -1,0 +1,36 @@
+"""Noise schedules: how much of a sample is left at each timestep."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from twohand_jax.errors import InputError
+from twohand_jax.types import NoiseSchedule
+
+
+def linear(steps: int = 129, start: float = 1e-4, stop: float = 1e-2) -> NoiseSchedule:
+    """Noise variances that grow linearly (Ho et al., 2020).
+
+    The defaults are InterHandGen's: half of the signal's variance survives to the end.
+
+    Args:
+        steps: number of timesteps T.
+        start: variance added at the first timestep.
+        stop: variance added at the last timestep.
+
+    Raises:
+        InputError: no timestep, or variances outside (0, 1).
+    """
+    if steps < 1:
+        raise InputError(
+            f"A noise schedule of {steps} timesteps is empty; give at least 1."
+        )
+    if not 0.0 < start <= stop < 1.0:
+        raise InputError(
+            f"The noise schedule goes from {start} to {stop}; both variances must lie "
+            "between 0 and 1, the first not above the last."
+        )
+    betas = np.linspace(start, stop, steps)
+    return NoiseSchedule(
+        betas=jnp.asarray(betas, jnp.float32),
+        alphas_cumprod=jnp.asarray(np.cumprod(1.0 - betas), jnp.float32),
+    )
