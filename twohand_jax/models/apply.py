@@ -49,7 +49,7 @@ def network(build: Callable[[nnx.Rngs], nnx.Module]) -> Network:
     def apply(
         variables: Variables, *args: Any, train: bool = False
     ) -> tuple[Any, Variables]:
-        states: Any = nnx.State(variables.params), nnx.State(variables.batch_stats)
+        states: Any = [nnx.State(_indexed(tree)) for tree in variables]
         module = nnx.merge(graph(), *states, copy=True)
         output = module(*args, train=train)
         stats = _plain(nnx.state(module, nnx.BatchStat))
@@ -72,3 +72,16 @@ def _plain(state: nnx.State) -> Weights:
         return tree
 
     return rename(nnx.to_pure_dict(state))
+
+
+def _indexed(tree: Any) -> Any:
+    """The inverse of ``_plain``: list indices as integers again.
+
+    Flax goes through sorted keys, and as strings "10" comes before "2".
+    """
+    if not isinstance(tree, dict):
+        return tree
+    return {
+        int(key) if key.isdecimal() else key: _indexed(value)
+        for key, value in tree.items()
+    }

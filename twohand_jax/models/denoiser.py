@@ -26,6 +26,7 @@ class DenoiserConfig:
 
     Attributes:
         numbers: length of the vector of one hand.
+        timesteps: length of the noise schedule.
         embedding: width of the three tokens.
         hidden: width of the linear blocks.
         heads, mlp, layers: of the Transformer encoder over the three tokens.
@@ -38,6 +39,7 @@ class DenoiserConfig:
     """
 
     numbers: int = 64
+    timesteps: int = 129
     embedding: int = 512
     hidden: int = 2056
     heads: int = 4
@@ -116,7 +118,9 @@ class Denoiser(nnx.Module):
     """Estimate of the clean vector, in the normalised space it was trained in.
 
     ``mean`` and ``scale`` are that space's statistics. The network does not use them:
-    they are kept with the weights, which mean nothing without them.
+    they are kept with the weights, which mean nothing without them. ``keep`` is the
+    share of the noisy vector that goes straight into the estimate at each timestep, as
+    in Karras et al. (NeurIPS 2022); with its zeros the estimate is the output alone.
     """
 
     def __init__(self, config: DenoiserConfig, *, rngs: nnx.Rngs):
@@ -140,6 +144,7 @@ class Denoiser(nnx.Module):
         self.output = linear(hidden, config.numbers, rngs=rngs)
         self.mean = nnx.BatchStat(jnp.zeros(config.numbers))
         self.scale = nnx.BatchStat(jnp.ones(config.numbers))
+        self.keep = nnx.BatchStat(jnp.zeros(config.timesteps))
 
     def __call__(
         self,
@@ -167,4 +172,5 @@ class Denoiser(nnx.Module):
         for index, block in enumerate(self.blocks):
             seen = [h, again] if index in self.config.skips else [h]
             h = jax.nn.relu(block(jnp.concatenate([*seen, time, other], axis=-1)))
-        return self.output(h)
+        kept = self.keep[...][t][:, None]
+        return kept * x + jnp.sqrt(1.0 - kept**2) * self.output(h)

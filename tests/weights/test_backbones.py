@@ -1,0 +1,85 @@
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from twohand_jax.errors import InputError
+from twohand_jax.models import apply
+from twohand_jax.models.fusion import FusionConfig
+from twohand_jax.models.regressor import Regressor, RegressorConfig
+from twohand_jax.models.resnet import ResNet, ResNetConfig
+from twohand_jax.weights import backbones, native
+
+TINY = ResNetConfig(depths=(1, 1), width=4)
+DEEP = dataclasses.replace(TINY, depths=(1, 2))
+
+
+def shapes(build):
+    return apply.shapes(apply.network(build))
+
+
+def filled(config, value):
+    """A backbone whose every number is ``value``."""
+    float32 = jnp.dtype("float32")
+    wanted = shapes(lambda rngs: ResNet(config, dtype=float32, rngs=rngs))
+    return jax.tree.map(lambda leaf: jnp.full(leaf.shape, value), wanted)
+
+
+@pytest.fixture
+def regressor():
+    config = RegressorConfig(
+        image=DEEP,
+        cue=TINY,
+        fusion=FusionConfig(layers=1, width=16, heads=2, mlp=16),
+        transnet=None,
+        head_channels=8,
+        rotation_channels=4,
+    )
+    wanted = shapes(lambda rngs: Regressor(config, rngs=rngs))
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), wanted)
+
+
+def values(tree):
+    return {float(x) for leaf in jax.tree.leaves(tree) for x in np.unique(leaf)}
+
+
+def test_a_regressor_starts_from_saved_backbones(tmp_path, regressor):
+    for name, config, value in (("image", DEEP, 2.0), ("cue", TINY, 3.0)):
+        backbones.save(tmp_path / name, filled(config, value), arch=name)
+    started = backbones.adopt(regressor, image=tmp_path / "image", cue=tmp_path / "cue")
+    assert jax.tree.structure(started) == jax.tree.structure(regressor)
+    for group in started:
+        assert values(group["image"]) == {2.0} and values(group["cues"]) == {3.0}
+        others = {k: v for k, v in group.items() if k not in ("image", "cues")}
+        assert values(others) == {0.0}
+
+
+def test_what_is_not_named_stays(tmp_path, regressor):
+    backbones.save(tmp_path, filled(TINY, 3.0), arch="tiny")
+    started = backbones.adopt(regressor, cue=tmp_path)
+    assert values(started.params["image"]) == {0.0}
+    assert values(started.params["cues"]) == {3.0}
+    assert values(regressor.params) == {0.0}, "the given variables changed"
+
+
+def test_a_network_without_cues_needs_no_backbone_for_them(tmp_path, regressor):
+    bare = regressor._replace(
+        params={k: v for k, v in regressor.params.items() if k != "cues"}
+    )
+    backbones.save(tmp_path, filled(TINY, 3.0), arch="tiny")
+    assert backbones.adopt(bare, cue=tmp_path).params == bare.params
+
+
+def test_a_backbone_of_another_network_is_refused(tmp_path, regressor):
+    backbones.save(tmp_path, filled(TINY, 3.0), arch="tiny")
+    with pytest.raises(InputError, match="The tiny in .* does not fit .* no weight"):
+        backbones.adopt(regressor, image=tmp_path)
+
+
+def test_a_directory_of_another_kind_is_refused(tmp_path, regressor):
+    (tmp_path / native.CONFIG).write_text(json.dumps({"model": {}}))
+    with pytest.raises(InputError, match="holds no backbone; write one with"):
+        backbones.adopt(regressor, cue=tmp_path)

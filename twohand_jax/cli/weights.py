@@ -1,0 +1,64 @@
+"""``twohand weights``: other projects' weights become model directories."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+ARCHITECTURES = ("resnet18", "resnet50")
+
+
+def add(subparsers: Any) -> None:
+    """The command's flags."""
+    parser = subparsers.add_parser("weights", help="convert other projects' weights")
+    actions = parser.add_subparsers(dest="action", required=True)
+    convert = actions.add_parser(
+        "convert",
+        help="write a model directory",
+        description="Read PyTorch weights (.pt, .pth, .bin, .tar, .safetensors), "
+        "without running anything in them, and write a model directory.",
+    )
+    sources = convert.add_subparsers(dest="source", required=True)
+    backbone = sources.add_parser(
+        "torchvision", help="a ResNet, from which the regressor's training starts"
+    )
+    backbone.add_argument("--arch", choices=ARCHITECTURES, required=True)
+    backbone.set_defaults(run=_torchvision)
+    prior = sources.add_parser("interhandgen", help="InterHandGen's two-hand prior")
+    prior.add_argument(
+        "--statistics",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="the folder misc of its release: mano_mean.npy, mano_var.npy, "
+        "rel_mean.npy and rel_var.npy",
+    )
+    prior.set_defaults(run=_interhandgen)
+    for source in (backbone, prior):
+        source.add_argument("file", type=Path, help="the weights")
+        source.add_argument("--out", type=Path, required=True, metavar="DIR")
+
+
+def _torchvision(args: argparse.Namespace) -> None:
+    """Convert a backbone."""
+    from twohand_jax.weights import backbones, torch_files, torchvision
+
+    config = torchvision.ARCHITECTURES[args.arch]
+    variables = torchvision.convert(
+        torch_files.read(args.file), config, where=args.file
+    )
+    backbones.save(args.out, variables, arch=args.arch)
+    print(f"wrote the {args.arch} {args.out}; name it in a config's init section")
+
+
+def _interhandgen(args: argparse.Namespace) -> None:
+    """Convert a prior."""
+    from twohand_jax.diffusion import statistics
+    from twohand_jax.weights import interhandgen, torch_files
+
+    released = interhandgen.convert(
+        torch_files.read(args.file),
+        statistics.load_released_statistics(args.statistics),
+        where=args.file,
+    )
+    interhandgen.save(args.out, released)
+    print(f"wrote the prior {args.out}")
