@@ -12,7 +12,7 @@ attend to each other, and numbers are divided by their standard deviation.
 from ml_collections import ConfigDict
 
 WIDTHS = {
-    "open": {"embedding": 128, "hidden": 384, "mlp": 256, "attention": "tokens"},
+    "open": {"embedding": 128, "hidden": 512, "mlp": 256, "attention": "tokens"},
     "paper": {"embedding": 512, "hidden": 2056, "mlp": 2048, "attention": "tokens"},
 }
 

@@ -18,7 +18,7 @@ from twohand_jax.diffusion import representation, schedule
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation import denoising, evaluator, pictures
 from twohand_jax.models.apply import Variables
-from twohand_jax.train import optim, prior, regressor
+from twohand_jax.train import features, optim, prior, regressor
 from twohand_jax.train.dry_run import Outline
 from twohand_jax.train.loop import LoopConfig
 from twohand_jax.train.task import Task
@@ -45,9 +45,14 @@ def make(config: Mapping[str, Any]) -> Run:
     Raises:
         InputError: the config or its data are not usable.
     """
-    if build.kind(config) == build.PRIOR:
+    experiment: build.Experiment | build.PriorExperiment | build.FeatureExperiment
+    kind = build.kind(config)
+    if kind == build.PRIOR:
         experiment = build.prior_experiment(config)
         task = prior_task(experiment)
+    elif kind == build.FEATURES:
+        experiment = build.feature_experiment(config)
+        task = feature_task(experiment)
     else:
         experiment = build.experiment(config)
         task = regressor_task(experiment)
@@ -65,17 +70,23 @@ def outline(config: Mapping[str, Any]) -> Outline:
     Raises:
         InputError: the config is not usable.
     """
-    model = mano.load()
-    if build.kind(config) == build.PRIOR:
+    kind, model = build.kind(config), mano.load()
+    numbers = jax.ShapeDtypeStruct((representation.SIZE,), jnp.float32)
+    statistics = representation.Statistics(numbers, numbers)
+    if kind == build.PRIOR:
         one = build.prior_experiment(config)
         network = build.denoiser(one.model)
-        numbers = jax.ShapeDtypeStruct((representation.SIZE,), jnp.float32)
-        constants = prior.PriorConstants(
-            model, representation.Statistics(numbers, numbers), _schedule(one.diffusion)
-        )
+        constants = prior.PriorConstants(model, statistics, _schedule(one.diffusion))
         loss = prior.loss(network, one.loss)
         batch = abstract.pairs(one.train.batch_size)
         return Outline(network, loss, constants, batch, one.optim, one.train, "pair")
+    if kind == build.FEATURES:
+        other = build.feature_experiment(config)
+        network = build.feature_network(other.model)
+        known = features.FeatureConstants(model, statistics)
+        loss = features.loss(network, other.loss)
+        batch = abstract.pairs(other.train.batch_size)
+        return Outline(network, loss, known, batch, other.optim, other.train, "pair")
     experiment = build.experiment(config)
     network = build.regressor(experiment.model)
     loss = regressor.loss(network, build.regressor_loss(experiment))
@@ -123,39 +134,47 @@ def prior_task(experiment: build.PriorExperiment) -> Task:
     """Training of the two-hand prior on pose sets."""
     network = build.denoiser(experiment.model)
     model = mano.load()
-    settings, data, loop = experiment.diffusion, experiment.data, experiment.train
-    if model.name != settings.hand:
-        raise InputError(
-            f"config.diffusion.hand is {settings.hand!r}, but the hand model at hand "
-            f"is {model.name!r}: a prior belongs to one hand model."
-        )
+    settings, data = experiment.diffusion, experiment.data
+    _expect_hand(model, settings.hand, "config.diffusion.hand")
     train = pair_vectors(model, poses.load(data.train, "train"))
     test = pair_vectors(model, poses.load(data.test, "test"))
     statistics = representation.compute_statistics(
         jnp.asarray(train[:, 1]), kind=settings.normalise
     )
     constants = prior.PriorConstants(model, statistics, _schedule(settings))
-
-    def batches(step: int) -> Any:
-        return poses.batches(
-            train,
-            step,
-            batch_size=build.local_batch(loop),
-            seed=loop.seed,
-            process=jax.process_index(),
-            num_processes=jax.process_count(),
-        )
-
+    fixed = prior.fixed_numbers(settings, statistics, constants.schedule)
     return Task(
         network=network,
         loss=prior.loss(network, experiment.loss),
         constants=constants,
-        batches=_prefetched(batches),
+        batches=_pair_batches(train, experiment.train),
         describe=lambda record: f"pair {record} of {data.train}",
         evaluate=functools.partial(
             denoising.evaluate, network, vectors=test, constants=constants
         ),
-        adopt=lambda variables: variables._replace(batch_stats=statistics._asdict()),
+        adopt=lambda variables: variables._replace(batch_stats=fixed),
+        unit="pair",
+    )
+
+
+def feature_task(experiment: build.FeatureExperiment) -> Task:
+    """Training of the feature network on pose sets."""
+    network = build.feature_network(experiment.model)
+    model, data = mano.load(), experiment.data
+    _expect_hand(model, experiment.loss.hand, "config.loss.hand")
+    train = pair_vectors(model, poses.load(data.train, "train"))
+    test = pair_vectors(model, poses.load(data.test, "test"))
+    statistics = representation.compute_statistics(jnp.asarray(train[:, 1]))
+    constants = features.FeatureConstants(model, statistics)
+    return Task(
+        network=network,
+        loss=features.loss(network, experiment.loss),
+        constants=constants,
+        batches=_pair_batches(train, experiment.train),
+        describe=lambda record: f"pair {record} of {data.train}",
+        evaluate=functools.partial(
+            features.evaluate, network, vectors=test, constants=constants
+        ),
         unit="pair",
     )
 
@@ -171,6 +190,30 @@ def pair_vectors(model: ManoModel, params: ManoParams) -> Float[np.ndarray, "n 2
         reference = jnp.full(params.transl.shape[:-2], side)
         parts.append(np.asarray(pack(model, params, reference)))
     return np.concatenate(parts)
+
+
+def _expect_hand(model: ManoModel, name: str, where: str) -> None:
+    if model.name != name:
+        raise InputError(
+            f"{where} is {name!r}, but the hand model at hand is {model.name!r}: what "
+            "is trained on poses belongs to one hand model."
+        )
+
+
+def _pair_batches(
+    vectors: Float[np.ndarray, "n 2 64"], loop: LoopConfig
+) -> Callable[[int, NamedSharding], Prefetcher[Any]]:
+    def batches(step: int) -> Any:
+        return poses.batches(
+            vectors,
+            step,
+            batch_size=build.local_batch(loop),
+            seed=loop.seed,
+            process=jax.process_index(),
+            num_processes=jax.process_count(),
+        )
+
+    return _prefetched(batches)
 
 
 def _schedule(settings: prior.DiffusionConfig) -> NoiseSchedule:

@@ -2,10 +2,14 @@
 
 import json
 import logging
+import shutil
+import zlib
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 from jaxtyping import PyTree
 from orbax.checkpoint import v1 as ocp
 
@@ -18,17 +22,25 @@ logging.getLogger("absl").setLevel(logging.ERROR)
 class Checkpoints:
     """The checkpoints of one working directory.
 
-    A step's directory appears under its final name only when it is complete, so
-    whatever can be seen can be loaded.
+    A step's directory appears under its final name only when it is complete and loses
+    the name before it is deleted, so whatever can be seen can be loaded.
     """
 
     def __init__(self, directory: Path, *, keep: int = 2):
+        """Open or begin a working directory.
+
+        Args:
+            directory: shared by all processes.
+            keep: how many of the newest checkpoints stay.
+        """
         self._config_file = directory / "config.json"
+        self._root = (directory / "checkpoints").absolute()
+        self._discarded = (directory / "discarded").absolute()
+        self._keep = keep
+        if jax.process_index() == 0:
+            shutil.rmtree(self._discarded, ignore_errors=True)
         self._checkpointer = ocp.training.Checkpointer(
-            (directory / "checkpoints").absolute(),
-            save_decision_policy=None,
-            preservation_policy=ocp.training.preservation_policies.LatestN(keep),
-            cleanup_tmp_directories=True,
+            self._root, save_decision_policy=None, cleanup_tmp_directories=True
         )
 
     def latest(self) -> int | None:
@@ -37,10 +49,32 @@ class Checkpoints:
         return None if newest is None else newest.step
 
     def save(self, state: TrainState) -> None:
-        """Write a checkpoint of ``state.step``; at once, not in the background."""
+        """Write a checkpoint of ``state.step``; at once, not in the background.
+
+        Raises:
+            InputError: it cannot be written; the older ones stay as they are.
+        """
         step = int(state.step)
-        if self.latest() != step:
+        if self.latest() == step:
+            return
+        try:
             self._checkpointer.save(step, state._asdict(), force=True)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"The checkpoint of step {step} cannot be written to {self._root} "
+                f"({str(error).splitlines()[0]}); those before it are complete. Make "
+                "room and run the same command again."
+            ) from error
+        if jax.process_index() == 0:
+            self._prune()
+
+    def _prune(self) -> None:
+        """Delete old checkpoints; Orbax would leave half of one when interrupted."""
+        steps = sorted(int(p.name) for p in self._root.iterdir() if p.name.isdigit())
+        for step in steps[: -self._keep]:
+            self._discarded.mkdir(exist_ok=True)
+            (self._root / str(step)).replace(self._discarded / str(step))
+        shutil.rmtree(self._discarded, ignore_errors=True)
 
     def load(
         self, abstract: PyTree[jax.ShapeDtypeStruct], step: int | None = None
@@ -68,15 +102,21 @@ class Checkpoints:
         Raises:
             InputError: names every field that differs, with both values.
         """
+        text = json.dumps(config, indent=2, sort_keys=True)
+        if not _same_everywhere(text):
+            raise InputError(
+                "The processes of this run were started with different configs: give "
+                "all of them the same command."
+            )
         if not self._config_file.exists():
             if jax.process_index() == 0:
                 self._config_file.parent.mkdir(parents=True, exist_ok=True)
                 beside = self._config_file.with_suffix(".partial")
-                beside.write_text(json.dumps(config, indent=2, sort_keys=True))
+                beside.write_text(text)
                 beside.replace(self._config_file)
             return
         saved = _flat(json.loads(self._config_file.read_text()))
-        wanted = _flat(json.loads(json.dumps(config)))
+        wanted = _flat(json.loads(text))
         names = sorted(saved.keys() | wanted.keys())
         changes = [
             f"{name}: {saved.get(name)!r} → {wanted.get(name)!r}"
@@ -93,6 +133,13 @@ class Checkpoints:
     def close(self) -> None:
         """Finish what is being written."""
         self._checkpointer.close()
+
+
+def _same_everywhere(text: str) -> bool:
+    if jax.process_count() == 1:
+        return True
+    digest = np.array(zlib.crc32(text.encode()), np.uint32)
+    return len(np.unique(multihost_utils.process_allgather(digest))) == 1
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -11,10 +11,6 @@ import numpy as np
 from twohand_jax.train import sharding
 
 
-class NonFiniteLossError(RuntimeError):
-    """The loss or its gradient became NaN or infinite; the message says where."""
-
-
 def dump(
     workdir: Path,
     step: int,

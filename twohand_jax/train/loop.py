@@ -11,12 +11,12 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
+from twohand_jax.errors import NonFiniteLossError
 from twohand_jax.train import failure, provenance, rng, sharding
 from twohand_jax.train import state as states
 from twohand_jax.train import step as steps
 from twohand_jax.train.best import Best
 from twohand_jax.train.checkpoint import Checkpoints
-from twohand_jax.train.failure import NonFiniteLossError
 from twohand_jax.train.log import MetricsLog
 from twohand_jax.train.signals import StopRequest
 from twohand_jax.train.task import Task
@@ -82,10 +82,13 @@ def train(
     mesh = sharding.make_mesh(fsdp=loop.fsdp)
     state = start(task, optimizer, loop, mesh, checkpoints)
     first = int(state.step)
+    places, whole = sharding.places(state), sharding.replicated(mesh)
     step = jax.jit(
-        steps.make(task.loss, optimizer, ema_decay=ema_decay), donate_argnums=0
+        steps.make(task.loss, optimizer, ema_decay=ema_decay),
+        out_shardings=(places, whole),
+        donate_argnums=0,
     )
-    constants = jax.device_put(task.constants, sharding.replicated(mesh))
+    constants = jax.device_put(task.constants, whole)
     key = rng.stream(loop.seed, "augment")
     stop, log = StopRequest(), MetricsLog(workdir)
     best, report = Best(workdir, loop.best_metric, config), _Report()

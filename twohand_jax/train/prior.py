@@ -26,6 +26,9 @@ class DiffusionConfig:
         beta_start, beta_end: of the linear schedule.
         normalise: "std" divides the numbers by their standard deviation, "variance" by
             their variance, as the released InterHandGen models do.
+        precondition: the noisy vector goes into the estimate with the share that would
+            be best if all vectors were independent normal numbers, and the network only
+            adds to it; the released models do without.
         hand: name of the hand model whose poses these are.
     """
 
@@ -33,6 +36,7 @@ class DiffusionConfig:
     beta_start: float = 1e-4
     beta_end: float = 1e-2
     normalise: str = "std"
+    precondition: bool = True
     hand: str = "open-hand-1"
 
 
@@ -49,6 +53,15 @@ class PriorLossConfig:
     unconditional: float = 0.2
     vertex: float = 0.0
     joint: float = 0.0
+
+
+def fixed_numbers(
+    settings: DiffusionConfig, statistics: Statistics, schedule: NoiseSchedule
+) -> dict[str, Array]:
+    """What the denoiser keeps beside its weights, see ``models.denoiser``."""
+    share = jnp.sqrt(schedule.alphas_cumprod)
+    keep = share if settings.precondition else jnp.zeros_like(share)
+    return statistics._asdict() | {"keep": keep}
 
 
 class PriorConstants(NamedTuple):

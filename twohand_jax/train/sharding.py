@@ -52,6 +52,11 @@ def state(mesh: Mesh, shapes: PyTree, *, minimum: int = 2**16) -> PyTree[NamedSh
     return jax.tree.map(place, shapes)
 
 
+def places(tree: PyTree[jax.Array]) -> PyTree[jax.sharding.Sharding]:
+    """Where the arrays of a tree live."""
+    return jax.tree.map(lambda leaf: leaf.sharding, tree)
+
+
 def gather(tree: PyTree) -> PyTree[np.ndarray]:
     """Whole arrays on the host of every process, wherever their parts are.
 

@@ -1,0 +1,34 @@
+"""The feature network that the prior is judged in, trained on the prior's pose set.
+
+    twohand data build poses --out data/poses --train 65536 --test 4096 --seed 7
+    twohand train --config configs/features.py --workdir workdirs/features
+
+Cost and result are in its card, twohand_jax/assets/open_features/card.md.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """The experiment."""
+    config = ConfigDict()
+    config.task = "features"
+    config.model = {"points": 129, "widths": (32, 64, 192)}
+    config.loss = {"noise": 0.002}
+    config.optim = {
+        "learning_rate": 2e-3,
+        "schedule": "cosine",
+        "warmup_steps": 100,
+        "weight_decay": 1e-4,
+        "clip_norm": 1.0,
+        "ema_decay": 0.99,
+    }
+    config.train = {
+        "total_steps": 4000,
+        "batch_size": 128,
+        "log_every": 100,
+        "save_every": 1000,
+        "evaluate_every": 1000,
+    }
+    config.data = {"train": "data/poses", "test": "data/poses"}
+    return config
