@@ -6,12 +6,21 @@ import sys
 from collections.abc import Sequence
 
 import twohand_jax
-from twohand_jax.cli import benchmark, data, evaluate, reconstruct, train
-from twohand_jax.errors import InputError
+from twohand_jax.cli import (
+    benchmark,
+    data,
+    evaluate,
+    export,
+    prior,
+    reconstruct,
+    train,
+    weights,
+)
+from twohand_jax.errors import InputError, NonFiniteLossError
 
 # Each module has add(subparsers), and imports what it needs when it runs.
-COMMANDS = (reconstruct, train, evaluate, data, benchmark)
-BAD_INPUT, INTERRUPTED = 2, 130
+COMMANDS = (reconstruct, train, evaluate, prior, data, weights, export, benchmark)
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,7 +40,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code.
 
-    Bad input gives 2 and one sentence on stderr, an interruption 130.
+    Bad input gives 2 and one sentence on stderr, a loss that is not finite 1 and one
+    sentence, an interruption 130.
 
     Args:
         argv: arguments without the program's name; ``sys.argv`` by default.
@@ -42,6 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"twohand {args.command}: {error}", file=sys.stderr)
         return BAD_INPUT
+    except NonFiniteLossError as error:
+        print(f"twohand {args.command}: {error}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print("twohand: interrupted", file=sys.stderr)
         return INTERRUPTED

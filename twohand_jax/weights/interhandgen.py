@@ -5,6 +5,9 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
+import numpy as np
+
 from twohand_jax.diffusion.statistics import Statistics, check_statistics
 from twohand_jax.errors import InputError
 from twohand_jax.models import apply
@@ -73,7 +76,8 @@ def convert(state: StateDict, statistics: Statistics, *, where: str | Path) -> R
     params = torch_files.fill(
         shapes.params, state, _source, ignored=r"(?!)", where=where
     )
-    return Released(config, Variables(params, statistics._asdict()))
+    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape), shapes.batch_stats)
+    return Released(config, Variables(params, zeros | statistics._asdict()))
 
 
 def save(directory: str | Path, released: Released) -> None:
