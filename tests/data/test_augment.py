@@ -252,6 +252,26 @@ def test_colour_is_one_factor_a_channel(batch, model):
         assert np.ptp(factor) < 1e-4 and 0.8 <= factor.mean() <= 1.2
 
 
+def test_changes_of_pixels_and_cues_leave_every_label_alone(batch, model):
+    config = changed(
+        color=(0.8, 1.2),
+        grey_probability=0.5,
+        noise=0.1,
+        keypoint_jitter=0.05,
+        cue_dropout=(0.5, 0.5, 0.5),
+    )
+    got = run(batch, model, config, pictures=False)
+    plain = run(batch, model, NONE, pictures=False)
+    for name, found, expected in zip(Targets._fields, got[1], plain[1], strict=True):
+        jax.tree.map(
+            lambda a, b, name=name: np.testing.assert_allclose(
+                a, b, atol=1e-6, err_msg=name
+            ),
+            found,
+            expected,
+        )
+
+
 @pytest.mark.parametrize("shape", [(), (2, 1, 2)], ids=str)
 def test_any_leading_batch(model, shape):
     scene = scenes.batch(9, shape, model)

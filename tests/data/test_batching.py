@@ -1,5 +1,6 @@
 import itertools
 import threading
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,18 @@ def test_global_arrays_hold_the_batch(batch: Batch) -> None:
     placed = batching.to_global(batch, sharding)
     jax.tree.map(np.testing.assert_array_equal, placed, batch)
     assert placed.canvas.sharding == sharding
+
+
+def test_a_batch_that_does_not_divide_by_the_devices_is_said(batch: Batch) -> None:
+    """Two devices of this process and three rows."""
+    sharding = types.SimpleNamespace(
+        addressable_devices=range(2),
+        num_devices=2,
+        spec=PartitionSpec("data"),
+        mesh=types.SimpleNamespace(shape={"data": 2}),
+    )
+    with pytest.raises(InputError, match="3 records cannot be split over 2 devices"):
+        batching.to_global(batch, sharding)  # type: ignore[arg-type]
 
 
 def test_items_come_in_order_and_then_it_ends() -> None:

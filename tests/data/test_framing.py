@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 
 from twohand_jax.data import framing
@@ -47,3 +49,15 @@ def test_every_truncation_is_noticed() -> None:
     for length in range(1, len(data), 97):
         problems = [frame.problem for frame in framing.frames(data[:length])]
         assert (problems[-1] is None) == (length in ends)
+
+
+def test_offsets_are_those_of_the_frames() -> None:
+    found = list(framing.offsets(io.BytesIO(_stream())))
+    assert found == [frame.offset for frame in framing.frames(_stream())]
+
+
+def test_offsets_end_where_a_length_is_damaged() -> None:
+    data = bytearray(_stream())
+    data[21] ^= 1  # the second record's length
+    assert list(framing.offsets(io.BytesIO(data))) == [0, 21]
+    assert list(framing.offsets(io.BytesIO(data[:25]))) == [0, 21]

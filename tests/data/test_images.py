@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -36,6 +37,42 @@ def test_pictures_keep_their_channels() -> None:
     image[..., 0] = 200
     found = images.decode_jpeg(images.encode_jpeg(image, quality=95))
     assert found[..., 0].min() > 180 and found[..., 1:].max() < 20
+
+
+@pytest.fixture
+def jpeg() -> bytes:
+    rng = np.random.default_rng(1)
+    rough = rng.integers(0, 256, (9, 12, 3), dtype=np.uint8)
+    return images.encode_jpeg(cv2.resize(rough, (75, 50)))
+
+
+def test_both_decoders_give_the_same_pixels(
+    jpeg: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("simplejpeg")
+    fast = images.decode_jpeg(jpeg)
+    assert images.jpeg_size(jpeg) == (50, 75)
+    monkeypatch.setattr(images, "_simplejpeg", None)
+    np.testing.assert_array_equal(images.decode_jpeg(jpeg), fast)
+    assert images.jpeg_size(jpeg) is None
+
+
+def test_pictures_are_decoded_into_given_memory(jpeg: bytes) -> None:
+    pytest.importorskip("simplejpeg")
+    room = np.zeros(50 * 75 * 3 + 10, np.uint8)
+    found = images.decode_jpeg(jpeg, out=room)
+    assert np.shares_memory(found, room)
+    np.testing.assert_array_equal(found, images.decode_jpeg(jpeg))
+    small = images.decode_jpeg(jpeg, out=room[:100])
+    np.testing.assert_array_equal(small, found)
+
+
+@pytest.mark.parametrize("kind", [".png", ".jpg"])
+def test_other_pictures_are_read_too(kind: str) -> None:
+    """PNG, as HO-3D v2 stores them, and grey JPEG."""
+    grey = np.full((20, 30), 77, np.uint8)
+    data = cv2.imencode(kind, grey)[1].tobytes()
+    np.testing.assert_array_equal(images.decode_jpeg(data), np.full((20, 30, 3), 77))
 
 
 @pytest.mark.parametrize("data", [b"", b"not a picture", b"\xff\xd8\xff\xe0 cut"])

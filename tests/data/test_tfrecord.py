@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import cv2
+import jax
 import numpy as np
 import pytest
 
@@ -126,7 +127,7 @@ def test_processes_read_disjoint_shards_in_equally_many_batches(
         _reader(record_set, process=0, num_processes=4)
 
 
-def _break_payload(path: Path, number: int) -> None:
+def break_payload(path: Path, number: int) -> None:
     data = bytearray(path.read_bytes())
     offset = list(framing.frames(bytes(data)))[number].offset
     data[offset + framing.HEADER + 100] ^= 0xFF
@@ -134,14 +135,16 @@ def _break_payload(path: Path, number: int) -> None:
 
 
 def test_a_corrupt_record_is_named(damaged: Path) -> None:
-    _break_payload(damaged / TRAIN.format(1), 2)
-    message = r"[Rr]ecord 2 of .*train.tfrecord-00001-of-00003 is damaged: the checksum"
+    break_payload(damaged / TRAIN.format(1), 2)
+    message = (
+        r"[Rr]ecord 2 of .*train.tfrecord-00001-of-00003 at byte \d+ is damaged: the "
+    )
     with pytest.raises(InputError, match=message):
         list(_reader(damaged).once())
 
 
 def test_a_corrupt_record_can_be_skipped_and_counted(damaged: Path) -> None:
-    _break_payload(damaged / TRAIN.format(1), 2)
+    break_payload(damaged / TRAIN.format(1), 2)
     reader = _reader(damaged, skip_corrupt=True)
     weights = {
         int(record): float(weight)
@@ -149,7 +152,7 @@ def test_a_corrupt_record_can_be_skipped_and_counted(damaged: Path) -> None:
         for record, weight in zip(batch.record, batch.weight, strict=True)
     }
     assert weights.get(5, 0.0) == 0.0  # record 2 of the second shard
-    assert len(reader.skipped) == 1 and "offset" in reader.skipped[0]
+    assert len(reader.skipped) == 1 and "at byte" in reader.skipped[0]
     everything = [b.weight.sum() for b in _reader(damaged, skip_corrupt=True).once()]
     assert sum(everything) == 8
 
@@ -157,7 +160,9 @@ def test_a_corrupt_record_can_be_skipped_and_counted(damaged: Path) -> None:
 def test_a_truncated_shard_is_named(damaged: Path) -> None:
     path = damaged / TRAIN.format(0)
     path.write_bytes(path.read_bytes()[:-50])
-    message = "ecord 2 of .*00000-of-00003 is damaged: the file ends inside of the rec"
+    message = (
+        "ecord 2 of .*00000-of-00003 at byte .* is damaged: the file ends inside of"
+    )
     with pytest.raises(InputError, match=message):
         list(_reader(damaged).once())
 
@@ -188,6 +193,44 @@ def test_an_empty_split_is_said(damaged: Path) -> None:
         _reader(damaged, split=info["splits"][0]["name"])
 
 
+def test_a_process_without_records_is_said(damaged: Path) -> None:
+    """Three shards of which the second, all that process 1 has, is empty."""
+    path = damaged / "dataset_info.json"
+    info = json.loads(path.read_text())
+    (split,) = (entry for entry in info["splits"] if entry["name"] == "train")
+    split["shardLengths"] = ["3", "0", "2"]
+    path.write_text(json.dumps(info))
+    with pytest.raises(InputError, match="Process 1 of 2 has no records"):
+        _reader(damaged, process=1, num_processes=2)
+
+
+def test_an_empty_shard_among_others_is_read_over(damaged: Path) -> None:
+    (damaged / TRAIN.format(1)).write_bytes(b"")
+    path = damaged / "dataset_info.json"
+    info = json.loads(path.read_text())
+    (split,) = (entry for entry in info["splits"] if entry["name"] == "train")
+    split["shardLengths"] = ["3", "0", "2"]
+    path.write_text(json.dumps(info))
+    for window_shards in (1, 2, 3):
+        reader = _reader(damaged, window_shards=window_shards)
+        assert sum(batch.weight.sum() for batch in reader.once()) == 5
+
+
+def test_a_shard_that_goes_away_while_reading_is_named(damaged: Path) -> None:
+    reader = _reader(damaged)
+    (damaged / TRAIN.format(2)).unlink()
+    with pytest.raises(InputError, match="ecord . of .*00002-of-00003 is damaged"):
+        list(reader.once())
+
+
+def test_a_shard_of_too_few_records_is_named(damaged: Path) -> None:
+    path = damaged / TRAIN.format(1)
+    last = list(framing.frames(path.read_bytes()))[-1]
+    path.write_bytes(path.read_bytes()[: last.offset])
+    with pytest.raises(InputError, match="ecord 3 of .*00001.*3 of 4 records can"):
+        list(_reader(damaged).once())
+
+
 def _rewrite(path: Path, change: dict) -> None:
     """The first record with some features replaced, or removed where None."""
     from tensorflow_datasets.proto import tf_example_pb2
@@ -196,7 +239,9 @@ def _rewrite(path: Path, change: dict) -> None:
     example = tf_example_pb2.Example.FromString(payloads[0])
     for name, value in change.items():
         del example.features.feature[name]
-        if isinstance(value, int):
+        if isinstance(value, np.ndarray):
+            example.features.feature[name].float_list.value.extend(value.flat)
+        elif isinstance(value, int):
             example.features.feature[name].int64_list.value.append(value)
         elif value is not None:
             example.features.feature[name].bytes_list.value.append(value)
@@ -211,6 +256,10 @@ def _rewrite(path: Path, change: dict) -> None:
         ({"hands/box": None}, "feature 'hands/box' is missing"),
         ({"hands/box": b"text"}, "feature 'hands/box' is missing or has another type"),
         ({"image": b"no JPEG"}, "picture of 7 bytes does not decode"),
+        (
+            {"hands/joints_3d": np.full(126, np.nan)},
+            "ecord 0 of .* at byte 0 is damaged: its 'hands/joints_3d' is marked valid",
+        ),
     ],
 )
 def test_bad_records_are_named(damaged: Path, change: dict, message: str) -> None:
@@ -227,3 +276,19 @@ def test_a_map_of_another_size_is_named(damaged: Path) -> None:
         list(_reader(damaged).once())
     reader = _reader(damaged, skip_corrupt=True)
     assert sum(batch.weight.sum() for batch in reader.once()) == 8
+
+
+def test_labels_that_are_no_numbers_can_be_skipped(damaged: Path) -> None:
+    _rewrite(damaged / TRAIN.format(0), {"mano/hand_pose": np.full(90, np.inf)})
+    reader = _reader(damaged, skip_corrupt=True)
+    batches = list(reader.once())
+    assert sum(batch.weight.sum() for batch in batches) == 8
+    assert len(reader.skipped) == 1 and "'mano/hand_pose'" in reader.skipped[0]
+
+
+def test_workers_do_not_change_a_batch(record_set: Path) -> None:
+    first, second = (
+        next(_reader(record_set, workers=workers).batches()) for workers in (1, 3)
+    )
+    for one, other in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
+        np.testing.assert_array_equal(one, other)

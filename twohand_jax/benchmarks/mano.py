@@ -5,6 +5,7 @@ smplx, which has a module a side; one hand is one side on both. The timed work g
 axis-angle to vertices and joints, and back to all four parameter arrays.
 """
 
+import argparse
 import importlib.util
 import logging
 import pickle
@@ -19,6 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from twohand_jax import mano
+from twohand_jax.benchmarks.report import Report
 from twohand_jax.benchmarks.timing import Timing, interleaved
 from twohand_jax.errors import MissingDependencyError
 from twohand_jax.geometry import rotations
@@ -27,6 +29,7 @@ from twohand_jax.types import RIGHT, ManoModel, ManoParams
 
 Programs = dict[str, Callable[[], object]]
 OURS = "twohand_jax"
+PEERS = {"all": ("smplx", "smplx compiled"), "eager": ("smplx",), "none": ()}
 
 
 class Row(NamedTuple):
@@ -37,7 +40,44 @@ class Row(NamedTuple):
     timings: dict[str, Timing]
 
 
-def run(
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The benchmark's flags."""
+    parser.add_argument("--peers", choices=sorted(PEERS), default="all")
+    parser.add_argument(
+        "--sizes", type=_hands, nargs="+", default=[1, 64, 1024], metavar="HANDS"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=4.0, help="time for each size and task"
+    )
+    parser.add_argument("--threads", type=int, default=2, help="threads of PyTorch")
+
+
+def run(args: argparse.Namespace) -> Report:
+    """Time every program: minimum (median) in ms, and how many times ours is faster."""
+    rows = measure(
+        sizes=tuple(args.sizes),
+        seconds=args.seconds,
+        peers=PEERS[args.peers],
+        threads=args.threads,
+    )
+    peers = [name for name in rows[0].timings if name != OURS]
+    return Report(
+        title="MANO layer, milliseconds: minimum (median); × is the ratio of minima",
+        head=["hands", "task", OURS, *peers, *(f"× {name}" for name in peers)],
+        lines=[_cells(row, peers) for row in rows],
+        rows=[
+            {
+                "hands": row.hands,
+                "task": row.task,
+                "milliseconds": {k: t._asdict() for k, t in row.timings.items()},
+            }
+            for row in rows
+        ],
+        packages=["smplx"],
+    )
+
+
+def measure(
     *,
     sizes: tuple[int, ...] = (1, 64, 1024),
     seconds: float = 4.0,
@@ -78,6 +118,20 @@ def run(
             count = int(np.clip(1e3 * seconds / once, 5, 500))
             rows.append(Row(hands, task, interleaved(chosen, repetitions=count)))
     return rows
+
+
+def _hands(text: str) -> int:
+    hands = int(text)
+    if hands < 1 or (hands > 1 and hands % 2):
+        raise argparse.ArgumentTypeError(f"{text}: give 1 or an even number of hands")
+    return hands
+
+
+def _cells(row: Row, peers: list[str]) -> list[str]:
+    times = [row.timings[name] for name in (OURS, *peers)]
+    ratios = [t.minimum_ms / times[0].minimum_ms for t in times[1:]]
+    cells = [f"{t.minimum_ms:.3g} ({t.median_ms:.3g})" for t in times]
+    return [str(row.hands), row.task, *cells, *(f"{ratio:.1f}" for ratio in ratios)]
 
 
 def _parameters(hands: int, seed: int) -> list[Float[np.ndarray, "n k"]]:

@@ -1,46 +1,67 @@
-"""Tables and JSON of benchmark rows."""
+"""What a benchmark found: a table for the terminal, and JSON."""
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from twohand_jax.benchmarks.mano import OURS, Row
+from twohand_jax.errors import InputError
+
+PACKAGES = ("jax", "jaxlib", "numpy", "tensorflow-cpu", "torch")
 
 
-def markdown(rows: Sequence[Row]) -> str:
-    """Minimum (median) in ms by program, and how many times ours is faster."""
-    peers = [name for name in rows[0].timings if name != OURS]
-    head = ["hands", "task", OURS, *peers, *(f"× {name}" for name in peers)]
-    lines = [head, ["---"] * len(head)]
-    for row in rows:
-        times = [row.timings[name] for name in (OURS, *peers)]
-        ratios = [t.minimum_ms / times[0].minimum_ms for t in times[1:]]
-        cells = [f"{t.minimum_ms:.3g} ({t.median_ms:.3g})" for t in times]
-        lines.append([str(row.hands), row.task, *cells, *(f"{r:.1f}" for r in ratios)])
+class Report(NamedTuple):
+    """One benchmark's figures.
+
+    Attributes:
+        title: what the table shows, in which units.
+        head: names of the columns.
+        lines: cells of the table, by row.
+        rows: the figures by name, for JSON.
+        packages: whose versions matter besides those of ``PACKAGES``.
+    """
+
+    title: str
+    head: Sequence[str]
+    lines: Sequence[Sequence[str]]
+    rows: Sequence[Mapping[str, Any]]
+    packages: Sequence[str] = ()
+
+
+def markdown(report: Report) -> str:
+    """The table."""
+    lines = [report.head, ["---"] * len(report.head), *report.lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def write(rows: Sequence[Row], path: Path) -> None:
-    """Write rows, machine and versions as JSON."""
+def write(report: Report, path: Path) -> None:
+    """Write figures, machine and versions as JSON."""
     versions = {}
-    for package in ("jax", "jaxlib", "torch", "smplx"):
+    for package in (*PACKAGES, *report.packages):
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
     content = {
+        "title": report.title,
         "python": platform.python_version(),
         "machine": platform.machine(),
         "versions": versions,
-        "rows": [
-            {
-                "hands": row.hands,
-                "task": row.task,
-                "milliseconds": {k: t._asdict() for k, t in row.timings.items()},
-            }
-            for row in rows
-        ],
+        "rows": list(report.rows),
     }
     path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def check_path(path: Path) -> None:
+    """Refuse a file that cannot be written, before the measurement.
+
+    Raises:
+        InputError: its folder does not exist.
+    """
+    if not path.parent.is_dir():
+        raise InputError(
+            f"--out {path}: the folder {path.parent} does not exist; create it or "
+            "choose another."
+        )

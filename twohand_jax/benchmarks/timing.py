@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Timing(NamedTuple):
-    """Wall-clock time of one call in milliseconds."""
+    """Time of one call in milliseconds."""
 
     minimum_ms: float
     median_ms: float
@@ -18,6 +18,7 @@ def interleaved(
     *,
     repetitions: int,
     warmup: int = 2,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
     """Time programs in turns, so that a busy moment of the machine hits all of them.
 
@@ -25,6 +26,8 @@ def interleaved(
         programs: functions that return when their work is done.
         repetitions: timed calls of each.
         warmup: untimed calls of each, for compilation and caches.
+        clock: seconds; ``time.process_time`` counts the work of all threads, which a
+            busy machine changes little.
     """
     for program in programs.values():
         for _ in range(warmup):
@@ -32,9 +35,9 @@ def interleaved(
     seconds: dict[str, list[float]] = {name: [] for name in programs}
     for _ in range(repetitions):
         for name, program in programs.items():
-            start = time.perf_counter()
+            start = clock()
             program()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(clock() - start)
     return {
         name: Timing(1e3 * min(taken), 1e3 * statistics.median(taken))
         for name, taken in seconds.items()

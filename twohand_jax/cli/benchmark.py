@@ -1,62 +1,49 @@
 """``twohand benchmark``: speed beside the peers, measured in one run."""
 
 import argparse
+import importlib
 from pathlib import Path
 from typing import Any
 
-PEERS = {
-    "all": ("smplx", "smplx compiled"),
-    "eager": ("smplx",),
-    "none": (),
+# Each is a module of twohand_jax.benchmarks with add_arguments(parser) and
+# run(args) -> benchmarks.report.Report, loaded when it is asked for.
+SUBJECTS = {
+    "mano": "the hand model beside smplx",
+    "input": "reading records beside the bare decoding of their pictures",
 }
 
 
 def add(subparsers: Any) -> None:
     """The command's flags."""
+    subjects = "\n".join(f"  {name:10} {what}" for name, what in SUBJECTS.items())
     parser = subparsers.add_parser(
         "benchmark",
         help="speed beside the peers",
-        description="Time this library and its peers in turns on this machine: "
-        "minimum and median milliseconds of a call. Use it on an idle machine.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Time this library and its peers in turns on this machine. Use it "
+        f"on an idle one.\n\nsubjects:\n{subjects}\n\nTheir flags: twohand benchmark "
+        "SUBJECT --help.",
     )
-    parser.add_argument("subject", choices=["mano"], help="what to time")
-    parser.add_argument("--peers", choices=sorted(PEERS), default="all")
-    parser.add_argument(
-        "--sizes", type=_hands, nargs="+", default=[1, 64, 1024], metavar="HANDS"
-    )
-    parser.add_argument(
-        "--seconds", type=float, default=4.0, help="time for each size and task"
-    )
-    parser.add_argument("--threads", type=int, default=2, help="threads of PyTorch")
-    parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    parser.add_argument("subject", choices=list(SUBJECTS), help="what to time")
+    parser.add_argument("flags", nargs=argparse.REMAINDER, help="of the subject")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Measure, print the table and write the JSON."""
-    from twohand_jax.benchmarks import mano, report
-    from twohand_jax.errors import InputError
+    from twohand_jax.benchmarks import report
 
-    if args.out is not None and not args.out.parent.is_dir():
-        raise InputError(
-            f"--out {args.out}: the folder {args.out.parent} does not exist; create it "
-            "or choose another."
-        )
-    rows = mano.run(
-        sizes=tuple(args.sizes),
-        seconds=args.seconds,
-        peers=PEERS[args.peers],
-        threads=args.threads,
+    subject = importlib.import_module(f"twohand_jax.benchmarks.{args.subject}")
+    parser = argparse.ArgumentParser(
+        prog=f"twohand benchmark {args.subject}", description=SUBJECTS[args.subject]
     )
-    print("MANO layer, milliseconds: minimum (median); × is the ratio of minima\n")
-    print(report.markdown(rows))
-    if args.out is not None:
-        report.write(rows, args.out)
-        print(f"wrote {args.out}")
-
-
-def _hands(text: str) -> int:
-    hands = int(text)
-    if hands < 1 or (hands > 1 and hands % 2):
-        raise argparse.ArgumentTypeError(f"{text}: give 1 or an even number of hands")
-    return hands
+    subject.add_arguments(parser)
+    parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    flags = parser.parse_args(args.flags)
+    if flags.out is not None:
+        report.check_path(flags.out)
+    found = subject.run(flags)
+    print(f"{found.title}\n\n{report.markdown(found)}")
+    if flags.out is not None:
+        report.write(found, flags.out)
+        print(f"wrote {flags.out}")

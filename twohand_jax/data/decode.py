@@ -1,9 +1,12 @@
 """From parsed records to a batch: decode the pictures, lay them on their canvas."""
 
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import collections
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from twohand_jax.data import canvas, images
@@ -12,6 +15,7 @@ from twohand_jax.errors import InputError
 from twohand_jax.types import Batch, Camera, Cues, ManoParams, Targets
 
 Fields = Mapping[str, np.ndarray]
+_ROWS_A_TASK = 4
 
 
 class Rows(NamedTuple):
@@ -26,70 +30,146 @@ class Rows(NamedTuple):
 
 
 class Pending(NamedTuple):
-    """A batch whose pictures are being decoded, and the problems of its rows."""
+    """A batch whose pictures are being decoded, and the problems by row."""
 
     batch: Batch
-    filled: np.ndarray
-    problems: Iterator[str | None]
+    problems: list[Future[dict[int, str]]]
 
 
-def start(rows: Rows, *, config: CanvasConfig, pool: ThreadPoolExecutor) -> Pending:
-    """Begin to decode records into one batch of host arrays.
+class Decoder:
+    """Decodes batches in threads; use it as a context manager.
 
-    Args:
-        rows: parsed records; those not usable get weight 0.
-        config: size and coverage of the canvas.
-        pool: decodes in its threads (OpenCV releases the interpreter lock).
+    Pictures that fit the canvas's width are decoded in place. Others go through memory
+    that each thread keeps: fresh memory costs more than the copy.
     """
-    fields, records, usable = rows
-    count, size = len(records), config.size
-    out = Batch(
-        canvas=np.zeros((count, size, size, 3), np.uint8),
-        T_canvas_image=np.tile(np.eye(2, 3, dtype=np.float32), (count, 1, 1)),
-        cues=_cues(fields, count, size),
-        targets=_targets(fields),
-        weight=usable.astype(np.float32),
-        record=records.astype(np.int32),
-    )
-    filled = np.flatnonzero(usable)
-    problems = pool.map(lambda row: _fill(out, fields, row, config), filled)
-    return Pending(out, filled, problems)
 
+    def __init__(self, config: CanvasConfig, *, workers: int) -> None:
+        """Start the threads.
 
-def finish(pending: Pending, report: Callable[[int, str], None]) -> Batch:
-    """Wait for a batch.
+        Args:
+            config: size and coverage of the canvas.
+            workers: threads; the decoders release the interpreter lock.
+        """
+        cv2.setNumThreads(1)  # threads are ours, one a picture
+        self._config = config
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+        self._kept = threading.local()
 
-    Args:
-        pending: from ``start``.
-        report: called with a record's number and a sentence when its picture does not
-            decode; if it returns, the row gets weight 0.
-    """
-    out = pending.batch
-    for row, problem in zip(pending.filled, pending.problems, strict=True):
-        if problem:
-            report(int(out.record[row]), problem)
-            out.weight[row] = 0.0
-    return out
+    def __enter__(self) -> "Decoder":
+        return self
 
+    def __exit__(self, *unused: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
 
-def _fill(out: Batch, fields: Fields, row: int, config: CanvasConfig) -> str | None:
-    """Decode one row in place; what went wrong, or None."""
-    try:
-        image = images.decode_jpeg(fields["image"][row])
+    def start(self, rows: Rows) -> Pending:
+        """Begin to decode records into one batch of host arrays.
+
+        Rows that are not usable get weight 0.
+        """
+        fields, records, usable = rows
+        count, size = len(records), self._config.size
+        out = Batch(
+            canvas=np.zeros((count, size, size, 3), np.uint8),
+            T_canvas_image=np.tile(np.eye(2, 3, dtype=np.float32), (count, 1, 1)),
+            cues=_cues(fields, count, size),
+            targets=_targets(fields),
+            weight=usable.astype(np.float32),
+            record=records.astype(np.int32),
+        )
+        filled = np.flatnonzero(usable)
+        parts = range(0, len(filled), _ROWS_A_TASK)
+        problems = [
+            self._pool.submit(self._fill, out, fields, filled[at : at + _ROWS_A_TASK])
+            for at in parts
+        ]
+        return Pending(out, problems)
+
+    def _fill(self, out: Batch, fields: Fields, rows: np.ndarray) -> dict[int, str]:
+        """Decode rows in place; what went wrong, by row."""
+        problems = {}
+        for row in rows.tolist():
+            try:
+                window, shape = self._fill_picture(out, fields, row)
+                _fill_maps(out.cues, fields, row, window, shape)
+            except InputError as error:
+                problems[row] = str(error)
+                out.canvas[row] = 0
+        return problems
+
+    def _fill_picture(
+        self, out: Batch, fields: Fields, row: int
+    ) -> tuple[canvas.Window, tuple[int, int]]:
+        """The window that was laid on the canvas, and the picture's size."""
+        data, sheet = fields["image"][row], out.canvas[row]
+        room = self._room(images.jpeg_size(data), sheet)
+        image = images.decode_jpeg(data, out=room)
         height, width = image.shape[:2]
         window = canvas.place(
             height,
             width,
             fields["hands/box"][row],
             fields["hands/valid"][row].astype(bool),
-            config=config,
+            config=self._config,
         )
-        canvas.cut(image, window, out.canvas[row], nearest=False)
-        out.T_canvas_image[row] = window.T_canvas_image(config.size)
-        _fill_maps(out.cues, fields, row, window, (height, width))
-    except InputError as error:
-        return str(error)
-    return None
+        if not np.may_share_memory(image, sheet):
+            canvas.cut(image, window, sheet, nearest=False)
+        out.T_canvas_image[row] = window.T_canvas_image(self._config.size)
+        return window, (height, width)
+
+    def _room(
+        self, shape: tuple[int, int] | None, sheet: np.ndarray
+    ) -> np.ndarray | None:
+        """Memory for a picture: the canvas's own where the rows lie the same way."""
+        if shape is None:
+            return None
+        height, width = shape
+        if height <= sheet.shape[0] and width == sheet.shape[1]:
+            return sheet
+        kept: np.ndarray | None = getattr(self._kept, "memory", None)
+        if kept is None or kept.size < 3 * height * width:
+            kept = self._kept.memory = np.empty(3 * height * width, np.uint8)
+        return kept
+
+
+def batches(
+    rows: Iterable[Rows],
+    *,
+    config: CanvasConfig,
+    workers: int,
+    report: Callable[[int, str], None],
+) -> Iterator[Batch]:
+    """Decode; one batch is on the way while another is handed out.
+
+    Args:
+        rows: parsed records.
+        config: size and coverage of the canvas.
+        workers: decoding threads.
+        report: see ``finish``.
+    """
+    ahead: collections.deque[Pending] = collections.deque()
+    with Decoder(config, workers=workers) as decoder:
+        for each in rows:
+            ahead.append(decoder.start(each))
+            if len(ahead) > 1:
+                yield finish(ahead.popleft(), report)
+        while ahead:
+            yield finish(ahead.popleft(), report)
+
+
+def finish(pending: Pending, report: Callable[[int, str], None]) -> Batch:
+    """Wait for a batch.
+
+    Args:
+        pending: from ``Decoder.start``.
+        report: called with a record's number and a sentence when its picture does not
+            decode; if it returns, the row gets weight 0.
+    """
+    out = pending.batch
+    for future in pending.problems:
+        for row, problem in future.result().items():
+            report(int(out.record[row]), problem)
+            out.weight[row] = 0.0
+    return out
 
 
 def _fill_maps(
@@ -103,13 +183,17 @@ def _fill_maps(
         labels = _map(fields, "segmentation", row, shape)
         canvas.cut(labels, window, cues.segmentation[row], nearest=True)
     if cues.has_depth[row]:
-        levels = np.zeros(cues.depth[row].shape, np.uint16)
-        canvas.cut(_map(fields, "depth", row, shape), window, levels, nearest=True)
+        levels, out = _map(fields, "depth", row, shape), cues.depth[row]
+        if max(shape) <= len(out):  # taken unchanged, see canvas.place
+            out = out[: shape[0], : shape[1]]
+        else:
+            whole, levels = levels, np.empty(out.shape, levels.dtype)
+            canvas.cut(whole, window, levels, nearest=True)
         images.depth_from_levels(
             levels,
             scale=float(fields["cues/depth_scale"][row]),
             offset=float(fields["cues/depth_offset"][row]),
-            out=cues.depth[row],
+            out=out,
         )
 
 

@@ -6,7 +6,7 @@ the payload, and the payload's masked CRC-32C.
 
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import google_crc32c
 
@@ -62,6 +62,23 @@ def frames(data: bytes) -> Iterator[Frame]:
         else:
             yield Frame(offset, None, "the checksum of the record is wrong")
         offset = end + FOOTER
+
+
+def offsets(file: IO[bytes]) -> Iterator[int]:
+    """Where the records of a shard begin, from their headers alone.
+
+    The last one is where the file ends early or a length is damaged.
+    """
+    offset = 0
+    while header := file.read(HEADER):
+        yield offset
+        if len(header) < HEADER:
+            return
+        length, checksum = struct.unpack("<QI", header)
+        if _masked_crc(header[:8]) != checksum:
+            return
+        offset += HEADER + length + FOOTER
+        file.seek(offset)
 
 
 def _masked_crc(data: bytes) -> int:

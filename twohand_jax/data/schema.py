@@ -40,6 +40,7 @@ class Feature:
     """One feature of the record.
 
     ``shape`` and ``dtype`` are those of the decoded value; None marks an open size.
+    ``flag`` names the feature that says which of its values count, if any does.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Feature:
     shape: tuple[int | None, ...]
     doc: str
     encoding: Encoding = Encoding.TENSOR
+    flag: str | None = None
 
     @property
     def size(self) -> int:
@@ -62,8 +64,8 @@ def _flag(name: str, doc: str, *shape: int) -> Feature:
     return Feature(name, np.bool_, shape, doc)
 
 
-def _real(name: str, doc: str, *shape: int) -> Feature:
-    return Feature(name, np.float32, shape, doc)
+def _real(name: str, doc: str, *shape: int, flag: str) -> Feature:
+    return Feature(name, np.float32, shape, doc, flag=flag)
 
 
 def _integer(name: str, doc: str) -> Feature:
@@ -97,24 +99,56 @@ FEATURES: tuple[Feature, ...] = (
     _text("hand_type", "right, left or interacting"),
     _integer("height", "of the picture, pixels"),
     _integer("width", "of the picture, pixels"),
-    _real("camera/focal", "pixels", 2),
-    _real("camera/center", "principal point, pixels", 2),
+    _real("camera/focal", "pixels", 2, flag="camera/valid"),
+    _real("camera/center", "principal point, pixels", 2, flag="camera/valid"),
     _flag("camera/valid", "whether the intrinsics are known"),
     _flag("hands/valid", "whether the hand is in the picture and labelled", 2),
-    _real("hands/box", "x0, y0, x1, y1 of the unexpanded hand box, pixels", 2, 4),
-    _real("hands/joints_2d", "pixels", 2, 21, 2),
+    _real(
+        "hands/box",
+        "x0, y0, x1, y1 of the unexpanded hand box, pixels",
+        2,
+        4,
+        flag="hands/valid",
+    ),
+    _real("hands/joints_2d", "pixels", 2, 21, 2, flag="hands/joints_2d_valid"),
     _flag("hands/joints_2d_valid", "per joint", 2, 21),
-    _real("hands/joints_3d", "camera frame, metres", 2, 21, 3),
+    _real(
+        "hands/joints_3d",
+        "camera frame, metres",
+        2,
+        21,
+        3,
+        flag="hands/joints_3d_valid",
+    ),
     _flag("hands/joints_3d_valid", "per joint", 2, 21),
     _text("mano/model", "the hand model the parameters belong to"),
-    _real("mano/global_orient", "axis-angle, camera frame", 2, 3),
-    _real("mano/hand_pose", "axis-angle, relative to the mean pose", 2, 15, 3),
-    _real("mano/betas", "shape coefficients", 2, 10),
-    _real("mano/transl", "camera frame, metres", 2, 3),
+    _real("mano/global_orient", "axis-angle, camera frame", 2, 3, flag="mano/valid"),
+    _real(
+        "mano/hand_pose",
+        "axis-angle, relative to the mean pose",
+        2,
+        15,
+        3,
+        flag="mano/valid",
+    ),
+    _real("mano/betas", "shape coefficients", 2, 10, flag="mano/valid"),
+    _real("mano/transl", "camera frame, metres", 2, 3, flag="mano/valid"),
     _flag("mano/valid", "per hand", 2),
-    _real("rel_trans", "left wrist minus right wrist, camera frame, metres", 3),
+    _real(
+        "rel_trans",
+        "left wrist minus right wrist, camera frame, metres",
+        3,
+        flag="rel_trans_valid",
+    ),
     _flag("rel_trans_valid", "whether both wrists are known in one frame"),
-    _real("cues/keypoints", "x, y in pixels of the picture, and score", 2, 21, 3),
+    _real(
+        "cues/keypoints",
+        "x, y in pixels of the picture, and score",
+        2,
+        21,
+        3,
+        flag="cues/has_keypoints",
+    ),
     *_provenance("keypoints"),
     _map("cues/segmentation", np.uint8, "0 background, 1 right hand, 2 left hand"),
     *_provenance("segmentation"),
@@ -123,8 +157,8 @@ FEATURES: tuple[Feature, ...] = (
         np.uint16,
         "0 background, else relative depth = offset + scale * value, 0 near to 1 far",
     ),
-    _real("cues/depth_scale", "see cues/depth"),
-    _real("cues/depth_offset", "see cues/depth"),
+    _real("cues/depth_scale", "see cues/depth", flag="cues/has_depth"),
+    _real("cues/depth_offset", "see cues/depth", flag="cues/has_depth"),
     *_provenance("depth"),
 )
 BY_NAME: Mapping[str, Feature] = {feature.name: feature for feature in FEATURES}

@@ -113,10 +113,26 @@ def read_shard(path: str, count: int) -> tuple[list[bytes], dict[int, str]]:
     for number, frame in enumerate(framing.frames(data)):
         payloads.append(frame.payload or b"")
         if frame.problem:
-            problems[number] = f"{frame.problem} (offset {frame.offset} bytes)"
+            problems[number] = frame.problem
     for number in range(len(payloads), count):
         problems[number] = (
-            f"the file ends after {len(payloads)} of {count} records, {len(data)} bytes"
+            f"it cannot be found; {len(payloads)} of {count} records can, in "
+            f"{len(data)} bytes"
         )
     payloads += [b""] * (count - len(payloads))
     return payloads[:count], problems
+
+
+def offset(path: str, number: int) -> int | None:
+    """Byte at which a record of a shard begins, or None if it cannot be found."""
+    found = _offsets(path)
+    return found[number] if number < len(found) else None
+
+
+@functools.lru_cache(maxsize=4)
+def _offsets(path: str) -> tuple[int, ...]:
+    try:
+        with epath.Path(path).open("rb") as file:
+            return tuple(framing.offsets(file))
+    except OSError:
+        return ()

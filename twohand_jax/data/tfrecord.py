@@ -1,24 +1,27 @@
 """Reading record sets with tf.data: the only file of the library that uses TensorFlow.
 
-tf.data reads whole windows of shards ahead in the background, brings their records
-into the order of ``data.order`` and groups them; parsing is one TensorFlow call per
-batch, and pictures are decoded by OpenCV in threads. The stream is a function of
-(seed, step): batch k is the same however often the run was interrupted.
+tf.data reads whole windows of shards ahead in its own threads; records are taken from
+them in the order of ``data.order`` and parsed by one compiled TensorFlow call a batch,
+and ``data.decode`` decodes pictures in threads. The stream is a function of (seed,
+step): batch k is the same however often the run was interrupted.
+
+There is no ``Dataset.from_generator`` here: it makes the C library return freed memory
+at once (M_TRIM_THRESHOLD), after which decoding takes half as long again.
 """
 
-import collections
 import dataclasses
 import functools
+import itertools
 import os
 import re
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from twohand_jax.data import decode, order, schema, shards
+from twohand_jax.data import checks, decode, order, schema, shards
 from twohand_jax.data.canvas import CanvasConfig
-from twohand_jax.data.decode import Rows
+from twohand_jax.data.decode import Fields, Rows
+from twohand_jax.data.pieces import Group, Piece, regroup
 from twohand_jax.errors import InputError, MissingDependencyError
 from twohand_jax.types import Batch, ManoParams
 
@@ -31,6 +34,9 @@ except ImportError as error:
     ) from error
 
 _MANO = ManoParams._fields
+_NONE = np.zeros(0, np.int64)
+_AHEAD = 16  # windows whose order is fixed together
+_BUFFER_BYTES = 1 << 20
 # The accelerator belongs to JAX; TensorFlow would reserve all of its memory.
 tf.config.set_visible_devices([], "GPU")
 
@@ -82,93 +88,66 @@ class Reader:
             seed=config.seed,
             window_shards=config.window_shards,
         )
-        longest = max(
+        if not self._order.num_records:
+            raise InputError(
+                f"Process {process} of {num_processes} has no records of split "
+                f"{config.split!r} of {config.directory}, all of its shards are empty: "
+                "use fewer processes."
+            )
+        self.num_processes = num_processes
+        self.longest_share = max(
             sum(self.split.counts[n] for n in order.assign(total, p, num_processes))
             for p in range(num_processes)
-        )
-        self._steps_once = -(-longest // config.batch_size)
-        self._steps_per_epoch = max(
-            1, self.split.num_records // (config.batch_size * num_processes)
         )
 
     @property
     def steps_per_epoch(self) -> int:
         """Batches in which all processes together see about every record once."""
-        return self._steps_per_epoch
+        return max(
+            1, self.split.num_records // (self.config.batch_size * self.num_processes)
+        )
 
     def batches(self, step: int = 0) -> Iterator[Batch]:
         """Endless stream of full batches from batch number ``step`` on."""
-        yield from self._read(self._order.stream(step * self.config.batch_size))
+        size = self.config.batch_size
+        return self._assemble(self.groups(step * size, itertools.repeat(size)))
 
     def once(self) -> Iterator[Batch]:
         """Every record of the process once, the last batch padded with weight 0.
 
         Every process yields the same number of batches.
         """
-        yield from self._read(self._order.stream(epochs=1), self._steps_once)
+        return self._assemble(self.groups_once(self.config.batch_size))
 
     def rows(self) -> Iterator[Rows]:
         """Every record of the process once, parsed, pictures still encoded."""
-        yield from self._rows(self._order.stream(epochs=1))
+        size = self.config.batch_size
+        return parse(self.groups_once(size), size, self.describe, self.report)
+
+    def groups(self, position: int, sizes: Iterable[int]) -> Iterator[Group]:
+        """Consecutive groups of these sizes from the ``position``-th record on."""
+        return self._groups(self._order.stream(position), sizes)
+
+    def groups_once(self, size: int) -> Iterator[Group]:
+        """The process's records once; as many groups, some empty, on each process."""
+        stream = self._order.stream(epochs=1)
+        return self._groups(
+            stream, itertools.repeat(size, -(-self.longest_share // size))
+        )
 
     def describe(self, record: int) -> str:
-        """Shard file and number of a record, for messages and dumps."""
+        """Shard file, number and place of a record, for messages and dumps."""
         path, number = self.split.locate(record)
-        return f"record {number} of {path}"
+        offset = shards.offset(path, number)
+        place = "" if offset is None else f" at byte {offset}"
+        return f"record {number} of {path}{place}"
 
-    def _read(
-        self, stream: Iterator[order.Window], steps: int | None = None
-    ) -> Iterator[Batch]:
-        """Batches; the next one is being decoded while one is handed out."""
-        ahead: collections.deque[decode.Pending] = collections.deque()
-        with ThreadPoolExecutor(self.config.workers) as pool:
-            for rows in self._rows(stream, steps):
-                ahead.append(decode.start(rows, config=self.config.canvas, pool=pool))
-                if len(ahead) > 1:
-                    yield decode.finish(ahead.popleft(), self._damaged)
-            while ahead:
-                yield decode.finish(ahead.popleft(), self._damaged)
+    def report(self, record: int, problem: str) -> None:
+        """Stop at a damaged record, or count it, as the config says.
 
-    def _rows(
-        self, stream: Iterator[order.Window], steps: int | None = None
-    ) -> Iterator[Rows]:
-        problems: dict[int, str] = {}
-        size = self.config.batch_size
-        made = 0
-        for payloads, records in _serialized(
-            self.split, self._shards, stream, problems, size
-        ):
-            for payload, record in zip(payloads, records, strict=True):
-                if not payload:
-                    self._damaged(int(record), problems[int(record)])
-            yield self._parse(payloads, records)
-            made += 1
-        while steps is not None and made < steps:
-            yield self._parse([], np.zeros(0, np.int64))
-            made += 1
-
-    def _parse(self, payloads: list[bytes], records: np.ndarray) -> Rows:
-        """Parse a batch and fill it up; what does not parse becomes unusable."""
-        missing = self.config.batch_size - len(payloads)
-        payloads = payloads + [b""] * missing
-        records = np.concatenate([records, np.zeros(missing, np.int64)])
-        try:
-            fields = _parse([payload or _blank() for payload in payloads])
-        except tf.errors.InvalidArgumentError:
-            for index, payload in enumerate(payloads):
-                problem = payload and _parse_problem(payload)
-                if problem:
-                    self._damaged(int(records[index]), str(problem))
-                    payloads[index] = b""
-            fields = _parse([payload or _blank() for payload in payloads])
-        usable = np.array([bool(payload) for payload in payloads])
-        version = fields["schema_version"]
-        for row in np.flatnonzero(usable & (version != schema.SCHEMA_VERSION)):
-            where = self.describe(int(records[row]))
-            schema.check_version(int(version[row]), where=where)
-        return Rows(fields, records, usable)
-
-    def _damaged(self, record: int, problem: str) -> None:
+        Raises:
+            InputError: the config does not skip damaged records.
+        """
         sentence = f"{self.describe(record)} is damaged: {problem}"
         if not self.config.skip_corrupt:
             raise InputError(
@@ -176,6 +155,73 @@ class Reader:
                 "read with skip_corrupt to leave such records out."
             )
         self.skipped.append(sentence)
+
+    def _assemble(self, groups: Iterator[Group]) -> Iterator[Batch]:
+        rows = parse(groups, self.config.batch_size, self.describe, self.report)
+        return decode.batches(
+            rows,
+            config=self.config.canvas,
+            workers=self.config.workers,
+            report=self.report,
+        )
+
+    def _groups(
+        self, stream: Iterator[order.Window], sizes: Iterable[int]
+    ) -> Iterator[Group]:
+        windows = _windows(self.split, self._shards, stream)
+        for pieces in regroup(windows, sizes):
+            records = np.concatenate([_NONE, *(piece.records for piece in pieces)])
+            usable = np.ones(len(records), bool)
+            for row, record in enumerate(records.tolist()):
+                problem = next(
+                    (p.problems[record] for p in pieces if record in p.problems), None
+                )
+                if problem:
+                    self.report(record, problem)
+                    usable[row] = False
+            yield Group(_gather(pieces), records, usable)
+
+
+def interleave(groups: Sequence[Group], chosen: np.ndarray) -> Group:
+    """One group of several: at place k the next record of group ``chosen[k]``."""
+    place = np.argsort(np.argsort(chosen, kind="stable"), kind="stable")
+    payloads = tf.concat([group.payloads for group in groups], axis=0)
+    return Group(
+        tf.gather(payloads, place),
+        np.concatenate([group.records for group in groups])[place],
+        np.concatenate([group.usable for group in groups])[place],
+    )
+
+
+def parse(
+    groups: Iterator[Group],
+    size: int,
+    describe: Callable[[int], str],
+    report: Callable[[int, str], None],
+) -> Iterator[Rows]:
+    """Parse groups and fill them up to ``size``.
+
+    Args:
+        groups: of at most ``size`` records.
+        size: rows of each result.
+        describe: where a record lies, by its number.
+        report: called with the number of a record that cannot be used and a sentence;
+            if it returns, the row is not usable.
+    """
+    for payloads, records, usable in groups:
+        missing = size - len(records)
+        if missing:
+            payloads = tf.concat([payloads, [_blank()] * missing], axis=0)
+            records = np.concatenate([records, np.zeros(missing, np.int64)])
+            usable = np.concatenate([usable, np.zeros(missing, bool)])
+        try:
+            fields = _parse(payloads)
+        except tf.errors.InvalidArgumentError:
+            fields, problems = _parse_one_by_one(payloads)
+            checks.leave_out(problems, records, usable, report)
+        checks.check_versions(fields["schema_version"], records, usable, describe)
+        checks.leave_out(checks.settle_labels(fields), records, usable, report)
+        yield Rows(fields, records, usable)
 
 
 def read_mano(directory: str, split: str) -> tuple[ManoParams, np.ndarray]:
@@ -192,52 +238,54 @@ def read_mano(directory: str, split: str) -> tuple[ManoParams, np.ndarray]:
     return ManoParams(*params), valid.astype(bool)
 
 
-def _serialized(
-    split: shards.Split,
-    numbers: np.ndarray,
-    stream: Iterator[order.Window],
-    problems: dict[int, str],
-    batch_size: int,
-) -> Iterator[tuple[list[bytes], np.ndarray]]:
-    """Serialised records with their numbers, in groups of ``batch_size``."""
-
-    def load(chosen: np.ndarray, records: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        payloads: list[bytes] = []
-        ids = []
-        for shard in numbers[chosen]:
-            found, damaged = shards.read_shard(split.paths[shard], split.counts[shard])
-            start = int(split.starts[shard])
-            problems.update({start + n: text for n, text in damaged.items()})
-            payloads += found
-            ids.append(start + np.arange(len(found)))
-        ordered = np.array([payloads[record] for record in records], object)
-        return ordered, np.concatenate(ids)[records]
-
-    signature = tf.TensorSpec((None,), tf.int64)
-    windows = tf.data.Dataset.from_generator(
-        lambda: stream, output_signature=(signature, signature)
-    )
-    loaded = windows.map(
-        lambda *window: tf.numpy_function(load, window, (tf.string, tf.int64))
-    )
-    yield from _regroup(loaded.prefetch(1).as_numpy_iterator(), batch_size)
+def _windows(
+    split: shards.Split, numbers: np.ndarray, stream: Iterator[order.Window]
+) -> Iterator[Piece]:
+    """The windows' records, one window being read ahead."""
+    while ahead := list(itertools.islice(stream, _AHEAD)):
+        chosen = [numbers[window.shards] for window in ahead]
+        longest = max(len(shard_numbers) for shard_numbers in chosen)
+        paths = [[split.paths[n] for n in shard_numbers] for shard_numbers in chosen]
+        padded = [names + [""] * (longest - len(names)) for names in paths]
+        loaded = iter(tf.data.Dataset.from_tensor_slices(padded).map(_load).prefetch(1))
+        for window, shard_numbers in zip(ahead, chosen, strict=True):
+            ids = [np.arange(*split.starts[[n, n + 1]]) for n in shard_numbers]
+            records = np.concatenate(ids)
+            problems: dict[int, str] = {}
+            try:
+                payloads = next(loaded)
+                whole = payloads.shape[0] == len(records)
+            except tf.errors.OpError:
+                whole = False
+            if not whole:
+                payloads, problems = _load_damaged(split, shard_numbers)
+            yield Piece(payloads, window.records, records[window.records], problems)
 
 
-def _regroup(
-    windows: Iterator[tuple[np.ndarray, np.ndarray]], size: int
-) -> Iterator[tuple[list[bytes], np.ndarray]]:
-    """Groups of ``size`` records across the windows' borders; the last is shorter."""
+def _load(paths: "tf.Tensor") -> "tf.Tensor":
+    """All records of some shards."""
+    paths = tf.boolean_mask(paths, paths != "")
+    records = tf.data.TFRecordDataset(paths, buffer_size=_BUFFER_BYTES)
+    return records.batch(1 << 40).get_single_element()
+
+
+def _load_damaged(
+    split: shards.Split, numbers: np.ndarray
+) -> tuple["tf.Tensor", dict[int, str]]:
+    """All records of some shards, blank where damaged, and what is wrong with those."""
     payloads: list[bytes] = []
-    records = np.zeros(0, np.int64)
-    for found, numbers in windows:
-        payloads += found.tolist()
-        records = np.concatenate([records, numbers])
-        full = len(payloads) - len(payloads) % size
-        for start in range(0, full, size):
-            yield payloads[start : start + size], records[start : start + size]
-        payloads, records = payloads[full:], records[full:]
-    if payloads:
-        yield payloads, records
+    problems: dict[int, str] = {}
+    for number in numbers:
+        found, damaged = shards.read_shard(split.paths[number], split.counts[number])
+        payloads += [payload or _blank() for payload in found]
+        first = int(split.starts[number])
+        problems.update({first + n: text for n, text in damaged.items()})
+    return tf.constant(payloads), problems
+
+
+def _gather(pieces: tuple[Piece, ...]) -> "tf.Tensor":
+    parts = [tf.gather(piece.payloads, piece.order) for piece in pieces]
+    return tf.concat([tf.zeros(0, tf.string), *parts], axis=0)
 
 
 @functools.cache
@@ -252,9 +300,27 @@ def _slot(feature: schema.Feature) -> "tf.io.FixedLenFeature":
     return tf.io.FixedLenFeature(feature.shape, tf.float32 if real else tf.int64)
 
 
-def _parse(payloads: list[bytes]) -> decode.Fields:
-    parsed = tf.io.parse_example(payloads, _specification())
-    return {name: tensor.numpy() for name, tensor in parsed.items()}
+def _parse(payloads: "tf.Tensor") -> Fields:
+    return {name: tensor.numpy() for name, tensor in _parser()(payloads).items()}
+
+
+def _parse_one_by_one(payloads: "tf.Tensor") -> tuple[Fields, dict[int, str]]:
+    """Fields with zeros where a record does not parse, and what is wrong with it."""
+    single = payloads.numpy().tolist()
+    found = {row: _parse_problem(payload) for row, payload in enumerate(single)}
+    problems = {row: problem for row, problem in found.items() if problem}
+    for row in problems:
+        single[row] = _blank()
+    return _parse(tf.constant(single)), problems
+
+
+@functools.cache
+def _parser() -> Callable:
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)])
+    def run(payloads: "tf.Tensor") -> dict[str, "tf.Tensor"]:
+        return tf.io.parse_example(payloads, _specification())
+
+    return run
 
 
 def _parse_problem(payload: bytes) -> str | None:

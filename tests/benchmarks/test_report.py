@@ -1,0 +1,67 @@
+"""Tables, figures, and the command that prints them."""
+
+import json
+import types
+
+import pytest
+
+from twohand_jax.benchmarks import report
+from twohand_jax.cli import benchmark, main
+
+FOUND = report.Report(
+    title="apples",
+    head=["kind", "number"],
+    lines=[["red", "3"], ["green", "4"]],
+    rows=[{"kind": "red", "number": 3}],
+    packages=["pytest", "no such package"],
+)
+
+
+def test_the_table_has_a_line_for_each_row():
+    assert report.markdown(FOUND).splitlines() == [
+        "| kind | number |",
+        "| --- | --- |",
+        "| red | 3 |",
+        "| green | 4 |",
+    ]
+
+
+def test_the_file_holds_figures_and_versions(tmp_path):
+    report.write(FOUND, tmp_path / "figures.json")
+    content = json.loads((tmp_path / "figures.json").read_text())
+    assert content["rows"] == [{"kind": "red", "number": 3}]
+    assert content["versions"]["pytest"] == pytest.__version__
+    assert "jax" in content["versions"] and "no such package" not in content["versions"]
+
+
+def test_the_command_runs_a_subject_with_its_own_flags(tmp_path, monkeypatch, capsys):
+    seen = []
+    subject = types.SimpleNamespace(
+        add_arguments=lambda parser: parser.add_argument("--colour"),
+        run=lambda flags: seen.append(flags.colour) or FOUND,
+    )
+    monkeypatch.setattr(benchmark.importlib, "import_module", lambda name: subject)
+    out = tmp_path / "figures.json"
+    arguments = ["benchmark", "mano", "--colour", "red", "--out", str(out)]
+    assert main.main(arguments) == 0
+    assert seen == ["red"] and out.exists()
+    assert "| green | 4 |" in capsys.readouterr().out
+
+
+def test_a_missing_folder_is_said_before_anything_is_measured(tmp_path, capsys):
+    missing = str(tmp_path / "none" / "figures.json")
+    assert main.main(["benchmark", "mano", "--out", missing]) == 2
+    assert "does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("subject", benchmark.SUBJECTS)
+def test_every_subject_explains_itself(subject, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main.main(["benchmark", subject, "--help"])
+    assert "--out" in capsys.readouterr().out
+
+
+def test_an_unknown_subject_exits_with_two(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main.main(["benchmark", "speed"])
+    assert "invalid choice" in capsys.readouterr().err

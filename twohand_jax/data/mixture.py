@@ -1,0 +1,142 @@
+"""Several record sets as one stream, each with its share of every batch.
+
+Which set a place of a batch is taken from follows from its number in the stream
+(``data.shares``), and each set comes in its own order (``data.order``), so that batch k
+is the same however often the run was interrupted. A set that is used up begins again,
+in a new order, whatever the others do. Every process takes the same places from its
+own shards of each set.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from twohand_jax.data import decode, shares, tfrecord
+from twohand_jax.data.pieces import Group
+from twohand_jax.data.tfrecord import Reader
+from twohand_jax.errors import InputError
+from twohand_jax.types import Batch
+
+
+class Mixture:
+    """Batches from several readers, with the interface of one.
+
+    A record's number is its number in its set plus the sizes of the sets before it.
+    """
+
+    def __init__(
+        self, readers: Sequence[Reader], weights: Sequence[float], batch_size: int
+    ) -> None:
+        """Check that the parts fit.
+
+        Args:
+            readers: of the same canvas and process; their batch sizes do not matter,
+                and the first one's number of workers counts.
+            weights: relative shares of the sets, positive.
+            batch_size: records a batch of this process.
+
+        Raises:
+            InputError: numbers do not fit.
+        """
+        _check(readers, weights, batch_size)
+        self.readers = tuple(readers)
+        self._weights = np.array(weights, np.float64) / math.fsum(weights)
+        self._batch_size = batch_size
+        sizes = [reader.split.num_records for reader in readers]
+        self._starts = np.concatenate([[0], np.cumsum(sizes)])
+
+    @property
+    def skipped(self) -> list[str]:
+        """What was wrong with each damaged record that was passed over."""
+        return [text for reader in self.readers for text in reader.skipped]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches that hold as many records as all sets together."""
+        processes = self.readers[0].num_processes
+        return max(1, int(self._starts[-1]) // (self._batch_size * processes))
+
+    def batches(self, step: int = 0) -> Iterator[Batch]:
+        """Endless stream of full batches from batch number ``step`` on."""
+        return self._assemble(self._mixed(step))
+
+    def once(self) -> Iterator[Batch]:
+        """Every record of the process once, set after set, padded with weight 0.
+
+        Every process yields the same number of batches.
+        """
+        return self._assemble(
+            self._renumbered(number, group)
+            for number, reader in enumerate(self.readers)
+            for group in reader.groups_once(self._batch_size)
+        )
+
+    def describe(self, record: int) -> str:
+        """Shard file, number and place of a record, for messages and dumps."""
+        reader, number = self._locate(record)
+        return reader.describe(number)
+
+    def report(self, record: int, problem: str) -> None:
+        """Stop at a damaged record, or count it, as its reader is configured."""
+        reader, number = self._locate(record)
+        reader.report(number, problem)
+
+    def _locate(self, record: int) -> tuple[Reader, int]:
+        number = int(np.searchsorted(self._starts, record, side="right")) - 1
+        return self.readers[number], record - int(self._starts[number])
+
+    def _renumbered(self, number: int, group: Group) -> Group:
+        return group._replace(records=group.records + self._starts[number])
+
+    def _mixed(self, step: int) -> Iterator[Group]:
+        size, weights = self._batch_size, self._weights
+        slots = (shares.slots(k * size, size, weights) for k in itertools.count(step))
+        positions = shares.counts(step * size, weights)
+        mine, *theirs = itertools.tee(slots, 1 + len(self.readers))
+        parts = [
+            reader.groups(int(positions[n]), _how_many(n, theirs[n]))
+            for n, reader in enumerate(self.readers)
+        ]
+        for chosen, *groups in zip(mine, *parts, strict=False):
+            numbered = [self._renumbered(n, group) for n, group in enumerate(groups)]
+            yield tfrecord.interleave(numbered, chosen)
+
+    def _assemble(self, groups: Iterator[Group]) -> Iterator[Batch]:
+        config = self.readers[0].config
+        return decode.batches(
+            tfrecord.parse(groups, self._batch_size, self.describe, self.report),
+            config=config.canvas,
+            workers=config.workers,
+            report=self.report,
+        )
+
+
+def _how_many(number: int, slots: Iterator[np.ndarray]) -> Iterator[int]:
+    for chosen in slots:
+        yield int(np.count_nonzero(chosen == number))
+
+
+def _check(
+    readers: Sequence[Reader], weights: Sequence[float], batch_size: int
+) -> None:
+    if not readers or len(readers) != len(weights):
+        raise InputError(
+            f"A mixture of {len(readers)} sets has {len(weights)} weights: give each "
+            "set one."
+        )
+    for reader, weight in zip(readers, weights, strict=True):
+        if not (math.isfinite(weight) and weight > 0):
+            raise InputError(
+                f"{reader.config.directory} has weight {weight} in the mixture: give "
+                "a positive number, or leave the set out."
+            )
+        if reader.config.canvas != readers[0].config.canvas:
+            raise InputError(
+                f"{reader.config.directory} is read onto {reader.config.canvas}, but "
+                f"{readers[0].config.directory} onto {readers[0].config.canvas}: a "
+                "batch has canvases of one kind."
+            )
+    if batch_size < 1:
+        raise InputError(f"A batch of {batch_size} records is none: give 1 or more.")
