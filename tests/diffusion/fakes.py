@@ -47,7 +47,7 @@ def hands(*batch, seed=0, spread=0.3, dtype=np.float32):
     return ManoParams(**{k: jnp.asarray(v) for k, v in params.items()})
 
 
-def clasped(count, *, gap=0.02, seed=0):
+def clasped(count, *, gap=0.035, seed=0):
     """Flat hands back to palm, ``gap`` metres apart: they run into each other."""
     params = hands(count, seed=seed, spread=0.05)
     base = jnp.array([[0.0, 0.0, 0.6], [0.0, 0.0, 0.6]])

@@ -8,9 +8,10 @@ import pytest
 from tests.inference.priors import random_pairs
 from twohand_jax import mano
 from twohand_jax.diffusion import cascade, representation, schedule
-from twohand_jax.diffusion.cascade import Collision, Diffusion, Walk
+from twohand_jax.diffusion.cascade import Collision, Walk
 from twohand_jax.diffusion.ddim import DdimConfig
 from twohand_jax.diffusion.guidance import GuidanceConfig
+from twohand_jax.diffusion.refine import PriorParts
 from twohand_jax.diffusion.representation import OTHER, REFERENCE, Statistics
 from twohand_jax.types import LEFT, RIGHT, HandGeometry
 
@@ -23,8 +24,13 @@ STATISTICS = Statistics(
 FEW = DdimConfig(steps=3)
 
 
-def diffusion(denoise):
-    return Diffusion(denoise, schedule.linear(), STATISTICS, "std")
+def prior(denoise):
+    return PriorParts(
+        denoise=denoise,
+        statistics=STATISTICS,
+        schedule=schedule.linear(),
+        hand_model=MODEL.name,
+    )
 
 
 def vectors(count):
@@ -34,7 +40,7 @@ def vectors(count):
 
 def test_the_second_hand_is_denoised_given_the_first_ones_normalised_vector():
     """A denoiser that answers with its condition shows what it was given."""
-    given = diffusion(lambda x, t, condition: condition)
+    given = prior(lambda x, t, condition: condition)
     first = vectors(4)[:, REFERENCE]
     key = jax.random.key(0)
     drawn = cascade.draw_second(given, MODEL, key, first, config=Walk(ddim=FEW))
@@ -44,7 +50,7 @@ def test_the_second_hand_is_denoised_given_the_first_ones_normalised_vector():
 
 
 def test_the_first_hand_is_drawn_without_condition_and_becomes_the_reference():
-    given = diffusion(lambda x, t, condition: condition)
+    given = prior(lambda x, t, condition: condition)
     pairs = cascade.draw_pairs(
         given, MODEL, jax.random.key(0), 3, config=Walk(ddim=FEW)
     )
@@ -54,7 +60,7 @@ def test_the_first_hand_is_drawn_without_condition_and_becomes_the_reference():
 
 def test_first_and_second_hand_come_from_different_noise():
     """A denoiser that answers with the noisy vector keeps the noise."""
-    echo = diffusion(lambda x, t, condition: x)
+    echo = prior(lambda x, t, condition: x)
     pairs = cascade.draw_pairs(echo, MODEL, jax.random.key(0), 8, config=Walk(ddim=FEW))
     pose = np.asarray(pairs[..., representation.POSE])
     assert abs(np.corrcoef(pose[:, 0].ravel(), pose[:, 1].ravel())[0, 1]) < 0.3
@@ -111,7 +117,7 @@ def test_guidance_lowers_an_energy_and_the_limit_holds():
     """A denoiser that knows the answer is steered away from it."""
     pairs = vectors(6)
     target = representation.normalise(pairs, STATISTICS)[:, OTHER]
-    stubborn = diffusion(lambda x, t, condition: target)
+    stubborn = prior(lambda x, t, condition: target)
     first, key = pairs[:, REFERENCE], jax.random.key(0)
 
     def draw(config):

@@ -73,41 +73,54 @@ def _millimetres(vectors, wanted):
     return 1e3 * float(jnp.max(jnp.linalg.norm(a - b, axis=-1)))
 
 
+DENOISE = fakes.mixture()
+CONDITION = _vectors(16, seed=1)
+
+
+def _likely():
+    """Vectors of the mixture; others lie where its denoiser is steep."""
+    means, width, _ = DENOISE.args
+    return means[jnp.arange(16) % 3] + 0.1 * CONDITION + width * _vectors(16)
+
+
 def _round_trip(clean, *, residual=False, **settings):
-    denoise, config = fakes.mixture(), DdimConfig(**settings)
-    condition = _vectors(len(clean), seed=1)
-    found = ddim.invert(denoise, SCHEDULE, clean, condition, config=config)
-    back = ddim.sample(
-        denoise,
-        SCHEDULE,
-        found.latent,
-        condition,
-        config=config,
-        residual=found.residual if residual else None,
-    )
-    return _millimetres(back, clean)
+    config = DdimConfig(**settings)
+
+    @jax.jit
+    def back(clean):
+        found = ddim.invert(DENOISE, SCHEDULE, clean, CONDITION, config=config)
+        missed = found.residual if residual else None
+        return ddim.sample(
+            DENOISE, SCHEDULE, found.latent, CONDITION, config=config, residual=missed
+        )
+
+    return _millimetres(back(clean), clean)
 
 
 def test_inversion_and_sampling_come_back_to_a_millimetre():
-    clean = _vectors(16)
-    errors = [_round_trip(clean, steps=steps) for steps in (7, 14, 42, 126)]
+    errors = [_round_trip(_likely(), steps=steps) for steps in (7, 14, 42, 126)]
+    assert errors[2] < 0.2
+    assert errors == sorted(errors, reverse=True)
+    assert errors[2] < errors[0] / 10
+
+
+def test_plain_inversion_converges_too_but_slower():
+    errors = [_round_trip(_likely(), steps=s, fixed_point=0) for s in (14, 42, 126)]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[1] > 10 * _round_trip(_likely(), steps=42)
+
+
+def test_more_fixed_point_steps_invert_steep_denoisers():
+    unlikely = _vectors(16)
+    errors = [_round_trip(unlikely, steps=42, fixed_point=n) for n in (0, 1, 6)]
+    assert errors[0] > errors[1] > 5 * errors[2]
     assert errors[2] < 1.0
-    assert errors == sorted(errors, reverse=True)
-    assert errors[3] < errors[0] / 20
-
-
-def test_plain_inversion_converges_too_and_is_worse():
-    clean = _vectors(16)
-    errors = [_round_trip(clean, steps=s, fixed_point=0) for s in (14, 42, 126)]
-    assert errors == sorted(errors, reverse=True)
-    assert errors[1] > 2 * _round_trip(clean, steps=42)
-    assert _round_trip(clean, steps=42, fixed_point=3) < 0.01
 
 
 def test_residuals_lead_exactly_home():
-    far = 3.0 * _vectors(8)
+    far = 3.0 * _vectors(16)
     assert _round_trip(far, steps=4, fixed_point=0) > 1.0
-    assert _round_trip(far, steps=4, fixed_point=0, residual=True) < 1e-3
+    assert _round_trip(far, steps=4, fixed_point=0, residual=True) < 1e-2
 
 
 def test_a_denoiser_that_knows_one_hand_always_gives_it():

@@ -17,7 +17,7 @@ def _status(prediction, **settings):
     return Status(int(gate.status(prediction, depth, config=GateConfig(**settings))))
 
 
-def _estimate(gap=0.02):
+def _estimate(gap=0.035):
     pair = fakes.clasped(1, gap=gap)
     return fakes.estimate(type(pair)(*(leaf[0] for leaf in pair)))
 
@@ -86,6 +86,14 @@ def test_depth_of_broken_meshes_is_zero():
             fakes.hand_model(), broken, criteria=collision.DEFAULT
         )
         assert float(depth) == 0.0
+
+
+def test_amount_grows_as_the_hands_come_closer():
+    estimates = [_estimate(gap) for gap in (0.06, 0.045, 0.04, 0.035)]
+    model = fakes.hand_model()
+    amounts = [float(gate.penetration_amount(model, e)) for e in estimates]
+    assert amounts[0] == 0.0
+    assert amounts == sorted(amounts) and amounts[1] < amounts[2]
 
 
 def test_the_hand_seen_better_stays():

@@ -16,6 +16,7 @@ from twohand_jax.diffusion.energies import EnergyConfig
 from twohand_jax.diffusion.gate import GateConfig, Status
 from twohand_jax.diffusion.guidance import GuidanceConfig
 from twohand_jax.diffusion.refine import RefineConfig, descend, refine
+from twohand_jax.diffusion.search import SearchConfig
 from twohand_jax.errors import InputError
 from twohand_jax.types import LEFT, RIGHT
 
@@ -23,6 +24,7 @@ QUICK = RefineConfig(
     ddim=DdimConfig(steps=8),
     guidance=GuidanceConfig(limit=0.3),
     energy=EnergyConfig(collision=1e4),
+    search=SearchConfig(reach=0.0),
 )
 KEY = jax.random.key(0)
 _refine = jax.jit(refine, static_argnames="config")
@@ -140,43 +142,42 @@ def test_a_sample_alone_and_in_a_batch():
     np.testing.assert_allclose(
         alone.prediction.geometry.vertices,
         _result().prediction.geometry.vertices[1],
-        atol=1e-4,
+        atol=2e-4,
     )
 
 
 def test_leading_batch_axes_are_kept():
     prediction = jax.tree.map(lambda x: x.reshape(2, 1, 4, *x.shape[1:]), _mixed())
-    result = _refine(fakes.prior(), fakes.hand_model(), prediction, KEY, config=QUICK)
-    assert result.status.shape == (2, 1, 4)
-    np.testing.assert_array_equal(result.status.ravel(), EXPECTED)
-    assert result.prediction.geometry.vertices.shape == (2, 1, 4, 2, 778, 3)
+    result = jax.eval_shape(
+        functools.partial(refine, config=QUICK),
+        fakes.prior(),
+        fakes.hand_model(),
+        prediction,
+        KEY,
+    )
+    assert result.status.shape == result.reference.shape == (2, 1, 4)
+    for found, wanted in zip(
+        jax.tree.leaves(result.prediction), jax.tree.leaves(prediction), strict=True
+    ):
+        assert found.shape == wanted.shape
 
 
-def _broken(x, t, condition):
-    return jnp.where(t < 60, jnp.nan, x)
+def _constant(value, x, t, condition):
+    return jnp.full_like(x, value)
 
 
-def test_a_prior_that_fails_changes_nothing():
-    prior = fakes.prior(Partial(_broken))
-    result = _refine(prior, fakes.hand_model(), _mixed(), KEY, config=QUICK)
-    np.testing.assert_array_equal(result.status[:3], [Status.FAILED] * 3)
-    assert _same(result.prediction, _mixed())
-
-
-def _collapse(x, t, condition):
-    """Always the pair of hands in the same place."""
-    return jnp.zeros_like(x)
-
-
-def test_deeper_penetration_is_dropped():
-    shallow = fakes.estimate(fakes.clasped(2, gap=0.024))
+@pytest.mark.parametrize("answer", [jnp.nan, jnp.inf, 0.0])
+def test_a_prior_that_fails_changes_nothing(answer):
+    """It gives no hands, or (for 0) hands deeper in each other than before."""
+    shallow = fakes.estimate(fakes.clasped(2, gap=0.04))
     config = dataclasses.replace(
         QUICK, energy=EnergyConfig(collision=0.0), residual=0.0
     )
-    prior = fakes.prior(Partial(_collapse))
+    prior = fakes.prior(Partial(_constant, jnp.float32(answer)))
     result = _refine(prior, fakes.hand_model(), shallow, KEY, config=config)
     np.testing.assert_array_equal(result.status, [Status.FAILED] * 2)
     assert _same(result.prediction, shallow)
+    np.testing.assert_array_equal(result.depth_after, result.depth_before)
 
 
 def test_exactly_coincident_hands_come_back_finite():
@@ -232,20 +233,21 @@ def test_shares_lie_between_0_and_1(share):
         RefineConfig(residual=share)
 
 
-@pytest.mark.parametrize("chunk", [2, 64])
-def test_selective_refinement_is_the_same(chunk):
+def test_selective_refinement_is_the_same():
+    """Three samples in chunks of two: one full chunk and one padded to one."""
     result = selective.refine(
-        fakes.prior(), fakes.hand_model(), _mixed(), KEY, config=QUICK, chunk=chunk
+        fakes.prior(), fakes.hand_model(), _mixed(), KEY, config=QUICK, chunk=2
     )
     np.testing.assert_array_equal(result.status, EXPECTED)
     for number in range(3, 8):
         assert _same(_sample(result.prediction, number), _sample(_mixed(), number))
-    for found, wanted in zip(
-        jax.tree.leaves(_sample(result, slice(0, 3))),
-        jax.tree.leaves(_sample(_result(), slice(0, 3))),
-        strict=True,
-    ):
-        np.testing.assert_allclose(found, wanted, atol=1e-4)
+    np.testing.assert_allclose(
+        result.prediction.geometry.vertices[:3],
+        _result().prediction.geometry.vertices[:3],
+        atol=2e-4,
+    )
+    np.testing.assert_allclose(result.depth_after, _result().depth_after, atol=2e-4)
+    np.testing.assert_array_equal(result.reference, _result().reference)
 
 
 def test_empty_chunks_are_refused():

@@ -6,7 +6,6 @@ and shape and becomes the reference of the second one.
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +14,11 @@ from jaxtyping import Array, Float, Key
 from twohand_jax import collision, mano
 from twohand_jax.collision import CollisionConfig
 from twohand_jax.diffusion import ddim, guidance, representation
-from twohand_jax.diffusion.ddim import DdimConfig, Denoise, Energy
+from twohand_jax.diffusion.ddim import DdimConfig, Energy
 from twohand_jax.diffusion.guidance import GuidanceConfig
+from twohand_jax.diffusion.refine import PriorParts
 from twohand_jax.diffusion.representation import OTHER, REFERENCE, RELATIVE, Statistics
-from twohand_jax.types import LEFT, RIGHT, HandGeometry, ManoModel, NoiseSchedule
+from twohand_jax.types import LEFT, RIGHT, HandGeometry, ManoModel
 
 # Of pairs in the prior frame, where the reference is the left hand: one value a pair.
 PairEnergy = Callable[[ManoModel, HandGeometry], Float[Array, "*b"]]
@@ -56,20 +56,8 @@ class Walk:
     guidance: GuidanceConfig = GuidanceConfig()
 
 
-class Diffusion(NamedTuple):
-    """A trained prior as sampling needs it.
-
-    ``kind`` is "std" or "variance", what the statistics' scale is.
-    """
-
-    denoise: Denoise
-    schedule: NoiseSchedule
-    statistics: Statistics
-    kind: str
-
-
 def draw_pairs(
-    diffusion: Diffusion,
+    parts: PriorParts,
     model: ManoModel,
     key: Key[Array, ""],
     count: int,
@@ -79,7 +67,7 @@ def draw_pairs(
     """Pairs of reference and other hand, not normalised.
 
     Args:
-        diffusion: the prior.
+        parts: the prior.
         model: hand model.
         key: decides every number.
         count: how many.
@@ -88,14 +76,14 @@ def draw_pairs(
     for_first, for_second = jax.random.split(key)
     none = jnp.zeros((count, representation.SIZE))
     free = dataclasses.replace(config, energy=None)
-    first = _draw(diffusion, model, for_first, none, none, config=free)
+    first = _draw(parts, model, for_first, none, none, config=free)
     reference = as_reference(first)
-    second = draw_second(diffusion, model, for_second, reference, config=config)
+    second = draw_second(parts, model, for_second, reference, config=config)
     return jnp.stack([reference, second], axis=-2)
 
 
 def draw_second(
-    diffusion: Diffusion,
+    parts: PriorParts,
     model: ManoModel,
     key: Key[Array, ""],
     reference: Float[Array, "*b 64"],
@@ -105,16 +93,14 @@ def draw_second(
     """A second hand beside each reference hand, not normalised.
 
     Args:
-        diffusion: the prior.
+        parts: the prior.
         model: hand model.
         key: decides every number.
         reference: first hands, not normalised.
         config: how.
     """
-    condition = representation.normalise(
-        reference, diffusion.statistics, hand=REFERENCE
-    )
-    return _draw(diffusion, model, key, reference, condition, config=config)
+    condition = representation.normalise(reference, parts.statistics, hand=REFERENCE)
+    return _draw(parts, model, key, reference, condition, config=config)
 
 
 def as_reference(vectors: Float[Array, "*b 64"]) -> Float[Array, "*b 64"]:
@@ -155,7 +141,7 @@ def of_vectors(
 
 
 def _draw(
-    diffusion: Diffusion,
+    parts: PriorParts,
     model: ManoModel,
     key: Key[Array, ""],
     reference: Float[Array, "*b 64"],
@@ -163,20 +149,18 @@ def _draw(
     *,
     config: Walk,
 ) -> Float[Array, "*b 64"]:
-    denoise, schedule, statistics, kind = diffusion
+    statistics, steps = parts.statistics, config.ddim.steps
     change = None
     if config.energy is not None:
         change = guidance.by_energy(
             of_vectors(config.energy, model, statistics, reference),
-            guidance.step_sizes(
-                config.ddim.steps, statistics, kind, config=config.guidance
-            ),
+            guidance.step_sizes(steps, statistics, parts.kind, config=config.guidance),
             limit=config.guidance.limit,
         )
     for_latent, for_steps = jax.random.split(key)
     clean = ddim.sample(
-        denoise,
-        schedule,
+        parts.denoise,
+        parts.schedule,
         jax.random.normal(for_latent, condition.shape),
         condition,
         config=config.ddim,

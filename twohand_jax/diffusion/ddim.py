@@ -126,6 +126,7 @@ def sample(
     def step(x: Vector, now: tuple[_Level, Vector]) -> tuple[Vector, None]:
         level, missed = now
         clean = _predict(denoise, x, level.t, condition, config)
+        predicted = _predicted_noise(x, clean, level.alpha, config)
         if change is not None:
             clean = change(clean, level.step)
         noise = None
@@ -133,7 +134,7 @@ def sample(
             noise = jax.random.normal(
                 jax.random.fold_in(key, level.step), x.shape, x.dtype
             )
-        return _down(x, clean, level, noise, config) + missed, None
+        return _down(clean, predicted, level, noise, config) + missed, None
 
     return jax.lax.scan(step, latent, (levels, residual))[0]
 
@@ -172,7 +173,8 @@ def invert(
                 0, config.fixed_point, lambda _, now: up(now)[2], noise
             )
         x, estimate, noise = up(noise)
-        missed = below - _down(x, estimate, level, None, still)
+        predicted = _predicted_noise(x, estimate, level.alpha, still)
+        missed = below - _down(estimate, predicted, level, None, still)
         return (x, noise), missed
 
     start = (clean, jnp.zeros_like(clean))
@@ -215,20 +217,28 @@ def _noise(x: Vector, clean: Vector, alpha: Float[Array, ""]) -> Vector:
     return (x - jnp.sqrt(alpha) * clean) * jax.lax.rsqrt(1.0 - alpha)
 
 
+def _predicted_noise(
+    x: Vector, clean: Vector, alpha: Float[Array, ""], config: DdimConfig
+) -> Vector:
+    if config.update == "interhandgen":
+        return clean - x
+    return _noise(x, clean, alpha)
+
+
 def _down(
-    x: Vector,
     clean: Vector,
+    predicted: Vector,
     level: _Level,
     noise: Vector | None,
     config: DdimConfig,
 ) -> Vector:
-    """One sampling step (eq. 12 of the paper)."""
+    """One sampling step (eq. 12 of the paper).
+
+    The predicted noise is that of the clean vector before guidance changed it: taken
+    from the changed one, it would undo nearly all of the change.
+    """
     alpha, below = level.alpha, level.alpha_below
     variance = config.eta**2 * (1 - below) / (1 - alpha) * (1 - alpha / below)
-    if config.update == "interhandgen":
-        predicted = clean - x
-    else:
-        predicted = _noise(x, clean, alpha)
     stepped = jnp.sqrt(below) * clean + jnp.sqrt(1 - below - variance) * predicted
     return stepped if noise is None else stepped + jnp.sqrt(variance) * noise
 

@@ -19,6 +19,7 @@ from twohand_jax.diffusion.ddim import Energy
 from twohand_jax.diffusion.representation import Frame, Statistics
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import boxes, cameras
+from twohand_jax.mano.joints import MIDDLE_BASE
 from twohand_jax.types import LEFT, RIGHT, Camera, ManoModel, Prediction
 
 
@@ -105,6 +106,15 @@ def scene(
         reference=reference,
         frame=frame,
     )
+
+
+def line_of_sight(scene: Scene) -> Float[Array, "*b 3"]:
+    """Unit vectors from the camera to the estimated other hand, in the prior frame."""
+    lens = jnp.zeros((*scene.reference.shape, 1, 3))
+    start = representation.to_prior(lens, scene.reference, scene.frame)[..., 0, :]
+    towards = scene.estimate_joints[..., MIDDLE_BASE, :] - start
+    squared = jnp.sum(towards**2, axis=-1, keepdims=True)
+    return towards * jax.lax.rsqrt(jnp.maximum(squared, 1e-12))
 
 
 def of_hand(values: Array, hand: Int[Array, "*b"]) -> Array:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from twohand_jax import collision
-from twohand_jax.collision import CollisionConfig
+from twohand_jax.collision import CollisionConfig, Contacts
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import boxes
 from twohand_jax.mano.joints import MIDDLE_BASE
@@ -20,6 +20,7 @@ from twohand_jax.types import LEFT, RIGHT, ManoModel, Prediction
 LARGEST_ANGLE = 4 * math.pi  # radians, of each axis-angle number
 LARGEST_SHAPE = 20.0  # standard deviations
 LARGEST_DISTANCE = 100.0  # metres from the camera
+INSIDE = CollisionConfig(angle=None)
 
 
 class Status(enum.IntEnum):
@@ -42,8 +43,8 @@ SENTENCES = {
     Status.TOO_LARGE: "The estimate has angles, shapes or positions no hand can have.",
     Status.TOO_FAR: "The hands are farther apart than the prior knows hands to be.",
     Status.FAILED: (
-        "Refinement gave no usable hands or deepened the penetration, so its result "
-        "was dropped."
+        "Refinement gave no usable hands, or hands that share more space than before, "
+        "so its result was dropped."
     ),
 }
 
@@ -112,16 +113,34 @@ def penetration_depth(
     model: ManoModel, prediction: Prediction, *, criteria: CollisionConfig
 ) -> Float[Array, "*b"]:
     """Deepest colliding vertex, metres; 0 for hands that are not finite."""
+    return collision.largest_depth(_contacts(model, prediction, criteria))
+
+
+def penetration_amount(model: ManoModel, prediction: Prediction) -> Float[Array, "*b"]:
+    """Depths of all vertices inside the other hand, added up, metres.
+
+    Grows with the shared volume while one hand dips into the other. It does not ask
+    for normals that face each other, so that hands pushed half through each other do
+    not count as separated; hands in the very same place have little depth anywhere.
+    """
+    contacts = _contacts(model, prediction, INSIDE)
+    deep_a = jnp.where(contacts.collides_a, contacts.depth_a, 0.0)
+    deep_b = jnp.where(contacts.collides_b, contacts.depth_b, 0.0)
+    return jnp.sum(deep_a, axis=-1) + jnp.sum(deep_b, axis=-1)
+
+
+def _contacts(
+    model: ManoModel, prediction: Prediction, criteria: CollisionConfig
+) -> Contacts:
     vertices = prediction.geometry.vertices
     vertices = jnp.where(jnp.isfinite(vertices), vertices, 0.0)
-    contacts = collision.find_contacts(
+    return collision.find_contacts(
         vertices[..., RIGHT, :, :],
         vertices[..., LEFT, :, :],
         model.faces[RIGHT],
         model.faces[LEFT],
         config=criteria,
     )
-    return collision.largest_depth(contacts)
 
 
 def choose_reference(

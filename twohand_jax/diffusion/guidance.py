@@ -22,6 +22,10 @@ class GuidanceConfig:
         ratio: of each step's size to the next one's; 0.9 makes 0.093 of 42 steps'
             first.
         others_at_last: factor on all but the translation at the last step.
+        others: factor on all but the translation at every step.
+        across: share of a translation across the line of sight that is made. The
+            picture shows where a hand is across, and leaves open how far away it is.
+        settle: steps of the last one's size that follow without the prior.
         limit: longest change of a vector in one step, in its normalised units; None
             sets no limit.
     """
@@ -29,15 +33,18 @@ class GuidanceConfig:
     last: float = 7.0
     ratio: float = 0.9
     others_at_last: float = 0.1
+    others: float = 1.0
+    across: float = 1.0
+    settle: int = 0
     limit: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse step sizes that ascend or overflow."""
-        for name in ("last", "others_at_last"):
+        for name in ("last", "others_at_last", "others", "across", "settle"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(
-                    f"GuidanceConfig.{name} is {getattr(self, name)}; a step size must "
-                    "be finite and not negative."
+                    f"GuidanceConfig.{name} is {getattr(self, name)}; it must be "
+                    "finite and not negative."
                 )
         if not 0 < self.ratio <= 1:
             raise InputError(
@@ -75,11 +82,17 @@ def step_sizes(
         :, None
     ]
     sizes = jnp.where(others, sizes * config.others_at_last, sizes)
+    sizes = jnp.where(coordinate < TRANSLATION.start, sizes * config.others, sizes)
     return sizes * (statistics.scale**2 if kind == "std" else 1.0)
 
 
 def by_energy(
-    energy: Energy, sizes: Float[Array, "k 64"], *, limit: float | None = None
+    energy: Energy,
+    sizes: Float[Array, "k 64"],
+    *,
+    limit: float | None = None,
+    sight: Float[Array, "*b 3"] | None = None,
+    across: float = 1.0,
 ) -> Change:
     """One gradient step on an energy, for ``ddim.sample``.
 
@@ -89,6 +102,8 @@ def by_energy(
         energy: from normalised clean vectors to one value a sample.
         sizes: from ``step_sizes``.
         limit: as in ``GuidanceConfig``.
+        sight: unit vector from the camera to the hand, in the frame of its translation.
+        across: as in ``GuidanceConfig``; needs ``sight``.
     """
 
     def change(
@@ -96,6 +111,10 @@ def by_energy(
     ) -> Float[Array, "*b 64"]:
         gradient = jax.grad(lambda vectors: jnp.sum(energy(vectors)))(clean)
         move = sizes[step] * gradient
+        if sight is not None:
+            shift = move[..., TRANSLATION]
+            along = jnp.sum(shift * sight, axis=-1, keepdims=True) * sight
+            move = move.at[..., TRANSLATION].set(along + across * (shift - along))
         if limit is not None:
             squared = jnp.sum(move**2, axis=-1, keepdims=True)
             long = squared > limit**2

@@ -14,12 +14,21 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from twohand_jax import mano
-from twohand_jax.diffusion import ddim, energies, gate, guidance, representation
+from twohand_jax.diffusion import (
+    ddim,
+    energies,
+    gate,
+    guidance,
+    representation,
+    search,
+)
 from twohand_jax.diffusion.ddim import Change, DdimConfig, Denoise
 from twohand_jax.diffusion.energies import EnergyConfig
 from twohand_jax.diffusion.gate import GateConfig, Status
 from twohand_jax.diffusion.guidance import GuidanceConfig
-from twohand_jax.diffusion.representation import OTHER, REFERENCE, Statistics
+from twohand_jax.diffusion.layout import OTHER, REFERENCE, TRANSLATION
+from twohand_jax.diffusion.search import SearchConfig
+from twohand_jax.diffusion.statistics import Statistics
 from twohand_jax.errors import InputError
 from twohand_jax.types import (
     LEFT,
@@ -30,6 +39,8 @@ from twohand_jax.types import (
     Prediction,
 )
 
+# (raw vectors of the pair, line of sight) -> shift of the other hand along it
+Place = Callable[[Float[Array, "n 2 64"], Float[Array, "n 3"]], Float[Array, "n"]]
 Solve = Callable[[Float[Array, "n 64"], Float[Array, "n 64"], Change], Array]
 
 
@@ -58,8 +69,13 @@ class PriorParts:
 class RefineConfig:
     """How estimates are refined.
 
+    The defaults move the hand mainly along the line of sight, where a regressor errs
+    most, and change its pose little; METHOD §5's own are those of ``DdimConfig``,
+    ``GuidanceConfig`` and ``EnergyConfig``.
+
     Attributes:
         ddim: the walk to noise and back.
+        search: first, the most plausible place along the line of sight.
         guidance: step sizes.
         energy: what guidance descends.
         gate: which estimates are refined.
@@ -69,8 +85,11 @@ class RefineConfig:
     """
 
     ddim: DdimConfig = DdimConfig()
-    guidance: GuidanceConfig = GuidanceConfig()
-    energy: EnergyConfig = EnergyConfig()
+    search: SearchConfig = SearchConfig()
+    guidance: GuidanceConfig = GuidanceConfig(
+        across=0.3, others=0.02, settle=84, limit=0.05
+    )
+    energy: EnergyConfig = EnergyConfig(collision=30.0)
     gate: GateConfig = GateConfig()
     residual: float = 1.0
 
@@ -155,8 +174,19 @@ def refine(
             residual=config.residual * found.residual,
         )
 
+    def place(vectors: Array, sight: Array) -> Array:
+        return search.along_sight(
+            prior.denoise,
+            prior.schedule,
+            prior.statistics,
+            vectors,
+            sight,
+            config=config.search,
+        )
+
     case = _Case(prediction, keypoints, visible)
-    return _on_one_axis(prior, model, case, solve, config=config)
+    searched = place if config.search.reach > 0 else None
+    return _on_one_axis(prior, model, case, solve, searched, config=config)
 
 
 def descend(
@@ -206,6 +236,7 @@ def _on_one_axis(
     model: ManoModel,
     case: _Case,
     solve: Solve,
+    place: Place | None = None,
     *,
     config: RefineConfig,
 ) -> Refined:
@@ -214,7 +245,7 @@ def _on_one_axis(
     case = jax.tree.map(jnp.asarray, case)
     batch = case.prediction.score.shape[:-1]
     flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[len(batch) :]), case)
-    refined = _attempt(prior, model, flat, solve, config=config)
+    refined = _attempt(prior, model, flat, solve, place, config=config)
     return jax.tree.map(lambda x: x.reshape(*batch, *x.shape[1:]), refined)
 
 
@@ -223,10 +254,11 @@ def _attempt(
     model: ManoModel,
     case: _Case,
     solve: Solve,
+    place: Place | None = None,
     *,
     config: RefineConfig,
 ) -> Refined:
-    """Gate, solve, and accept what is usable and no deeper than before."""
+    """Gate, solve, and accept what is usable and penetrates no more than before."""
     prediction, keypoints, visible = case
     before = verdict(
         model, prediction, config=config, keypoints=keypoints, visible=visible
@@ -234,10 +266,13 @@ def _attempt(
     wanted = before.status == Status.REFINED
     nothing = jax.tree.map(jnp.zeros_like, prediction)
     usable = case._replace(prediction=_choose(wanted, prediction, nothing))
-    params = _solved(prior, model, usable, before.reference, solve, config=config)
+    params = _solved(
+        prior, model, usable, before.reference, solve, place, config=config
+    )
     found = _with_hand(model, prediction, params, 1 - before.reference)
     after = gate.penetration_depth(model, found, criteria=config.energy.criteria)
-    kept = wanted & gate.usable(found) & (after <= before.depth)
+    shared = [gate.penetration_amount(model, hands) for hands in (found, prediction)]
+    kept = wanted & gate.usable(found) & (shared[0] <= shared[1])
     return Refined(
         prediction=_choose(kept, found, prediction),
         status=jnp.where(wanted & ~kept, Status.FAILED, before.status),
@@ -253,6 +288,7 @@ def _solved(
     case: _Case,
     reference: Int[Array, "n"],
     solve: Solve,
+    place: Place | None,
     *,
     config: RefineConfig,
 ) -> ManoParams:
@@ -265,9 +301,25 @@ def _solved(
     sizes = guidance.step_sizes(
         config.ddim.steps, statistics, prior.kind, config=config.guidance
     )
-    change = guidance.by_energy(energy, sizes, limit=config.guidance.limit)
+    sight = energies.line_of_sight(scene)
+    change = guidance.by_energy(
+        energy,
+        sizes,
+        limit=config.guidance.limit,
+        sight=sight,
+        across=config.guidance.across,
+    )
+    if place is not None:
+        shift = place(vectors, sight)[:, None] * sight
+        vectors = vectors.at[:, OTHER, TRANSLATION].add(shift)
     pair = representation.normalise(vectors, statistics)
     clean = solve(pair[:, OTHER], pair[:, REFERENCE], change)
+    clean = jax.lax.fori_loop(
+        0,
+        config.guidance.settle,
+        lambda _, now: change(now, jnp.asarray(config.ddim.steps - 1)),
+        clean,
+    )
     other = representation.denormalise(clean, statistics, hand=OTHER)
     changed = vectors.at[:, OTHER].set(other)
     return representation.unpack(model, changed, reference, frame)

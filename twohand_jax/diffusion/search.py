@@ -1,0 +1,102 @@
+"""Where along the line of sight a hand would be most plausible.
+
+A picture says little about how far one hand lies behind the other, and a regressor
+errs there most. The prior compares a few distances: a hand that it knows well beside
+the other one comes back from noise nearly unchanged.
+"""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from twohand_jax.diffusion import representation
+from twohand_jax.diffusion.ddim import Denoise
+from twohand_jax.diffusion.layout import REFERENCE, SIZE, TRANSLATION
+from twohand_jax.diffusion.process import add_noise
+from twohand_jax.diffusion.statistics import Statistics
+from twohand_jax.errors import InputError
+from twohand_jax.types import NoiseSchedule
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SearchConfig:
+    """The distances that are compared.
+
+    Attributes:
+        reach: largest shift along the line of sight, metres; 0 searches nothing.
+        places: compared shifts between the two ends; an odd number has no shift among
+            them.
+        spread: standard deviation of the estimate's error along the line of sight,
+            metres; larger shifts are less likely.
+        levels: shares of the noise schedule at which hands are judged.
+        draws: noises of each level, in antithetic pairs.
+    """
+
+    reach: float = 0.12
+    places: int = 25
+    spread: float = 0.06
+    levels: tuple[float, ...] = (0.06, 0.12, 0.19, 0.25, 0.37, 0.5, 0.75, 1.0)
+    draws: int = 4
+
+    def __post_init__(self) -> None:
+        """Refuse a search that compares nothing."""
+        if not (0 <= self.reach < math.inf and 0 < self.spread < math.inf):
+            raise InputError(
+                f"SearchConfig.reach ({self.reach} m) must not be negative and spread "
+                f"({self.spread} m) must be positive; both must be finite."
+            )
+        if self.places < 1 or self.draws < 1 or not self.levels:
+            raise InputError(
+                "A search needs at least one of places, draws and levels, not "
+                f"{self.places}, {self.draws} and {len(self.levels)}."
+            )
+
+
+def along_sight(
+    denoise: Denoise,
+    schedule: NoiseSchedule,
+    statistics: Statistics,
+    pair: Float[Array, "n 2 64"],
+    sight: Float[Array, "n 3"],
+    *,
+    config: SearchConfig,
+) -> Float[Array, "n"]:
+    """The most plausible shift of the other hand along the line of sight, metres.
+
+    Args:
+        denoise: as in ``ddim.sample``.
+        schedule: that it was trained with.
+        statistics: that normalise the vectors.
+        pair: raw vectors of reference and other hand.
+        sight: unit vectors from the camera to the other hand, prior frame.
+        config: the shifts and how they are judged.
+    """
+    shifts = jnp.linspace(-config.reach, config.reach, config.places)
+    normal = representation.normalise(pair, statistics)
+    scale = statistics.scale[TRANSLATION]
+    last = len(schedule.betas) - 1
+
+    def unlikely(shift: Float[Array, ""]) -> Float[Array, "n"]:
+        moved = normal[:, 1].at[:, TRANSLATION].add(shift * sight / scale)
+        error = 0.5 * (shift / config.spread) ** 2
+        for number, level in enumerate(config.levels):
+            t = jnp.int32(round(level * last))
+            for draw in range(config.draws):
+                noise = _noise(number, draw)
+                noisy = add_noise(moved, noise, jnp.full(len(moved), t), schedule)
+                clean = denoise(noisy, t, normal[:, REFERENCE])
+                error += jnp.sum((clean - moved) ** 2, axis=-1) / config.draws
+        return error
+
+    return shifts[jnp.argmin(jax.lax.map(unlikely, shifts), axis=0)]
+
+
+def _noise(level: int, draw: int) -> Float[np.ndarray, "64"]:
+    """The same for every shift and every hand, so that only the shift matters."""
+    pair, second = divmod(draw, 2)
+    drawn = np.random.default_rng((level, pair)).normal(size=SIZE)
+    return (-drawn if second else drawn).astype(np.float32)
