@@ -20,8 +20,7 @@ def main() -> None:
     parser.add_argument("target", type=Path, help="model directory, made or replaced")
     args = parser.parse_args()
     config = native.load_config(args.source)
-    network = build.regressor(build.experiment(config).model)
-    variables = native.load(args.source, apply.shapes(network))
+    variables = native.load(args.source, apply.shapes(build.network(config)))
     native.save(args.target, variables, config, dtype="float16")
     size = (args.target / native.WEIGHTS).stat().st_size / 1e6
     print(f"Wrote {args.target}, weights {size:.1f} MB.")

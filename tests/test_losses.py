@@ -209,3 +209,55 @@ def test_bfloat16_estimates_are_judged_in_float32(setup):
 
 def test_mean_of_nothing_is_zero():
     assert losses.mean(Mean(jnp.zeros(()), jnp.zeros(()))) == 0
+
+
+GEOMETRY = {"pose", "shape", "joint_3d", "mesh", "mano_25d", "rel_trans"}
+# What a data set lacks: the flags it clears, and the terms that then count nothing.
+LACKING = {
+    "MANO": (("mano_valid",), {"pose", "shape", "mesh", "mano_25d"}),
+    "3D": (("mano_valid", "joints_3d_valid", "rel_trans_valid"), GEOMETRY),
+    "2D": (("joints_2d_valid",), {"projection"}),
+}
+
+
+@pytest.mark.parametrize("kind", LACKING)
+def test_terms_of_labels_that_a_data_set_lacks_count_nothing(setup, kind):
+    model, inputs, targets, weight = setup
+    flags, silent = LACKING[kind]
+    cleared = {name: jnp.zeros_like(getattr(targets, name)) for name in flags}
+    output = wrong_output(model, targets)
+    full = compute(output, model, inputs, targets, weight)[1]
+    total, terms = compute(output, model, inputs, targets._replace(**cleared), weight)
+    for name in silent:
+        assert terms[name].total == 0 and terms[name].count == 0, name
+    # Heat maps still count where they have labels left; others are as they were.
+    for name in set(TERMS) - silent - {"joint_25d"}:
+        np.testing.assert_allclose(terms[name], full[name], rtol=1e-6, err_msg=name)
+    assert 0 < terms["joint_25d"].count
+    expected = sum(getattr(WEIGHTS, name) * v for name, v in values(terms).items())
+    np.testing.assert_allclose(total, expected, rtol=1e-5)
+
+
+def test_without_the_other_hand_each_term_is_that_of_the_hand_there(setup):
+    model, inputs, targets, weight = setup
+    output = wrong_output(model, targets)
+
+    def right_only(flags):
+        return flags.at[:, 1].set(False)
+
+    single = targets._replace(
+        hand_valid=right_only(targets.hand_valid),
+        mano_valid=right_only(targets.mano_valid),
+        joints_2d_valid=right_only(targets.joints_2d_valid),
+        joints_3d_valid=right_only(targets.joints_3d_valid),
+        rel_trans_valid=jnp.zeros_like(targets.rel_trans_valid),
+    )
+    _, terms = compute(output, model, inputs, single, weight)
+    assert terms["rel_trans"].count == 0
+    # Whatever the estimate of the hand that is not there: nothing changes.
+    hands = output._replace(rel_trans=jnp.zeros((3, 2)))
+    other = jax.tree.map(lambda x: x.at[:, 1].add(1.0), hands)
+    other = other._replace(rel_trans=output.rel_trans)
+    _, again = compute(other, model, inputs, single, weight)
+    for name in TERMS:
+        np.testing.assert_allclose(again[name], terms[name], rtol=1e-6, err_msg=name)

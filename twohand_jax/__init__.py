@@ -1,7 +1,8 @@
 """Reconstruction of two interacting hands from one image, in JAX.
 
-The public face is ``mano``, ``collision``, ``geometry`` and ``Reconstructor``; each is
-imported when it is first used, so that ``import twohand_jax`` costs nothing.
+The public face is ``mano``, ``collision``, ``geometry``, ``Reconstructor`` and
+``Prior``; each is imported when it is first used, so that ``import twohand_jax`` costs
+nothing.
 """
 
 import importlib
@@ -9,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from twohand_jax import collision, geometry, mano
+    from twohand_jax.inference.prior import Prior
     from twohand_jax.inference.reconstruct import Reconstructor
 
 __version__ = "0.1.0"
-__all__ = ["Reconstructor", "collision", "geometry", "mano"]
+__all__ = ["Prior", "Reconstructor", "collision", "geometry", "mano"]
 
-_MEMBERS = {"Reconstructor": "inference.reconstruct"}
+_MEMBERS = {"Prior": "inference.prior", "Reconstructor": "inference.reconstruct"}
 
 
 def __getattr__(name: str) -> Any:

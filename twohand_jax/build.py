@@ -15,7 +15,9 @@ from twohand_jax.errors import InputError
 from twohand_jax.losses import LossWeights
 from twohand_jax.models import apply
 from twohand_jax.models.denoiser import Denoiser, DenoiserConfig
+from twohand_jax.models.features import FeatureConfig, FeatureNetwork
 from twohand_jax.models.regressor import Regressor, RegressorConfig
+from twohand_jax.train.features import FeatureLossConfig
 from twohand_jax.train.loop import LoopConfig
 from twohand_jax.train.optim import OptimConfig
 from twohand_jax.train.prior import DiffusionConfig, PriorLossConfig
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from twohand_jax.data.tfrecord import Reader
 
 T = TypeVar("T")
-REGRESSOR, PRIOR = "regressor", "prior"
+REGRESSOR, PRIOR, FEATURES = KINDS = "regressor", "prior", "features"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,16 +101,27 @@ class PriorExperiment:
     data: PosesConfig
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FeatureExperiment:
+    """A whole experiment with the feature network, checked and typed."""
+
+    model: FeatureConfig
+    loss: FeatureLossConfig
+    optim: OptimConfig
+    train: LoopConfig
+    data: PosesConfig
+
+
 def kind(config: ConfigDict | Mapping[str, Any]) -> str:
-    """What a config trains: "regressor" (when it does not say) or "prior".
+    """What a config trains, one of ``KINDS``; "regressor" when it does not say.
 
     Raises:
         InputError: something else.
     """
     found = config.get("task", REGRESSOR)
-    if found not in (REGRESSOR, PRIOR):
+    if found not in KINDS:
         raise InputError(
-            f"config.task is {found!r}; it must be {REGRESSOR!r} or {PRIOR!r}."
+            f"config.task is {found!r}; it must be one of {', '.join(KINDS)}."
         )
     return found
 
@@ -137,6 +150,29 @@ def prior_experiment(config: ConfigDict | Mapping[str, Any]) -> PriorExperiment:
     return _sections(PriorExperiment, config, PRIOR)
 
 
+def feature_experiment(config: ConfigDict | Mapping[str, Any]) -> FeatureExperiment:
+    """Turn a feature network's config (ConfigDict or parsed JSON) into dataclasses.
+
+    Raises:
+        InputError: a section or field is unknown, missing or of the wrong type.
+    """
+    return _sections(FeatureExperiment, config, FEATURES)
+
+
+def network(config: ConfigDict | Mapping[str, Any]) -> apply.Network:
+    """The network of a whole config, whatever it trains.
+
+    Raises:
+        InputError: a section or field is unknown, missing or of the wrong type.
+    """
+    found = kind(config)
+    if found == PRIOR:
+        return denoiser(prior_experiment(config).model)
+    if found == FEATURES:
+        return feature_network(feature_experiment(config).model)
+    return regressor(experiment(config).model)
+
+
 def regressor(config: RegressorConfig) -> apply.Network:
     """The regressor as pure functions."""
     return apply.network(lambda rngs: Regressor(config, rngs=rngs))
@@ -145,6 +181,11 @@ def regressor(config: RegressorConfig) -> apply.Network:
 def denoiser(config: DenoiserConfig) -> apply.Network:
     """The prior's network as pure functions."""
     return apply.network(lambda rngs: Denoiser(config, rngs=rngs))
+
+
+def feature_network(config: FeatureConfig) -> apply.Network:
+    """The network that pairs are compared in, as pure functions."""
+    return apply.network(lambda rngs: FeatureNetwork(config, rngs=rngs))
 
 
 def reader(

@@ -9,5 +9,9 @@ class InputError(ValueError):
     """
 
 
+class NonFiniteLossError(RuntimeError):
+    """The loss or its gradient became NaN or infinite; the message says where."""
+
+
 class MissingDependencyError(InputError):
     """An optional package or system library is needed and absent."""

@@ -71,7 +71,7 @@ def outline(config: Mapping[str, Any]) -> Outline:
         InputError: the config is not usable.
     """
     kind, model = build.kind(config), mano.load()
-    numbers = jax.ShapeDtypeStruct((representation.SIZE,), jnp.float32)
+    numbers: Any = jax.ShapeDtypeStruct((representation.SIZE,), jnp.float32)
     statistics = representation.Statistics(numbers, numbers)
     if kind == build.PRIOR:
         one = build.prior_experiment(config)

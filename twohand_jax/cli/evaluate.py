@@ -19,13 +19,21 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--protocol", default="wrist", choices=["wrist"])
     parser.add_argument("--mano", type=Path, help="folder or .npz of the hand model")
     parser.add_argument("--out", type=Path, help="folder for the table")
+    refine = parser.add_argument_group("refinement by the two-hand prior")
+    refine.add_argument(
+        "--refine",
+        action="store_true",
+        help="compare estimates of overlapping hands before and after refinement",
+    )
+    refine.add_argument("--prior", type=Path, help="model directory; the shipped one")
+    refine.add_argument("--pairs", type=int, default=500, help="how many hands")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Evaluate, print the table and write it."""
     from twohand_jax import assets, build, mano
-    from twohand_jax.cli import common
+    from twohand_jax.cli import common, evaluate_refined
     from twohand_jax.evaluation import evaluator, report
     from twohand_jax.models import apply
     from twohand_jax.weights import native
@@ -36,6 +44,9 @@ def run(args: argparse.Namespace) -> None:
     network = build.regressor(experiment.model)
     variables = native.load(directory, apply.shapes(network))
     reader = build.reader(experiment, args.dataset, args.split, shuffle=False)
+    if args.refine:
+        evaluate_refined.run(args, experiment, network, variables, reader)
+        return
     compute = evaluator.batch_metrics(
         network,
         crop=experiment.crop,

@@ -48,8 +48,9 @@ def add(subparsers: Any) -> None:
         "--refine",
         choices=["auto", "always", "never"],
         default="auto",
-        help="diffusion prior; not part of this version, so auto does nothing",
+        help="separate hands with the two-hand prior; auto: overlapping ones",
     )
+    option("--prior", type=Path, metavar="DIR", help="two-hand prior; the shipped one")
     option("--focal", type=float, metavar="PX", help="in pixels; picture's diagonal")
     option("--timing", action="store_true", help="print how long each stage took")
     parser.set_defaults(run=run)

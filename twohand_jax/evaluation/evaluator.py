@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jaxtyping import Array, Bool
 from tqdm import tqdm
 
@@ -72,6 +73,8 @@ def evaluate(
 ) -> dict[str, Row]:
     """One row of metrics (mm) for each set of cues, all in one pass over the data.
 
+    Processes evaluate their own batches and all return the metrics of all of them.
+
     Args:
         compute: from ``batch_metrics``.
         variables: the network's weights.
@@ -86,6 +89,9 @@ def evaluate(
         for name, flags in cue_sets.items():
             found = jax.device_get(compute(variables, batch, model, jnp.asarray(flags)))
             totals[name] = _add(totals.get(name), found)
+    if jax.process_count() > 1:
+        parts = multihost_utils.process_allgather(totals)
+        totals = jax.tree.map(lambda part: np.sum(part, axis=0), parts)
     return {
         name: {metric: float(metrics.value(_mean(m))) for metric, m in row.items()}
         for name, row in totals.items()

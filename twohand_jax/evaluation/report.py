@@ -20,7 +20,7 @@ COLUMNS = (
 def markdown(
     rows: dict[str, dict[str, float]], *, columns: tuple[str, ...] = COLUMNS
 ) -> str:
-    """A Markdown table, one line a row, millimetres with two decimals."""
+    """A Markdown table, one line a row, two decimals; metrics are in millimetres."""
     shown = [c for c in columns if any(c in row for row in rows.values())]
     lines = [
         "| | " + " | ".join(shown) + " |",
@@ -33,13 +33,18 @@ def markdown(
 
 
 def write(
-    rows: dict[str, dict[str, float]], directory: Path, *, name: str, title: str
+    rows: dict[str, dict[str, float]],
+    directory: Path,
+    *,
+    name: str,
+    title: str,
+    columns: tuple[str, ...] = COLUMNS,
 ) -> list[Path]:
     """Write ``name.json`` and ``name.md``, each complete or not at all."""
     directory.mkdir(parents=True, exist_ok=True)
     texts = {
         f"{name}.json": json.dumps({"title": title, "rows": rows}, indent=2),
-        f"{name}.md": f"{title}\n\n{markdown(rows)}\n",
+        f"{name}.md": f"{title}\n\n{markdown(rows, columns=columns)}\n",
     }
     paths = []
     for file, text in texts.items():

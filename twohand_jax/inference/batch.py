@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from twohand_jax.diffusion.gate import SENTENCES, Status
 from twohand_jax.errors import InputError
 from twohand_jax.inference import hints, images, result
 from twohand_jax.inference.reconstruct import Reconstruction, Reconstructor
@@ -27,7 +28,8 @@ class Job:
         cues: "auto" or "mediapipe"; "sapiens" is refused.
         boxes, keypoints: JSON files (``hints``), or None.
         fit: see ``Reconstructor.detailed``.
-        refine: "auto" and "never" do nothing; "always" is refused.
+        refine: see ``Reconstructor.detailed``.
+        prior: model directory of a two-hand prior; None for the shipped one.
         focal: focal length in pixels, or None.
         cache: folder for compiled programs, or None.
     """
@@ -41,6 +43,7 @@ class Job:
     keypoints: Path | None = None
     fit: str = "auto"
     refine: str = "auto"
+    prior: Path | None = None
     focal: float | None = None
     cache: Path | None = None
 
@@ -88,10 +91,12 @@ def outcomes(job: Job, timing: Stopwatch) -> Iterator[Done | Failed]:
             continue
         # Loaded now, when a readable picture is there, so that typos fail at once.
         reconstructor = reconstructor or Reconstructor.load(
-            job.checkpoint, job.mano, timing=timing, cache=job.cache
+            job.checkpoint, job.mano, timing=timing, cache=job.cache, prior=job.prior
         )
         try:
-            one = reconstructor.detailed(image, boxes, keypoints, job.fit, job.focal)
+            one = reconstructor.detailed(
+                image, boxes, keypoints, job.fit, job.focal, job.refine
+            )
             written = _write(folder, picture, image, one, reconstructor.model, timing)
         except InputError as error:
             yield Failed(picture.source, str(error))
@@ -112,8 +117,10 @@ def describe(done: Done) -> str:
                 text += f", {100 * network[side]:.1f} % before the fit"
             text += ")"
         words.append(text)
-    files = "\n".join(f"  {path}" for path in done.files)
-    return f"{done.source}: {' and '.join(words) or 'no hands found'}\n{files}"
+    lines = [f"{done.source}: {' and '.join(words) or 'no hands found'}"]
+    if one.refinement is not None:
+        lines.append(f"  {SENTENCES[Status(int(one.refinement.status))]}")
+    return "\n".join(lines + [f"  {path}" for path in done.files])
 
 
 def _write(
@@ -134,6 +141,7 @@ def _write(
             prediction,
             image=str(picture.source),
             model=model.name,
+            refined=one.refined,
             penetration=penetration(prediction, model) if present.all() else None,
         )
         return result.write(
@@ -162,9 +170,4 @@ def _check(job: Job) -> None:
         raise InputError(
             "The cue source sapiens needs converted Sapiens weights, which this "
             "version cannot run; use --cues mediapipe, or give --keypoints FILE."
-        )
-    if job.refine == "always":
-        raise InputError(
-            "Refinement with the two-hand prior is not part of this version; use "
-            "--refine auto or never."
         )

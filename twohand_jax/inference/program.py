@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from twohand_jax.data.inputs import CropConfig, make_inputs
+from twohand_jax.diffusion.refine import Refined
 from twohand_jax.models.apply import Variables
 from twohand_jax.models.decode import decode
 from twohand_jax.types import (
@@ -81,4 +82,12 @@ EMPTY = Prediction(
     camera=Camera(focal=np.zeros(2, np.float32), center=np.zeros(2, np.float32)),
     box=np.zeros((2, 4), np.float32),
     score=np.zeros(2, np.float32),
+)
+# What the prior returns for it, in its shapes.
+NOT_REFINED = Refined(
+    prediction=EMPTY,
+    status=np.zeros((), np.int32),
+    reference=np.zeros((), np.int32),
+    depth_before=np.zeros((), np.float32),
+    depth_after=np.zeros((), np.float32),
 )

@@ -1,4 +1,4 @@
-"""From a photograph to both hands: detect, look, decode, fit."""
+"""From a photograph to both hands: detect, look, decode, fit, separate."""
 
 import functools
 from pathlib import Path
@@ -9,12 +9,15 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from twohand_jax import mano
+from twohand_jax.diffusion.gate import Status
+from twohand_jax.diffusion.refine import Refined
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
 from twohand_jax.inference import hints, loading, program
 from twohand_jax.inference.crops import cut_canvas
 from twohand_jax.inference.detect import Detector, detect
 from twohand_jax.inference.programs import Programs, shapes_of
+from twohand_jax.inference.refinement import CHOICES, separator
 from twohand_jax.timing import Stopwatch
 from twohand_jax.types import Camera, ManoModel, Prediction
 
@@ -27,13 +30,21 @@ class Reconstruction(NamedTuple):
 
     Attributes:
         prediction: the result; scores of 0 mean that a hand is not there.
-        network: the same before the keypoint fit.
+        network: the same before the keypoint fit and the refinement.
         hands: boxes, keypoints and scores it started from.
+        refinement: what the prior did; None where it was not asked.
     """
 
     prediction: Prediction
     network: Prediction
     hands: hints.Hands
+    refinement: Refined | None = None
+
+    @property
+    def refined(self) -> bool:
+        """Whether the prior changed the hands."""
+        found = self.refinement
+        return found is not None and int(found.status) == Status.REFINED
 
     def errors(self) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"]]:
         """Mean 2D error against the keypoints, network and fit, in hand sizes."""
@@ -81,6 +92,7 @@ class Reconstructor:
         detector: Detector | None = None,
         timing: Stopwatch | None = None,
         cache: Path | None = None,
+        prior: str | Path | None = None,
     ) -> None:
         """Put the parts together; ``load`` finds them.
 
@@ -90,11 +102,16 @@ class Reconstructor:
             detector: picture -> hand detections; MediaPipe's, made when first needed.
             timing: where seconds are counted.
             cache: folder for compiled programs; None keeps none.
+            prior: model directory of a two-hand prior, loaded when it is first needed;
+                None for the shipped one.
         """
         self.model, self.crop = model, trained.crop
         self.timing = Stopwatch() if timing is None else timing
         self._trained, self._detector = trained, detector
         self._programs = Programs(cache)
+        self._separator = functools.cache(
+            functools.partial(separator, directory=prior, model=model)
+        )
 
     @classmethod
     def load(
@@ -105,6 +122,7 @@ class Reconstructor:
         detector: Detector | None = None,
         timing: Stopwatch | None = None,
         cache: Path | None = None,
+        prior: str | Path | None = None,
     ) -> "Reconstructor":
         """Load a model directory and a hand model.
 
@@ -114,6 +132,7 @@ class Reconstructor:
             detector: see the constructor.
             timing: see the constructor.
             cache: see the constructor.
+            prior: see the constructor.
 
         Raises:
             InputError: a file is missing, damaged or belongs to another config.
@@ -122,7 +141,9 @@ class Reconstructor:
         with timing.stage("load models"):
             model = mano.load(mano_path)
             trained = loading.load_network(checkpoint, cache=cache)
-        return cls(trained, model, detector=detector, timing=timing, cache=cache)
+        return cls(
+            trained, model, detector=detector, timing=timing, cache=cache, prior=prior
+        )
 
     def __call__(
         self,
@@ -130,9 +151,10 @@ class Reconstructor:
         boxes: Any = None,
         keypoints: Any = None,
         fit: str = "auto",
+        refine: str = "auto",
     ) -> Prediction:
         """Both hands of an RGB picture, in the picture's camera; see ``detailed``."""
-        return self.detailed(image, boxes, keypoints, fit).prediction
+        return self.detailed(image, boxes, keypoints, fit, refine=refine).prediction
 
     def detailed(
         self,
@@ -141,6 +163,7 @@ class Reconstructor:
         keypoints: Any = None,
         fit: str = "auto",
         focal: float | None = None,
+        refine: str = "auto",
     ) -> Reconstruction:
         """Reconstruct with all that is known on the way.
 
@@ -153,11 +176,14 @@ class Reconstructor:
             fit: "on" fits the hands to the keypoints, "off" does not, "auto" does
                 where keypoints are known.
             focal: focal length in pixels; the picture's diagonal when not known.
+            refine: "auto" separates overlapping hands that run into each other with the
+                two-hand prior, if there is one of this hand model; "always" looks at
+                every pair of hands, "never" at none.
 
         Raises:
             InputError: an argument is not of the documented form.
         """
-        _check(image, fit, focal)
+        _check(image, fit, focal, refine)
         with self.timing.stage("detect"):
             hands = self._observe(image, boxes, keypoints)
         camera = _camera(image, focal)
@@ -171,7 +197,10 @@ class Reconstructor:
         prediction = network
         if wants_fit:
             prediction = self._run("fit", self.model, network, hands.keypoints)
-        return Reconstruction(prediction, network, hands)
+        refinement = self._separate(prediction, hands, refine)
+        if refinement is not None:
+            prediction = refinement.prediction
+        return Reconstruction(prediction, network, hands, refinement)
 
     def _observe(
         self, image: UInt8[np.ndarray, "h w 3"], boxes: Any, keypoints: Any
@@ -217,13 +246,27 @@ class Reconstructor:
             hand = shapes_of((self.model, program.EMPTY, np.zeros((2, 21, 3), "f4")))
             self._programs.prepare("fit", _make_fit, *hand)
 
-    def _run(self, name: str, *arguments: Any) -> Prediction:
-        """Run a program; all its shapes are the same every time."""
+    def _separate(
+        self, prediction: Prediction, hands: hints.Hands, choice: str
+    ) -> Refined | None:
+        """Ask the prior, where there is one and the hands call for it."""
+        found = self._separator(choice)
+        if found is None or not found.is_needed(prediction):
+            return None
+        arguments = found.arguments(prediction, hands.keypoints)
+        name = f"refine {choice}"
+        if not self._programs.has(name):
+            shapes = shapes_of(arguments)
+            self._programs.prepare(name, found.make, *shapes, key=found.key)
+        return self._run(name, *arguments, result=program.NOT_REFINED)
+
+    def _run(self, name: str, *arguments: Any, result: Any = program.EMPTY) -> Any:
+        """Run a program that returns a tree like ``result``."""
         with self.timing.stage(f"compile {name}"):
             compiled = self._programs.get(name)
         with self.timing.stage(name):
             leaves = jax.block_until_ready(compiled(*arguments))
-        return jax.tree.unflatten(jax.tree.structure(program.EMPTY), leaves)
+        return jax.tree.unflatten(jax.tree.structure(result), leaves)
 
 
 def _make_look(make_apply: Any, crop: Any) -> Any:
@@ -243,7 +286,7 @@ def _camera(image: UInt8[np.ndarray, "h w 3"], focal: float | None) -> Camera:
     return camera._replace(focal=camera.focal * 0 + focal)
 
 
-def _check(image: Any, fit: str, focal: float | None) -> None:
+def _check(image: Any, fit: str, focal: float | None, refine: str) -> None:
     if getattr(image, "dtype", None) != np.uint8 or image.ndim != 3:
         raise InputError(
             "The picture must be an RGB array of type uint8 and shape (height, width, "
@@ -256,5 +299,7 @@ def _check(image: Any, fit: str, focal: float | None) -> None:
         )
     if fit not in FIT_CHOICES:
         raise InputError(f"fit must be one of {FIT_CHOICES}, not {fit!r}.")
+    if refine not in CHOICES:
+        raise InputError(f"refine must be one of {CHOICES}, not {refine!r}.")
     if focal is not None and not 0 < focal < float("inf"):
         raise InputError(f"The focal length must be a positive number, not {focal}.")

@@ -1,0 +1,138 @@
+"""The exported program: JAX alone runs it, and it says what the library says."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from twohand_jax import mano
+from twohand_jax.cli import main as cli
+from twohand_jax.errors import InputError
+from twohand_jax.inference import export, loading, program
+from twohand_jax.types import Camera
+
+CANVAS = 96
+
+
+@pytest.fixture(scope="module")
+def trained(checkpoint):
+    return loading.load_network(checkpoint)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> dict[str, np.ndarray]:
+    """Three pictures with both hands, one of them without keypoints."""
+    rng = np.random.default_rng(0)
+    boxes = [[[8, 10, 40, 60], [45, 20, 85, 70]]] * 3
+    keypoints = rng.uniform(10, 80, (3, 2, 21, 3))
+    keypoints[..., 2] = [[[1.0]], [[0.8]], [[0.0]]]
+    given = {
+        "canvas": rng.integers(0, 255, (3, CANVAS, CANVAS, 3), dtype=np.uint8),
+        "T_canvas_image": np.broadcast_to(np.eye(2, 3), (3, 2, 3)),
+        "boxes": np.array(boxes),
+        "keypoints": keypoints,
+        "score": np.array([[1, 1], [1, 0], [0.5, 1]]),
+        "focal": np.full((3, 2), 120.0),
+        "center": np.full((3, 2), 48.0),
+    }
+    types = {name: field.dtype for name, field in export.inputs(CANVAS).items()}
+    return {name: value.astype(types[name]) for name, value in given.items()}
+
+
+@pytest.fixture(scope="module")
+def expected(trained, pictures) -> dict[str, np.ndarray]:
+    """What the library's own program says, picture by picture."""
+    apply = trained.make_apply()
+
+    @jax.jit
+    def look(variables, model, value):
+        camera = Camera(value["focal"], value["center"])
+        names = ("canvas", "T_canvas_image", "boxes", "keypoints", "score")
+        given = [value[name] for name in names]
+        found = program.look(
+            variables, model, *given, camera, apply=apply, crop=trained.crop
+        )
+        geometry = found.geometry._asdict()
+        return geometry | found.mano._asdict() | {"rel_trans": found.rel_trans}
+
+    model = mano.load()
+    rows = [
+        look(trained.variables, model, {k: v[row] for k, v in pictures.items()})
+        for row in range(3)
+    ]
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def recipe(archive: Path) -> str:
+    """The program of the archive's own README."""
+    text = zipfile.ZipFile(archive).read("README.txt").decode()
+    lines = [line[4:] for line in text.splitlines() if line.startswith("    ")]
+    return "\n".join(lines)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("weights", ["inside", "beside"])
+def test_jax_alone_runs_it_as_its_readme_says(
+    tmp_path, checkpoint, pictures, expected, weights
+):
+    archive = tmp_path / "hands.zip"
+    words = ["export", "--checkpoint", str(checkpoint), "--out", str(archive)]
+    words += ["--weights", weights, "--canvas", str(CANVAS)]
+    assert cli.main(words) == 0
+    np.savez(tmp_path / "inputs.npz", **pictures)
+    code = (
+        "import sys\n"
+        f"path, folder = {str(archive)!r}, {str(tmp_path)!r}\n"
+        "import numpy as np\n"
+        "given = dict(np.load(folder + '/inputs.npz'))\n"
+        "for count in (1, 3):\n"
+        "    inputs = {name: value[:count] for name, value in given.items()}\n"
+        + "\n".join(f"    {line}" for line in recipe(archive).splitlines())
+        + "\n    np.savez(f'{folder}/outputs{count}.npz', **outputs)\n"
+        "print({'twohand_jax', 'flax', 'optax'} & set(sys.modules))\n"
+    )
+    script = tmp_path / "run.py"
+    script.write_text(code)
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "set()"
+    for count in (1, 3):
+        with np.load(tmp_path / f"outputs{count}.npz") as file:
+            assert set(file.files) == set(export.OUTPUTS)
+            for name, value in expected.items():
+                np.testing.assert_allclose(
+                    file[name], value[:count], rtol=1e-5, atol=1e-5, err_msg=name
+                )
+    signature = json.loads(zipfile.ZipFile(archive).read("signature.json"))
+    for name, value in pictures.items():
+        field = signature["inputs"][name]
+        assert field["shape"][1:] == list(value.shape[1:])
+        assert field["dtype"] == value.dtype.name
+    for name, value in expected.items():
+        assert signature["outputs"][name]["shape"][1:] == list(value.shape[1:])
+    assert signature["platforms"] == ["cpu", "cuda", "tpu"]
+
+
+def test_an_unknown_platform_is_named(tmp_path, trained):
+    with pytest.raises(InputError, match="cpu, cuda, rocm, tpu; got abacus"):
+        export.write(
+            tmp_path / "a.zip", trained, mano.load(), platforms=("cpu", "abacus")
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match="Cannot write"):
+        export._archive(tmp_path / "file" / "a.zip", {"a": b"b"})
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="Cannot write"):
+        export._archive(tmp_path / "folder", {"a": b"b"})
+    assert {p.name for p in tmp_path.iterdir()} == {"file", "folder"}

@@ -1,0 +1,83 @@
+"""The small regressor's training step on one, four and 2 x 2 of four CPU devices.
+
+    python -m tests.multiprocess.regressor FILE.npz
+
+Augmentation and cue dropout are on. Arrays of 64 numbers and more are split over fsdp,
+so that nearly all of them really are.
+"""
+
+import sys
+
+import jax
+import numpy as np
+
+from tests.data import scenes
+from tests.train import runs
+from twohand_jax import build, mano
+from twohand_jax.cli import configs
+from twohand_jax.data.batching import to_global
+from twohand_jax.train import optim, regressor, rng, sharding, state, step
+
+STEPS, BATCH, MINIMUM = 3, 4, 64
+OPTIM = optim.OptimConfig(learning_rate=1e-4, schedule="constant")
+
+
+def experiment() -> build.Experiment:
+    """configs/tiny.py made small."""
+    changes = [f"{name}={value!r}" for name, value in runs.SMALL_REGRESSOR.items()]
+    return build.experiment(configs.load(str(runs.ROOT / "configs/tiny.py"), changes))
+
+
+def run(mesh: jax.sharding.Mesh) -> dict[str, np.ndarray]:
+    """Losses of some steps and the statistics after them."""
+    settings, model = experiment(), mano.load()
+    network = build.regressor(settings.model)
+    optimizer = optim.optimizer(OPTIM)
+    key = rng.stream(0, "augment")
+
+    def create() -> state.TrainState:
+        return state.create(network, optimizer, rng.stream(0, "init"))
+
+    places = sharding.state(mesh, jax.eval_shape(create), minimum=MINIMUM)
+    now = jax.jit(create, out_shardings=places)()
+    loss = regressor.loss(network, build.regressor_loss(settings))
+    advance = jax.jit(
+        step.make(loss, optimizer, ema_decay=0.0),
+        out_shardings=(places, sharding.replicated(mesh)),
+        donate_argnums=0,
+    )
+    constants = jax.device_put(model, sharding.replicated(mesh))
+    losses = []
+    for number in range(STEPS):
+        rows = jax.tree.map(np.asarray, scenes.batch(number, (BATCH,), model))
+        batch = to_global(rows, sharding.batch(mesh))
+        now, metrics = advance(now, batch, constants, key, np.int32(number + 1))
+        jax.block_until_ready(now)
+        losses.append(float(metrics["loss/total"]))
+    leaves = [np.ravel(leaf) for leaf in jax.tree.leaves(now.batch_stats)]
+    split = [not leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(now)]
+    return {
+        "losses": np.array(losses),
+        "batch_stats": np.concatenate(leaves),
+        "split": np.array(split),
+    }
+
+
+def main(path: str) -> None:
+    """Run on three meshes and write what came out."""
+    devices = jax.devices()
+    meshes = {
+        "1": sharding.make_mesh(devices=devices[:1]),
+        "4": sharding.make_mesh(devices=devices),
+        "2x2": sharding.make_mesh(devices=devices, fsdp=2),
+    }
+    arrays = {
+        f"{name}/{what}": value
+        for name, mesh in meshes.items()
+        for what, value in run(mesh).items()
+    }
+    np.savez(path, **arrays)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,126 @@
+"""``twohand train`` with two processes, as docs/training.md starts it on two hosts."""
+
+import json
+import re
+import shlex
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.multiprocess import launch, records
+from tests.train import runs
+from twohand_jax import build
+from twohand_jax.errors import InputError
+from twohand_jax.train.loop import LoopConfig
+
+BATCH, STEPS = 4, 4
+DOCUMENT = launch.ROOT / "docs" / "training.md"
+SETTINGS = {
+    "train__batch_size": BATCH,
+    "train__total_steps": STEPS,
+    "train__log_every": 1,
+    "train__save_every": STEPS,
+    "train__evaluate_every": STEPS,
+    "optim__learning_rate": 1e-4,
+}
+TWOHAND = ["-m", "twohand_jax.cli.main"]
+
+
+def documented(process: int, coordinator: str) -> list[str]:
+    """The flags of the document's launch on plain hosts, for one of two processes."""
+    lines = re.findall(r"^twohand train .*--coordinator.*$", DOCUMENT.read_text(), re.M)
+    flags = shlex.split(lines[process].replace("HOST0:1234", coordinator))
+    return flags[flags.index("--coordinator") :]
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sets")
+    two = records.of_two(folder / "two")
+    one = records.merged(folder / "one", batch_size=BATCH, seed=0)
+    return one, two
+
+
+def pair(workdir: Path, data: Path, **settings: object) -> list:
+    """Start two processes of one run."""
+    coordinator = f"localhost:{launch.free_port()}"
+    words = runs.arguments("tiny", workdir, data, **(SETTINGS | settings))
+    return [
+        launch.start([*TWOHAND, *words, *documented(process, coordinator)])
+        for process in range(2)
+    ]
+
+
+def log(workdir: Path) -> dict[str, np.ndarray]:
+    """Columns of a run's metrics, as far as they are equal between runs."""
+    lines = [
+        json.loads(line)
+        for line in (workdir / "metrics.jsonl").read_text().split("\n")
+        if line
+    ]
+    names = sorted({name for line in lines for name in line if "/" in name})
+    return {
+        name: np.array([line[name] for line in lines if name in line]) for name in names
+    }
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_evaluate_as_one_does(sets, tmp_path):
+    one, two = sets
+    words = runs.arguments("tiny", tmp_path / "one", one, **SETTINGS)
+    launch.succeed([launch.start([*TWOHAND, *words])])
+    launch.succeed(pair(tmp_path / "two", two))
+    alone, together = log(tmp_path / "one"), log(tmp_path / "two")
+    assert len(alone["loss/total"]) == STEPS
+    assert any(name.startswith("eval/") for name in alone)
+    for name, values in alone.items():
+        tolerance = 1e-3 if name.startswith("eval/") else 1e-5
+        np.testing.assert_allclose(
+            together[name], values, rtol=tolerance, atol=1e-6, err_msg=name
+        )
+
+
+@pytest.mark.slow
+def test_sigterm_to_both_saves_the_same_step_and_exits_cleanly(sets, tmp_path):
+    long = {"train__total_steps": 10_000, "train__save_every": 10_000}
+    processes = pair(tmp_path, sets[1], **long)
+    try:
+        launch.wait_for(tmp_path / "metrics.jsonl", processes)
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+    finally:
+        outputs = launch.finish(processes)
+    assert [code for code, _, _ in outputs] == [0, 0], outputs
+    step = int(re.search(r"Stopped at step (\d+)", outputs[0][2]).group(1))
+    saved = [p.name for p in (tmp_path / "checkpoints").iterdir()]
+    assert saved == [str(step)] and 0 < step < 10_000
+
+
+@pytest.mark.slow
+def test_more_processes_than_shards_is_one_sentence(sets, tmp_path):
+    for code, _, error in launch.finish(pair(tmp_path / "run", sets[0])):
+        assert code == 2 and "Traceback" not in error
+        last = error.strip().splitlines()[-1]
+        assert last.startswith("twohand train: 2 processes cannot share 1 shards")
+
+
+@pytest.mark.parametrize(
+    ("devices", "processes", "batch"), [(4, 1, 6), (2, 2, 3), (16, 2, 8)]
+)
+def test_a_batch_that_does_not_divide_is_refused(
+    monkeypatch, devices, processes, batch
+):
+    monkeypatch.setattr("jax.device_count", lambda: devices)
+    monkeypatch.setattr("jax.process_count", lambda: processes)
+    with pytest.raises(InputError, match=f"choose a multiple of {devices}"):
+        build.local_batch(LoopConfig(total_steps=1, batch_size=batch))
+
+
+@pytest.mark.slow
+def test_a_batch_that_does_not_divide_ends_the_command_with_2(sets, tmp_path):
+    words = runs.arguments("tiny", tmp_path / "run", sets[0], train__batch_size=3)
+    [(code, _, error)] = launch.finish([launch.start([*TWOHAND, *words], devices=2)])
+    assert code == 2 and "Traceback" not in error
+    assert "train.batch_size 3 cannot be split over 2 devices" in error

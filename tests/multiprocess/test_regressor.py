@@ -1,0 +1,38 @@
+"""The network's own step: augmentation, batch norm and losses over several devices."""
+
+import numpy as np
+import pytest
+
+from tests.multiprocess import launch
+
+SCRIPT = ["-m", "tests.multiprocess.regressor"]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    path = tmp_path_factory.mktemp("regressor") / "found.npz"
+    launch.succeed([launch.start([*SCRIPT, str(path)], devices=4)])
+    with np.load(path) as file:
+        return {name: file[name] for name in file.files}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mesh", ["4", "2x2"])
+def test_losses_are_those_of_one_device(found, mesh):
+    assert np.isfinite(found["1/losses"]).all()
+    assert np.ptp(found["1/losses"]) > 0
+    np.testing.assert_allclose(found[f"{mesh}/losses"], found["1/losses"], rtol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mesh", ["4", "2x2"])
+def test_batch_norm_statistics_are_those_of_the_global_batch(found, mesh):
+    np.testing.assert_allclose(
+        found[f"{mesh}/batch_stats"], found["1/batch_stats"], rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.slow
+def test_arrays_are_split_over_fsdp_alone(found):
+    assert not found["1/split"].any() and not found["4/split"].any()
+    assert found["2x2/split"].mean() > 0.5

@@ -1,0 +1,50 @@
+"""``twohand export``: a trained network as one file that runs with JAX alone."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add(subparsers: Any) -> None:
+    """The command's flags."""
+    parser = subparsers.add_parser(
+        "export",
+        help="write the network as a JAX program",
+        description="Write the inference program (from a picture, boxes and keypoints "
+        "to both hands' meshes) as a zip archive that runs with JAX alone.",
+    )
+    option = parser.add_argument
+    option("--checkpoint", type=Path, help="model directory; the shipped one")
+    option("--out", type=Path, required=True, metavar="FILE", help="archive to write")
+    option(
+        "--platforms",
+        default="cpu,cuda,tpu",
+        help="that it shall run on, with commas (default: %(default)s)",
+    )
+    option(
+        "--weights",
+        choices=["inside", "beside"],
+        default="inside",
+        help="in the program, or as weights.npz beside it (default: %(default)s)",
+    )
+    option("--canvas", type=int, default=512, help="side of its pictures, pixels")
+    option("--mano", type=Path, help="folder or .npz of the hand model")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Load, export, write."""
+    from twohand_jax import mano
+    from twohand_jax.inference import export, loading
+
+    trained = loading.load_network(args.checkpoint)
+    export.write(
+        args.out,
+        trained,
+        mano.load(args.mano),
+        canvas_size=args.canvas,
+        platforms=[name for name in args.platforms.split(",") if name],
+        weights=args.weights,
+    )
+    size = args.out.stat().st_size / 2**20
+    print(f"wrote {args.out} ({size:.1f} MiB) for {args.platforms}")

@@ -1,0 +1,164 @@
+"""How like a set of data a set of samples is, in a feature space (float64, numpy).
+
+The usual figures of generative models: Fréchet distance (Heusel et al., 2017), kernel
+distance (Binkowski et al., 2018), precision and recall (Kynkaanniemi et al., 2019) and
+diversity. Rows are samples, columns features.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+from jaxtyping import Bool, Float
+from scipy.spatial.distance import cdist, pdist
+
+from twohand_jax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlausibilityConfig:
+    """Settings of the figures.
+
+    Attributes:
+        degree: of the polynomial kernel.
+        neighbours: k of the k-nearest-neighbour balls of precision and recall.
+        manifold_size: rows that precision and recall look at, the first ones of each
+            set; the balls shrink as there are more.
+    """
+
+    degree: int = 3
+    neighbours: int = 3
+    manifold_size: int = 1000
+
+
+class Plausibility(NamedTuple):
+    """The figures of one set of samples against data.
+
+    ``precision`` is the share of samples that lie among the data, ``recall`` the share
+    of the data that lies among the samples.
+    """
+
+    frechet: float
+    kernel: float
+    precision: float
+    recall: float
+    diversity: float
+
+
+def compare(
+    samples: Float[np.ndarray, "n d"],
+    data: Float[np.ndarray, "m d"],
+    *,
+    config: PlausibilityConfig = PlausibilityConfig(),
+) -> Plausibility:
+    """All figures of samples against data.
+
+    Raises:
+        InputError: too few rows, other columns, or a feature that is not finite.
+    """
+    a, b = _checked(samples, "samples", config), _checked(data, "data", config)
+    if a.shape[1] != b.shape[1]:
+        raise InputError(
+            f"The samples have {a.shape[1]} features and the data {b.shape[1]}; take "
+            "both from one feature network."
+        )
+    size = config.manifold_size
+    precision, recall = precision_and_recall(
+        a[:size], b[:size], neighbours=config.neighbours
+    )
+    return Plausibility(
+        frechet=frechet_distance(a, b),
+        kernel=kernel_distance(a, b, degree=config.degree),
+        precision=precision,
+        recall=recall,
+        diversity=diversity(a),
+    )
+
+
+def frechet_distance(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"]) -> float:
+    """Squared 2-Wasserstein distance of the Gaussians with the sets' moments.
+
+    |m - n|² + tr(S + T - 2 (S T)^½), the last trace from the eigenvalues of the
+    symmetric S^½ T S^½, which exists for singular covariances, too.
+    """
+    offset = a.mean(axis=0) - b.mean(axis=0)
+    S, T = (
+        np.atleast_2d(np.cov(a, rowvar=False)),
+        np.atleast_2d(np.cov(b, rowvar=False)),
+    )
+    values, vectors = scipy.linalg.eigh(S)
+    root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+    shared = np.maximum(scipy.linalg.eigvalsh(root @ T @ root), 0.0)
+    trace = np.trace(S) + np.trace(T) - 2.0 * np.sum(np.sqrt(shared))
+    return float(offset @ offset + trace)
+
+
+def kernel_distance(
+    a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"], *, degree: int = 3
+) -> float:
+    """Unbiased squared maximum mean discrepancy of the kernel (x·y / d + 1)^degree.
+
+    Its expectation is 0 for two sets of one distribution, so it may be negative.
+    """
+    width = a.shape[1]
+
+    def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return (x @ y.T / width + 1.0) ** degree
+
+    def within(x: np.ndarray) -> float:
+        table = kernel(x, x)
+        return (table.sum() - np.trace(table)) / (len(x) * (len(x) - 1))
+
+    return float(within(a) + within(b) - 2.0 * kernel(a, b).mean())
+
+
+def precision_and_recall(
+    samples: Float[np.ndarray, "n d"],
+    data: Float[np.ndarray, "m d"],
+    *,
+    neighbours: int = 3,
+) -> tuple[float, float]:
+    """Share of samples among the data, and of data among the samples.
+
+    A set covers the balls around its rows that reach to their k-th nearest neighbours
+    in the same set.
+    """
+    between = cdist(samples, data)
+    return (
+        float(_covered(between, _radii(data, neighbours)).mean()),
+        float(_covered(between.T, _radii(samples, neighbours)).mean()),
+    )
+
+
+def diversity(features: Float[np.ndarray, "n d"]) -> float:
+    """Mean distance of two rows, over all pairs of them."""
+    return float(pdist(features).mean())
+
+
+def _radii(
+    features: Float[np.ndarray, "n d"], neighbours: int
+) -> Float[np.ndarray, "n"]:
+    """Distance of each row to its k-th nearest other row."""
+    table = cdist(features, features)
+    return np.partition(table, neighbours, axis=1)[:, neighbours]
+
+
+def _covered(
+    distances: Float[np.ndarray, "n m"], radii: Float[np.ndarray, "m"]
+) -> Bool[np.ndarray, "n"]:
+    return np.any(distances <= radii, axis=1)
+
+
+def _checked(
+    features: Float[np.ndarray, "n d"], name: str, config: PlausibilityConfig
+) -> Float[np.ndarray, "n d"]:
+    features = np.asarray(features, np.float64)
+    if features.ndim != 2 or len(features) <= config.neighbours:
+        raise InputError(
+            f"The {name} are an array of shape {features.shape}; expected (n, d) with "
+            f"more than {config.neighbours} rows, the neighbours of precision."
+        )
+    if not np.isfinite(features).all():
+        raise InputError(f"A feature of the {name} is not finite; drop such rows.")
+    return features

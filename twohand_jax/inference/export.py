@@ -1,0 +1,235 @@
+"""The trained network as one file that needs JAX alone to run, and no code of ours.
+
+The file is a zip archive: ``program.stablehlo`` (of ``jax.export``), ``signature.json``
+(inputs, outputs, platforms), ``README.txt`` (how to call it) and, if the weights are
+kept beside the program, ``weights.npz``. It takes a batch of any size.
+"""
+
+import contextlib
+import io
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export
+from jaxtyping import Array
+
+from twohand_jax.errors import InputError
+from twohand_jax.inference import program
+from twohand_jax.inference.loading import Trained
+from twohand_jax.models.apply import Variables
+from twohand_jax.types import Camera, ManoModel
+
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+INSIDE, BESIDE = "inside", "beside"
+Arrays = dict[str, Array]
+PROGRAM, WEIGHTS = "program.stablehlo", "weights.npz"
+README = """Two hands from one picture: the network of twohand_jax as a JAX program.
+
+signature.json describes inputs and outputs. Both hands share an axis of size 2, right
+then left; metres and radians; camera frame x right, y down, z forward; pixel centres
+lie at integers. Everything but JAX and NumPy is in this file:
+
+    import io, zipfile
+    import jax, numpy as np
+    from jax import export
+
+    archive = zipfile.ZipFile(path)
+    program = export.deserialize(bytearray(archive.read("program.stablehlo")))
+{load}
+    outputs = jax.jit(program.call)({arguments})
+
+inputs is a dict of arrays as in signature.json, with any batch size.
+"""
+LOAD = '    weights = dict(np.load(io.BytesIO(archive.read("weights.npz"))))\n'
+
+
+class Field(NamedTuple):
+    """An input or output of the program; shapes without the leading batch."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    meaning: str
+
+
+def inputs(canvas_size: int) -> dict[str, Field]:
+    """What the program takes.
+
+    Args:
+        canvas_size: side in pixels of the picture it is given.
+    """
+    canvas = (canvas_size, canvas_size, 3)
+    return {
+        "canvas": Field(canvas, "uint8", "RGB; part of the picture with both hands"),
+        "T_canvas_image": Field((2, 3), "float32", "picture to canvas pixels, affine"),
+        "boxes": Field((2, 4), "float32", "tight hand boxes x0 y0 x1 y1, picture px"),
+        "keypoints": Field(
+            (2, 21, 3), "float32", "x, y, score in picture px, or zeros"
+        ),
+        "score": Field((2,), "float32", "above 0 for a hand that is there"),
+        "focal": Field((2,), "float32", "of the picture's camera, px"),
+        "center": Field((2,), "float32", "of the picture's camera, px"),
+    }
+
+
+OUTPUTS = {
+    "vertices": Field((2, 778, 3), "float32", "surface in the camera frame"),
+    "joints": Field((2, 21, 3), "float32", "wrist, then thumb to pinky, base to tip"),
+    "global_orient": Field((2, 3), "float32", "MANO's, axis-angle"),
+    "hand_pose": Field((2, 15, 3), "float32", "MANO's, relative to the mean pose"),
+    "betas": Field((2, 10), "float32", "MANO's shape"),
+    "transl": Field((2, 3), "float32", "MANO's, added after posing"),
+    "rel_trans": Field((3,), "float32", "left wrist minus right wrist"),
+}
+
+
+def write(
+    path: Path,
+    trained: Trained,
+    model: ManoModel,
+    *,
+    canvas_size: int = 512,
+    platforms: Sequence[str] = ("cpu", "cuda", "tpu"),
+    weights: str = INSIDE,
+) -> None:
+    """Export a network and write the archive, complete or not at all.
+
+    Args:
+        path: of the archive.
+        trained: network.
+        model: hand model that it was trained with; its arrays go with the weights.
+        canvas_size: side of the pictures that the program takes, pixels.
+        platforms: that it shall run on.
+        weights: "inside" the program as constants, or "beside" it, to be passed.
+
+    Raises:
+        InputError: an unknown platform, or the file cannot be written.
+    """
+    unknown = sorted(set(platforms) - set(PLATFORMS))
+    if unknown or not platforms:
+        raise InputError(
+            f"--platforms must name some of {', '.join(PLATFORMS)}; got "
+            f"{', '.join(unknown) or 'none'}."
+        )
+    arrays, function = numbered(trained, model)
+    values = _shapes(canvas_size)
+    if weights == INSIDE:
+        jitted = jax.jit(lambda given: function(arrays, given))
+        exported = export.export(jitted, platforms=tuple(platforms))(values)
+    else:
+        jitted = jax.jit(function)
+        exported = export.export(jitted, platforms=tuple(platforms))(arrays, values)
+    files = {PROGRAM: bytes(exported.serialize())}
+    if weights == BESIDE:
+        buffer = io.BytesIO()
+        content: Any = {name: np.asarray(value) for name, value in arrays.items()}
+        np.savez(buffer, **content)
+        files[WEIGHTS] = buffer.getvalue()
+    files |= _descriptions(canvas_size, platforms, weights, trained, model)
+    _archive(path, files)
+
+
+def numbered(
+    trained: Trained, model: ManoModel
+) -> tuple[Arrays, Callable[[Arrays, Arrays], Arrays]]:
+    """All arrays by name, and the function of them and the inputs.
+
+    Args:
+        trained: network.
+        model: hand model.
+
+    Returns:
+        Weights and hand model as a flat dict, and ``function(arrays, inputs)`` for a
+        batch of pictures.
+    """
+    parts = {"network": trained.variables._asdict(), "hand": model}
+    leaves, structure = jax.tree_util.tree_flatten_with_path(parts)
+    names = [jax.tree_util.keystr(key, simple=True, separator="/") for key, _ in leaves]
+    arrays = {
+        name: jnp.asarray(leaf) for name, (_, leaf) in zip(names, leaves, strict=True)
+    }
+    apply, crop = trained.make_apply(), trained.crop
+
+    def function(arrays: Arrays, values: Arrays) -> Arrays:
+        rebuilt = jax.tree.unflatten(structure, [arrays[name] for name in names])
+        variables, hand = Variables(**rebuilt["network"]), rebuilt["hand"]
+
+        def one(value: Arrays) -> Arrays:
+            prediction = program.look(
+                variables,
+                hand,
+                value["canvas"],
+                value["T_canvas_image"],
+                value["boxes"],
+                value["keypoints"],
+                value["score"],
+                Camera(value["focal"], value["center"]),
+                apply=apply,
+                crop=crop,
+            )
+            found = prediction.geometry._asdict() | prediction.mano._asdict()
+            return found | {"rel_trans": prediction.rel_trans}
+
+        return jax.vmap(one)(values)
+
+    return arrays, function
+
+
+def _shapes(canvas_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+    (batch,) = export.symbolic_shape("b")
+    return {
+        name: jax.ShapeDtypeStruct((batch, *field.shape), field.dtype)
+        for name, field in inputs(canvas_size).items()
+    }
+
+
+def _descriptions(
+    canvas_size: int,
+    platforms: Sequence[str],
+    weights: str,
+    trained: Trained,
+    model: ManoModel,
+) -> dict[str, bytes]:
+    signature: dict[str, Any] = {
+        "inputs": _table(inputs(canvas_size)),
+        "outputs": _table(OUTPUTS),
+        "platforms": list(platforms),
+        "weights": weights,
+        "hand_model": model.name,
+        "crop_scale": trained.crop.crop_scale,
+        "jax": jax.__version__,
+    }
+    beside = weights == BESIDE
+    readme = README.format(
+        load=LOAD if beside else "", arguments="weights, inputs" if beside else "inputs"
+    )
+    return {
+        "signature.json": json.dumps(signature, indent=1).encode(),
+        "README.txt": readme.encode(),
+    }
+
+
+def _table(fields: dict[str, Field]) -> dict[str, Any]:
+    return {
+        name: field._asdict() | {"shape": ["batch", *field.shape]}
+        for name, field in fields.items()
+    }
+
+
+def _archive(path: Path, files: dict[str, bytes]) -> None:
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(partial, "w") as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+        partial.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise InputError(f"Cannot write {path}: {error.strerror}.") from error
