@@ -13,10 +13,10 @@ def get_config() -> ConfigDict:
     """The experiment."""
     config = ConfigDict()
     config.task = "features"
-    config.model = {"points": 129, "widths": (32, 64, 192)}
+    config.model = {"points": 98, "widths": (32, 128), "features": 64}
     config.loss = {"noise": 0.002}
     config.optim = {
-        "learning_rate": 2e-3,
+        "learning_rate": 3e-3,
         "schedule": "cosine",
         "warmup_steps": 100,
         "weight_decay": 1e-4,
@@ -24,7 +24,7 @@ def get_config() -> ConfigDict:
         "ema_decay": 0.99,
     }
     config.train = {
-        "total_steps": 4000,
+        "total_steps": 3000,
         "batch_size": 128,
         "log_every": 100,
         "save_every": 1000,

@@ -1,8 +1,8 @@
 """Reconstruction of two interacting hands from one image, in JAX.
 
-The public face is ``mano``, ``collision``, ``geometry``, ``Reconstructor`` and
-``Prior``; each is imported when it is first used, so that ``import twohand_jax`` costs
-nothing.
+The public face is ``mano``, ``collision``, ``geometry``, ``Reconstructor``, ``Prior``
+and ``refine``; each is imported when it is first used, so that ``import twohand_jax``
+costs nothing.
 """
 
 import importlib
@@ -12,11 +12,16 @@ if TYPE_CHECKING:
     from twohand_jax import collision, geometry, mano
     from twohand_jax.inference.prior import Prior
     from twohand_jax.inference.reconstruct import Reconstructor
+    from twohand_jax.inference.refinement import refine
 
 __version__ = "0.1.0"
-__all__ = ["Prior", "Reconstructor", "collision", "geometry", "mano"]
+__all__ = ["Prior", "Reconstructor", "collision", "geometry", "mano", "refine"]
 
-_MEMBERS = {"Prior": "inference.prior", "Reconstructor": "inference.reconstruct"}
+_MEMBERS = {
+    "Prior": "inference.prior",
+    "Reconstructor": "inference.reconstruct",
+    "refine": "inference.refinement",
+}
 
 
 def __getattr__(name: str) -> Any:

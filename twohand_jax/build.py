@@ -230,7 +230,6 @@ def train_reader(config: Experiment) -> "Reader | Mixture":
         [reader(config, one.directory, one.split, shuffle=True) for one in sets],
         weights=[one.weight for one in sets],
         batch_size=local_batch(config.train),
-        seed=config.train.seed,
     )
 
 

@@ -39,16 +39,14 @@ def add(subparsers: Any) -> None:
 def _build(args: argparse.Namespace) -> None:
     """Hand over to the dataset's builder in ``data_pipelines``."""
     try:
-        if args.dataset == "poses":
-            from data_pipelines.synthetic import pose_set as builder
-        else:
-            from data_pipelines.synthetic import build as builder
+        from data_pipelines.synthetic import build, pose_set
     except ImportError as error:
         raise MissingDependencyError(
             f"`twohand data build` needs the package {error.name}: install the extras "
             "with pip install 'twohand_jax[data,render]'."
         ) from error
     parser = argparse.ArgumentParser(prog=f"twohand data build {args.dataset}")
+    builder: Any = {"synthetic": build, "poses": pose_set}[args.dataset]
     builder.add_arguments(parser)
     builder.run(parser.parse_args(args.options))
 

@@ -68,15 +68,12 @@ def _evaluate(args: argparse.Namespace) -> None:
     prior, encoder = Prior.load(args.prior), pair_features.Encoder.load(args.features)
     data = poses.load(args.data, args.split)
     config = prior_table.TableConfig(pairs=args.n)
-    rows = prior_table.table(
-        prior, encoder, data, jax.random.key(args.seed), config=config
-    )
+    key = jax.random.key(args.seed)
+    rows = prior_table.table(prior, encoder, data, key, config=config)
     found = dict(common.progress(rows, unit="set"))
     title = f"{args.prior or assets.PRIOR} against {args.data} ({args.split})"
-    columns = prior_table.COLUMNS
-    print(f"{title}\n\n{report.markdown(found, columns=columns)}")
+    shown: Any = {"columns": prior_table.COLUMNS}
+    print(f"{title}\n\n{report.markdown(found, **shown)}")
     if args.out is not None:
-        for path in report.write(
-            found, args.out, name="prior", title=title, columns=columns
-        ):
+        for path in report.write(found, args.out, name="prior", title=title, **shown):
             print(f"wrote {path}")

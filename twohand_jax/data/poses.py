@@ -161,7 +161,8 @@ def write_shard(directory: Path, split: str, shard: int, params: ManoParams) -> 
     path = shard_path(directory, split, shard)
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
-        np.savez(file, **{k: np.asarray(v) for k, v in params._asdict().items()})
+        arrays: dict[str, Any] = params._asdict()
+        np.savez(file, **arrays)
     partial.replace(path)
 
 

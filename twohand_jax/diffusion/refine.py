@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from jaxtyping import Bool, Float, Int, Key, PyTree
 
 from twohand_jax import mano
 from twohand_jax.diffusion import (
@@ -33,6 +33,7 @@ from twohand_jax.errors import InputError
 from twohand_jax.types import (
     LEFT,
     RIGHT,
+    Array,
     ManoModel,
     ManoParams,
     NoiseSchedule,

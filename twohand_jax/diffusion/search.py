@@ -86,7 +86,7 @@ def along_sight(
         for number, level in enumerate(config.levels):
             t = jnp.int32(round(level * last))
             for draw in range(config.draws):
-                noise = _noise(number, draw)
+                noise = jnp.asarray(_noise(number, draw))
                 noisy = add_noise(moved, noise, jnp.full(len(moved), t), schedule)
                 clean = denoise(noisy, t, normal[:, REFERENCE])
                 error += jnp.sum((clean - moved) ** 2, axis=-1) / config.draws

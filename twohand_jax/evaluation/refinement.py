@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Bool, Float, Key
 from tqdm import tqdm
 
 from twohand_jax import mano, metrics
@@ -32,6 +32,7 @@ from twohand_jax.models.decode import decode
 from twohand_jax.types import (
     LEFT,
     RIGHT,
+    Array,
     Batch,
     HandGeometry,
     ManoModel,
@@ -161,7 +162,7 @@ def disturbed(
         score=jnp.broadcast_to(jnp.array([1.0, 0.5]), pairs.prediction.score.shape),
     )
     blind = pairs.keypoints * jnp.asarray([1.0, 1.0, 0.0])
-    return Pairs(jax.tree.map(np.asarray, prediction), pairs.targets, np.asarray(blind))
+    return jax.tree.map(np.asarray, Pairs(prediction, pairs.targets, blind))
 
 
 def cases(pairs: Pairs, model: ManoModel) -> dict[str, Pairs]:

@@ -6,6 +6,7 @@ kept beside the program, ``weights.npz``. It takes a batch of any size.
 """
 
 import contextlib
+import functools
 import io
 import json
 import zipfile
@@ -28,6 +29,8 @@ from twohand_jax.types import Camera, ManoModel
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 INSIDE, BESIDE = "inside", "beside"
 Arrays = dict[str, Array]
+# Inputs of program.look that come before the camera, in its order.
+PICTURE = ("canvas", "T_canvas_image", "boxes", "keypoints", "score")
 PROGRAM, WEIGHTS = "program.stablehlo", "weights.npz"
 README = """Two hands from one picture: the network of twohand_jax as a JAX program.
 
@@ -117,13 +120,7 @@ def write(
             f"{', '.join(unknown) or 'none'}."
         )
     arrays, function = numbered(trained, model)
-    values = _shapes(canvas_size)
-    if weights == INSIDE:
-        jitted = jax.jit(lambda given: function(arrays, given))
-        exported = export.export(jitted, platforms=tuple(platforms))(values)
-    else:
-        jitted = jax.jit(function)
-        exported = export.export(jitted, platforms=tuple(platforms))(arrays, values)
+    exported = _exported(arrays, function, _shapes(canvas_size), platforms, weights)
     files = {PROGRAM: bytes(exported.serialize())}
     if weights == BESIDE:
         buffer = io.BytesIO()
@@ -153,31 +150,37 @@ def numbered(
     arrays = {
         name: jnp.asarray(leaf) for name, (_, leaf) in zip(names, leaves, strict=True)
     }
-    apply, crop = trained.make_apply(), trained.crop
+    look = functools.partial(
+        program.look, apply=trained.make_apply(), crop=trained.crop
+    )
 
     def function(arrays: Arrays, values: Arrays) -> Arrays:
         rebuilt = jax.tree.unflatten(structure, [arrays[name] for name in names])
-        variables, hand = Variables(**rebuilt["network"]), rebuilt["hand"]
+        variables = Variables(**rebuilt["network"])
 
         def one(value: Arrays) -> Arrays:
-            prediction = program.look(
-                variables,
-                hand,
-                value["canvas"],
-                value["T_canvas_image"],
-                value["boxes"],
-                value["keypoints"],
-                value["score"],
-                Camera(value["focal"], value["center"]),
-                apply=apply,
-                crop=crop,
-            )
-            found = prediction.geometry._asdict() | prediction.mano._asdict()
-            return found | {"rel_trans": prediction.rel_trans}
+            camera = Camera(value["focal"], value["center"])
+            given = [value[name] for name in PICTURE]
+            found = look(variables, rebuilt["hand"], *given, camera)
+            hands = found.geometry._asdict() | found.mano._asdict()
+            return hands | {"rel_trans": found.rel_trans}
 
         return jax.vmap(one)(values)
 
     return arrays, function
+
+
+def _exported(
+    arrays: Arrays,
+    function: Callable[[Arrays, Arrays], Arrays],
+    values: dict[str, jax.ShapeDtypeStruct],
+    platforms: Sequence[str],
+    weights: str,
+) -> export.Exported:
+    if weights == INSIDE:
+        jitted = jax.jit(lambda given: function(arrays, given))
+        return export.export(jitted, platforms=tuple(platforms))(values)
+    return export.export(jax.jit(function), platforms=tuple(platforms))(arrays, values)
 
 
 def _shapes(canvas_size: int) -> dict[str, jax.ShapeDtypeStruct]:

@@ -74,10 +74,10 @@ class Separator:
 
     def __init__(self, prior: Prior, *, always: bool) -> None:
         """Take a loaded prior."""
-        when = "always" if always else "auto"
         self.always = always
         self._prior = prior
-        self._config = dataclasses.replace(DEFAULT, gate=GateConfig(when=when))
+        gate = GateConfig(when="always" if always else "auto")
+        self._config = dataclasses.replace(DEFAULT, gate=gate)
         self.key = f"{prior.sizes} {prior.settings} {self._config}"
 
     def is_needed(self, prediction: Prediction) -> bool:

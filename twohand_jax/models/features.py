@@ -32,10 +32,10 @@ class FeatureConfig:
         outputs: numbers that training regresses from the features.
     """
 
-    points: int = 195
-    widths: tuple[int, ...] = (32, 64, 256)
+    points: int = 98
+    widths: tuple[int, ...] = (32, 128)
     hidden: int = 256
-    features: int = 128
+    features: int = 64
     outputs: int = 128
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+import textwrap
 import zlib
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ class Checkpoints:
         try:
             loaded = self._checkpointer.load(step, abstract._asdict())
         except (ValueError, KeyError) as error:
-            reason = str(error).splitlines()[0]
+            reason = textwrap.shorten(str(error), 160, placeholder=" …")
             raise InputError(
                 f"Checkpoint {step} in {self._checkpointer.directory} does not fit "
                 f"this config's network ({reason}); use its own config "
