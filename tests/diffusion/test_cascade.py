@@ -11,7 +11,7 @@ from twohand_jax.diffusion import cascade, representation, schedule
 from twohand_jax.diffusion.cascade import Collision, Walk
 from twohand_jax.diffusion.ddim import DdimConfig
 from twohand_jax.diffusion.guidance import GuidanceConfig
-from twohand_jax.diffusion.refine import PriorParts
+from twohand_jax.diffusion.parts import PriorParts
 from twohand_jax.diffusion.representation import OTHER, REFERENCE, Statistics
 from twohand_jax.types import LEFT, RIGHT, HandGeometry
 

@@ -45,10 +45,10 @@ def test_the_place_that_the_prior_knows_is_found_along_the_sight(pair):
 
 
 def test_a_tighter_spread_stays_nearer(pair):
-    home = pair[:, OTHER, TRANSLATION] + 0.09 * SIGHT
+    home = pair[:, OTHER, TRANSLATION] + 0.05 * SIGHT
     shifts = [
         np.abs(find(knows(home), pair, SearchConfig(spread=spread)))
-        for spread in (0.003, 0.03, 10.0)
+        for spread in (0.002, 0.02, 10.0)
     ]
     assert (shifts[0] < shifts[1]).all() and (shifts[1] <= shifts[2]).all()
 

@@ -5,8 +5,8 @@ from twohand_jax.diffusion.ddim import DdimConfig, Inversion, invert, sample
 from twohand_jax.diffusion.energies import EnergyConfig
 from twohand_jax.diffusion.gate import SENTENCES, GateConfig, Status, choose_reference
 from twohand_jax.diffusion.guidance import GuidanceConfig, by_energy, step_sizes
+from twohand_jax.diffusion.parts import PriorParts
 from twohand_jax.diffusion.refine import (
-    PriorParts,
     RefineConfig,
     Refined,
     descend,

@@ -16,7 +16,7 @@ from twohand_jax.collision import CollisionConfig
 from twohand_jax.diffusion import ddim, guidance, representation
 from twohand_jax.diffusion.ddim import DdimConfig, Energy
 from twohand_jax.diffusion.guidance import GuidanceConfig
-from twohand_jax.diffusion.refine import PriorParts
+from twohand_jax.diffusion.parts import PriorParts
 from twohand_jax.diffusion.representation import OTHER, REFERENCE, RELATIVE, Statistics
 from twohand_jax.types import LEFT, RIGHT, HandGeometry, ManoModel
 

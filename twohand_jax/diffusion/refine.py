@@ -22,13 +22,13 @@ from twohand_jax.diffusion import (
     representation,
     search,
 )
-from twohand_jax.diffusion.ddim import Change, DdimConfig, Denoise
+from twohand_jax.diffusion.ddim import Change, DdimConfig
 from twohand_jax.diffusion.energies import EnergyConfig
 from twohand_jax.diffusion.gate import GateConfig, Status
 from twohand_jax.diffusion.guidance import GuidanceConfig
 from twohand_jax.diffusion.layout import OTHER, REFERENCE, TRANSLATION
+from twohand_jax.diffusion.parts import PriorParts, check_hand_model
 from twohand_jax.diffusion.search import SearchConfig
-from twohand_jax.diffusion.statistics import Statistics
 from twohand_jax.errors import InputError
 from twohand_jax.types import (
     LEFT,
@@ -36,34 +36,12 @@ from twohand_jax.types import (
     Array,
     ManoModel,
     ManoParams,
-    NoiseSchedule,
     Prediction,
 )
 
 # (raw vectors of the pair, line of sight) -> shift of the other hand along it
 Place = Callable[[Float[Array, "n 2 64"], Float[Array, "n 3"]], Float[Array, "n"]]
 Solve = Callable[[Float[Array, "n 64"], Float[Array, "n 64"], Change], Array]
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PriorParts:
-    """What refinement needs of a trained prior; passes through ``jax.jit``.
-
-    Attributes:
-        denoise: predicts normalised clean vectors; ``jax.tree_util.Partial`` of a
-            function and its weights, so that the weights are an argument of the jit.
-        statistics: that normalise the vectors.
-        schedule: that the denoiser was trained with.
-        hand_model: name of the hand model it was trained on.
-        kind: "std" or "variance", what the statistics' scale is.
-    """
-
-    denoise: Denoise
-    statistics: Statistics
-    schedule: NoiseSchedule
-    hand_model: str = dataclasses.field(metadata={"static": True})
-    kind: str = dataclasses.field(default="std", metadata={"static": True})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,7 +66,7 @@ class RefineConfig:
     ddim: DdimConfig = DdimConfig()
     search: SearchConfig = SearchConfig()
     guidance: GuidanceConfig = GuidanceConfig(
-        across=0.3, others=0.02, settle=84, limit=0.05
+        across=0.3, others=0.01, settle=84, limit=0.05
     )
     energy: EnergyConfig = EnergyConfig(collision=30.0)
     gate: GateConfig = GateConfig()
@@ -337,20 +315,6 @@ def _with_hand(
     return prediction._replace(
         mano=posed, geometry=geometry, rel_trans=wrists[:, LEFT] - wrists[:, RIGHT]
     )
-
-
-def check_hand_model(prior: PriorParts, model: ManoModel) -> None:
-    """Refuse hands of another model than the prior's.
-
-    Raises:
-        InputError: the names differ; the message says both.
-    """
-    if prior.hand_model != model.name:
-        raise InputError(
-            f"The prior was trained on the hand model {prior.hand_model!r}, the hands "
-            f"to refine belong to {model.name!r}; load a prior for {model.name!r} or "
-            f"the hand model {prior.hand_model!r}."
-        )
 
 
 def _choose(mask: Bool[Array, "*m"], yes: PyTree, no: PyTree) -> PyTree:

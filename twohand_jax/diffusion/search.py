@@ -36,9 +36,9 @@ class SearchConfig:
         draws: noises of each level, in antithetic pairs.
     """
 
-    reach: float = 0.12
-    places: int = 25
-    spread: float = 0.06
+    reach: float = 0.06
+    places: int = 13
+    spread: float = 0.02
     levels: tuple[float, ...] = (0.06, 0.12, 0.19, 0.25, 0.37, 0.5, 0.75, 1.0)
     draws: int = 4
 

@@ -9,11 +9,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from twohand_jax.diffusion.gate import Status
+from twohand_jax.diffusion.parts import PriorParts, check_hand_model
 from twohand_jax.diffusion.refine import (
-    PriorParts,
     RefineConfig,
     Refined,
-    check_hand_model,
     verdict,
 )
 from twohand_jax.diffusion.refine import refine as refine_all

@@ -18,8 +18,8 @@ from twohand_jax.collision import penetration
 from twohand_jax.data.augment import prepare
 from twohand_jax.data.inputs import CropConfig
 from twohand_jax.diffusion.gate import Status
+from twohand_jax.diffusion.parts import PriorParts
 from twohand_jax.diffusion.refine import (
-    PriorParts,
     RefineConfig,
     Refined,
     descend,

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int, Key
 from twohand_jax import assets, mano
 from twohand_jax.diffusion import cascade, representation, schedule
 from twohand_jax.diffusion.cascade import Walk
-from twohand_jax.diffusion.refine import PriorParts
+from twohand_jax.diffusion.parts import PriorParts
 from twohand_jax.diffusion.representation import REFERENCE, Frame, Statistics
 from twohand_jax.errors import InputError
 from twohand_jax.models import apply
