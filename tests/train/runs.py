@@ -18,13 +18,14 @@ SMALL_PRIOR = {
     "optim.warmup_steps": 0,
     "train.batch_size": 8,
 }
-# Of configs/tiny.py: two stages instead of four, crops of 32 pixels.
+# Of configs/tiny.py: one cue, two stages instead of four, crops of 32 pixels.
 SMALL_REGRESSOR = {
     "model.image.depths": (1, 1),
     "model.image.last_stride": 2,
     "model.cue.depths": (1, 1),
     "model.cue.last_stride": 2,
-    "model.transnet.resnet.depths": (1, 1),
+    "model.cues": (True, False, False),
+    "model.transnet": None,
     "model.crop_size": 32,
     "crop.crop_size": 32,
     "data.canvas_size": 64,

@@ -17,7 +17,7 @@ from twohand_jax.inference import hints, loading, program
 from twohand_jax.inference.crops import cut_canvas
 from twohand_jax.inference.detect import Detector, detect
 from twohand_jax.inference.programs import Programs, shapes_of
-from twohand_jax.inference.refinement import CHOICES, separator
+from twohand_jax.inference.refinement import CHOICES, is_needed, separator
 from twohand_jax.timing import Stopwatch
 from twohand_jax.types import Camera, ManoModel, Prediction
 
@@ -250,8 +250,10 @@ class Reconstructor:
         self, prediction: Prediction, hands: hints.Hands, choice: str
     ) -> Refined | None:
         """Ask the prior, where there is one and the hands call for it."""
+        if not is_needed(prediction, choice):
+            return None
         found = self._separator(choice)
-        if found is None or not found.is_needed(prediction):
+        if found is None:
             return None
         arguments = found.arguments(prediction, hands.keypoints)
         name = f"refine {choice}"

@@ -69,28 +69,14 @@ class Separator:
 
     Attributes:
         key: text that changes with the program.
-        always: whether hands that do not overlap are refined, too.
     """
 
     def __init__(self, prior: Prior, *, always: bool) -> None:
         """Take a loaded prior."""
-        self.always = always
         self._prior = prior
         gate = GateConfig(when="always" if always else "auto")
         self._config = dataclasses.replace(DEFAULT, gate=gate)
         self.key = f"{prior.sizes} {prior.settings} {self._config}"
-
-    def is_needed(self, prediction: Prediction) -> bool:
-        """Whether the program should run at all; it has a closer look itself."""
-        if not (np.asarray(prediction.score) > 0).all():
-            return False
-        if self.always:
-            return True
-        right, left = (np.asarray(prediction.box)[side] for side in (RIGHT, LEFT))
-        vertices = np.asarray(prediction.geometry.vertices)
-        low, high = vertices.min(axis=1), vertices.max(axis=1)
-        near = (low.max(axis=0) <= high.min(axis=0)).all()
-        return bool(boxes.iou(right, left) > 0) and bool(near)
 
     def arguments(
         self, prediction: Prediction, keypoints: Float[np.ndarray, "2 21 3"]
@@ -118,6 +104,25 @@ class Separator:
             )
 
         return separate
+
+
+def is_needed(prediction: Prediction, choice: str) -> bool:
+    """Whether to ask the prior at all, which has a closer look itself.
+
+    Args:
+        prediction: one pair.
+        choice: "always" looks at every pair of hands, "auto" at overlapping boxes in
+            the picture whose surfaces' boxes in space meet, too, "never" at none.
+    """
+    if choice == "never" or not (np.asarray(prediction.score) > 0).all():
+        return False
+    if choice == "always":
+        return True
+    right, left = (np.asarray(prediction.box)[side] for side in (RIGHT, LEFT))
+    vertices = np.asarray(prediction.geometry.vertices)
+    low, high = vertices.min(axis=1), vertices.max(axis=1)
+    near = (low.max(axis=0) <= high.min(axis=0)).all()
+    return bool(boxes.iou(right, left) > 0) and bool(near)
 
 
 def separator(
