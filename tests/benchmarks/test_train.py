@@ -88,6 +88,14 @@ def test_filled_arrays_have_the_shapes_and_keep_what_is_there():
     assert bytes_.dtype == jnp.uint8 and bytes_.max() > 100
 
 
+def test_weights_keep_estimates_finite():
+    network = build.regressor(sizes())
+    variables = steps.weights(apply.shapes(network))
+    inputs = steps.filled(steps.input_shapes(sizes(), 1))
+    output, _ = jax.jit(network.apply)(variables, inputs)
+    assert all(np.isfinite(leaf).all() for leaf in output)
+
+
 def test_flops_of_a_product_are_counted():
     matrix = jnp.ones((32, 32))
     program = steps.compile_program(jax.jit(jnp.dot), (), matrix, matrix)

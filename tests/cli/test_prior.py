@@ -70,6 +70,7 @@ def test_the_table_is_printed_and_written(prior, tmp_path, capsys):
     rows = json.loads((tmp_path / "out" / "prior.json").read_text())["rows"]
     assert set(rows) == {
         prior_table.DATA,
+        prior_table.GIVEN,
         prior_table.PRIOR,
         prior_table.GUIDED,
         prior_table.MIXED,

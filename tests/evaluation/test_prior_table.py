@@ -98,6 +98,7 @@ def test_the_table_has_all_rows_and_figures(prior, encoder):
     )
     assert list(rows) == [
         prior_table.DATA,
+        prior_table.GIVEN,
         prior_table.PRIOR,
         prior_table.GUIDED,
         prior_table.MIXED,

@@ -15,6 +15,7 @@ from twohand_jax import build
 from twohand_jax.errors import InputError
 from twohand_jax.train.loop import LoopConfig
 
+pytestmark = pytest.mark.timeout(1200)  # three starts, each compiles
 BATCH, STEPS = 4, 4
 DOCUMENT = launch.ROOT / "docs" / "training.md"
 SETTINGS = {

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from twohand_jax import collision, mano
-from twohand_jax.benchmarks import peers
+from twohand_jax.benchmarks import pairs, peers
 from twohand_jax.benchmarks.report import Report
 from twohand_jax.benchmarks.timing import Timing, interleaved
 from twohand_jax.types import LEFT, RIGHT, ManoModel
@@ -104,16 +104,9 @@ def measure(
     return rows
 
 
-def hands(model: ManoModel, count: int, seed: int = 0) -> Meshes:
-    """Right and left hands in random poses, three centimetres apart."""
-    rng = np.random.default_rng(seed)
-    params = jax.tree.map(
-        lambda leaf: rng.normal(0, 0.3, leaf.shape).astype(np.float32),
-        mano.zeros(count),
-    )
-    apart = np.array([[0.0, 0.0, 0.5], [0.0, 0.03, 0.5]], np.float32)
-    params = params._replace(transl=np.broadcast_to(apart, (count, 2, 3)))
-    vertices = np.array(mano.forward(model, params).vertices)
+def hands(model: ManoModel, count: int) -> Meshes:
+    """Right and left hands that run into each other, metres."""
+    vertices = np.array(pairs.touching(model, count).geometry.vertices)
     return vertices[:, RIGHT], vertices[:, LEFT]
 
 
@@ -136,9 +129,9 @@ def peer(name: str, model: ManoModel, meshes: Meshes) -> Callable[[], Indices]:
     right, left = (np.asarray(model.faces[side]) for side in (RIGHT, LEFT))
 
     def program() -> Indices:
-        pairs = list(zip(*meshes, strict=True))
-        to_second = [query(b, left, a) for a, b in pairs]
-        to_first = [query(a, right, b) for a, b in pairs]
+        both = list(zip(*meshes, strict=True))
+        to_second = [query(b, left, a) for a, b in both]
+        to_first = [query(a, right, b) for a, b in both]
         return np.stack(to_second), np.stack(to_first)
 
     return program
@@ -156,7 +149,9 @@ def disagreements(meshes: Meshes, one: Indices, other: Indices) -> int:
         RuntimeError: a neighbour is farther away in one result than in the other.
     """
     different = 0
-    for query, target, mine, yours in zip(meshes, meshes[::-1], one, other, strict=True):
+    for query, target, mine, yours in zip(
+        meshes, meshes[::-1], one, other, strict=True
+    ):
         count = len(yours)
         lengths = [
             np.linalg.norm(

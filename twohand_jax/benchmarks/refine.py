@@ -17,10 +17,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int
 
-from twohand_jax import collision, mano
-from twohand_jax.benchmarks import peers
+from twohand_jax import collision
+from twohand_jax.benchmarks import pairs, peers
 from twohand_jax.benchmarks.report import Report
 from twohand_jax.benchmarks.timing import Timing, interleaved
 from twohand_jax.diffusion import energies, guidance, representation
@@ -30,12 +29,11 @@ from twohand_jax.diffusion.refine import RefineConfig, Refined, refine
 from twohand_jax.diffusion.representation import OTHER, REFERENCE
 from twohand_jax.diffusion.search import SearchConfig
 from twohand_jax.inference.prior import Prior
-from twohand_jax.types import LEFT, RIGHT, Camera, ManoModel, Prediction
+from twohand_jax.types import LEFT, RIGHT, ManoModel, Prediction
 
 OURS, PEER = "twohand_jax", "PyTorch"
 PEER_PAIRS = 4
 PAPER = RefineConfig()
-KEY = jax.random.key(0)
 
 
 class Row(NamedTuple):
@@ -88,7 +86,7 @@ def run(args: argparse.Namespace) -> Report:
 
 
 def configuration(steps: int) -> RefineConfig:
-    """Exactly so many guided steps of every pair: no search before, no descent after."""
+    """Exactly so many guided steps of every pair, no search before or descent after."""
     return RefineConfig(
         ddim=DdimConfig(steps=steps),
         search=SearchConfig(reach=0.0),
@@ -127,83 +125,58 @@ def measure(
         peers.require("torch", "smplx")
     rows = []
     for batch in batches:
-        given, reference = pairs(prior.model, batch)
+        given = pairs.touching(prior.model, batch)
         start = time.perf_counter()
         ours = compiled(prior, given, config)
         took = time.perf_counter() - start
-        programs, sizes = {OURS: ours}, {OURS: batch}
+        programs: dict[str, Callable[[], object]] = {OURS: ours}
+        sizes = {OURS: batch}
         if peer:
             few = min(batch, PEER_PAIRS)
-            problem = to_problem(prior, given, reference, config)
+            problem = to_problem(prior, given, config)
             programs[PEER] = theirs(prior, problem, few, config, threads)
             sizes[PEER] = few
         whole = _a_pair(_timed(programs, seconds), sizes)
         parts = _timed(_parts(prior.model, given), seconds / 10)
-        rows.append(Row(batch, took, whole, _a_pair(parts, dict.fromkeys(parts, batch))))
+        rows.append(
+            Row(batch, took, whole, _a_pair(parts, dict.fromkeys(parts, batch)))
+        )
     return rows
-
-
-def pairs(
-    model: ManoModel, count: int, seed: int = 0
-) -> tuple[Prediction, Int[np.ndarray, "n"]]:
-    """Hands half a metre away that run into each other, and which of them stays."""
-    rng = np.random.default_rng(seed)
-    params = jax.tree.map(
-        lambda leaf: jnp.asarray(rng.normal(0, 0.05, leaf.shape), jnp.float32),
-        mano.zeros(count),
-    )
-    apart = jnp.array([[0.0, 0.0, 0.5], [0.0, 0.03, 0.5]])
-    wrists = mano.params.rest_wrist(model, params.betas)
-    params = params._replace(transl=apart - wrists)
-    geometry = mano.forward(model, params)
-    prediction = Prediction(
-        mano=params,
-        geometry=geometry,
-        rel_trans=geometry.joints[:, LEFT, 0] - geometry.joints[:, RIGHT, 0],
-        camera=Camera(jnp.full((count, 2), 500.0), jnp.full((count, 2), 128.0)),
-        box=jnp.broadcast_to(jnp.array([0.0, 0.0, 200.0, 200.0]), (count, 2, 4)),
-        score=jnp.broadcast_to(jnp.array([0.5, 0.9]), (count, 2)),
-    )
-    return prediction, np.full(count, LEFT)
 
 
 def compiled(
     prior: Prior, prediction: Prediction, config: RefineConfig
 ) -> Callable[[], Refined]:
     """Our program, compiled."""
-    function = functools.partial(refine, config=config)
-    program = jax.jit(function).lower(prior.parts, prior.model, prediction, KEY)
-    call = program.compile()
-    return lambda: jax.block_until_ready(
-        call(prior.parts, prior.model, prediction, KEY)
-    )
+    given = (prior.parts, prior.model, prediction, jax.random.key(0))
+    program = jax.jit(functools.partial(refine, config=config)).lower(*given).compile()
+    return lambda: jax.block_until_ready(program(*given))
 
 
 def to_problem(
     prior: Prior,
     prediction: Prediction,
-    reference: Int[np.ndarray, "n"],
     config: RefineConfig,
 ) -> Any:
     """The same pairs as PyTorch's program takes them, ``torch_refine.Problem``."""
     from twohand_jax.benchmarks.torch_refine import Problem
 
     parts, model, hands = prior.parts, prior.model, prediction.mano
+    reference = jnp.full(len(prediction.score), LEFT)
     frame = representation.frame(model, hands, reference)
-    scene = energies.scene(prediction, jnp.asarray(reference), frame)
+    scene = energies.scene(prediction, reference, frame)
     vectors = representation.pack(model, hands, reference)
     pair = representation.normalise(vectors, parts.statistics)
     sizes = guidance.step_sizes(
         config.ddim.steps, parts.statistics, parts.kind, config=config.guidance
     )
-    fields = (
-        pair[:, OTHER],
-        pair[:, REFERENCE],
-        scene.reference_vertices,
-        energies.line_of_sight(scene),
-        sizes,
+    return Problem(
+        clean=np.array(pair[:, OTHER]),
+        condition=np.array(pair[:, REFERENCE]),
+        fixed=np.array(scene.reference_vertices),
+        sight=np.array(energies.line_of_sight(scene)),
+        sizes=np.array(sizes),
     )
-    return Problem(*map(np.array, fields))
 
 
 def theirs(
@@ -217,14 +190,12 @@ def theirs(
     torch.set_num_threads(threads)
     gpu = jax.default_backend() == "gpu" and torch.cuda.is_available()
     refiner = torch_refine.Refiner(prior, config, "cuda" if gpu else "cpu")
-    *fields, sizes = problem
-    few = torch_refine.Problem(*(field[:count] for field in fields), sizes)
+    cut = {name: getattr(problem, name)[:count] for name in problem._fields[:-1]}
+    few = problem._replace(**cut)
     return lambda: refiner(few)
 
 
-def _parts(
-    model: ManoModel, prediction: Prediction
-) -> dict[str, Callable[[], object]]:
+def _parts(model: ManoModel, prediction: Prediction) -> dict[str, Callable[[], object]]:
     """One search of all pairs of the batch, alone and with normals and tests."""
     sides = [prediction.geometry.vertices[:, side] for side in (RIGHT, LEFT)]
     faces = [model.faces[side] for side in (RIGHT, LEFT)]

@@ -1,4 +1,4 @@
-"""The prior's denoiser in PyTorch, with the weights of ours; see ``models.denoiser``."""
+"""The prior's denoiser in PyTorch, with our weights; see ``models.denoiser``."""
 
 import math
 from typing import Any
@@ -77,9 +77,7 @@ class Denoiser(nn.Module):
 
 
 def _embed(inputs: int, hidden: int, width: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, width)
-    )
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, width))
 
 
 def _copy(layer: Any, weights: Any) -> None:

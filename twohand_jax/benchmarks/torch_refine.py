@@ -73,8 +73,12 @@ class Refiner:
 
     def __call__(self, problem: Problem) -> Float[np.ndarray, "n 778 3"]:
         """The refined other hands, in the prior frame; pair after pair."""
-        *pairs, sizes = (self.tensor(part) for part in problem)
-        refined = [self.refine(*pair, sizes) for pair in zip(*pairs, strict=True)]
+        pairs = zip(*map(self.tensor, problem[:-1]), strict=True)
+        sizes = self.tensor(problem.sizes)
+        refined = [
+            self.refine(clean, condition, fixed, sight, sizes)
+            for clean, condition, fixed, sight in pairs
+        ]
         return torch.stack(refined).cpu().numpy()
 
     @torch.no_grad()

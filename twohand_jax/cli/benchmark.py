@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 # Each is a module of twohand_jax.benchmarks with add_arguments(parser) and
-# run(args) -> benchmarks.report.Report, loaded when it is asked for.
+# run(args) -> benchmarks.report.Report, loaded when it is asked for. A flag --config
+# names a config file, and reaches the subject as what is in it.
 SUBJECTS = {
     "mano": "the hand model beside smplx",
     "input": "reading records beside the bare decoding of their pictures",
+    "train": "network and training step beside PyTorch and a matrix product",
+    "refine": "guided refinement of pairs beside PyTorch",
+    "nearest": "nearest neighbours of two meshes beside scipy and trimesh",
 }
 
 
@@ -32,6 +36,7 @@ def add(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measure, print the table and write the JSON."""
     from twohand_jax.benchmarks import report
+    from twohand_jax.cli import configs
 
     subject = importlib.import_module(f"twohand_jax.benchmarks.{args.subject}")
     parser = argparse.ArgumentParser(
@@ -42,6 +47,8 @@ def run(args: argparse.Namespace) -> None:
     flags = parser.parse_args(args.flags)
     if flags.out is not None:
         report.check_path(flags.out)
+    if hasattr(flags, "config"):
+        flags.config = configs.load(flags.config, []).to_dict()
     found = subject.run(flags)
     print(f"{found.title}\n\n{report.markdown(found)}")
     if flags.out is not None:

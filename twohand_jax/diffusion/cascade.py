@@ -28,9 +28,12 @@ AT_ORIGIN = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0)
 
 @dataclasses.dataclass(frozen=True)
 class Collision:
-    """The built-in energy: how far the hands of a pair run into each other."""
+    """The built-in energy: how far the hands of a pair run into each other.
 
-    config: CollisionConfig = collision.DEFAULT
+    Its weight suits ``GuidanceConfig``'s step sizes and samples from noise.
+    """
+
+    config: CollisionConfig = CollisionConfig(weight=30.0)
 
     def __call__(self, model: ManoModel, pair: HandGeometry) -> Float[Array, "*b"]:
         """One value a pair, see ``collision.energy``."""

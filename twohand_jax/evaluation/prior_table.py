@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Array, Int, Key
 
 from twohand_jax import mano
 from twohand_jax.collision import penetration
@@ -30,8 +30,9 @@ COLUMNS = (
     "penetrating %",
     "contact %",
 )
-DATA, PRIOR, GUIDED, MIXED = (
+DATA, GIVEN, PRIOR, GUIDED, MIXED = (
     "held-out data",
+    "prior, one hand given",
     "prior",
     "prior, guided",
     "hands of different pairs",
@@ -67,9 +68,10 @@ def table(
 ) -> Iterator[tuple[str, dict[str, float]]]:
     """Figures of each set against the first half of the data, one row at a time.
 
-    The second half of the data shows what figures perfect samples would have; hands of
-    different pairs (each pose, shape and place as in the data, but independent of the
-    other hand's) what a model would have that knows single hands only.
+    The second half of the data shows what figures perfect samples would have. Its
+    reference hands with second hands of the prior show the conditional model alone.
+    Hands of different pairs (each pose, shape and place as in the data, but independent
+    of the other hand's) show what a model would have that knows single hands only.
 
     Args:
         prior: to be judged.
@@ -91,6 +93,9 @@ def table(
     others = _rows(data, slice(count, 2 * count))
     sets = {
         DATA: lambda: others,
+        GIVEN: lambda: prior.sample_second(
+            key, others, _references(others), config=config.free
+        ),
         PRIOR: lambda: draw(prior, key, count, config.free, batch=config.batch),
         GUIDED: lambda: draw(prior, key, count, config.guided, batch=config.batch),
         MIXED: lambda: mixed(prior.model, others),
@@ -133,8 +138,7 @@ def mixed(model: ManoModel, params: ManoParams) -> ManoParams:
 
     The steps by two keep the reference's side, which alternates.
     """
-    count = len(params.transl)
-    reference = jnp.arange(count) % 2
+    reference = _references(params)
     vectors = representation.pack(model, params, reference)
     strangers = jnp.roll(vectors[:, representation.OTHER], -2, axis=0)
     pairs = vectors.at[:, representation.OTHER].set(strangers)
@@ -157,6 +161,11 @@ def contact_figures(
         float(100.0 * (found.max_depth_mm > TOUCHING_MM).mean()),
         float(100.0 * found.contact_ratio.mean()),
     )
+
+
+def _references(params: ManoParams) -> Int[Array, "n"]:
+    """The right and the left hand in turn, as ``Prior.sample`` has them."""
+    return jnp.arange(len(params.transl)) % 2
 
 
 def _rows(params: ManoParams, rows: slice) -> ManoParams:

@@ -150,7 +150,7 @@ def numbered(
     arrays = {
         name: jnp.asarray(leaf) for name, (_, leaf) in zip(names, leaves, strict=True)
     }
-    look = functools.partial(
+    look: Callable[..., Any] = functools.partial(
         program.look, apply=trained.make_apply(), crop=trained.crop
     )
 

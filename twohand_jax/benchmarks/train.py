@@ -1,0 +1,206 @@
+"""Speed of a network and its training step beside PyTorch, and beside the machine.
+
+Three programs: the forward pass of inference; the network's step, which is forward,
+backward and AdamW with the mean square of the outputs as loss; and the training step as
+``twohand train`` runs it, with augmentation, all losses and averaged weights. PyTorch
+has the first two, of a network with the same layers, in channels-last memory; on a GPU
+compiled by ``torch.compile``. The last one is all there is of a prior or feature
+network. Data are random numbers on the device.
+
+FLOPs are those of each program as traced: XLA's cost analysis before optimisation, of
+the forward pass and of the steps alike. MFU is their rate over that of one large matrix
+product in the same dtype, measured in the same run. Memory is the compiled program's
+own analysis: arguments, results and temporaries.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from twohand_jax import build
+from twohand_jax.benchmarks import peers
+from twohand_jax.benchmarks.report import Report
+from twohand_jax.benchmarks.steps import (
+    FORWARD,
+    NETWORK_STEP,
+    TRAINING_STEP,
+    Program,
+    network_programs,
+    training_step,
+)
+from twohand_jax.benchmarks.timing import Timing, interleaved
+from twohand_jax.models.regressor import RegressorConfig
+
+OURS, PEER = "twohand_jax", "PyTorch"
+DTYPES = ("float32", "bfloat16")
+Calls = dict[str, Callable[[], object]]
+
+
+class Row(NamedTuple):
+    """One program in one dtype."""
+
+    task: str
+    dtype: str
+    batch: int
+    program: Program
+    ceiling: float
+    timings: dict[str, Timing]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The benchmark's flags; the command line hands over the parsed config."""
+    option = parser.add_argument
+    option("--config", default="configs/paper.py", help="Python file, as of train")
+    option("--batch", type=int, default=8)
+    option("--seconds", type=float, default=60.0, help="for each line of the table")
+    option("--dtypes", nargs="+", choices=DTYPES, default=list(DTYPES))
+    option("--peers", choices=["all", "none"], default="all")
+    option("--threads", type=int, default=2, help="threads of PyTorch on a CPU")
+
+
+def run(args: argparse.Namespace) -> Report:
+    """Speed, share of the ceiling, compile time and memory of each program."""
+    rows = measure(
+        args.config,
+        batch=args.batch,
+        dtypes=tuple(args.dtypes),
+        seconds=args.seconds,
+        peer=args.peers == "all",
+        threads=args.threads,
+    )
+    ceilings = {row.dtype: f"{row.ceiling / 1e9:.4g} GFLOP/s" for row in rows}
+    said = ", ".join(f"{dtype} {ceiling}" for dtype, ceiling in ceilings.items())
+    return Report(
+        title=f"Batch {args.batch} on one {jax.devices()[0].device_kind}; best (median)"
+        f"; × is PyTorch's best time over ours; matrix product: {said}",
+        head=["program", "dtype", "items/s", "ms", "GFLOP/item", "GFLOP/s", "MFU"]
+        + ["compile s", "GiB", "PyTorch ms", "×"],
+        lines=[_cells(row) for row in rows],
+        rows=[_figures(row) for row in rows],
+    )
+
+
+def measure(
+    config: Mapping[str, Any],
+    *,
+    batch: int,
+    dtypes: tuple[str, ...] = DTYPES,
+    seconds: float = 60.0,
+    peer: bool = True,
+    threads: int = 2,
+    product: int | None = None,
+) -> list[Row]:
+    """Time every program of a config in every dtype, in turns with the peer.
+
+    Args:
+        config: parsed, see ``build``; of a regressor or another network.
+        batch: items of a batch.
+        dtypes: of the regressor's activations; other networks are float32.
+        seconds: rough time to spend on each program.
+        peer: whether PyTorch runs beside.
+        threads: threads of PyTorch on a CPU.
+        product: side of the ceiling's matrices; None suits the device.
+
+    Raises:
+        InputError: the config is not usable.
+        MissingDependencyError: the peer is wanted and torch is absent.
+    """
+    regressor = build.kind(config) == build.REGRESSOR
+    if peer and regressor:
+        peers.require("torch")
+    rows = []
+    for dtype in dtypes if regressor else DTYPES[:1]:
+        changed = _changed(config, batch, dtype if regressor else None)
+        limit = ceiling(dtype, product)
+        programs, theirs = {TRAINING_STEP: training_step(changed)}, {}
+        if regressor:
+            model = build.experiment(changed).model
+            programs = network_programs(model, batch) | programs
+            if peer:
+                theirs = torch_programs(model, batch, threads)
+        for task, program in programs.items():
+            calls = {OURS: program.call}
+            if task in theirs:
+                calls[PEER] = theirs[task]
+            timings = _timed(calls, seconds)
+            rows.append(Row(task, dtype, batch, program, limit, timings))
+    return rows
+
+
+def ceiling(dtype: str, size: int | None = None) -> float:
+    """FLOP/s of a large matrix product.
+
+    Args:
+        dtype: of both matrices and the product.
+        size: their side; None: 2048 on a CPU, 8192 elsewhere.
+    """
+    if size is None:
+        size = 2048 if jax.default_backend() == "cpu" else 8192
+    matrix = jax.random.normal(jax.random.key(0), (size, size), jnp.dtype(dtype))
+    product = jax.jit(jnp.dot)
+    timing = interleaved(
+        {"product": lambda: jax.block_until_ready(product(matrix, matrix))},
+        repetitions=5,
+    )
+    return 2.0 * size**3 / (1e-3 * timing["product"].minimum_ms)
+
+
+def torch_programs(model: RegressorConfig, batch: int, threads: int) -> Calls:
+    """PyTorch's forward pass and network step of the same sizes."""
+    from twohand_jax.benchmarks import torch_steps
+
+    forward, step = torch_steps.programs(
+        model, batch, threads=threads, gpu=jax.default_backend() == "gpu"
+    )
+    return {FORWARD: forward, NETWORK_STEP: step}
+
+
+def _changed(config: Mapping[str, Any], batch: int, dtype: str | None) -> dict:
+    loop = {**config["train"], "batch_size": batch, "fsdp": 1}
+    changed = {**config, "train": loop}
+    if dtype is not None:
+        changed["model"] = {**changed["model"], "dtype": dtype}
+    return changed
+
+
+def _timed(calls: Calls, seconds: float) -> dict[str, Timing]:
+    once = interleaved(calls, repetitions=1, warmup=1).values()
+    count = int(np.clip(1e3 * seconds / sum(t.minimum_ms for t in once), 2, 200))
+    return interleaved(calls, repetitions=count, warmup=0)
+
+
+def _figures(row: Row) -> dict[str, Any]:
+    return {
+        "program": row.task,
+        "dtype": row.dtype,
+        "batch": row.batch,
+        "flops": row.program.flops,
+        "ceiling_flops_per_second": row.ceiling,
+        "compile_seconds": row.program.compile_seconds,
+        "memory_bytes": row.program.memory_bytes,
+        "milliseconds": {k: t._asdict() for k, t in row.timings.items()},
+    }
+
+
+def _cells(row: Row) -> list[str]:
+    ours, peer = row.timings[OURS], row.timings.get(PEER)
+    program, rate = row.program, row.program.flops / (1e-3 * ours.minimum_ms)
+    speeds = [1e3 * row.batch / ms for ms in ours]
+    memory = program.memory_bytes
+    return [
+        row.task,
+        row.dtype,
+        f"{speeds[0]:.3g} ({speeds[1]:.3g})",
+        f"{ours.minimum_ms:.4g} ({ours.median_ms:.4g})",
+        f"{program.flops / row.batch / 1e9:.3g}",
+        f"{rate / 1e9:.4g}",
+        f"{rate / row.ceiling:.0%}",
+        f"{program.compile_seconds:.1f}",
+        "-" if memory is None else f"{memory / 2**30:.2f}",
+        f"{peer.minimum_ms:.4g} ({peer.median_ms:.4g})" if peer else "-",
+        f"{peer.minimum_ms / ours.minimum_ms:.2f}" if peer else "-",
+    ]
