@@ -58,7 +58,6 @@ def _evaluate(args: argparse.Namespace) -> None:
     """Print the table and write it."""
     import jax
 
-    from twohand_jax import assets
     from twohand_jax.cli import common
     from twohand_jax.data import poses
     from twohand_jax.evaluation import pair_features, prior_table, report
@@ -71,7 +70,8 @@ def _evaluate(args: argparse.Namespace) -> None:
     key = jax.random.key(args.seed)
     rows = prior_table.table(prior, encoder, data, key, config=config)
     found = dict(common.progress(rows, unit="set"))
-    title = f"{args.prior or assets.PRIOR} against {args.data} ({args.split})"
+    name = args.prior or "The shipped prior"
+    title = f"{name} against {args.data} ({args.split})"
     shown: Any = {"columns": prior_table.COLUMNS}
     print(f"{title}\n\n{report.markdown(found, **shown)}")
     if args.out is not None:

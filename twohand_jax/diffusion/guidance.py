@@ -111,15 +111,16 @@ def by_energy(
     ) -> Float[Array, "*b 64"]:
         gradient = jax.grad(lambda vectors: jnp.sum(energy(vectors)))(clean)
         move = sizes[step] * gradient
-        if sight is not None:
-            shift = move[..., TRANSLATION]
-            along = jnp.sum(shift * sight, axis=-1, keepdims=True) * sight
-            move = move.at[..., TRANSLATION].set(along + across * (shift - along))
         if limit is not None:
             squared = jnp.sum(move**2, axis=-1, keepdims=True)
             long = squared > limit**2
             safe = jnp.where(long, squared, 1.0)
             move = jnp.where(long, move * limit * jax.lax.rsqrt(safe), move)
+        if sight is not None:
+            # After the limit: across, the hand moves more slowly at any step size.
+            shift = move[..., TRANSLATION]
+            along = jnp.sum(shift * sight, axis=-1, keepdims=True) * sight
+            move = move.at[..., TRANSLATION].set(along + across * (shift - along))
         return clean - move
 
     return change

@@ -11,11 +11,11 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from twohand_jax.diffusion import representation
 from twohand_jax.diffusion.ddim import Denoise
-from twohand_jax.diffusion.layout import REFERENCE, SIZE, TRANSLATION
+from twohand_jax.diffusion.layout import OTHER, REFERENCE, SIZE, TRANSLATION
 from twohand_jax.diffusion.process import add_noise
 from twohand_jax.diffusion.statistics import Statistics
 from twohand_jax.errors import InputError
@@ -80,23 +80,31 @@ def along_sight(
     scale = statistics.scale[TRANSLATION]
     last = len(schedule.betas) - 1
 
+    t = jnp.asarray([round(level * last) for level in config.levels], jnp.int32)
+    trials = jnp.repeat(t, config.draws), _noises(len(t), config.draws)
+
     def unlikely(shift: Float[Array, ""]) -> Float[Array, "n"]:
-        moved = normal[:, 1].at[:, TRANSLATION].add(shift * sight / scale)
-        error = 0.5 * (shift / config.spread) ** 2
-        for number, level in enumerate(config.levels):
-            t = jnp.int32(round(level * last))
-            for draw in range(config.draws):
-                noise = jnp.asarray(_noise(number, draw))
-                noisy = add_noise(moved, noise, jnp.full(len(moved), t), schedule)
-                clean = denoise(noisy, t, normal[:, REFERENCE])
-                error += jnp.sum((clean - moved) ** 2, axis=-1) / config.draws
-        return error
+        moved = normal[:, OTHER].at[:, TRANSLATION].add(shift * sight / scale)
+
+        def judge(
+            total: Float[Array, "n"], trial: tuple[Int[Array, ""], Float[Array, "64"]]
+        ) -> tuple[Float[Array, "n"], None]:
+            t, noise = trial
+            noisy = add_noise(moved, noise, jnp.full(len(moved), t), schedule)
+            clean = denoise(noisy, t, normal[:, REFERENCE])
+            return total + jnp.sum((clean - moved) ** 2, axis=-1) / config.draws, None
+
+        start = jnp.full(len(moved), 0.5 * (shift / config.spread) ** 2)
+        return jax.lax.scan(judge, start, trials)[0]
 
     return shifts[jnp.argmin(jax.lax.map(unlikely, shifts), axis=0)]
 
 
-def _noise(level: int, draw: int) -> Float[np.ndarray, "64"]:
-    """The same for every shift and every hand, so that only the shift matters."""
-    pair, second = divmod(draw, 2)
-    drawn = np.random.default_rng((level, pair)).normal(size=SIZE)
-    return (-drawn if second else drawn).astype(np.float32)
+def _noises(levels: int, draws: int) -> Float[Array, "k 64"]:
+    """The same for every shift and every hand, so that only the shift matters.
+
+    Of two draws the second is the first one's negative.
+    """
+    drawn = np.random.default_rng(0).normal(size=(levels, (draws + 1) // 2, 1, SIZE))
+    pairs = np.concatenate([drawn, -drawn], axis=2).reshape(levels, -1, SIZE)
+    return jnp.asarray(pairs[:, :draws].reshape(-1, SIZE), jnp.float32)

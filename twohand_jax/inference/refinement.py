@@ -19,6 +19,8 @@ from twohand_jax.types import LEFT, RIGHT, ManoModel, Prediction
 
 CHOICES = ("auto", "always", "never")
 DEFAULT = RefineConfig()
+# A photograph's keypoints hold the hand where it was seen.
+PHOTO = RefineConfig(energy=dataclasses.replace(DEFAULT.energy, keypoints=1.0))
 
 
 def refine(
@@ -75,7 +77,7 @@ class Separator:
         """Take a loaded prior."""
         self._prior = prior
         gate = GateConfig(when="always" if always else "auto")
-        self._config = dataclasses.replace(DEFAULT, gate=gate)
+        self._config = dataclasses.replace(PHOTO, gate=gate)
         self.key = f"{prior.sizes} {prior.settings} {self._config}"
 
     def arguments(

@@ -125,14 +125,16 @@ def train(
                 checkpoints.save(state)
             stopped = last and not done
             wants_scores = number % loop.evaluate_every == 0 or done
-            wants_picture = loop.picture_every and number % loop.picture_every == 0
+            wants_picture = loop.picture_every > 0 and (
+                number % loop.picture_every == 0 or done
+            )
             if (wants_scores or wants_picture) and not stopped:
                 average = sharding.gather(states.inference_variables(state))
                 if task.evaluate and wants_scores:
                     scores = task.evaluate(average)
                     log.write(number, {f"eval/{name}": v for name, v in scores.items()})
                     best.offer(number, scores, average)
-                if task.pictures and (wants_picture or done):
+                if task.pictures and wants_picture:
                     log.picture(number, "predictions", task.pictures(average))
                 report.restart_clock()
             if last:
