@@ -2,6 +2,7 @@ import json
 import os
 import signal
 
+import cv2
 import numpy as np
 import pytest
 
@@ -41,6 +42,8 @@ def train(records, workdir, *changes):
                     "train.save_every=3",
                     "train.log_every=2",
                     f"train.evaluate_every={STEPS}",
+                    f"train.picture_every={STEPS}",
+                    "train.best_metric='+ depth/MPJPE'",
                     *changes,
                 )
                 for word in ("--set", change)
@@ -71,6 +74,13 @@ def test_a_run_writes_metrics_checkpoints_and_a_model(undisturbed):
     assert len(losses) == STEPS // 2 and np.isfinite(losses).all()
     assert any("eval/+ depth/MPJPE" in line for line in lines)
     assert sorted(p.name for p in (undisturbed / "checkpoints").iterdir())
+    picture = cv2.imread(str(undisturbed / "pictures" / f"predictions-{STEPS:08d}.png"))
+    assert picture.std() > 5.0
+    score = json.loads((undisturbed / "best" / "score.json").read_text())
+    assert score["step"] == STEPS and np.isfinite(score["value"])
+    native.load_config(undisturbed / "best")
+    (start,) = (undisturbed / "starts.jsonl").read_text().splitlines()
+    assert json.loads(start)["first_step"] == 0
     config = native.load_config(undisturbed / "model")
     assert build.experiment(config).train.total_steps == STEPS
 
