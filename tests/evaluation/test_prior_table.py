@@ -14,7 +14,7 @@ from twohand_jax.errors import InputError
 from twohand_jax.evaluation import prior_table
 from twohand_jax.evaluation.pair_features import Encoder
 from twohand_jax.inference.prior import Prior
-from twohand_jax.types import RIGHT
+from twohand_jax.types import LEFT, RIGHT
 
 FEW = Walk(ddim=DdimConfig(steps=2))
 SMALL = prior_table.TableConfig(pairs=12, measured=3, batch=8, free=FEW, guided=FEW)
@@ -77,13 +77,12 @@ def test_samples_come_in_batches_and_are_cut_to_the_count(prior):
 
 
 def test_contact_figures_of_hands_apart_and_in_one_place():
-    model, apart = mano.load(), mano.zeros(2)
-    turned = apart.global_orient.at[:, RIGHT, 1].set(jnp.pi)
-    apart = apart._replace(
-        global_orient=turned, transl=apart.transl.at[:, RIGHT, 0].set(1.0)
-    )
+    model, rest = mano.load(), mano.zeros(2)
+    apart = rest._replace(transl=rest.transl.at[:, RIGHT, 0].set(1.0))
     assert prior_table.contact_figures(model, apart) == (0.0, 0.0, 0.0, 0.0)
-    half = apart._replace(transl=apart.transl.at[0].set(0.0))
+    joints = mano.forward(model, rest).joints[0, :, 9]
+    onto = joints[LEFT] - joints[RIGHT]
+    half = apart._replace(transl=apart.transl.at[0, RIGHT].set(onto))
     volume, depth, penetrating, contact = prior_table.contact_figures(model, half)
     assert volume > 1.0 and depth > 1.0 and contact > 0.0
     assert penetrating == 50.0
