@@ -22,7 +22,12 @@ def get_config(name: str = "open") -> ConfigDict:
     config = ConfigDict()
     config.task = "prior"
     config.model = {"heads": 4, "layers": 2, "blocks": 7} | WIDTHS[name]
-    config.diffusion = {"timesteps": 129, "beta_start": 1e-4, "beta_end": 1e-2}
+    config.diffusion = {
+        "timesteps": 129,
+        "beta_start": 1e-4,
+        "beta_end": 1e-2,
+        "hand": "open-hand-1",
+    }
     config.loss = {"unconditional": 0.2}
     config.optim = {
         "learning_rate": 1e-3,

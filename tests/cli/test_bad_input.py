@@ -135,7 +135,7 @@ def test_bad_boxes_and_keypoints_files(fails, tmp_path, photo) -> None:
 
 
 def test_options_of_later_versions(fails, photo) -> None:
-    assert "not part of this version" in fails(photo, "--refine", "always")
+    assert "no model directory" in fails(photo, "--refine", "always", "--prior", "no")
     assert "sapiens" in fails(photo, "--cues", "sapiens")
     assert "positive" in fails(photo, "--focal", "-1")
 

@@ -123,12 +123,13 @@ class Refiner:
             (gradient,) = torch.autograd.grad(energy, leaf)
         move = sizes * gradient
         guidance = self.config.guidance
+        length = move.norm(dim=-1, keepdim=True)
+        limit = math.inf if guidance.limit is None else guidance.limit
+        move = move * torch.clamp(limit / length.clamp(min=1e-20), max=1.0)
         shift = move[..., TRANSLATION]
         along = (shift * sight).sum(-1, keepdim=True) * sight
         move[..., TRANSLATION] = along + guidance.across * (shift - along)
-        length = move.norm(dim=-1, keepdim=True)
-        limit = math.inf if guidance.limit is None else guidance.limit
-        return move * torch.clamp(limit / length.clamp(min=1e-20), max=1.0)
+        return move
 
     def hand(self, clean: Tensor) -> Tensor:
         """Vertices ``n 778 3`` of normalised vectors, in the prior frame."""

@@ -15,6 +15,7 @@ from twohand_jax.inference.reconstruct import Reconstruction, Reconstructor
 from twohand_jax.timing import Stopwatch
 from twohand_jax.types import SIDES, ManoModel, Prediction
 from twohand_jax.viz.overlay import hand_meshes, overlay
+from twohand_jax.weights import native
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -166,6 +167,8 @@ def penetration(prediction: Prediction, model: ManoModel) -> dict[str, float | N
 
 
 def _check(job: Job) -> None:
+    if job.prior is not None:
+        native.load_config(job.prior)
     if job.cues == "sapiens":
         raise InputError(
             "The cue source sapiens needs converted Sapiens weights, which this "
