@@ -13,7 +13,7 @@ from twohand_jax.train import optim, state, step
 
 FOLDER = Path(__file__).parents[2] / "configs"
 ARGUMENTS = {  # of the files that take one
-    "paper.py": ("baseline", "keypoints", "segmentation"),
+    "paper.py": ("baseline",),
     "prior.py": ("paper",),
 }
 EXPERIMENTS = [

@@ -8,6 +8,7 @@ import pytest
 
 from data_pipelines import writer
 from tests.data.records import Squares
+from tests.train import runs
 from twohand_jax import build
 from twohand_jax.cli import main
 from twohand_jax.errors import InputError
@@ -44,6 +45,7 @@ def train(records, workdir, *changes):
                     f"train.evaluate_every={STEPS}",
                     f"train.picture_every={STEPS}",
                     "train.best_metric='+ depth/MPJPE'",
+                    *(f"{name}={v!r}" for name, v in runs.SMALL_REGRESSOR.items()),
                     *changes,
                 )
                 for word in ("--set", change)
