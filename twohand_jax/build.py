@@ -261,7 +261,7 @@ def _sections(cls: type[T], config: ConfigDict | Mapping[str, Any], expected: st
         raise InputError(
             f"This config is of a {kind(config)}, where a {expected}'s is needed."
         )
-    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    names = list(typing.get_type_hints(cls))
     unknown = sorted(set(config) - set(names) - {"task"})
     if unknown:
         raise InputError(

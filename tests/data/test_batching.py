@@ -53,7 +53,7 @@ def test_a_batch_that_does_not_divide_by_the_devices_is_said(batch: Batch) -> No
         mesh=types.SimpleNamespace(shape={"data": 2}),
     )
     with pytest.raises(InputError, match="3 records cannot be split over 2 devices"):
-        batching.to_global(batch, sharding)  # type: ignore[arg-type]
+        batching.to_global(batch, sharding)
 
 
 def test_items_come_in_order_and_then_it_ends() -> None:
@@ -91,7 +91,7 @@ def test_waiting_is_measured_against_the_clock() -> None:
 
     items = batching.Prefetcher(iter(()), lambda x: x, clock=lambda: now[0])
     items.close()
-    items._queue = Gate()  # type: ignore[assignment]
+    items._queue = Gate()
     stream = iter(items)
     for _ in range(4):
         next(stream)

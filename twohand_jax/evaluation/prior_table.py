@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Float, Int, Key
 
 from twohand_jax import mano
 from twohand_jax.collision import penetration
@@ -101,24 +101,22 @@ def table(
         MIXED: lambda: mixed(prior.model, others),
     }
     for name, make in sets.items():
-        params = make()
-        found = plausibility.compare(encoder(params), known)._asdict()
-        first = _rows(params, slice(0, config.measured))
-        yield (
-            name,
-            dict(
-                zip(
-                    COLUMNS,
-                    [
-                        found["frechet"],
-                        1e3 * found["kernel"],
-                        *list(found.values())[2:],
-                        *contact_figures(prior.model, first),
-                    ],
-                    strict=True,
-                )
-            ),
-        )
+        yield name, _row(prior.model, encoder, make(), known, measured=config.measured)
+
+
+def _row(
+    model: ManoModel,
+    encoder: Encoder,
+    params: ManoParams,
+    known: Float[np.ndarray, "n d"],
+    *,
+    measured: int,
+) -> dict[str, float]:
+    """All figures of one set, in the order of ``COLUMNS``."""
+    found = plausibility.compare(encoder(params), known)
+    contact = contact_figures(model, _rows(params, slice(0, measured)))
+    figures = found._replace(kernel=1e3 * found.kernel)
+    return dict(zip(COLUMNS, [*figures, *contact], strict=True))
 
 
 def draw(
