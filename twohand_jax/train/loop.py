@@ -94,13 +94,7 @@ def train(
     best, report = Best(workdir, loop.best_metric, config), _Report()
     if jax.process_index() == 0:
         provenance.write(workdir, first_step=first)
-    bar = tqdm(
-        total=loop.total_steps * loop.batch_size,
-        initial=first * loop.batch_size,
-        unit=task.unit,
-        desc="train",
-        disable=None if jax.process_index() == 0 else True,
-    )
+    bar = _bar(task, loop, first)
     with task.batches(first, sharding.batch(mesh)) as stream:
         for number, batch in zip(
             range(first + 1, loop.total_steps + 1), stream, strict=False
@@ -123,19 +117,7 @@ def train(
                 bar.set_postfix(loss=f"{values['loss/total']:.3f}", refresh=False)
             if number % loop.save_every == 0 or last:
                 checkpoints.save(state)
-            stopped = last and not done
-            wants_scores = number % loop.evaluate_every == 0 or done
-            wants_picture = loop.picture_every > 0 and (
-                number % loop.picture_every == 0 or done
-            )
-            if (wants_scores or wants_picture) and not stopped:
-                average = sharding.gather(states.inference_variables(state))
-                if task.evaluate and wants_scores:
-                    scores = task.evaluate(average)
-                    log.write(number, {f"eval/{name}": v for name, v in scores.items()})
-                    best.offer(number, scores, average)
-                if task.pictures and wants_picture:
-                    log.picture(number, "predictions", task.pictures(average))
+            if (done or not last) and _judge(task, loop, number, state, log, best):
                 report.restart_clock()
             if last:
                 break
@@ -178,6 +160,46 @@ def start(
         places,
     )
     return checkpoints.load(abstract)
+
+
+def _bar(task: Task, loop: LoopConfig, first: int) -> tqdm:
+    """Progress in records, shown by the first process alone."""
+    return tqdm(
+        total=loop.total_steps * loop.batch_size,
+        initial=first * loop.batch_size,
+        unit=task.unit,
+        desc="train",
+        disable=None if jax.process_index() == 0 else True,
+    )
+
+
+def _judge(
+    task: Task,
+    loop: LoopConfig,
+    number: int,
+    state: states.TrainState,
+    log: MetricsLog,
+    best: Best,
+) -> bool:
+    """Evaluate and draw with the averaged weights where a step is due for it.
+
+    Returns:
+        Whether it was due for either.
+    """
+    done = number == loop.total_steps
+    scored = task.evaluate and (number % loop.evaluate_every == 0 or done)
+    every = loop.picture_every
+    drawn = task.pictures and every > 0 and (number % every == 0 or done)
+    if not (scored or drawn):
+        return False
+    average = sharding.gather(states.inference_variables(state))
+    if task.evaluate and scored:
+        scores = task.evaluate(average)
+        log.write(number, {f"eval/{name}": v for name, v in scores.items()})
+        best.offer(number, scores, average)
+    if task.pictures and drawn:
+        log.picture(number, "predictions", task.pictures(average))
+    return True
 
 
 def _dump(
