@@ -14,6 +14,7 @@ own analysis: arguments, results and temporaries.
 """
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -57,7 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--config", default="configs/paper.py", help="Python file, as of train")
     option("--batch", type=int, default=8)
     option("--seconds", type=float, default=60.0, help="for each line of the table")
-    option("--dtypes", nargs="+", choices=DTYPES, default=list(DTYPES))
+    option(
+        "--dtypes",
+        nargs="+",
+        choices=DTYPES,
+        help="float32 on a CPU, where the other takes minutes a step; else both",
+    )
     option("--peers", choices=["all", "none"], default="all")
     option("--threads", type=int, default=2, help="threads of PyTorch on a CPU")
 
@@ -67,7 +73,7 @@ def run(args: argparse.Namespace) -> Report:
     rows = measure(
         args.config,
         batch=args.batch,
-        dtypes=tuple(args.dtypes),
+        dtypes=tuple(args.dtypes or _usual_dtypes()),
         seconds=args.seconds,
         peer=args.peers == "all",
         threads=args.threads,
@@ -126,6 +132,7 @@ def measure(
             calls = {OURS: program.call}
             if task in theirs:
                 calls[PEER] = theirs[task]
+            print(f"timing {task}, {dtype} …", file=sys.stderr, flush=True)
             timings = _timed(calls, seconds)
             rows.append(Row(task, dtype, batch, program, limit, timings))
     return rows
@@ -157,6 +164,10 @@ def torch_programs(model: RegressorConfig, batch: int, threads: int) -> Calls:
         model, batch, threads=threads, gpu=jax.default_backend() == "gpu"
     )
     return {FORWARD: forward, NETWORK_STEP: step}
+
+
+def _usual_dtypes() -> tuple[str, ...]:
+    return DTYPES[:1] if jax.default_backend() == "cpu" else DTYPES
 
 
 def _changed(config: Mapping[str, Any], batch: int, dtype: str | None) -> dict:
