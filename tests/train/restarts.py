@@ -1,7 +1,7 @@
 """Kills a training run again and again with SIGKILL; the last start may finish.
 
     python -m tests.train.restarts WORKDIR --steps 60 --kills 10 --seed 5
-    python -m tests.train.restarts WORKDIR --steps 60 --kills 10 --data data/tiny
+    python -m tests.train.restarts WORKDIR --steps 60 --reach 6 --data data/tiny
 
 Without ``--data`` the run is the toy of the tests, with it ``configs/tiny.py`` on those
 records. Children are forked before JAX starts its threads, so that a start takes no
@@ -85,10 +85,11 @@ def fork(start: Start) -> int:
     return child
 
 
-def kill(child: int, workdir: Path, draw: random.Random) -> bool:
+def kill(child: int, workdir: Path, draw: random.Random, reach: float) -> bool:
     """Kill a child at a random moment; False when it ended by itself.
 
-    Some die while they start, the others up to some steps after their first one.
+    Some die while they start, the others up to ``reach`` seconds after their first
+    step.
     """
     path, before = workdir / "metrics.jsonl", _size(workdir)
     if draw.random() < 0.3:
@@ -98,7 +99,7 @@ def kill(child: int, workdir: Path, draw: random.Random) -> bool:
             if os.waitpid(child, os.WNOHANG)[0]:
                 return False
             time.sleep(0.01)
-        time.sleep(draw.uniform(0.0, 0.3))
+        time.sleep(draw.uniform(0.0, reach))
     os.kill(child, signal.SIGKILL)
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
@@ -115,6 +116,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=5)
+    parser.add_argument("--reach", type=float, default=0.3, help="seconds of training")
     parser.add_argument("--data", type=Path, help="records: train the tiny config")
     args = parser.parse_args()
     if args.data is None:
@@ -123,7 +125,7 @@ def main() -> int:
         start = tiny_start(args.workdir, args.steps, args.data)
     draw, killed = random.Random(args.seed), 0
     for _ in range(args.kills):
-        killed += kill(fork(start), args.workdir, draw)
+        killed += kill(fork(start), args.workdir, draw, args.reach)
     status = os.waitpid(fork(start), 0)[1]
     print(killed)
     return os.waitstatus_to_exitcode(status)
