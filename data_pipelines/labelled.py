@@ -281,6 +281,8 @@ def _labels(sample: Labelled) -> dict[str, np.ndarray]:
         raise Unusable(NO_HAND)
     wrists = sample.joints_3d[:, WRIST]
     both = np.asarray(sample.joints_3d_valid[:, WRIST].all())
+    with np.errstate(invalid="ignore"):  # infinite ones are refused where they count
+        apart = wrists[LEFT] - wrists[RIGHT]
     camera = sample.camera or Camera(np.zeros(2), np.zeros(2))
     return {
         "camera/focal": np.asarray(camera.focal, np.float32),
@@ -297,7 +299,7 @@ def _labels(sample: Labelled) -> dict[str, np.ndarray]:
             for name, value in sample.mano._asdict().items()
         },
         "mano/valid": sample.mano_valid,
-        "rel_trans": _kept(wrists[LEFT] - wrists[RIGHT], both),
+        "rel_trans": _kept(apart, both),
         "rel_trans_valid": both,
     }
 

@@ -43,22 +43,24 @@ def judge(
 ) -> dict[str, dict[str, float]]:
     """Errors by hand and column."""
     image = read_image(sample.image)
-    present = [side for side in (0, 1) if sample.valid[side].any()]
-    keypoints = np.concatenate([sample.joints_2d, sample.valid[..., None]], axis=-1)
+    present = [side for side in (0, 1) if sample.joints_2d_valid[side].any()]
+    keypoints = np.concatenate(
+        [sample.joints_2d, sample.joints_2d_valid[..., None]], axis=-1
+    )
     boxes: list = [None, None]
     for side in present:
-        points = sample.joints_2d[side, sample.valid[side]]
+        points = sample.joints_2d[side, sample.joints_2d_valid[side]]
         low, high = points.min(axis=0), points.max(axis=0)
         grow = 0.1 * (high - low)
         boxes[side] = np.concatenate([low - grow, high + grow]).tolist()
-    focal = float(sample.focal.mean())
+    focal = float(sample.camera.focal.mean())
     seen = reconstructor.detailed(image, boxes=boxes, focal=focal)
     known = [keypoints[side] if side in present else None for side in (0, 1)]
     told = reconstructor.detailed(image, keypoints=known, focal=focal)
     sources = [seen.network, seen.prediction, told.network, told.prediction]
     rows = {}
     for side in present:
-        truth, valid = sample.joints_3d[side], sample.valid[side]
+        truth, valid = sample.joints_3d[side], sample.joints_2d_valid[side]
         world = detector(image, np.asarray([boxes[side]]), [side])
         row = {COLUMNS[0]: pa_mpjpe(world[0].world, truth, valid) if world else np.nan}
         for column, source in zip(COLUMNS[1:], sources, strict=True):

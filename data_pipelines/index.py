@@ -1,0 +1,291 @@
+"""Large JSON files as an index on disk, built and read in bounded memory.
+
+Annotation files of hundreds of megabytes are parsed as a stream, once, into an SQLite
+file; worker processes look single entries up in it and never see the JSON. The index
+knows size and time of its sources, so that a changed source is read again.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import os
+import re
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import ijson
+from tqdm import tqdm
+
+from twohand_jax.errors import InputError
+
+FORMAT = 1
+BATCH = 1000
+# Python writes NaN and infinities in a way that is no JSON; both are read as null.
+NOT_JSON = re.compile(rb"(?<=[\[,:\s])-?(?:NaN|Infinity)(?=[\s,\]}])")
+ENDS = b",]}"
+Row = tuple[str, object]
+
+
+class Readable(Protocol):
+    """What a parser reads from."""
+
+    def read(self, size: int = -1) -> bytes:
+        """About ``size`` bytes; none at the end."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Items:
+    """A list of objects in a JSON file.
+
+    Attributes:
+        name: of the table.
+        path: JSON file.
+        prefix: where the list lies, as ``annotations``.
+        key: the field that tells the objects apart; None for their number.
+        keep: leaves out the objects for which it is false.
+    """
+
+    name: str
+    path: Path
+    prefix: str
+    key: str | None = "id"
+    keep: Callable[[Mapping[str, Any]], bool] | None = None
+
+    def rows(self, file: Readable) -> Iterator[Row]:
+        """Key and object, in the order of the file.
+
+        Raises:
+            InputError: an object has no key.
+        """
+        items = ijson.items(file, f"{self.prefix}.item", use_float=True)
+        for number, item in enumerate(items):
+            if self.key is None:
+                name = str(number)
+            elif isinstance(item, dict) and self.key in item:
+                name = str(item[self.key])
+            else:
+                raise InputError(
+                    f"Entry {number} of {self.prefix!r} in {self.path} has no field "
+                    f"{self.key!r}."
+                )
+            if self.keep is None or self.keep(item):
+                yield name, item
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Entries:
+    """Values of nested objects in a JSON file, under their keys joined by slashes.
+
+    Attributes:
+        name: of the table.
+        path: JSON file.
+        depth: how many levels of keys there are.
+    """
+
+    name: str
+    path: Path
+    depth: int = 1
+
+    def rows(self, file: Readable) -> Iterator[Row]:
+        """Joined keys and value, in the order of the file.
+
+        Raises:
+            InputError: there is something else than an object where keys are expected.
+        """
+        keys: list[str] = []
+        builder: ijson.ObjectBuilder | None = None
+        level = 0
+        for event, value in ijson.basic_parse(file, use_float=True):
+            if builder is not None:
+                builder.event(event, value)
+                level += event.startswith("start_") - event.startswith("end_")
+                if level == 0:
+                    yield "/".join(keys), builder.value
+                    builder, keys = None, keys[:-1]
+            elif event == "map_key":
+                keys.append(value)
+            elif len(keys) == self.depth:
+                if not event.startswith("start_"):
+                    yield "/".join(keys), value
+                    keys.pop()
+                    continue
+                builder, level = ijson.ObjectBuilder(), 1
+                builder.event(event, value)
+            elif event == "end_map":
+                del keys[-1:]
+            elif event != "start_map":
+                where = "/".join(keys) or "its top"
+                raise InputError(
+                    f"{self.path} holds no object at {where}; expected {self.depth} "
+                    "levels of keys."
+                )
+
+
+Collection = Items | Entries
+
+
+class Index:
+    """Read-only look-ups; is pickled as its path and opened in each process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __getstate__(self) -> dict[str, Path]:
+        return {"path": self.path}
+
+    @functools.cached_property
+    def _database(self) -> sqlite3.Connection:
+        return sqlite3.connect(
+            f"{self.path.resolve().as_uri()}?mode=ro&immutable=1",
+            uri=True,
+            check_same_thread=False,
+        )
+
+    @functools.cached_property
+    def tables(self) -> frozenset[str]:
+        """Names of the tables."""
+        query = "SELECT name FROM sqlite_master WHERE type = 'table'"
+        return frozenset(name for (name,) in self._database.execute(query))
+
+    def count(self, name: str) -> int:
+        """Number of entries of a table."""
+        (found,) = self._database.execute(f'SELECT count(*) FROM "{name}"').fetchone()
+        return found
+
+    def at(self, name: str, number: int) -> Any:
+        """The entry of this number, counted from 0 in the order of the file."""
+        query = f'SELECT value FROM "{name}" WHERE number = ?'
+        row = self._database.execute(query, (number,)).fetchone()
+        if row is None:
+            raise IndexError(f"{name} has no entry {number}")
+        return json.loads(row[0])
+
+    def get(self, name: str, key: object) -> Any:
+        """The entry under this key; None where there is none."""
+        query = f'SELECT value FROM "{name}" WHERE key = ?'
+        row = self._database.execute(query, (str(key),)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def keys(self, name: str) -> Iterator[str]:
+        """All keys of a table, in the order of the file."""
+        for row in self._database.execute(f'SELECT key FROM "{name}" ORDER BY number'):
+            yield row[0]
+
+
+def build(
+    path: Path, collections: Sequence[Collection], *, settings: str = ""
+) -> Index:
+    """The index of some collections, made where it is missing or out of date.
+
+    Args:
+        path: of the SQLite file.
+        collections: what goes in.
+        settings: whatever decides what goes in besides the files (``Items.keep``).
+
+    Raises:
+        InputError: a file is missing, broken, or holds a key twice; or the index
+            cannot be written.
+    """
+    state = _state(collections, settings)
+    if _is_current(path, state):
+        return Index(path)
+    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.unlink(missing_ok=True)
+        with contextlib.closing(sqlite3.connect(partial)) as database:
+            database.execute("PRAGMA journal_mode = OFF")
+            database.execute("PRAGMA synchronous = OFF")
+            for collection in collections:
+                _fill(database, collection)
+            database.execute("CREATE TABLE state (value TEXT)")
+            database.execute("INSERT INTO state VALUES (?)", (state,))
+            database.commit()
+        partial.replace(path)
+    except (OSError, sqlite3.OperationalError) as error:
+        raise InputError(f"Cannot write the index {path}: {error}.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+    return Index(path)
+
+
+def _state(collections: Sequence[Collection], settings: str) -> str:
+    """What the index depends on."""
+    files = {}
+    for path in {collection.path for collection in collections}:
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise InputError(f"{path} is missing: {error.strerror}.") from error
+        files[str(path.resolve())] = [status.st_size, status.st_mtime_ns]
+    names = [collection.name for collection in collections]
+    return json.dumps([FORMAT, names, settings, files], sort_keys=True)
+
+
+def _is_current(path: Path, state: str) -> bool:
+    if not path.exists():
+        return False
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        try:
+            return database.execute("SELECT value FROM state").fetchone() == (state,)
+        except sqlite3.DatabaseError:
+            return False
+
+
+def _fill(database: sqlite3.Connection, collection: Collection) -> None:
+    """Make the table of a collection."""
+    name, path = collection.name, collection.path
+    database.execute(
+        f'CREATE TABLE "{name}" '
+        "(number INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL, value TEXT NOT NULL)"
+    )
+    size = path.stat().st_size
+    bar = tqdm(
+        total=size, unit="B", unit_scale=True, desc=f"{path.name}: {name}", disable=None
+    )
+    with path.open("rb") as raw, bar:
+        rows = collection.rows(_Lenient(raw, bar))
+        try:
+            for number, (key, value) in enumerate(rows):
+                text = json.dumps(value, separators=(",", ":"))
+                try:
+                    database.execute(
+                        f'INSERT INTO "{name}" VALUES (?, ?, ?)', (number, key, text)
+                    )
+                except sqlite3.IntegrityError as error:
+                    raise InputError(
+                        f"{path} holds {name} {key} twice; keys must be unique."
+                    ) from error
+                if number % BATCH == 0:
+                    database.commit()
+        except ijson.JSONError as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise InputError(
+                f"{path} is no complete JSON ({reason}); it is perhaps cut off: "
+                "download or unpack it again."
+            ) from error
+
+
+class _Lenient:
+    """A JSON file in which NaN and infinities are nulls."""
+
+    def __init__(self, file: IO[bytes], bar: tqdm) -> None:
+        self.file, self.bar = file, bar
+
+    def read(self, size: int = -1) -> bytes:
+        """About ``size`` bytes, up to the end of a value."""
+        chunk = self.file.read(size)
+        while chunk and chunk[-1] not in ENDS:
+            rest = self.file.read(1)
+            if not rest:
+                break
+            chunk += rest
+        self.bar.update(len(chunk))
+        if b"NaN" in chunk or b"Infinity" in chunk:
+            chunk = NOT_JSON.sub(b"null", chunk)
+        return chunk
