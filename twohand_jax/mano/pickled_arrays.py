@@ -46,6 +46,8 @@ def to_array(value: Any, depth: int = 0) -> np.ndarray:
         raise ValueError("its expression is nested too deeply")
     if isinstance(value, bool | int | float):
         return np.asarray(value)
+    if isinstance(value, list):
+        return np.asarray([_number(item) for item in value])
     if not isinstance(value, Record):
         raise ValueError(f"it is a {type(value).__name__}")
     value = _unwrapped(value)
@@ -55,6 +57,8 @@ def to_array(value: Any, depth: int = 0) -> np.ndarray:
         return _from_bytes(data, dtype, shape, "F" if fortran else "C")
     if name == "_frombuffer":
         return _from_bytes(*value.args)
+    if name == "scalar":
+        return np.asarray(_number(value))
     if name in SPARSE:
         return _dense(name, value.state, depth)
     if (module, name) == ("chumpy.ch", "Ch"):
@@ -62,6 +66,16 @@ def to_array(value: Any, depth: int = 0) -> np.ndarray:
     if (module, name) == ("chumpy.reordering", "Select"):
         return _select(value.state, depth)
     raise ValueError(f"{module}.{name} is not supported")
+
+
+def _number(value: Any) -> bool | int | float:
+    """A number of Python's or numpy's; a nested list could be a bomb."""
+    if isinstance(value, bool | int | float):
+        return value
+    if not isinstance(value, Record) or value.kind[1] != "scalar":
+        raise ValueError(f"it lists a {type(value).__name__}")
+    dtype, data = value.args
+    return _from_bytes(data, dtype, (), "C").item()
 
 
 def _unwrapped(value: Record) -> Record:

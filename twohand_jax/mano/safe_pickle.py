@@ -6,7 +6,8 @@ by name. Arrays are then made from the records of the wanted fields alone.
 
 The files are Python 2 pickles of a dict. Their arrays are numpy's, ``shapedirs`` is a
 ``chumpy.reordering.Select`` over a ``chumpy.ch.Ch``, ``J_regressor`` a
-``scipy.sparse`` matrix under a module name of its time.
+``scipy.sparse`` matrix under a module name of its time. HO-3D's annotations are
+pickles of the same kind.
 """
 
 import io
@@ -61,34 +62,37 @@ _MALFORMED = (
 )
 
 
-def load_arrays(path: str | Path, fields: Iterable[str]) -> dict[str, np.ndarray]:
+def load_arrays(
+    path: str | Path, fields: Iterable[str], *, what: str = "MANO model"
+) -> dict[str, np.ndarray]:
     """The wanted fields of a MANO pickle as plain numeric arrays.
 
     Args:
         path: ``MANO_RIGHT.pkl``, ``MANO_LEFT.pkl`` or another pickled dict like it.
-        fields: names to read; those the file lacks are left out.
+        fields: names to read; those that the file lacks or that are None are left out.
+        what: kind of file, for error messages.
 
     Raises:
         InputError: the file is no such pickle, names a global that does not belong
             into one, or a wanted field is not a numeric array.
     """
     path = Path(path)
-    content = _unpickle(path)
+    content = _unpickle(path, what)
     if not isinstance(content, dict):
         raise InputError(
-            f"{path} is not a MANO model: the pickle holds a "
+            f"{path} is not a {what}: the pickle holds a "
             f"{type(content).__name__}, expected a dict of arrays."
         )
     arrays = {}
     for name in fields:
-        if name not in content:
+        if content.get(name) is None:
             continue
         try:
             arrays[name] = to_array(content[name])
         except _MALFORMED as error:
             raise InputError(
                 f"{path}: field {name!r} is not a numeric array ({error}); expected "
-                "a MANO model as its site distributes it."
+                f"a {what} as its site distributes it."
             ) from error
     return arrays
 
@@ -106,9 +110,9 @@ class _Unpickler(pickle._Unpickler):
     # A bytearray is allocated before it is read; bytes are not.
     dispatch[pickle.BYTEARRAY8[0]] = _OPCODES[pickle.BINBYTES8[0]]
 
-    def __init__(self, data: bytes, path: Path) -> None:
+    def __init__(self, data: bytes, path: Path, what: str = "MANO model") -> None:
         super().__init__(io.BytesIO(data), encoding="latin1")
-        self._path = path
+        self._path, self._what = path, what
 
     def find_class(self, module: str, name: str) -> type[Record]:
         chumpy = module == "chumpy" or module.startswith("chumpy.")
@@ -117,11 +121,11 @@ class _Unpickler(pickle._Unpickler):
             return type(name, (Record,), {"kind": (module, name), "__slots__": ()})
         raise InputError(
             f"{self._path} is refused: the pickle names {module}.{name}, which is no "
-            "part of a MANO model and could run code; get the file from MANO's site."
+            f"part of a {self._what} and could run code; get the file from its site."
         )
 
 
-def _unpickle(path: Path) -> Any:
+def _unpickle(path: Path, what: str) -> Any:
     try:
         size = path.stat().st_size
         data = path.read_bytes() if size <= MAX_BYTES else b""
@@ -129,15 +133,15 @@ def _unpickle(path: Path) -> Any:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
     if size > MAX_BYTES:
         raise InputError(
-            f"{path} has {size >> 20} MiB, but a MANO pickle is smaller than "
-            f"{MAX_BYTES >> 20} MiB; give the file that MANO's site distributes."
+            f"{path} has {size >> 20} MiB, but a {what} is smaller than "
+            f"{MAX_BYTES >> 20} MiB; give the file that its site distributes."
         )
     try:
-        return _Unpickler(data, path).load()
+        return _Unpickler(data, path, what).load()
     except InputError:
         raise
     except _MALFORMED as error:
         raise InputError(
             f"{path} is not a readable pickle ({error}): it is damaged, cut short or "
-            "of another format; expected a MANO model as its site distributes it."
+            f"of another format; expected a {what} as its site distributes it."
         ) from error

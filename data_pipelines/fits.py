@@ -1,0 +1,102 @@
+"""Hand-model fits as the datasets bring them: posed, moved, held against the joints."""
+
+import functools
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+from scipy.spatial.transform import Rotation
+
+from twohand_jax import mano
+from twohand_jax.types import RIGHT, ManoModel, ManoParams
+
+
+@functools.lru_cache(maxsize=1)
+def load_model(path: Path | None) -> ManoModel:
+    """The hand model of this process, read once; None for the open hand."""
+    return mano.load(path)
+
+
+def right_only(values: np.ndarray) -> np.ndarray:
+    """The right hand's values, and zeros for the left."""
+    return np.stack([values, np.zeros_like(values)])
+
+
+def right_params(
+    *,
+    global_orient: Float[np.ndarray, "3"],
+    hand_pose: Float[np.ndarray, "15 3"],
+    betas: Float[np.ndarray, "10"],
+    transl: Float[np.ndarray, "3"],
+) -> ManoParams:
+    """Parameters of a right hand, with a left one in the mean pose at the origin."""
+    values = (global_orient, hand_pose, betas, transl)
+    return ManoParams(*(right_only(value).astype(np.float32) for value in values))
+
+
+@functools.partial(jax.jit, static_argnames="fingertips")
+def joints(
+    model: ManoModel, params: ManoParams, *, fingertips: str
+) -> Float[Array, "2 21 3"]:
+    """Canonical joints of both posed hands, with a dataset's own fingertips."""
+    return mano.forward(model, params, fingertips=fingertips).joints
+
+
+@jax.jit
+def moved(
+    model: ManoModel,
+    params: ManoParams,
+    R: Float[Array, "3 3"],
+    t: Float[Array, "3"],
+) -> ManoParams:
+    """The hands after ``p' = R p + t`` of all their points."""
+    return mano.to_camera(model, params, R, t)
+
+
+def to_frame(
+    model: ManoModel,
+    params: ManoParams,
+    R: Float[np.ndarray, "3 3"],
+    t: Float[np.ndarray, "3"],
+) -> ManoParams:
+    """``moved`` with numpy in and out."""
+    rigid = np.asarray(R, np.float32), np.asarray(t, np.float32)
+    return ManoParams(*map(np.asarray, moved(model, params, *rigid)))
+
+
+def laid_on(
+    model: ManoModel,
+    params: ManoParams,
+    target: Float[np.ndarray, "21 3"],
+    *,
+    fingertips: str,
+) -> tuple[ManoParams, float]:
+    """The right hand moved as a rigid body onto its annotated joints.
+
+    Returns:
+        The moved hand, and the mean distance of its joints from the annotated ones,
+        metres (see ``joint_error``).
+    """
+    posed = np.asarray(joints(model, params, fingertips=fingertips))[RIGHT]
+    middle, goal = posed.mean(axis=0), target.mean(axis=0)
+    rotation, _ = Rotation.align_vectors(target - goal, posed - middle)
+    R = rotation.as_matrix()
+    t = goal - R @ middle
+    error = np.linalg.norm(posed @ R.T + t - target, axis=-1).mean()
+    return to_frame(model, params, R, t), float(error)
+
+
+def joint_error(
+    model: ManoModel,
+    params: ManoParams,
+    target: Float[np.ndarray, "21 3"],
+    *,
+    fingertips: str,
+) -> float:
+    """Mean distance of the right hand's posed joints from the annotated ones, metres.
+
+    Large where the parameters belong to another hand model.
+    """
+    posed = np.asarray(joints(model, params, fingertips=fingertips))[RIGHT]
+    return float(np.linalg.norm(posed - target, axis=-1).mean())

@@ -1,0 +1,213 @@
+"""FreiHAND v2 as labelled pictures: one right hand each, with its MANO fit."""
+
+import argparse
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from data_pipelines import fits
+from data_pipelines.freihand import annotations
+from data_pipelines.labelled import NOT_FINITE, Labelled
+from data_pipelines.source import Rejection
+from data_pipelines.synthetic.labels import project
+from twohand_jax.errors import InputError
+from twohand_jax.types import Camera, ManoParams
+
+SIZE = (224, 224)
+FINGERTIPS = "freihand"
+# Toolbox, utils/fh_utils.py (sample_version): picture = sample + number * version.
+VERSIONS = ("gs", "hom", "sample", "auto")
+OFFICIAL = {"train": "training", "test": "evaluation"}
+BAD_ROW = {
+    "K": "the camera matrix is not 3 x 3",
+    "xyz": "the hand's joints are missing or not 21 x 3",
+    "mano": "the MANO vector does not have 61 numbers",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FreiHandConfig:
+    """What is read.
+
+    Attributes:
+        versions: of the training pictures: ``gs`` (green screen) and three with
+            other backgrounds and colours.
+        max_fit_error: mean distance of the fit's joints from the annotated ones,
+            metres, up to which the MANO parameters count.
+    """
+
+    versions: tuple[str, ...] = VERSIONS
+    max_fit_error: float = 0.003
+
+
+@functools.lru_cache(maxsize=2)
+def _annotations(root: Path, split: str) -> annotations.Annotations:
+    """Read once a process: the files hold some 100 MB of text."""
+    return annotations.read(root, OFFICIAL[split])
+
+
+@dataclasses.dataclass(frozen=True)
+class FreiHand:
+    """The dataset below ``root``; ``mano_path`` is where the hand model lies."""
+
+    root: Path
+    config: FreiHandConfig = dataclasses.field(default_factory=FreiHandConfig)
+    mano_path: Path | None = None
+    name = "freihand"
+    version = "1.0.0"
+    description = (
+        "FreiHAND v2 (Zimmermann et al., ICCV 2019): right hands, 32,560 training "
+        "samples in four versions and 3,960 evaluation samples, 224 x 224, with MANO "
+        "fits. For research only, no commercial use."
+    )
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """The configuration."""
+        return dataclasses.asdict(self.config)
+
+    @property
+    def hand_model(self) -> str:
+        """Name of the model that poses the fits."""
+        return fits.load_model(self.mano_path).name
+
+    def counts(self) -> Mapping[str, int]:
+        """Pictures of each split whose joints are there.
+
+        Raises:
+            InputError: annotation files or pictures are missing or do not fit
+                together.
+        """
+        unknown = set(self.config.versions) - set(VERSIONS)
+        if unknown or not self.config.versions:
+            raise InputError(
+                f"FreiHAND has no picture versions {sorted(unknown)}; choose from "
+                f"{', '.join(VERSIONS)}."
+            )
+        found = {
+            split: _annotations(self.root, split).count * len(self._versions(split))
+            for split, official in OFFICIAL.items()
+            if annotations.path(self.root, official, "xyz").exists()
+        }
+        if not found:
+            raise InputError(
+                f"{self.root} holds neither training_xyz.json nor evaluation_xyz.json; "
+                f"expected the unpacked FreiHAND v2. {annotations.HOME}."
+            )
+        for split, count in found.items():
+            for number in (0, count - 1):
+                self._check_picture(split, number)
+        return found
+
+    def samples(
+        self, split: str, numbers: Sequence[int]
+    ) -> Iterator[Labelled | Rejection]:
+        """Pictures in the order version, sample."""
+        table = _annotations(self.root, split)
+        for number in numbers:
+            version, row = divmod(number, table.count)
+            name = self._versions(split)[version]
+            picture = self._picture(split, number)
+            image_id = f"{OFFICIAL[split]}/{picture.stem}"
+            bad = [part for part, rows in table.complete.items() if not rows[row]]
+            if bad:
+                yield Rejection(BAD_ROW[bad[0]], image_id)
+            elif not _finite(table, row):
+                yield Rejection(NOT_FINITE, image_id)
+            else:
+                yield self._labelled(table, row, picture, image_id, name)
+
+    def _versions(self, split: str) -> tuple[str, ...]:
+        """Evaluation pictures exist in one version (toolbox: ``read_img``)."""
+        return self.config.versions if split == "train" else ("gs",)
+
+    def _picture(self, split: str, number: int) -> Path:
+        count = _annotations(self.root, split).count
+        version, row = divmod(number, count)
+        index = row + count * VERSIONS.index(self._versions(split)[version])
+        return self.root / OFFICIAL[split] / "rgb" / f"{index:08d}.jpg"
+
+    def _check_picture(self, split: str, number: int) -> None:
+        picture = self._picture(split, number)
+        if not picture.exists():
+            raise InputError(
+                f"{picture} is missing: {OFFICIAL[split]}/rgb should hold "
+                f"{_annotations(self.root, split).count} pictures for each version; "
+                "version 1 of the dataset has one version only (name it with "
+                f"--versions gs). {annotations.HOME}."
+            )
+
+    def _labelled(
+        self,
+        table: annotations.Annotations,
+        row: int,
+        picture: Path,
+        image_id: str,
+        version: str,
+    ) -> Labelled:
+        K, xyz = table.K[row], table.xyz[row]
+        camera = Camera(focal=np.diag(K)[:2], center=K[:2, 2])
+        params, agrees = self._fit(table.mano[row], xyz)
+        shown = np.array([True, False])
+        known = np.repeat(shown[:, None], 21, axis=1)
+        return Labelled(
+            image=picture,
+            image_id=image_id,
+            subset=version,
+            size=SIZE,
+            camera=camera,
+            joints_2d=fits.right_only(project(xyz, camera)),
+            joints_2d_valid=known,
+            joints_3d=fits.right_only(xyz),
+            joints_3d_valid=known,
+            mano=params,
+            mano_valid=shown & agrees,
+        )
+
+    def _fit(
+        self, vector: Float[np.ndarray, "61"], xyz: Float[np.ndarray, "21 3"]
+    ) -> tuple[ManoParams, bool]:
+        """MANO parameters in the camera's frame, and whether they meet the joints.
+
+        The vector's pixel and scale place the middle finger's base through the mean
+        of both focal lengths (toolbox: ``utils/model.py``, ``recover_root``), which is
+        exact only where these are equal. The joints are in metres in the same frame,
+        so the posed hand is laid onto them instead; this also takes up the small
+        difference of root rotations that the authors of InterHand2.6M report
+        (github.com/mks0601/I2L-MeshNet_RELEASE, issue 114).
+        """
+        model = fits.load_model(self.mano_path)
+        params = fits.right_params(
+            global_orient=vector[:3],
+            hand_pose=vector[3:48].reshape(15, 3),
+            betas=vector[48:58],
+            transl=np.zeros(3),
+        )
+        params, error = fits.laid_on(model, params, xyz, fingertips=FINGERTIPS)
+        return params, error <= self.config.max_fit_error
+
+
+def _finite(table: annotations.Annotations, row: int) -> bool:
+    columns = (table.K, table.xyz, table.mano)
+    return all(bool(np.isfinite(column[row]).all()) for column in columns)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of this dataset."""
+    parser.add_argument(
+        "--versions",
+        nargs="+",
+        choices=VERSIONS,
+        default=list(VERSIONS),
+        help="versions of the training pictures",
+    )
+
+
+def from_arguments(args: argparse.Namespace) -> FreiHand:
+    """The dataset that the command line describes."""
+    config = FreiHandConfig(versions=tuple(args.versions))
+    return FreiHand(args.source, config, args.mano)

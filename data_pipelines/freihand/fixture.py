@@ -1,0 +1,98 @@
+"""A miniature in FreiHAND's layout, drawn with the open hand."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from data_pipelines.fixtures.scenes import Scene, scenes
+from data_pipelines.freihand.dataset import FINGERTIPS, SIZE, VERSIONS
+from twohand_jax.data import images
+from twohand_jax.mano.joints import MIDDLE_BASE
+from twohand_jax.mano.joints import fingertips as tip_vertices
+from twohand_jax.types import RIGHT
+
+TIPS = (4, 8, 12, 16, 20)
+EVALUATION_SHARE = 2
+MASK = 255
+
+
+def write(root: Path, *, count: int = 4, seed: int = 0) -> None:
+    """Write ``count`` training samples in four versions and half as many to evaluate.
+
+    Args:
+        root: is created.
+        count: of training samples.
+        seed: of poses and cameras.
+    """
+    evaluation = max(count // EVALUATION_SHARE, 1)
+    drawn = scenes(count + evaluation, size=SIZE, sides=(RIGHT,), seed=seed)
+    _write_split(root, "training", drawn[:count], VERSIONS)
+    _write_split(root, "evaluation", drawn[count:], VERSIONS[:1])
+    mask = root / "training" / "mask"
+    mask.mkdir()
+    for number, scene in enumerate(drawn[:count]):
+        shown = np.uint8(MASK) * (scene.labels > 0)
+        _save(mask / f"{number:08d}.jpg", np.repeat(shown[..., None], 3, axis=2))
+
+
+def joints(scene: Scene) -> np.ndarray:
+    """The right hand's joints with FreiHAND's fingertips, metres, (21, 3)."""
+    xyz = scene.joints[RIGHT].copy()
+    xyz[list(TIPS)] = scene.vertices[RIGHT, list(tip_vertices(FINGERTIPS))]
+    return xyz
+
+
+def _write_split(
+    root: Path, split: str, drawn: list[Scene], versions: tuple[str, ...]
+) -> None:
+    folder = root / split / "rgb"
+    folder.mkdir(parents=True)
+    for version in range(len(versions)):
+        for number, scene in enumerate(drawn):
+            # Another background for each version, as in the original.
+            tint = np.roll(np.array([40, 120, 60], np.uint8), version)
+            picture = np.where(scene.labels[..., None] > 0, scene.image, tint)
+            index = number + version * len(drawn)
+            _save(folder / f"{index:08d}.jpg", picture)
+    columns = {
+        "K": [_matrix(scene) for scene in drawn],
+        "mano": [[_vector(scene)] for scene in drawn],
+        "xyz": [joints(scene).tolist() for scene in drawn],
+        "verts": [scene.vertices[RIGHT].tolist() for scene in drawn],
+        "scale": [_bone(scene) for scene in drawn],
+    }
+    for part, rows in columns.items():
+        (root / f"{split}_{part}.json").write_text(json.dumps(rows))
+
+
+def _matrix(scene: Scene) -> list[list[float]]:
+    (fx, fy), (cx, cy) = scene.camera.focal.tolist(), scene.camera.center.tolist()
+    return [[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]
+
+
+def _vector(scene: Scene) -> list[float]:
+    """48 pose, 10 shape, the root's pixel and scale (toolbox: ``recover_root``)."""
+    params = scene.params
+    root = joints(scene)[MIDDLE_BASE]
+    scale = scene.camera.focal.mean() / root[2]
+    pixel = root[:2] * scale + scene.camera.center
+    parts = (
+        params.global_orient[RIGHT],
+        params.hand_pose[RIGHT].ravel(),
+        params.betas[RIGHT],
+        pixel,
+        [scale],
+    )
+    return [float(value) for value in np.concatenate(parts)]
+
+
+def _bone(scene: Scene) -> float:
+    """Length of the middle finger's first bone (toolbox, issue 8), metres."""
+    xyz = joints(scene)
+    return float(np.linalg.norm(xyz[MIDDLE_BASE + 1] - xyz[MIDDLE_BASE]))
+
+
+def _save(path: Path, picture: UInt8[np.ndarray, "h w 3"]) -> None:
+    path.write_bytes(images.encode_jpeg(picture))

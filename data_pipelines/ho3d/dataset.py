@@ -1,0 +1,237 @@
+"""HO-3D v2 and v3 as labelled pictures: a right hand that holds an object."""
+
+import argparse
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from data_pipelines import fits
+from data_pipelines.ho3d import annotations
+from data_pipelines.ho3d.annotations import OUR_FROM_OPENGL, Frame, NotAnnotatedError
+from data_pipelines.labelled import NOT_FINITE, Labelled
+from data_pipelines.source import Rejection
+from data_pipelines.synthetic.labels import project
+from twohand_jax.errors import InputError
+from twohand_jax.mano.joints import CANONICAL_FROM_MODEL
+from twohand_jax.types import RIGHT, Camera, ManoParams
+
+SIZE = (640, 480)
+FINGERTIPS = "ho3d"
+WRIST = 0
+OFFICIAL = {"train": "train", "test": "evaluation"}
+# README of the toolbox: version 3 stores its pictures as JPEG "due to storage".
+RELEASES = {".jpg": "v3", ".png": "v2"}
+NOT_ANNOTATED = "the hand is not annotated"
+BAD_FILE = "the annotation file is missing, damaged or not as documented"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ho3dConfig:
+    """What counts.
+
+    Attributes:
+        max_fit_error: mean distance of the fit's joints from the annotated ones,
+            metres, up to which the MANO parameters count.
+    """
+
+    max_fit_error: float = 0.003
+
+
+@functools.lru_cache(maxsize=2)
+def _frames(root: Path, split: str) -> list[Frame]:
+    return annotations.read_list(root, OFFICIAL[split])
+
+
+@dataclasses.dataclass(frozen=True)
+class Ho3d:
+    """The dataset below ``root``; ``mano_path`` is where the hand model lies."""
+
+    root: Path
+    config: Ho3dConfig = dataclasses.field(default_factory=Ho3dConfig)
+    mano_path: Path | None = None
+    name = "ho3d"
+    version = "1.0.0"
+    description = (
+        "HO-3D (Hampali et al., CVPR 2020), version 2 (66,034 training and 11,524 "
+        "evaluation pictures) or 3 (83,325 and 20,137): right hands with objects, "
+        "640 x 480, with MANO fits; of the evaluation split only wrist and box are "
+        "public. For academic research only, no commercial use."
+    )
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """The configuration and the release, told by the pictures' format."""
+        release = RELEASES[self._suffix(next(iter(self.counts())))]
+        return {"release": release, **dataclasses.asdict(self.config)}
+
+    @property
+    def hand_model(self) -> str:
+        """Name of the model that poses the fits."""
+        return fits.load_model(self.mano_path).name
+
+    def counts(self) -> Mapping[str, int]:
+        """Listed pictures of each split that is there.
+
+        Raises:
+            InputError: lists, sequences or pictures are missing.
+        """
+        found = {
+            split: len(_frames(self.root, split))
+            for split, official in OFFICIAL.items()
+            if (self.root / f"{official}.txt").exists()
+        }
+        if not found:
+            raise InputError(
+                f"{self.root} holds neither train.txt nor evaluation.txt; expected "
+                f"the unpacked HO-3D v2 or v3. {annotations.HOME}."
+            )
+        for split in found:
+            self._check_sequences(split)
+        return found
+
+    def samples(
+        self, split: str, numbers: Sequence[int]
+    ) -> Iterator[Labelled | Rejection]:
+        """Pictures in the order of the list."""
+        official, suffix = OFFICIAL[split], self._suffix(split)
+        for number in numbers:
+            frame = _frames(self.root, split)[number]
+            image_id = f"{official}/{frame.sequence}/{frame.frame}"
+            picture = frame.file(self.root, official, "rgb", suffix)
+            try:
+                meta = annotations.read_meta(
+                    frame.file(self.root, official, "meta", ".pkl"), official
+                )
+            except NotAnnotatedError:
+                yield Rejection(NOT_ANNOTATED, image_id)
+            except InputError:
+                yield Rejection(BAD_FILE, image_id)
+            else:
+                if not all(np.isfinite(values).all() for values in meta.values()):
+                    yield Rejection(NOT_FINITE, image_id)
+                    continue
+                label = self._train if split == "train" else self._evaluation
+                yield label(meta, picture, image_id, frame.sequence)
+
+    def _suffix(self, split: str) -> str:
+        """Of the release's pictures: those of the first listed frame."""
+        first = _frames(self.root, split)[0]
+        for suffix in RELEASES:
+            picture = first.file(self.root, OFFICIAL[split], "rgb", suffix)
+            if picture.exists():
+                return suffix
+        raise InputError(
+            f"{picture.with_suffix('')} is missing as .jpg (version 3) and .png "
+            f"(version 2). {annotations.HOME}."
+        )
+
+    def _check_sequences(self, split: str) -> None:
+        self._suffix(split)
+        folder = self.root / OFFICIAL[split]
+        for sequence in sorted({frame.sequence for frame in _frames(self.root, split)}):
+            for kind in ("rgb", "meta"):
+                if not (folder / sequence / kind).is_dir():
+                    raise InputError(
+                        f"{folder / sequence / kind} is missing, but "
+                        f"{OFFICIAL[split]}.txt lists its pictures. "
+                        f"{annotations.HOME}."
+                    )
+
+    def _train(
+        self,
+        meta: dict[str, Float[np.ndarray, "..."]],
+        picture: Path,
+        image_id: str,
+        sequence: str,
+    ) -> Labelled:
+        """Joints come in the model's order with the fingertips last.
+
+        The order is the toolbox's ``jointsMapManoToSimple`` (``vis_HO3D.py``).
+        """
+        camera = _camera(meta)
+        joints = (meta["handJoints3D"] @ OUR_FROM_OPENGL)[CANONICAL_FROM_MODEL]
+        params, agrees = self._fit(meta, joints)
+        shown = np.array([True, False])
+        known = np.repeat(shown[:, None], 21, axis=1)
+        return Labelled(
+            image=picture,
+            image_id=image_id,
+            subset=sequence,
+            size=SIZE,
+            camera=camera,
+            joints_2d=fits.right_only(project(joints, camera)),
+            joints_2d_valid=known,
+            joints_3d=fits.right_only(joints),
+            joints_3d_valid=known,
+            mano=params,
+            mano_valid=shown & agrees,
+        )
+
+    def _evaluation(
+        self,
+        meta: dict[str, Float[np.ndarray, "..."]],
+        picture: Path,
+        image_id: str,
+        sequence: str,
+    ) -> Labelled:
+        """Only the wrist and the hand's box are public (README of the release)."""
+        camera = _camera(meta)
+        joints, known = np.zeros((2, 21, 3)), np.zeros((2, 21), bool)
+        joints[RIGHT, WRIST] = meta["handJoints3D"] @ OUR_FROM_OPENGL
+        known[RIGHT, WRIST] = True
+        return Labelled(
+            image=picture,
+            image_id=image_id,
+            subset=sequence,
+            size=SIZE,
+            camera=camera,
+            joints_2d=project(joints, camera),
+            joints_2d_valid=known,
+            joints_3d=joints,
+            joints_3d_valid=known,
+            mano=_no_params(),
+            mano_valid=np.zeros(2, bool),
+            box=fits.right_only(meta["handBoundingBox"]),
+        )
+
+    def _fit(
+        self,
+        meta: dict[str, Float[np.ndarray, "..."]],
+        joints: Float[np.ndarray, "21 3"],
+    ) -> tuple[ManoParams, bool]:
+        """MANO parameters in our axes, and whether they meet the joints."""
+        model = fits.load_model(self.mano_path)
+        rotations = meta["handPose"].reshape(16, 3)
+        params = fits.right_params(
+            global_orient=rotations[0],
+            hand_pose=rotations[1:] - np.asarray(model.pose_mean[RIGHT]),
+            betas=meta["handBeta"],
+            transl=meta["handTrans"],
+        )
+        params = fits.to_frame(model, params, OUR_FROM_OPENGL, np.zeros(3))
+        error = fits.joint_error(model, params, joints, fingertips=FINGERTIPS)
+        return params, error <= self.config.max_fit_error
+
+
+def _camera(meta: dict[str, Float[np.ndarray, "..."]]) -> Camera:
+    K = meta["camMat"]
+    return Camera(focal=np.diag(K)[:2], center=K[:2, 2])
+
+
+def _no_params() -> ManoParams:
+    shapes = ((2, 3), (2, 15, 3), (2, 10), (2, 3))
+    return ManoParams(*(np.zeros(shape, np.float32) for shape in shapes))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """This dataset has no options of its own: its release shows in its files."""
+    del parser
+
+
+def from_arguments(args: argparse.Namespace) -> Ho3d:
+    """The dataset that the command line describes."""
+    return Ho3d(args.source, mano_path=args.mano)
