@@ -1,0 +1,190 @@
+"""COCO-WholeBody's hands as records, one a person (Jin et al., ECCV 2020)."""
+
+import argparse
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from data_pipelines.coco_wholebody import annotations, cameras, layout
+from data_pipelines.coco_wholebody.annotations import Fit
+from data_pipelines.fits import load_model
+from data_pipelines.index import Index
+from data_pipelines.labelled import Labelled, Unusable
+from data_pipelines.source import Rejection
+from twohand_jax.mano import params as mano_params
+from twohand_jax.types import SIDES, Camera, ManoModel, ManoParams
+
+NO_IMAGE = "the annotation names an unknown image"
+NO_CAMERA = Camera(np.zeros(2), np.zeros(2))
+BEHIND = "a fitted hand lies behind its camera"
+_rest_wrist = jax.jit(mano_params.rest_wrist)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CocoWholeBodyConfig:
+    """What is read.
+
+    Attributes:
+        splits: train, val; empty for those that are there.
+        fits: whether NeuralAnnot's MANO parameters are read (training split only).
+    """
+
+    splits: tuple[str, ...] = ()
+    fits: bool = True
+
+
+class CocoWholeBody:
+    """A ``Dataset`` (see ``data_pipelines.labelled``)."""
+
+    name = "coco_wholebody"
+    version = "1.0.0"
+    description = (
+        "Hands of COCO-WholeBody v1.0: Whole-Body Human Pose Estimation in the Wild, "
+        "Jin et al., ECCV 2020, github.com/jin-s13/COCO-WholeBody, non-commercial "
+        "research only; pictures of COCO 2017 under Flickr's terms; MANO pseudo ground "
+        "truth of NeuralAnnot, Moon et al., CVPRW 2022. One record a person: labels in "
+        "2D, MANO parameters without a distance between the hands."
+    )
+
+    def __init__(
+        self,
+        root: Path,
+        config: CocoWholeBodyConfig | None = None,
+        *,
+        indices: Path,
+        mano_path: Path | None = None,
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            root: folder with ``annotations`` and ``images``.
+            config: what is read.
+            indices: folder for the indices of the annotation files.
+            mano_path: the hand model of the fits; None for the open hand.
+        """
+        self.root, self.indices, self.mano_path = root, indices, mano_path
+        self.config = config or CocoWholeBodyConfig()
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """Everything that decides what is read."""
+        return {"fits": self.config.fits}
+
+    @property
+    def hand_model(self) -> str:
+        """Name of the hand model the fits belong to."""
+        return load_model(self.mano_path).name
+
+    def counts(self) -> Mapping[str, int]:
+        """People with hands in each split; makes the indices that are missing.
+
+        Raises:
+            InputError: a file is missing or broken.
+        """
+        splits = self.config.splits or layout.splits(self.root)
+        return {
+            split: layout.index_of(
+                self.root, split, self._path(split), fits=self.config.fits
+            ).count("people")
+            for split in splits
+        }
+
+    def samples(
+        self, split: str, numbers: Sequence[int]
+    ) -> Iterator[Labelled | Rejection]:
+        """The people of these numbers, in their order."""
+        index = Index(self._path(split))
+        for number in numbers:
+            person = index.at("people", number)
+            try:
+                yield self._labelled(split, person, index)
+            except Unusable as reason:
+                yield Rejection(str(reason), f"{split} annotation {person['id']}")
+
+    def _path(self, split: str) -> Path:
+        return self.indices / f"{self.name}-{split}.sqlite"
+
+    def _labelled(
+        self, split: str, person: Mapping[str, Any], index: Index
+    ) -> Labelled:
+        image = index.get("images", person.get("image_id"))
+        if image is None:
+            raise Unusable(NO_IMAGE)
+        path, size = layout.picture(self.root, split, image)
+        hands = annotations.hands(person, size)
+        shown = [bool(flags.any()) for flags in hands.known]
+        fits = self._fits(person, index, shown)
+        camera, params = _in_one_camera(fits, load_model(self.mano_path))
+        return Labelled(
+            image=path,
+            image_id=f"{split}2017/{path.stem}/{person['id']}",
+            subset="",
+            size=size,
+            camera=camera,
+            joints_2d=hands.joints,
+            joints_2d_valid=hands.known,
+            # InterWild counts no 3D joints of this set (``is_3D`` is false) and no
+            # translation between the hands; the fits' pose, shape and surface it does.
+            joints_3d=np.zeros((2, 21, 3)),
+            joints_3d_valid=np.zeros((2, 21), bool),
+            mano=params,
+            mano_valid=np.array([fit is not None for fit in fits]),
+            box=hands.box,
+        )
+
+    def _fits(
+        self, person: Mapping[str, Any], index: Index, shown: Sequence[bool]
+    ) -> list[Fit | None]:
+        """The fits of the hands that are shown."""
+        found = index.get("fits", person["id"]) if "fits" in index.tables else None
+        if found is None:
+            return [None, None]
+        if not isinstance(found, dict):
+            raise Unusable(annotations.NO_FIT)
+        fits = [annotations.fit(found.get(side)) for side in SIDES]
+        return [fit if seen else None for fit, seen in zip(fits, shown, strict=True)]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The dataset's own flags."""
+    parser.add_argument(
+        "--without-fits", action="store_true", help="do without the MANO file"
+    )
+
+
+def from_arguments(args: argparse.Namespace) -> CocoWholeBody:
+    """The dataset as the flags say."""
+    config = CocoWholeBodyConfig(splits=tuple(args.splits), fits=not args.without_fits)
+    return CocoWholeBody(
+        args.source, config, indices=args.out / ".index", mano_path=args.mano
+    )
+
+
+def _in_one_camera(
+    fits: Sequence[Fit | None], model: ManoModel
+) -> tuple[Camera | None, ManoParams]:
+    """Both hands' parameters in one camera frame, zeros for a hand without a fit."""
+    none = Fit(np.zeros(3), np.zeros((15, 3)), np.zeros(10), np.zeros(3), NO_CAMERA)
+    own = [fit.camera for fit in fits if fit is not None]
+    if not own:
+        return None, _stacked([none, none])
+    camera = cameras.shared(own)
+    params = _stacked([fit or none for fit in fits])
+    rest = np.asarray(_rest_wrist(model, params.betas))
+    for side, fit in enumerate(fits):
+        if fit is not None:
+            wrist = rest[side] + fit.transl
+            if wrist[2] <= 0:
+                raise Unusable(BEHIND)
+            params.transl[side] = cameras.moved(wrist, fit.camera, camera) - rest[side]
+    return camera, params
+
+
+def _stacked(fits: Sequence[Fit]) -> ManoParams:
+    """The parameters of both hands, as their cameras see them."""
+    columns = list(zip(*fits, strict=True))[: len(ManoParams._fields)]
+    return ManoParams(*(np.stack(values).astype(np.float32) for values in columns))

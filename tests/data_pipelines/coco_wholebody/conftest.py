@@ -1,0 +1,20 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from data_pipelines.coco_wholebody import fixture
+
+
+@pytest.fixture(scope="session")
+def miniature(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("coco")
+    fixture.write(root, count=4)
+    return root
+
+
+@pytest.fixture
+def copy(miniature, tmp_path) -> Path:
+    """A miniature that may be damaged."""
+    without = shutil.ignore_patterns(".index")
+    return shutil.copytree(miniature, tmp_path / "copy", ignore=without)
