@@ -13,6 +13,7 @@ SUBJECTS = {
     "input": "reading records beside the bare decoding of their pictures",
     "train": "network and training step beside PyTorch and a matrix product",
     "refine": "guided refinement of pairs beside PyTorch",
+    "cues": "a network of Sapiens beside PyTorch and a matrix product",
     "nearest": "nearest neighbours of two meshes beside scipy and trimesh",
 }
 

@@ -15,7 +15,8 @@ def add(subparsers: Any) -> None:
         "convert",
         help="write a model directory",
         description="Read PyTorch weights (.pt, .pth, .bin, .tar, .safetensors), "
-        "without running anything in them, and write a model directory.",
+        "or a TorchScript archive, without running anything in them, and write a "
+        "model directory.",
     )
     sources = convert.add_subparsers(dest="source", required=True)
     backbone = sources.add_parser(
@@ -33,7 +34,11 @@ def add(subparsers: Any) -> None:
         "rel_mean.npy and rel_var.npy",
     )
     prior.set_defaults(run=_interhandgen)
-    for source in (backbone, prior):
+    cues = sources.add_parser(
+        "sapiens", help="a pose, segmentation or depth network of Sapiens, for cues"
+    )
+    cues.set_defaults(run=_sapiens)
+    for source in (backbone, prior, cues):
         source.add_argument("file", type=Path, help="the weights")
         source.add_argument("--out", type=Path, required=True, metavar="DIR")
 
@@ -62,3 +67,12 @@ def _interhandgen(args: argparse.Namespace) -> None:
     )
     interhandgen.save(args.out, released)
     print(f"wrote the prior {args.out}")
+
+
+def _sapiens(args: argparse.Namespace) -> None:
+    """Convert a cue network; its size and kind follow from the weights."""
+    from twohand_jax.models.sapiens_config import size_name
+    from twohand_jax.weights import sapiens
+
+    config = sapiens.convert_file(args.file, args.out)
+    print(f"wrote the {config.kind} network {args.out}, Sapiens {size_name(config)}")

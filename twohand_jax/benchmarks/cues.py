@@ -1,0 +1,216 @@
+"""Speed of a Sapiens network beside PyTorch, and beside the machine.
+
+Two programs: the backbone, and the whole network with its head. Weights and pictures
+are random numbers, in the dtype that is timed. PyTorch runs a network with the same
+weights, on a GPU compiled by ``torch.compile``.
+
+FLOPs are those of the matrix products and convolutions, two for each multiplication,
+counted from the sizes: compilers see neither into a scan nor into a fused kernel. MFU
+is their rate over that of one large matrix product in the same dtype, measured in the
+same run.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from twohand_jax.benchmarks import peers, steps
+from twohand_jax.benchmarks.report import Report
+from twohand_jax.benchmarks.steps import Program
+from twohand_jax.benchmarks.timing import Timing, interleaved
+from twohand_jax.benchmarks.train import DTYPES, OURS, PEER, ceiling
+from twohand_jax.models import apply
+from twohand_jax.models.apply import Variables
+from twohand_jax.models.sapiens import Sapiens
+from twohand_jax.models.sapiens_config import (
+    KINDS,
+    POSE,
+    SIZES,
+    SapiensConfig,
+    released,
+)
+from twohand_jax.models.vit import Backbone
+
+BACKBONE, NETWORK = "backbone", "network"
+Calls = Mapping[str, Callable[[], object]]
+
+
+class Row(NamedTuple):
+    """One program in one dtype."""
+
+    task: str
+    dtype: str
+    batch: int
+    program: Program
+    ceiling: float
+    timings: dict[str, Timing]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The benchmark's flags."""
+    option = parser.add_argument
+    option("--size", choices=list(SIZES), default="0.3b")
+    option("--kind", choices=KINDS, default=POSE)
+    option("--batch", type=int, default=1)
+    option("--repetitions", type=int, default=5)
+    option("--dtypes", nargs="+", choices=DTYPES, default=list(DTYPES))
+    option("--peers", choices=["all", "none"], default="all")
+    option("--threads", type=int, default=2, help="threads of PyTorch on a CPU")
+
+
+def run(args: argparse.Namespace) -> Report:
+    """Pictures a second and share of the ceiling of each program."""
+    rows = []
+    for dtype in args.dtypes:
+        config = released(args.kind, args.size, dtype=dtype)
+        rows += measure(
+            config,
+            batch=args.batch,
+            repetitions=args.repetitions,
+            peer=args.peers == "all",
+            threads=args.threads,
+        )
+    ceilings = {row.dtype: f"{row.ceiling / 1e9:.4g} GFLOP/s" for row in rows}
+    said = ", ".join(f"{dtype} {limit}" for dtype, limit in ceilings.items())
+    return Report(
+        title=f"Sapiens {args.size} {args.kind}, batch {args.batch} on one "
+        f"{jax.devices()[0].device_kind}; best (median); × is PyTorch's best time over "
+        f"ours; matrix product: {said}",
+        head=["program", "dtype", "images/s", "ms", "GFLOP/image", "GFLOP/s", "MFU"]
+        + ["compile s", "GiB", "PyTorch ms", "×"],
+        lines=[_cells(row) for row in rows],
+        rows=[_figures(row) for row in rows],
+    )
+
+
+def measure(
+    config: SapiensConfig,
+    *,
+    batch: int,
+    repetitions: int = 5,
+    peer: bool = True,
+    threads: int = 2,
+    product: int | None = None,
+) -> list[Row]:
+    """Time backbone and network in turns with the peer.
+
+    Args:
+        config: of the network; its dtype is that of the weights, too.
+        batch: pictures at a time.
+        repetitions: timed calls of each program, after one that is not.
+        peer: whether PyTorch runs beside.
+        threads: threads of PyTorch on a CPU.
+        product: side of the ceiling's matrices; None suits the device.
+
+    Raises:
+        MissingDependencyError: the peer is wanted and torch is absent.
+    """
+    if peer:
+        peers.require("torch")
+    limit = ceiling(config.dtype, product)
+    _tell(f"{config.dtype}: matrix product {limit / 1e9:.4g} GFLOP/s")
+    ours = network_programs(config, batch)
+    theirs = torch_programs(config, batch, threads) if peer else {}
+    rows = []
+    for task, program in ours.items():
+        calls = {OURS: program.call} | ({PEER: theirs[task]} if peer else {})
+        timings = interleaved(calls, repetitions=repetitions, warmup=1)
+        rows.append(Row(task, config.dtype, batch, program, limit, timings))
+        best = ", ".join(f"{k} {t.minimum_ms:.4g} ms" for k, t in timings.items())
+        _tell(f"{config.dtype} {task}: {best}")
+    return rows
+
+
+def network_programs(config: SapiensConfig, batch: int) -> dict[str, Program]:
+    """Backbone and network, compiled."""
+    dtype = jnp.dtype(config.dtype)
+    modules = {BACKBONE: Backbone, NETWORK: Sapiens}
+    shapes = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype),
+        apply.shapes(apply.network(lambda rngs: Sapiens(config, rngs=rngs))),
+    )
+    weights = steps.weights(shapes.params)
+    own = {BACKBONE: weights["backbone"], NETWORK: weights}
+    pictures = steps.filled(jax.ShapeDtypeStruct((batch, *config.image, 3), dtype))
+    return {
+        task: _compiled(module, config, Variables(own[task], {}), pictures)._replace(
+            flops=batch * flops(config)[task]
+        )
+        for task, module in modules.items()
+    }
+
+
+def _compiled(
+    module: Any, config: SapiensConfig, variables: Variables, pictures: Array
+) -> Program:
+    network = apply.network(lambda rngs: module(config, rngs=rngs))
+    forward = jax.jit(lambda variables, pictures: network.apply(variables, pictures)[0])
+    return steps.compile_program(forward, (), variables, pictures)
+
+
+def flops(config: SapiensConfig) -> dict[str, float]:
+    """Floating-point operations of each program for one picture."""
+    width, pixels = config.width, config.grid[0] * config.grid[1]
+    products = 4 * width**2 + 2 * width * config.mlp
+    block = 2 * pixels * products + 4 * pixels**2 * width
+    backbone = 6 * pixels * config.patch**2 * width + config.layers * block
+    head, inputs = 0, width
+    for outputs in config.deconvs:
+        head += 2 * pixels * 16 * inputs * outputs
+        pixels, inputs = 4 * pixels, outputs
+    for outputs in (*config.convs, config.outputs):
+        head += 2 * pixels * inputs * outputs
+        inputs = outputs
+    return {BACKBONE: backbone, NETWORK: backbone + head}
+
+
+def torch_programs(config: SapiensConfig, batch: int, threads: int) -> Calls:
+    """PyTorch's backbone and network of the same sizes."""
+    from twohand_jax.benchmarks import torch_sapiens
+
+    backbone, network = torch_sapiens.programs(
+        config, batch, threads=threads, gpu=jax.default_backend() == "gpu"
+    )
+    return {BACKBONE: backbone, NETWORK: network}
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _figures(row: Row) -> dict[str, Any]:
+    return {
+        "program": row.task,
+        "dtype": row.dtype,
+        "batch": row.batch,
+        "flops": row.program.flops,
+        "ceiling_flops_per_second": row.ceiling,
+        "compile_seconds": row.program.compile_seconds,
+        "memory_bytes": row.program.memory_bytes,
+        "milliseconds": {k: t._asdict() for k, t in row.timings.items()},
+    }
+
+
+def _cells(row: Row) -> list[str]:
+    ours, peer = row.timings[OURS], row.timings.get(PEER)
+    program, rate = row.program, row.program.flops / (1e-3 * ours.minimum_ms)
+    speeds = [1e3 * row.batch / ms for ms in ours]
+    memory = program.memory_bytes
+    return [
+        row.task,
+        row.dtype,
+        f"{speeds[0]:.3g} ({speeds[1]:.3g})",
+        f"{ours.minimum_ms:.4g} ({ours.median_ms:.4g})",
+        f"{program.flops / row.batch / 1e9:.4g}",
+        f"{rate / 1e9:.4g}",
+        f"{rate / row.ceiling:.0%}",
+        f"{program.compile_seconds:.1f}",
+        "-" if memory is None else f"{memory / 2**30:.2f}",
+        f"{peer.minimum_ms:.4g} ({peer.median_ms:.4g})" if peer else "-",
+        f"{peer.minimum_ms / ours.minimum_ms:.2f}" if peer else "-",
+    ]

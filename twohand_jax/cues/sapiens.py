@@ -1,0 +1,209 @@
+"""Sapiens as a cue extractor: keypoints, segmentation and depth of whole pictures."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from twohand_jax.cues import sapiens_input
+from twohand_jax.cues.extraction import KINDS
+from twohand_jax.cues.sapiens_run import Runner
+from twohand_jax.cues.sapiens_stitch import View, stitch
+from twohand_jax.errors import InputError
+from twohand_jax.models.sapiens_config import (
+    DEPTH,
+    DTYPES,
+    POSE,
+    SEGMENTATION,
+    size_name,
+)
+from twohand_jax.types import Cues
+from twohand_jax.weights import sapiens as weights
+from twohand_jax.weights.sapiens import Loaded
+
+KEYPOINTS = "keypoints"
+KIND_OF = {KEYPOINTS: POSE, SEGMENTATION: SEGMENTATION, DEPTH: DEPTH}
+Images = Sequence[UInt8[np.ndarray, "h w 3"]]
+Persons = Sequence[Float[np.ndarray, "4"]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SapiensCuesConfig:
+    """How pictures are shown to the networks.
+
+    Attributes:
+        batch: pictures on each device at a time; None is 1 on a CPU and 8 elsewhere.
+        dtype: of networks that are loaded, "float32" or "bfloat16"; None is float32 on
+            a CPU and bfloat16 elsewhere.
+        keypoint_margin: factor by which a person's box grows for the pose network.
+        map_margin: the same for the other two.
+    """
+
+    batch: int | None = None
+    dtype: str | None = None
+    keypoint_margin: float = 1.25
+    map_margin: float = 1.0
+
+    def __post_init__(self) -> None:
+        if (self.batch is not None and self.batch < 1) or self.dtype not in (
+            None,
+            *DTYPES,
+        ):
+            raise InputError(
+                f"Sapiens cannot look at pictures {self.batch} at a time in "
+                f"{self.dtype}; give at least 1, and one of {', '.join(DTYPES)}."
+            )
+
+
+class SapiensCues:
+    """Cues by up to three networks (an ``extraction.Extractor``).
+
+    The foreground over which depth is normalised is the segmentation network's; without
+    one it is the whole picture.
+
+    Attributes:
+        config: how pictures are shown to the networks.
+        makes: the cues.
+        dtype: of the activations.
+    """
+
+    def __init__(
+        self,
+        networks: Mapping[str, Loaded],
+        *,
+        config: SapiensCuesConfig = SapiensCuesConfig(),
+        devices: Sequence[jax.Device] | None = None,
+    ) -> None:
+        """Place the networks on the devices.
+
+        Args:
+            networks: by the cue that they make.
+            config: how pictures are shown to them.
+            devices: that share each batch; None takes all of this process.
+
+        Raises:
+            InputError: there is no network, or one of another kind.
+        """
+        _check_networks(networks)
+        devices = jax.local_devices() if devices is None else devices
+        batch = config.batch or (1 if _on_cpu() else 8)
+        self.config = config
+        self.makes = tuple(cue for cue in KINDS if cue in networks)
+        self._runners = {
+            cue: Runner(networks[cue], batch=batch, devices=devices)
+            for cue in self.makes
+        }
+        self.dtype = self._runners[self.makes[0]].config.dtype
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        keypoints: str | Path | None = None,
+        segmentation: str | Path | None = None,
+        depth: str | Path | None = None,
+        config: SapiensCuesConfig = SapiensCuesConfig(),
+    ) -> "SapiensCues":
+        """The networks in directories written by ``twohand weights convert sapiens``.
+
+        Raises:
+            InputError: a directory holds no such network, or none is given.
+        """
+        dtype = config.dtype or ("float32" if _on_cpu() else "bfloat16")
+        given = {KEYPOINTS: keypoints, SEGMENTATION: segmentation, DEPTH: depth}
+        networks = {
+            cue: weights.load(directory, dtype=dtype)
+            for cue, directory in given.items()
+            if directory is not None
+        }
+        return cls(networks, config=config)
+
+    @property
+    def name(self) -> str:
+        """Sapiens and the sizes of the networks."""
+        sizes = {size_name(runner.config) for runner in self._runners.values()}
+        return "_".join(["sapiens", *sorted(sizes)])
+
+    @property
+    def version(self) -> str:
+        """The weights behind each cue, and the precision."""
+        return ", ".join(
+            f"{cue} {runner.origin} {runner.config.dtype}"
+            for cue, runner in self._runners.items()
+        )
+
+    def __call__(
+        self,
+        images: Images,
+        boxes: Float[np.ndarray, "n 2 4"],
+        valid: Bool[np.ndarray, "n 2"],
+        *,
+        persons: Persons | None = None,
+    ) -> list[Cues]:
+        """See ``extraction.Extractor``; Sapiens finds both hands without their boxes.
+
+        Args:
+            images: uint8 RGB, of any sizes.
+            boxes: without effect.
+            valid: the keypoints of a hand that is not there are zeros.
+            persons: for each picture x0, y0, x1, y1 of the person whose hands they
+                are, pixels; None is the whole picture.
+        """
+        if persons is None:
+            persons = [sapiens_input.whole(image) for image in images]
+        _check(images, persons)
+        seen = {cue: self._look(cue, images, persons) for cue in self.makes}
+        return [
+            stitch(
+                image.shape[:2], there, {cue: views[row] for cue, views in seen.items()}
+            )
+            for row, (image, there) in enumerate(zip(images, valid, strict=True))
+        ]
+
+    def _look(self, cue: str, images: Images, persons: Persons) -> list[View]:
+        """What a network says about each person."""
+        runner, config = self._runners[cue], self.config
+        if cue == KEYPOINTS:
+            place, margin = sapiens_input.keypoint_map, config.keypoint_margin
+        else:
+            place, margin = sapiens_input.area_map, config.map_margin
+        maps = [place(np.asarray(one), runner.size, margin=margin) for one in persons]
+        pairs = zip(images, maps, strict=True)
+        found = runner([sapiens_input.cut(image, T, runner.size) for image, T in pairs])
+        return [View(*each, runner.size) for each in zip(found, maps, strict=True)]
+
+
+def _on_cpu() -> bool:
+    return jax.default_backend() == "cpu"
+
+
+def _check_networks(networks: Mapping[str, Loaded]) -> None:
+    if not networks:
+        raise InputError(
+            f"No Sapiens network is given; name the directory of at least one of "
+            f"{', '.join(KINDS)}."
+        )
+    for cue, loaded in networks.items():
+        kind = loaded.config.kind
+        if KIND_OF.get(cue) != kind:
+            raise InputError(
+                f"The {kind} network of Sapiens ({loaded.origin}) is given for {cue}, "
+                f"which takes one of the kind {KIND_OF.get(cue)}."
+            )
+
+
+def _check(images: Images, persons: Persons) -> None:
+    for index, (image, person) in enumerate(zip(images, persons, strict=True)):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise InputError(
+                f"Picture {index} for Sapiens is {image.dtype} of shape {image.shape}; "
+                "expected RGB of type uint8 and shape (height, width, 3)."
+            )
+        if not np.all(np.isfinite(person)) or not np.all(person[2:] > person[:2]):
+            raise InputError(
+                f"The box of person {index} for Sapiens is {np.asarray(person)}; "
+                "expected x0 < x1 and y0 < y1, pixels."
+            )
