@@ -280,7 +280,11 @@ def _labels(sample: Labelled) -> dict[str, np.ndarray]:
     if not shown.any():
         raise Unusable(NO_HAND)
     wrists = sample.joints_3d[:, WRIST]
-    both = np.asarray(sample.joints_3d_valid[:, WRIST].all())
+    # Where no box shows a hand, no crop does: nothing of it may be learnt from.
+    known_2d = sample.joints_2d_valid & shown[:, None]
+    known_3d = sample.joints_3d_valid & shown[:, None]
+    fitted = sample.mano_valid & shown
+    both = np.asarray(known_3d[:, WRIST].all())
     with np.errstate(invalid="ignore"):  # infinite ones are refused where they count
         apart = wrists[LEFT] - wrists[RIGHT]
     camera = sample.camera or Camera(np.zeros(2), np.zeros(2))
@@ -290,15 +294,15 @@ def _labels(sample: Labelled) -> dict[str, np.ndarray]:
         "camera/valid": np.asarray(sample.camera is not None),
         "hands/valid": shown,
         "hands/box": _kept(box, shown),
-        "hands/joints_2d": _kept(sample.joints_2d, sample.joints_2d_valid),
-        "hands/joints_2d_valid": sample.joints_2d_valid,
-        "hands/joints_3d": _kept(sample.joints_3d, sample.joints_3d_valid),
-        "hands/joints_3d_valid": sample.joints_3d_valid,
+        "hands/joints_2d": _kept(sample.joints_2d, known_2d),
+        "hands/joints_2d_valid": known_2d,
+        "hands/joints_3d": _kept(sample.joints_3d, known_3d),
+        "hands/joints_3d_valid": known_3d,
         **{
-            f"mano/{name}": _kept(np.asarray(value), sample.mano_valid)
+            f"mano/{name}": _kept(np.asarray(value), fitted)
             for name, value in sample.mano._asdict().items()
         },
-        "mano/valid": sample.mano_valid,
+        "mano/valid": fitted,
         "rel_trans": _kept(apart, both),
         "rel_trans_valid": both,
     }
