@@ -11,6 +11,8 @@ from scipy.spatial.transform import Rotation
 from twohand_jax import mano
 from twohand_jax.types import RIGHT, ManoModel, ManoParams
 
+BEHIND = "a joint lies behind the camera"
+
 
 @functools.lru_cache(maxsize=1)
 def load_model(path: Path | None) -> ManoModel:

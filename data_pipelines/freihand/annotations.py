@@ -28,7 +28,8 @@ class Annotations:
     """A split's annotations, one row a sample.
 
     ``mano`` is 48 pose (global orientation and 15 joints relative to the mean pose),
-    10 shape, 2 root pixel and 1 scale (toolbox: ``utils/model.py``, ``split_theta``).
+    10 shape, 2 root pixel and 1 scale (toolbox: ``utils/model.py``, ``split_theta``
+    and ``HandModel``, which ``view_samples.py`` makes with ``use_mean_pose``).
     ``complete`` says for each file which rows had as many numbers as they should;
     the others are NaN.
     """
@@ -75,7 +76,7 @@ def _load(file: Path) -> list:
         content = json.loads(file.read_text())
     except OSError as error:
         raise InputError(f"{file} is missing or not readable. {HOME}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"{file} is not readable as JSON ({error}): it is damaged or cut short; "
             f"get it again. {HOME}."

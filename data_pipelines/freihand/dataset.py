@@ -118,6 +118,8 @@ class FreiHand:
                 yield Rejection(BAD_ROW[bad[0]], image_id)
             elif not _finite(table, row):
                 yield Rejection(NOT_FINITE, image_id)
+            elif (table.xyz[row, :, 2] <= 0.0).any():
+                yield Rejection(fits.BEHIND, image_id)
             else:
                 yield self._labelled(table, row, picture, image_id, name)
 

@@ -53,10 +53,10 @@ def read(root: Path) -> list[Picture]:
     images, entries = (_list(content, key, file) for key in ("images", "annotations"))
     _no_twice((image.get("id") for image in images), "image id", file)
     _no_twice((entry.get("id") for entry in entries), "annotation id", file)
-    by_id = {image.get("id"): image for image in images}
+    by_id = {repr(image.get("id")): image for image in images}
     pictures, seen = [], set()
     for entry in entries:
-        image_id = entry.get("image_id")
+        image_id = repr(entry.get("image_id"))
         picture = _picture(entry, by_id.get(image_id, {}))
         if image_id in seen:
             picture = picture._replace(problem="the image is annotated more than once")
@@ -79,7 +79,7 @@ def _load(file: Path) -> dict:
         content = json.loads(file.read_text())
     except OSError as error:
         raise InputError(f"{file} is missing or not readable. {HOME}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"{file} is not readable as JSON ({error}): it is damaged or cut short; "
             f"get it again. {HOME}."

@@ -28,6 +28,8 @@ CENTER = (319.5, 239.5)
 FINGERTIPS = "interwild"
 SPLIT = "test"
 BAD_MESH = "a hand's mesh is missing or not in MANO's topology"
+# In standard deviations of hands: shapes far outside can imitate what is no hand.
+MAX_BETA = 10.0
 Meshes = Sequence[Float[np.ndarray, "778 3"] | None]
 _SHAPES = ((2, 3), (2, 15, 3), (2, 10), (2, 3))
 
@@ -116,10 +118,13 @@ class Hic:
             except InputError:
                 yield Rejection(BAD_MESH, picture.file_name)
                 continue
-            if all(mesh is None or np.isfinite(mesh).all() for mesh in meshes):
-                yield self._labelled(picture, meshes)
-            else:
+            known = np.concatenate([mesh for mesh in meshes if mesh is not None])
+            if not np.isfinite(known).all():
                 yield Rejection(NOT_FINITE, picture.file_name)
+            elif (known[:, 2] <= 0.0).any():
+                yield Rejection(fits.BEHIND, picture.file_name)
+            else:
+                yield self._labelled(picture, meshes)
 
     def _labelled(self, picture: Picture, meshes: Meshes) -> Labelled:
         params, fitted = self._fit(meshes)
@@ -150,7 +155,8 @@ class Hic:
         for side, mesh in enumerate(meshes):
             if mesh is not None:
                 fit = fit_mesh(model, side, mesh)
-                fitted[side] = fit.error <= self.config.max_fit_error
+                shaped = bool(np.abs(fit.betas).max() <= MAX_BETA)
+                fitted[side] = shaped and fit.error <= self.config.max_fit_error
                 for values, found in zip(params, fit[:4], strict=True):
                     values[side] = found
         return params, fitted

@@ -17,8 +17,8 @@ from twohand_jax.geometry import rotations
 from twohand_jax.mano.joints import PARENTS
 from twohand_jax.types import NUM_VERTICES, ManoModel
 
-# Vertices that follow a bone by at least this weight show its motion.
-OWN_WEIGHT = 0.6
+# So many vertices, those that follow it most, show a bone's motion.
+OWN_VERTICES = 16
 # The translation is in decimetres among the unknowns, so that a step of the solver
 # means about the same for each of them.
 DM = 10.0
@@ -132,11 +132,10 @@ def _start(
 ) -> Float[np.ndarray, "61"]:
     """Each bone turned as its own vertices are, in the mean shape."""
     template = np.asarray(model.template)[side]
-    weights = np.asarray(model.weights)[side]
+    own = np.argsort(-np.asarray(model.weights)[side], axis=0)[:OWN_VERTICES]
     world = []
     for bone in range(len(PARENTS)):
-        own = weights[:, bone] >= OWN_WEIGHT
-        rest, now = template[own], vertices[own]
+        rest, now = template[own[:, bone]], vertices[own[:, bone]]
         turn, _ = Rotation.align_vectors(now - now.mean(0), rest - rest.mean(0))
         world.append(turn)
     local = [
@@ -145,9 +144,8 @@ def _start(
         if parent >= 0
     ]
     wrist = np.asarray(model.joint_template)[side, 0]
-    palm = weights[:, 0] >= OWN_WEIGHT
-    turned = world[0].apply(template[palm] - wrist) + wrist
-    shift = (vertices[palm] - turned).mean(axis=0)
+    turned = world[0].apply(template[own[:, 0]] - wrist) + wrist
+    shift = (vertices[own[:, 0]] - turned).mean(axis=0)
     return np.concatenate(
         [
             world[0].as_rotvec(),

@@ -1,4 +1,8 @@
-"""A miniature in HIC's layout, drawn with the open hand and HIC's camera."""
+"""A miniature in HIC's layout, drawn with the open hand and HIC's camera.
+
+The depth pictures, silhouettes and pickled parameters of the release are left out: the
+reader opens none of them.
+"""
 
 import json
 from pathlib import Path

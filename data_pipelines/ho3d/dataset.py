@@ -111,11 +111,13 @@ class Ho3d:
             except InputError:
                 yield Rejection(BAD_FILE, image_id)
             else:
+                label = self._train if split == "train" else self._evaluation
                 if not all(np.isfinite(values).all() for values in meta.values()):
                     yield Rejection(NOT_FINITE, image_id)
-                    continue
-                label = self._train if split == "train" else self._evaluation
-                yield label(meta, picture, image_id, frame.sequence)
+                elif (meta["handJoints3D"][..., 2] >= 0.0).any():
+                    yield Rejection(fits.BEHIND, image_id)
+                else:
+                    yield label(meta, picture, image_id, frame.sequence)
 
     def _suffix(self, split: str) -> str:
         """Of the release's pictures: those of the first listed frame."""

@@ -219,3 +219,27 @@ def test_a_missing_or_unreadable_file(tmp_path):
     for path in (tmp_path / "none.pkl", tmp_path):
         with pytest.raises(InputError, match="cannot be read"):
             safe_pickle.load_arrays(path, ["f"])
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 5])
+def test_lists_and_numbers_are_read_and_none_is_left_out(tmp_path, protocol):
+    content = {
+        "list": [1, 2.5, np.float32(3.0)],
+        "number": np.int64(7),
+        "plain": 4,
+        "none": None,
+    }
+    path = save(tmp_path / "M.pkl", pickle.dumps(content, protocol=protocol))
+    arrays = safe_pickle.load_arrays(path, content)
+    assert {name: array.tolist() for name, array in arrays.items()} == {
+        "list": [1.0, 2.5, 3.0],
+        "number": 7,
+        "plain": 4,
+    }
+
+
+def test_messages_name_the_kind_of_file(tmp_path):
+    for content in (b"", pickle.dumps([1]), pickle.dumps({"f": "text"})):
+        path = save(tmp_path / "M.pkl", content)
+        with pytest.raises(InputError, match="HO-3D annotation"):
+            safe_pickle.load_arrays(path, ["f"], what="HO-3D annotation")

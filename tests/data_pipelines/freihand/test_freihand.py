@@ -130,6 +130,7 @@ NAN_JOINTS = [[0.0, 0.0, float("nan")]] * 21
         ("xyz", [[0.0] * 3] * 20, "joints are missing"),
         ("xyz", [["a"] * 3] * 21, "joints are missing"),
         ("xyz", NAN_JOINTS, "NaN or infinite"),
+        ("xyz", [[0.0, 0.0, -0.5]] * 21, "behind the camera"),
         ("K", [[1.0, 0.0, 0.0]] * 2, "camera matrix"),
     ],
 )

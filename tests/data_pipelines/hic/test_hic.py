@@ -96,6 +96,7 @@ def test_a_mesh_of_another_hand_model_keeps_joints_without_parameters(damaged):
     ("kind", "values", "reason"),
     [
         ("annotations", {"image_id": 99}, "unknown image"),
+        ("annotations", {"image_id": [0]}, "unknown image"),
         ("annotations", {"image_id": 1}, None),
         ("annotations", {"hand_type": "both"}, "hand type"),
         ("annotations", {"right_mano_path": "../../x.ply"}, "source folder"),
@@ -120,10 +121,19 @@ def test_a_bad_annotation_is_left_out_with_a_reason(damaged, kind, values, reaso
         assert reason in agreement.rejection(dataset, "test", 0)
 
 
-def test_a_mesh_with_nan_is_left_out(damaged):
+def test_a_mesh_shrunk_to_a_point_is_no_hand(damaged):
     path = next(damaged.rglob("*01___Model_Hand_R*/000.ply"))
-    fixture.write_ply(path, np.full((778, 3), np.nan), np.zeros((2, 3), int))
-    assert "NaN" in agreement.rejection(Hic(damaged), "test", 0)
+    fixture.write_ply(path, np.full((778, 3), 0.5), np.zeros((2, 3), int))
+    example = agreement.first(Hic(damaged), "test")
+    assert example["hands/valid"].tolist() == [False, True]
+    assert example["mano/valid"].tolist() == [False, True]
+
+
+@pytest.mark.parametrize(("value", "reason"), [(np.nan, "NaN"), (-0.5, "behind")])
+def test_a_mesh_that_cannot_be_seen_is_left_out(damaged, value, reason):
+    path = next(damaged.rglob("*01___Model_Hand_R*/000.ply"))
+    fixture.write_ply(path, np.full((778, 3), value), np.zeros((2, 3), int))
+    assert reason in agreement.rejection(Hic(damaged), "test", 0)
 
 
 def test_a_picture_of_another_size_than_the_cameras_is_left_out(damaged):
@@ -144,6 +154,7 @@ def test_duplicate_ids_are_refused(damaged, key):
     [
         (None, "HIC.json is missing"),
         ('{"images": [', "not readable as JSON"),
+        ("[" * 100_000, "not readable as JSON"),
         ("[]", "no list of 'images'"),
         ('{"images": [], "annotations": [1]}', "no list of 'annotations'"),
     ],

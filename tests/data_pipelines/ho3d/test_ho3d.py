@@ -116,6 +116,7 @@ def test_the_release_is_part_of_the_settings(miniature):
         ({"handBeta": np.full(10, np.nan)}, "NaN or infinite"),
         ({"handJoints3D": np.full((21, 3), np.nan)}, "NaN or infinite"),
         ({"camMat": np.full((3, 3), np.inf)}, "NaN or infinite"),
+        ({"handJoints3D": np.full((21, 3), 0.5)}, "behind the camera"),
     ],
 )
 def test_a_bad_annotation_is_left_out_with_a_reason(damaged, values, reason):
