@@ -1,78 +1,74 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from twohand_jax import mano
-from twohand_jax.data import inspection
-from twohand_jax.data.decode import Rows
-from twohand_jax.data.tfrecord import Reader, ReaderConfig
-from twohand_jax.types import ManoModel, ManoParams
+from twohand_jax.data import geometry_errors, inspection
+from twohand_jax.data.inspection import Summary
+from twohand_jax.types import LEFT, RIGHT, ManoModel
 
 
-@pytest.fixture(scope="module")
-def model() -> ManoModel:
-    return mano.load()
+def summary_of(fields, model: ManoModel) -> Summary:
+    summary = Summary()
+    summary.add(fields, geometry_errors.measure(fields, model))
+    return summary
 
 
-@pytest.fixture
-def rows(record_set: Path, model: ManoModel) -> Rows:
-    """A batch whose 3D joints are those of its parameters, at 1 m, and project."""
-    config = ReaderConfig(directory=str(record_set), batch_size=4, split="test")
-    rows = next(Reader(config).rows())
-    fields = dict(rows.fields)
-    fields["mano/model"] = np.full(4, model.name.encode(), object)
-    fields["mano/transl"] = fields["mano/transl"] * 0 + np.array([0, 0, 1.0], "f4")
-    names = ("global_orient", "hand_pose", "betas", "transl")
-    params = ManoParams(*(fields[f"mano/{name}"] for name in names))
-    fields["hands/joints_3d"] = np.array(mano.forward(model, params).joints)
-    fields["camera/focal"] = np.full((4, 2), 100.0, np.float32)
-    points = fields["hands/joints_3d"]
-    center = fields["camera/center"][:, None, None]
-    fields["hands/joints_2d"] = points[..., :2] / points[..., 2:] * 100 + center
-    return rows._replace(fields=fields)
-
-
-def test_errors_are_zero_for_consistent_records(rows: Rows, model: ManoModel) -> None:
-    summary = inspection.Summary(model)
-    summary.add(rows)
-    assert summary.records == 3  # the fourth row is padding
-    assert np.concatenate(summary.posing_mm).max() < 1e-3
-    assert np.concatenate(summary.reprojection_px).max() < 1e-3
-    assert len(summary.posing_mm[0]) == 3 * 2 * 21
-
-
-def test_errors_are_found(rows: Rows, model: ManoModel) -> None:
-    rows.fields["hands/joints_3d"][0, 1, 4, 0] += 0.01
-    summary = inspection.Summary(model)
-    summary.add(rows)
-    assert np.concatenate(summary.posing_mm).max() == pytest.approx(10, abs=0.01)
-    assert np.concatenate(summary.reprojection_px).max() > 0.5
-
-
-def test_records_of_another_hand_model_are_not_posed(
-    rows: Rows, model: ManoModel
-) -> None:
-    rows.fields["mano/model"][:] = b"mano"
-    assert len(inspection.posing_errors_mm(rows.fields, model)) == 0
-
-
-def test_the_text_says_what_is_there(rows: Rows, model: ManoModel) -> None:
-    rows.fields["cues/has_depth"][0] = 0
-    rows.fields["hands/valid"][:3, 1] = 0
-    summary = inspection.Summary(model)
-    summary.add(rows)
-    text = summary.text()
-    assert "3 records" in text
+def test_the_text_says_what_is_there(fields, hand_model: ManoModel):
+    fields["cues/has_depth"][0] = 0
+    fields["hands/valid"][:, LEFT] = 0
+    fields["subset"][3:] = b"other"
+    text = summary_of(fields, hand_model).text()
+    assert "5 records" in text
     assert "hands/valid: right 100.0%, left 0.0%" in text
-    assert "depth cue: some cues/depth_source some cues/depth_version 66.7%" in text
-    assert "absent 33.3%" in text
-    assert "pictures: 64 x 48 100.0%" in text
+    assert "depth cue: ground truth 1 80.0%, absent 20.0%" in text
+    assert "pictures: 80 x 64 100.0%" in text
+    assert "subset: drawn 60.0%, other 40.0%" in text
 
 
-def test_the_sheet_has_a_tile_for_each_record(rows: Rows) -> None:
-    sheet = inspection.sheet([rows], count=3, columns=2)
-    height, width = 2 * (256 + 6) + 6, 2 * (3 * round(64 * 256 / 48) + 6) + 6
-    assert sheet.shape == (height, width, 3)
-    last = sheet[256 + 12 :, width // 2 + 3 :]
-    assert (last == 40).all()  # three tiles on a two by two grid
+def test_parts_add_up(fields, hand_model: ManoModel):
+    whole = summary_of(fields, hand_model)
+    parts = Summary()
+    for part in (slice(0, 2), slice(2, 5), slice(5, 5)):
+        rows = {name: value[part] for name, value in fields.items()}
+        parts.add(rows, geometry_errors.measure(rows, hand_model))
+    assert parts.text() == whole.text()
+    assert parts.records == 5
+
+
+def test_rates_of_joints_are_means_over_a_hand(fields, hand_model: ManoModel):
+    fields["hands/joints_2d_valid"][:, RIGHT, :7] = 0
+    rates = summary_of(fields, hand_model).rates()
+    assert rates["hands/joints_2d_valid"] == pytest.approx((14 / 21, 1.0))
+    assert rates["camera/valid"] == (1.0,)
+
+
+def test_histograms_count_what_is_valid(fields, hand_model: ManoModel):
+    fields["hands/valid"][0, RIGHT] = 0
+    fields["mano/valid"][1] = 0
+    plots = summary_of(fields, hand_model).histograms
+    assert plots["box"].total == 9
+    assert plots["iou"].total == 4
+    assert plots["hand_pose"].total == 8 * 15
+    assert plots["wrist_depth"].total == 10
+    assert plots["wrist_depth"].high == fields["hands/joints_3d"][:, :, 0, 2].max()
+    assert plots["keypoints"].high == 0.0  # ground truth
+
+
+def test_iou_and_keypoint_errors_are_right(fields, hand_model: ManoModel):
+    fields["hands/box"][:] = [[[0, 0, 20, 10], [10, 0, 30, 10]]]
+    fields["cues/keypoints"][:, RIGHT, 4, 0] += 5.0
+    plots = summary_of(fields, hand_model).histograms
+    assert plots["iou"].low == plots["iou"].high == pytest.approx(1 / 3)
+    assert plots["keypoints"].high == pytest.approx(25.0, rel=1e-4)
+
+
+def test_texts_that_are_never_the_same_do_not_fill_memory(
+    fields, hand_model: ManoModel, monkeypatch
+):
+    monkeypatch.setattr(inspection, "MOST_NAMES", 3)
+    fields["subset"][:] = np.array([b"%d" % n for n in range(5)], object)
+    counter = summary_of(fields, hand_model).texts["subset"]
+    assert counter == {"0": 1, "1": 1, "2": 1, inspection.OTHERS: 2}
+
+
+def test_text_that_is_no_utf8_is_shown():
+    assert inspection.text(b"a\xff") == "a\\xff"
