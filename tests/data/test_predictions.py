@@ -8,8 +8,8 @@ import pytest
 from tests.data import scenes
 from twohand_jax import mano
 from twohand_jax.data.augment import CropConfig, prepare
+from twohand_jax.data.predictions import decode
 from twohand_jax.geometry import affine, cameras, rotations
-from twohand_jax.models.decode import decode
 from twohand_jax.types import LEFT, RIGHT, Output
 
 SIZE = 64

@@ -10,7 +10,7 @@ from tests.data.test_augment import mirrored
 from tests.models.test_regressor import CONFIG, network, random_inputs, run, variables
 from twohand_jax import mano
 from twohand_jax.data.augment import CropConfig, prepare
-from twohand_jax.models.decode import decode
+from twohand_jax.data.predictions import decode
 from twohand_jax.types import Inputs
 
 __all__ = ["network", "run", "variables"]

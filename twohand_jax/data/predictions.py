@@ -1,4 +1,7 @@
-"""From the network's raw estimates to two hands in the picture's camera."""
+"""From the network's raw estimates to two hands in the picture's camera.
+
+The way back of ``data.labels``.
+"""
 
 import jax
 import jax.numpy as jnp

@@ -12,9 +12,9 @@ from tqdm import tqdm
 from twohand_jax import metrics
 from twohand_jax.data.augment import prepare
 from twohand_jax.data.inputs import CropConfig
+from twohand_jax.data.predictions import decode
 from twohand_jax.evaluation.protocols import PROTOCOLS
 from twohand_jax.models.apply import Network, Variables
-from twohand_jax.models.decode import decode
 from twohand_jax.types import Batch, ManoModel, Mean
 
 # Which cues the network may look at: keypoints, segmentation, depth.

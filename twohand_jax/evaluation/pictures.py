@@ -9,8 +9,8 @@ from jaxtyping import UInt8
 
 from twohand_jax.data.augment import prepare
 from twohand_jax.data.inputs import CropConfig
+from twohand_jax.data.predictions import decode
 from twohand_jax.models.apply import Network, Variables
-from twohand_jax.models.decode import decode
 from twohand_jax.types import Batch, Camera, ManoModel, Prediction
 from twohand_jax.viz.overlay import hand_meshes, overlay
 

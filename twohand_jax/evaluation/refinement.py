@@ -17,6 +17,7 @@ from twohand_jax import mano, metrics
 from twohand_jax.collision import penetration
 from twohand_jax.data.augment import prepare
 from twohand_jax.data.inputs import CropConfig
+from twohand_jax.data.predictions import decode
 from twohand_jax.diffusion.gate import Status
 from twohand_jax.diffusion.parts import PriorParts
 from twohand_jax.diffusion.refine import (
@@ -28,7 +29,6 @@ from twohand_jax.diffusion.refine import (
 from twohand_jax.evaluation.protocols import wrist
 from twohand_jax.mano.topology import close_wrist
 from twohand_jax.models.apply import Network, Variables
-from twohand_jax.models.decode import decode
 from twohand_jax.types import (
     LEFT,
     RIGHT,
