@@ -6,126 +6,20 @@ knows size and time of its sources, so that a changed source is read again.
 """
 
 import contextlib
-import dataclasses
 import functools
 import json
 import os
-import re
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any
 
-import ijson
-from tqdm import tqdm
-
+from data_pipelines import json_stream
+from data_pipelines.json_stream import Collection
 from twohand_jax.errors import InputError
 
 FORMAT = 1
 BATCH = 1000
-# Python writes NaN and infinities in a way that is no JSON; both are read as null.
-NOT_JSON = re.compile(rb"(?<=[\[,:\s])-?(?:NaN|Infinity)(?=[\s,\]}])")
-ENDS = b",]}"
-Row = tuple[str, object]
-
-
-class Readable(Protocol):
-    """What a parser reads from."""
-
-    def read(self, size: int = -1) -> bytes:
-        """About ``size`` bytes; none at the end."""
-        ...
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Items:
-    """A list of objects in a JSON file.
-
-    Attributes:
-        name: of the table.
-        path: JSON file.
-        prefix: where the list lies, as ``annotations``.
-        key: the field that tells the objects apart; None for their number.
-        keep: leaves out the objects for which it is false.
-    """
-
-    name: str
-    path: Path
-    prefix: str
-    key: str | None = "id"
-    keep: Callable[[Mapping[str, Any]], bool] | None = None
-
-    def rows(self, file: Readable) -> Iterator[Row]:
-        """Key and object, in the order of the file.
-
-        Raises:
-            InputError: an object has no key.
-        """
-        items = ijson.items(file, f"{self.prefix}.item", use_float=True)
-        for number, item in enumerate(items):
-            if self.key is None:
-                name = str(number)
-            elif isinstance(item, dict) and self.key in item:
-                name = str(item[self.key])
-            else:
-                raise InputError(
-                    f"Entry {number} of {self.prefix!r} in {self.path} has no field "
-                    f"{self.key!r}."
-                )
-            if self.keep is None or self.keep(item):
-                yield name, item
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Entries:
-    """Values of nested objects in a JSON file, under their keys joined by slashes.
-
-    Attributes:
-        name: of the table.
-        path: JSON file.
-        depth: how many levels of keys there are.
-    """
-
-    name: str
-    path: Path
-    depth: int = 1
-
-    def rows(self, file: Readable) -> Iterator[Row]:
-        """Joined keys and value, in the order of the file.
-
-        Raises:
-            InputError: there is something else than an object where keys are expected.
-        """
-        keys: list[str] = []
-        builder: ijson.ObjectBuilder | None = None
-        level = 0
-        for event, value in ijson.basic_parse(file, use_float=True):
-            if builder is not None:
-                builder.event(event, value)
-                level += event.startswith("start_") - event.startswith("end_")
-                if level == 0:
-                    yield "/".join(keys), builder.value
-                    builder, keys = None, keys[:-1]
-            elif event == "map_key":
-                keys.append(value)
-            elif len(keys) == self.depth:
-                if not event.startswith("start_"):
-                    yield "/".join(keys), value
-                    keys.pop()
-                    continue
-                builder, level = ijson.ObjectBuilder(), 1
-                builder.event(event, value)
-            elif event == "end_map":
-                del keys[-1:]
-            elif event != "start_map":
-                where = "/".join(keys) or "its top"
-                raise InputError(
-                    f"{self.path} holds no object at {where}; expected {self.depth} "
-                    "levels of keys."
-                )
-
-
-Collection = Items | Entries
 
 
 class Index:
@@ -239,53 +133,20 @@ def _is_current(path: Path, state: str) -> bool:
 
 def _fill(database: sqlite3.Connection, collection: Collection) -> None:
     """Make the table of a collection."""
-    name, path = collection.name, collection.path
+    name = collection.name
     database.execute(
         f'CREATE TABLE "{name}" '
         "(number INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL, value TEXT NOT NULL)"
     )
-    size = path.stat().st_size
-    bar = tqdm(
-        total=size, unit="B", unit_scale=True, desc=f"{path.name}: {name}", disable=None
-    )
-    with path.open("rb") as raw, bar:
-        rows = collection.rows(_Lenient(raw, bar))
+    for number, (key, value) in enumerate(json_stream.rows(collection)):
+        text = json.dumps(value, separators=(",", ":"))
         try:
-            for number, (key, value) in enumerate(rows):
-                text = json.dumps(value, separators=(",", ":"))
-                try:
-                    database.execute(
-                        f'INSERT INTO "{name}" VALUES (?, ?, ?)', (number, key, text)
-                    )
-                except sqlite3.IntegrityError as error:
-                    raise InputError(
-                        f"{path} holds {name} {key} twice; keys must be unique."
-                    ) from error
-                if number % BATCH == 0:
-                    database.commit()
-        except ijson.JSONError as error:
-            reason = str(error).strip().partition("\n")[0]
+            database.execute(
+                f'INSERT INTO "{name}" VALUES (?, ?, ?)', (number, key, text)
+            )
+        except sqlite3.IntegrityError as error:
             raise InputError(
-                f"{path} is no complete JSON ({reason}); it is perhaps cut off: "
-                "download or unpack it again."
+                f"{collection.path} holds {name} {key} twice; keys must be unique."
             ) from error
-
-
-class _Lenient:
-    """A JSON file in which NaN and infinities are nulls."""
-
-    def __init__(self, file: IO[bytes], bar: tqdm) -> None:
-        self.file, self.bar = file, bar
-
-    def read(self, size: int = -1) -> bytes:
-        """About ``size`` bytes, up to the end of a value."""
-        chunk = self.file.read(size)
-        while chunk and chunk[-1] not in ENDS:
-            rest = self.file.read(1)
-            if not rest:
-                break
-            chunk += rest
-        self.bar.update(len(chunk))
-        if b"NaN" in chunk or b"Infinity" in chunk:
-            chunk = NOT_JSON.sub(b"null", chunk)
-        return chunk
+        if number % BATCH == 0:
+            database.commit()

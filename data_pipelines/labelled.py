@@ -276,6 +276,8 @@ def _labels(sample: Labelled) -> dict[str, np.ndarray]:
     box = sample.box
     if box is None:
         box = hand_boxes(sample.joints_2d, sample.joints_2d_valid)
+    if not np.isfinite(box).all():  # comparisons with NaN would hide the hand
+        raise Unusable(NOT_FINITE)
     shown = (box[:, 2] > box[:, 0]) & (box[:, 3] > box[:, 1])
     if not shown.any():
         raise Unusable(NO_HAND)

@@ -14,31 +14,40 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import TypeAlias
 
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from data_pipelines import shard_file
 from data_pipelines.features import features_dict
-from data_pipelines.shard_file import Receipt
+from data_pipelines.shard_file import KEPT_SAMPLES, Receipt
 from data_pipelines.source import ShardSource
 from twohand_jax.errors import InputError
 
 REJECTIONS = "rejections.json"
 Shard = tuple[str, int]
+MakeShards: TypeAlias = Callable[
+    [ShardSource, Path, list[Shard], int, tqdm], Iterator[tuple[Shard, Receipt]]
+]
 _written: "multiprocessing.sharedctypes.Synchronized | None" = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What a run wrote; ``seconds`` covers the shards made in this run."""
+    """What a set holds; ``seconds`` covers the shards made in this run.
+
+    ``rejected`` counts the samples left out by reason, ``rejected_samples`` names the
+    first few of each.
+    """
 
     examples: dict[str, int]
     rejected: dict[str, int]
+    rejected_samples: dict[str, list[str]]
     new_examples: int
     seconds: float
 
@@ -47,6 +56,19 @@ class Report:
         """Images written per second."""
         return self.new_examples / max(self.seconds, 1e-9)
 
+    def text(self) -> str:
+        """The report in words."""
+        lines = [f"{n} images in split {name}" for name, n in self.examples.items()]
+        for why, n in self.rejected.items():
+            named = ", ".join(self.rejected_samples[why])
+            lines.append(f"{n} left out: {why} ({named}{', …' * (n > KEPT_SAMPLES)})")
+        if self.new_examples:
+            lines.append(
+                f"{self.new_examples} images in {self.seconds:.1f} s, "
+                f"{self.rate:.1f} images/s"
+            )
+        return "\n".join(lines)
+
 
 def write(
     source: ShardSource,
@@ -54,6 +76,7 @@ def write(
     *,
     workers: int = 1,
     progress: bool = True,
+    make: MakeShards | None = None,
 ) -> Report:
     """Write every shard that is not there yet, then the metadata.
 
@@ -62,6 +85,7 @@ def write(
         directory: is created; one that was begun with the same settings is continued.
         workers: processes; 0 writes in this one.
         progress: whether to show a bar with images/s and the time left.
+        make: makes the pending shards; by default processes of this machine.
 
     Raises:
         InputError: the directory holds a set with other settings, or cannot be written.
@@ -73,7 +97,7 @@ def write(
         pending = [shard for shard in _shards(source) if shard not in receipts]
         start = time.perf_counter()
         with _bar(source, set(receipts), progress) as bar:
-            make = _in_processes if workers > 0 else _in_this_process
+            make = make or (_in_processes if workers > 0 else _in_this_process)
             new = dict(make(source, directory, pending, workers, bar))
         seconds = time.perf_counter() - start
         _write_rejections(directory, receipts | new)
@@ -213,18 +237,25 @@ def _count() -> None:
             _written.value += 1
 
 
-def _write_rejections(directory: Path, receipts: dict[Shard, Receipt]) -> None:
-    """Reasons, counts and a few examples of what was left out."""
+def _rejections(
+    receipts: dict[Shard, Receipt],
+) -> tuple[dict[str, int], dict[str, list[str]]]:
+    """Counts of what was left out by reason, most first, and a few samples of each."""
     counts: Counter[str] = Counter()
     samples: dict[str, list[str]] = {}
     for _, receipt in sorted(receipts.items()):
         counts.update(receipt.rejected)
         for reason, names in receipt.rejected_samples.items():
             kept = samples.setdefault(reason, [])
-            kept += names[: shard_file.KEPT_SAMPLES - len(kept)]
+            kept += names[: KEPT_SAMPLES - len(kept)]
+    return dict(counts.most_common()), samples
+
+
+def _write_rejections(directory: Path, receipts: dict[Shard, Receipt]) -> None:
+    counts, samples = _rejections(receipts)
     table = [
         {"reason": reason, "count": count, "examples": samples[reason]}
-        for reason, count in counts.most_common()
+        for reason, count in counts.items()
     ]
     (directory / REJECTIONS).write_text(json.dumps(table, indent=1))
 
@@ -262,10 +293,8 @@ def _report(
     new: dict[Shard, Receipt],
     seconds: float,
 ) -> Report:
-    rejected: Counter[str] = Counter()
     examples = dict.fromkeys(source.shard_sizes, 0)
     for (split, _), receipt in receipts.items():
         examples[split] += receipt.examples
-        rejected.update(receipt.rejected)
     written = sum(receipt.examples for receipt in new.values())
-    return Report(examples, dict(rejected), written, seconds)
+    return Report(examples, *_rejections(receipts), written, seconds)

@@ -13,7 +13,8 @@ from typing import Any
 
 from data_pipelines import index
 from data_pipelines.coco_wholebody.annotations import has_hands
-from data_pipelines.index import Entries, Index, Items, Readable, Row
+from data_pipelines.index import Index
+from data_pipelines.json_stream import Collection, Entries, Items, Readable, Row
 from data_pipelines.labelled import Unusable
 from twohand_jax.errors import InputError
 
@@ -98,7 +99,7 @@ def index_of(root: Path, split: str, path: Path, *, fits: bool) -> Index:
     """
     check(root, split, fits=fits)
     people = _people(root, split)
-    collections: list[index.Collection] = [
+    collections: list[Collection] = [
         Fields(
             name="images",
             path=people,

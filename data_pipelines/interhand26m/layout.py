@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from data_pipelines import index
-from data_pipelines.index import Entries, Index, Items
+from data_pipelines.index import Index
+from data_pipelines.json_stream import Collection, Entries, Items
 from twohand_jax.errors import InputError
 
 SPLITS = ("train", "val", "test")
@@ -128,7 +129,7 @@ class Layout:
         def keep(annotation: Mapping[str, Any]) -> bool:
             return wanted is None or is_listed(wanted, annotation["id"]) == human
 
-        collections: list[index.Collection] = [
+        collections: list[Collection] = [
             Items(name="images", path=data, prefix="images"),
             Items(name="annotations", path=data, prefix="annotations", keep=keep),
             Entries(name="cameras", path=self.file(split, "camera"), depth=3),

@@ -59,21 +59,7 @@ def run(args: argparse.Namespace) -> None:
         views=args.views,
     )
     report = build(config, args.out, workers=args.workers)
-    print(describe(report))
-
-
-def describe(report: writer.Report) -> str:
-    """The report in words."""
-    lines = [
-        f"{count} images in split {name}" for name, count in report.examples.items()
-    ]
-    lines += [f"{count} left out: {why}" for why, count in report.rejected.items()]
-    if report.new_examples:
-        lines.append(
-            f"{report.new_examples} images in {report.seconds:.1f} s, "
-            f"{report.rate:.1f} images/s"
-        )
-    return "\n".join(lines)
+    print(report.text())
 
 
 def main() -> None:

@@ -1,15 +1,18 @@
 """From a rendered pair of hands to a record."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from data_pipelines.synthetic import keypoint_noise, map_noise
 from data_pipelines.synthetic.config import VERSION, SyntheticConfig
-from data_pipelines.synthetic.render.renderer import Rendering
 from twohand_jax.data import images, schema
 from twohand_jax.types import LEFT, RIGHT, Camera, ManoParams
+
+if TYPE_CHECKING:
+    # The readers of real datasets use this module too, and need no renderer.
+    from data_pipelines.synthetic.render.renderer import Rendering
 
 BOX_SCALE = 1.2
 WRIST = 0
@@ -37,7 +40,7 @@ class Sample(NamedTuple):
 def record(
     rng: np.random.Generator,
     sample: Sample,
-    rendering: Rendering,
+    rendering: "Rendering",
     image_id: str,
     *,
     config: SyntheticConfig,
@@ -124,7 +127,7 @@ def _geometry(
 def _cues(
     rng: np.random.Generator,
     sample: Sample,
-    rendering: Rendering,
+    rendering: "Rendering",
     joints_px: Float[np.ndarray, "2 21 2"],
     box: Float[np.ndarray, "2 4"],
     config: SyntheticConfig,

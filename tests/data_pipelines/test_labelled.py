@@ -81,6 +81,15 @@ def test_the_relative_translation_needs_both_wrists() -> None:
     assert not made["rel_trans_valid"] and not np.any(made["rel_trans"])
 
 
+def test_a_hand_that_no_box_shows_has_no_labels() -> None:
+    box = np.array([[1.0, 1.0, 9.0, 9.0], [0.0, 0.0, 0.0, 0.0]])
+    made = _record(box=box)
+    for name in ("hands/joints_2d_valid", "hands/joints_3d_valid", "mano/valid"):
+        right, left = np.asarray(made[name])
+        assert np.all(right) and not np.any(left)
+    assert not made["rel_trans_valid"]
+
+
 def test_boxes_are_1_2_times_the_valid_joints() -> None:
     points = np.zeros((2, 21, 2))
     points[RIGHT, :3] = (10, 20), (20, 40), (900, 900)
@@ -128,7 +137,8 @@ BAD_FIT = _sample().mano._replace(betas=np.full((2, 10), np.nan))
         ({"size": (HEIGHT, WIDTH)}, labelled.OTHER_SIZE),
         ({"joints_2d_valid": _flags()}, labelled.NO_HAND),
         ({"joints_3d": BAD_3D}, labelled.NOT_FINITE),
-        ({"joints_2d": BAD_2D, "box": NAN_BOX}, labelled.NOT_FINITE),
+        ({"joints_2d": BAD_2D}, labelled.NOT_FINITE),
+        ({"box": NAN_BOX}, labelled.NOT_FINITE),
         ({"camera": Camera(np.array([np.nan, 1.0]), np.ones(2))}, labelled.NOT_FINITE),
         ({"mano": BAD_FIT}, labelled.NOT_FINITE),
     ],

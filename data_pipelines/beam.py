@@ -1,0 +1,73 @@
+"""A dataset's shards as an Apache Beam pipeline.
+
+One element is one shard, made by the same pure function as in ``writer``'s processes,
+so a set begun one way is continued the other way. The directory must be reachable
+under one path by the launching machine and by every worker (a local disk for
+``DirectRunner``, a mounted network or cluster file system otherwise), as must the
+source: shards are ordinary files, not objects of a store such as ``gs://``.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import apache_beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from tqdm import tqdm
+
+from data_pipelines import shard_file
+from data_pipelines.shard_file import Receipt
+from data_pipelines.source import ShardSource
+from data_pipelines.writer import MakeShards, Shard
+from twohand_jax.errors import InputError
+
+
+def maker(options: Sequence[str]) -> MakeShards:
+    """How ``writer.write`` has its shards made by Beam.
+
+    Args:
+        options: of the pipeline as ``name=value`` or a bare ``name``, passed through.
+    """
+
+    def make(
+        source: ShardSource,
+        directory: Path,
+        pending: list[Shard],
+        workers: int,
+        bar: tqdm,
+    ) -> Iterator[tuple[Shard, Receipt]]:
+        del workers
+        folder = str(directory.resolve())
+        with apache_beam.Pipeline(options=pipeline_options(options)) as pipeline:
+            keys = pipeline | "shards" >> apache_beam.Create(pending)
+            spread = keys | "spread" >> apache_beam.Reshuffle()
+            spread | "write" >> apache_beam.ParDo(_WriteShard(folder, source))
+        for shard in pending:
+            receipt = shard_file.finished(directory, source, *shard)
+            if receipt is None:
+                name = shard_file.file_name(source, *shard)
+                raise InputError(
+                    f"The Beam workers did not leave {name} in {folder}: launcher and "
+                    "workers must see the same directory under this path."
+                )
+            bar.update(source.shard_sizes[shard[0]][shard[1]])
+            yield shard, receipt
+
+    return make
+
+
+def pipeline_options(options: Sequence[str]) -> PipelineOptions:
+    """Beam's options from ``name=value`` words."""
+    return PipelineOptions([f"--{option.lstrip('-')}" for option in options])
+
+
+class _WriteShard(apache_beam.DoFn):
+    """Writes one shard; gives its number of examples."""
+
+    def __init__(self, directory: str, source: ShardSource) -> None:
+        super().__init__()
+        self.directory, self.source = directory, source
+
+    def process(self, element: Shard) -> Iterator[int]:
+        """``element`` is split and number of a shard."""
+        receipt = shard_file.write(Path(self.directory), self.source, *element)
+        yield receipt.examples

@@ -1,0 +1,133 @@
+"""Build the records of a real dataset: the flags and steps that all of them share.
+
+    twohand data build interhand26m --source DIR --out DIR --mano DIR
+
+Each package ``data_pipelines.NAME`` has a module ``dataset`` with ``add_arguments``
+and ``from_arguments``, which gives the ``Dataset`` (see ``data_pipelines.labelled``);
+cutting into shards, workers, progress and resuming are the writer's. What is written
+is what a TFDS builder writes: ``tfds.builder_from_directory`` reads it.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import importlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+from data_pipelines import writer
+from data_pipelines.labelled import Dataset, LabelledSource, ShardConfig
+from twohand_jax.errors import InputError, MissingDependencyError
+
+
+@dataclasses.dataclass(frozen=True)
+class Builder:
+    """The builder of one dataset for ``twohand data build``."""
+
+    name: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """The common flags and the dataset's own."""
+        parser.description = (_module(self.name).__doc__ or "").partition("\n")[0]
+        _add_common(parser)
+        _module(self.name).add_arguments(parser)
+
+    def run(self, args: argparse.Namespace) -> None:
+        """Check the source, write what is missing, print what came of it.
+
+        Raises:
+            InputError: the source is not complete, or a flag does not fit.
+        """
+        # Posing is cheap; every worker would reserve the accelerator's memory.
+        os.environ.setdefault("JAX_PLATFORMS", "cpu")
+        if not args.source.is_dir():
+            raise InputError(f"--source {args.source} is not a folder.")
+        dataset: Dataset = _module(self.name).from_arguments(args)
+        if args.mano is None:
+            print(
+                "No --mano: the embedded open hand stands for MANO, which is right for "
+                "miniatures made with it and for sources without fits."
+            )
+        print(write(dataset, args).text())
+
+
+def write(dataset: Dataset, args: argparse.Namespace) -> writer.Report:
+    """Write the shards that are not there yet, in processes or as a Beam pipeline.
+
+    Args:
+        dataset: to write.
+        args: the common flags.
+    """
+    config = ShardConfig(
+        splits=tuple(args.splits),
+        shard_size=args.shard_size,
+        max_samples=args.max_samples,
+        seed=args.seed,
+    )
+    source = LabelledSource(dataset, config)
+    if args.beam is None:
+        return writer.write(source, args.out, workers=args.workers)
+    with _needing("data,beam"):
+        from data_pipelines import beam
+    return writer.write(source, args.out, make=beam.maker(args.beam), progress=False)
+
+
+def _module(name: str) -> ModuleType:
+    """Imported when it is built: each has needs of its own."""
+    with _needing("data"):
+        return importlib.import_module(f"data_pipelines.{name}.dataset")
+
+
+@contextlib.contextmanager
+def _needing(extra: str) -> Iterator[None]:
+    """Name the extra that brings what an import inside does not find."""
+    try:
+        yield
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"This needs the package {error.name}: install it with "
+            f"pip install 'twohand_jax[{extra}]'."
+        ) from error
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    default = ShardConfig()
+    parser.add_argument(
+        "--source", type=Path, required=True, help="folder of the dataset as released"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="directory of the records"
+    )
+    parser.add_argument(
+        "--mano",
+        type=Path,
+        help="MANO, whose parameters the fits are: folder with MANO_RIGHT.pkl and "
+        "MANO_LEFT.pkl, or .npz; the embedded open hand, for miniatures",
+    )
+    parser.add_argument("--splits", nargs="+", default=(), help="to write; all")
+    parser.add_argument(
+        "--max-samples", type=_positive, help="of each split, for a trial"
+    )
+    parser.add_argument("--shard-size", type=_positive, default=default.shard_size)
+    parser.add_argument("--seed", type=int, default=default.seed, help="of the order")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="processes; 0: in this one",
+    )
+    parser.add_argument(
+        "--beam",
+        action="append",
+        metavar="OPTION=VALUE",
+        help="run as an Apache Beam pipeline with this option, as runner=DirectRunner; "
+        "may be repeated",
+    )
+
+
+def _positive(text: str) -> int:
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text} is no whole number above 0")
+    return int(text)
