@@ -1,7 +1,6 @@
 """ConfigDicts become objects here, and nowhere else."""
 
 import dataclasses
-import types
 import typing
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import jax
 from ml_collections import ConfigDict
 
+from twohand_jax import fields
+from twohand_jax.cues.map_region import RegionConfig
 from twohand_jax.data.augment import AugmentConfig
 from twohand_jax.data.inputs import CropConfig
 from twohand_jax.errors import InputError
@@ -16,9 +17,12 @@ from twohand_jax.losses import LossWeights
 from twohand_jax.models import apply
 from twohand_jax.models.denoiser import Denoiser, DenoiserConfig
 from twohand_jax.models.features import FeatureConfig, FeatureNetwork
+from twohand_jax.models.maps import MapNetwork, MapsConfig
 from twohand_jax.models.regressor import Regressor, RegressorConfig
 from twohand_jax.train.features import FeatureLossConfig
 from twohand_jax.train.loop import LoopConfig
+from twohand_jax.train.map_samples import MapsAugmentConfig
+from twohand_jax.train.maps import MapsLossConfig
 from twohand_jax.train.optim import OptimConfig
 from twohand_jax.train.prior import DiffusionConfig, PriorLossConfig
 from twohand_jax.train.regressor import RegressorLossConfig
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
     from twohand_jax.data.tfrecord import Reader
 
 T = TypeVar("T")
-REGRESSOR, PRIOR, FEATURES = KINDS = "regressor", "prior", "features"
+REGRESSOR, PRIOR, FEATURES, MAPS = KINDS = "regressor", "prior", "features", "maps"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -112,6 +116,19 @@ class FeatureExperiment:
     data: PosesConfig
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MapsExperiment:
+    """A whole experiment with the map network, checked and typed."""
+
+    model: MapsConfig
+    crop: RegionConfig
+    augment: MapsAugmentConfig
+    loss: MapsLossConfig
+    optim: OptimConfig
+    train: LoopConfig
+    data: DataConfig
+
+
 def kind(config: ConfigDict | Mapping[str, Any]) -> str:
     """What a config trains, one of ``KINDS``; "regressor" when it does not say.
 
@@ -159,6 +176,17 @@ def feature_experiment(config: ConfigDict | Mapping[str, Any]) -> FeatureExperim
     return _sections(FeatureExperiment, config, FEATURES)
 
 
+def maps_experiment(config: ConfigDict | Mapping[str, Any]) -> MapsExperiment:
+    """Turn a map network's config (ConfigDict or parsed JSON) into dataclasses.
+
+    Raises:
+        InputError: a section or field is unknown, missing or of the wrong type.
+    """
+    built = _sections(MapsExperiment, config, MAPS)
+    built.model.check_sides(built.crop.crop_size)
+    return built
+
+
 def network(config: ConfigDict | Mapping[str, Any]) -> apply.Network:
     """The network of a whole config, whatever it trains.
 
@@ -170,6 +198,8 @@ def network(config: ConfigDict | Mapping[str, Any]) -> apply.Network:
         return denoiser(prior_experiment(config).model)
     if found == FEATURES:
         return feature_network(feature_experiment(config).model)
+    if found == MAPS:
+        return map_network(maps_experiment(config).model)
     return regressor(experiment(config).model)
 
 
@@ -188,8 +218,13 @@ def feature_network(config: FeatureConfig) -> apply.Network:
     return apply.network(lambda rngs: FeatureNetwork(config, rngs=rngs))
 
 
+def map_network(config: MapsConfig) -> apply.Network:
+    """The network of the segmentation and depth cues, as pure functions."""
+    return apply.network(lambda rngs: MapNetwork(config, rngs=rngs))
+
+
 def reader(
-    config: Experiment, directory: str, split: str, *, shuffle: bool
+    config: Experiment | MapsExperiment, directory: str, split: str, *, shuffle: bool
 ) -> "Reader":
     """This process's reader of a split; loads TensorFlow.
 
@@ -219,7 +254,7 @@ def reader(
     )
 
 
-def train_reader(config: Experiment) -> "Reader | Mixture":
+def train_reader(config: Experiment | MapsExperiment) -> "Reader | Mixture":
     """This process's shuffled reader of the training set, or of the mixture."""
     sets = config.data.train
     if isinstance(sets, str):
@@ -270,47 +305,4 @@ def _sections(cls: type[T], config: ConfigDict | Mapping[str, Any], expected: st
         )
     sections = {name: dict(config.get(name, {})) for name in names}
     sections["optim"].setdefault("total_steps", sections["train"].get("total_steps", 1))
-    return _dataclass(cls, sections, "config")
-
-
-def _dataclass(cls: type[T], values: Mapping[str, Any], where: str) -> T:
-    """A dataclass from a mapping, converting sections, tuples and numbers."""
-    hints = typing.get_type_hints(cls)
-    unknown = sorted(set(values) - set(hints))
-    if unknown:
-        raise InputError(
-            f"{where} has no field {unknown[0]!r}; its fields are "
-            f"{', '.join(sorted(hints))}."
-        )
-    kept = {
-        name: _convert(hints[name], value, f"{where}.{name}")
-        for name, value in values.items()
-    }
-    try:
-        return cls(**kept)
-    except TypeError as error:
-        raise InputError(f"{where} is incomplete: {error}.") from error
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    """A value of a config as its field's type; of a union, the first that fits."""
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    if value is None and type(None) in options:
-        return None
-    for option in options:
-        if dataclasses.is_dataclass(option) and isinstance(value, Mapping):
-            return _dataclass(typing.cast(type, option), value, where)
-        if typing.get_origin(option) is tuple and isinstance(value, list | tuple):
-            item, *_ = typing.get_args(option)
-            return tuple(_convert(item, entry, where) for entry in value)
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if option is float and whole:
-            return float(value)
-        if isinstance(option, type) and isinstance(value, option):
-            return value
-        if typing.get_origin(option) is typing.Literal and value in option.__args__:
-            return value
-    names = " or ".join(getattr(option, "__name__", str(option)) for option in options)
-    raise InputError(
-        f"{where} is {value!r}, a {type(value).__name__}; expected {names}."
-    )
+    return fields.dataclass_of(cls, sections, "config")

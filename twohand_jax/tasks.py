@@ -17,10 +17,12 @@ from twohand_jax.data.batching import Prefetcher, to_global
 from twohand_jax.diffusion import representation, schedule
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation import denoising, evaluator, pictures
-from twohand_jax.models.apply import Variables
-from twohand_jax.train import features, optim, prior, regressor
+from twohand_jax.evaluation import maps as map_evaluation
+from twohand_jax.models.apply import Network, Variables
+from twohand_jax.train import features, maps, optim, prior, regressor
 from twohand_jax.train.dry_run import Outline
 from twohand_jax.train.loop import LoopConfig
+from twohand_jax.train.step import Loss
 from twohand_jax.train.task import Task
 from twohand_jax.types import LEFT, RIGHT, ManoModel, ManoParams, NoiseSchedule
 
@@ -45,7 +47,12 @@ def make(config: Mapping[str, Any]) -> Run:
     Raises:
         InputError: the config or its data are not usable.
     """
-    experiment: build.Experiment | build.PriorExperiment | build.FeatureExperiment
+    experiment: (
+        build.Experiment
+        | build.PriorExperiment
+        | build.FeatureExperiment
+        | build.MapsExperiment
+    )
     kind = build.kind(config)
     if kind == build.PRIOR:
         experiment = build.prior_experiment(config)
@@ -53,6 +60,9 @@ def make(config: Mapping[str, Any]) -> Run:
     elif kind == build.FEATURES:
         experiment = build.feature_experiment(config)
         task = feature_task(experiment)
+    elif kind == build.MAPS:
+        experiment = build.maps_experiment(config)
+        task = maps_task(experiment)
     else:
         experiment = build.experiment(config)
         task = regressor_task(experiment)
@@ -87,6 +97,8 @@ def outline(config: Mapping[str, Any]) -> Outline:
         loss = features.loss(network, other.loss)
         batch = abstract.pairs(other.train.batch_size)
         return Outline(network, loss, known, batch, other.optim, other.train, "pair")
+    if kind == build.MAPS:
+        return _maps_outline(build.maps_experiment(config))
     experiment = build.experiment(config)
     network = build.regressor(experiment.model)
     loss = regressor.loss(network, build.regressor_loss(experiment))
@@ -176,6 +188,46 @@ def feature_task(experiment: build.FeatureExperiment) -> Task:
             features.evaluate, network, vectors=test, constants=constants
         ),
         unit="pair",
+    )
+
+
+def maps_task(experiment: build.MapsExperiment) -> Task:
+    """Training of the map network on record sets."""
+    network = build.map_network(experiment.model)
+    train = build.train_reader(experiment)
+    test = build.reader(experiment, experiment.data.test, "test", shuffle=False)
+
+    def evaluate(variables: Variables) -> dict[str, float]:
+        return map_evaluation.evaluate(
+            network, variables, test.once(), region=experiment.crop
+        )
+
+    return Task(
+        network=network,
+        loss=_maps_loss(network, experiment),
+        constants=mano.load(),
+        batches=_prefetched(train.batches),
+        describe=train.describe,
+        evaluate=evaluate,
+    )
+
+
+def _maps_outline(experiment: build.MapsExperiment) -> Outline:
+    network, loop = build.map_network(experiment.model), experiment.train
+    return Outline(
+        network=network,
+        loss=_maps_loss(network, experiment),
+        constants=mano.load(),
+        batch=abstract.records(loop.batch_size, canvas=experiment.data.canvas_size),
+        optim=experiment.optim,
+        loop=loop,
+        unit="img",
+    )
+
+
+def _maps_loss(network: Network, experiment: build.MapsExperiment) -> Loss:
+    return maps.loss(
+        network, experiment.loss, region=experiment.crop, changes=experiment.augment
     )
 
 

@@ -16,13 +16,13 @@ LAYERS = (  # a module may import from its own line and from those below
     ("collision", "mano"),
     ("geometry",),
     ("types",),
-    ("errors", "timing", "assets"),
+    ("errors", "fields", "timing", "assets"),
 )
 RANK = {name: -rank for rank, layer in enumerate(LAYERS) for name in layer}
 OWNERS = {  # who alone may import these packages
     "tensorflow": ("data_pipelines/", "twohand_jax/data/tfrecord.py"),
     "tensorflow_datasets": ("data_pipelines/", "twohand_jax/data/tfrecord.py"),
-    "data_pipelines": ("data_pipelines/", "twohand_jax/cli/data.py"),
+    "data_pipelines": ("data_pipelines/", "twohand_jax/cli/data"),
     "flax": ("twohand_jax/models/",),
     "orbax": ("twohand_jax/train/checkpoint.py",),
     "ml_collections": ("configs/", "twohand_jax/build.py", "twohand_jax/cli/"),
