@@ -37,7 +37,7 @@ $(VENV)/demo.installed: $(BIN)/python setup.cfg pyproject.toml
 	touch $@
 
 $(VENV)/dev.installed: $(BIN)/python setup.cfg pyproject.toml
-	$(BIN)/python -m pip install -q -e ".[data,render,evaluation,notebooks,dev]"
+	$(BIN)/python -m pip install -q -e ".[data,beam,render,evaluation,notebooks,dev]"
 	touch $@
 
 clean:
