@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from jaxtyping import UInt8
 
+from tests.inference.conftest import open_palm
 from twohand_jax.cues.mediapipe import MediaPipeHands
 
 
@@ -22,3 +23,9 @@ def demo_image() -> UInt8[np.ndarray, "h w 3"]:
 def hands() -> MediaPipeHands:
     """The keypoint source with its defaults."""
     return MediaPipeHands(num_threads=1)
+
+
+@pytest.fixture
+def keypoints() -> np.ndarray:
+    """A right hand on the left of a picture, a left hand on its right."""
+    return np.stack([open_palm((90, 120), 90, 1), open_palm((230, 120), 90, -1)])

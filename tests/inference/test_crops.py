@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from twohand_jax.inference.crops import cut_canvas
+from twohand_jax.inference.crops import cut_canvas, cut_map
 
 BOTH = np.array([True, True])
 
@@ -56,3 +56,22 @@ def test_fine_detail_is_averaged_not_aliased() -> None:
     covered = canvas[20:150, 20:150]
     assert covered.std() < 12
     assert T[0, 0] * 3000 * 2.0 == pytest.approx(256, rel=0.1)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_maps_lie_on_the_canvas_as_the_picture_does(kind) -> None:
+    image = np.zeros((300, 400, 3), np.uint8)
+    labels = np.zeros((300, 400), kind)
+    image[100:160, 120:200], labels[100:160, 120:200] = 255, 2
+    boxes = np.array([[100.0, 90, 180, 170], [150, 80, 230, 180]])
+    canvas, T = cut_canvas(image, boxes, BOTH, size=256, crop_size=64, crop_scale=2.0)
+    laid = cut_map(labels, T, size=256)
+    assert laid.dtype == kind and set(np.unique(laid)) == {0, 2}, "labels never mix"
+    half = canvas[..., 0] > 127
+    assert ((laid > 0) != half).sum() <= np.sqrt(half.sum()) * 4
+    edge = np.full((300, 400), 3, kind)
+    low, high = T[:, 2] + T[:, :2] @ [-1, -1], T[:, 2] + T[:, :2] @ [400, 300]
+    laid = cut_map(edge, T, size=256)
+    rows, columns = np.nonzero(laid)
+    assert (columns > low[0]).all() and (columns < high[0]).all()
+    assert (rows > low[1]).all() and (rows < high[1]).all()

@@ -1,5 +1,6 @@
 """The whole way with an untrained network: shapes, frames, cues, fit, refusals."""
 
+import dataclasses
 import functools
 from pathlib import Path
 
@@ -7,11 +8,13 @@ import jax
 import numpy as np
 import pytest
 
+from tests.cues.extractors import Painter
 from tests.inference.conftest import detections
 from twohand_jax import mano
+from twohand_jax.cues.mediapipe_cues import to_fingertips
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
-from twohand_jax.inference.detect import to_fingertips
+from twohand_jax.inference.cue_choice import CueConfig
 from twohand_jax.inference.reconstruct import Reconstructor, keypoint_error
 
 
@@ -19,13 +22,14 @@ from twohand_jax.inference.reconstruct import Reconstructor, keypoint_error
 def reconstructor(
     checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Reconstructor:
-    return Reconstructor.load(checkpoint, cache=tmp_path_factory.mktemp("cache"))
+    cache = tmp_path_factory.mktemp("cache")
+    return Reconstructor.load(checkpoint, cues="mediapipe", cache=cache)
 
 
 @pytest.fixture
 def with_detector(reconstructor, monkeypatch):
     def use(detector):
-        monkeypatch.setattr(reconstructor, "_detector", detector)
+        monkeypatch.setattr(reconstructor._observer, "detector", detector)
         return reconstructor
 
     return use
@@ -68,6 +72,47 @@ def test_detector_finds_the_hands(with_detector, image, keypoints) -> None:
     np.testing.assert_allclose(one.prediction.score, 0.8, rtol=1e-5)
     expected = [to_fingertips(points)[:, :2] for points in keypoints]
     np.testing.assert_allclose(one.hands.keypoints[..., :2], expected, rtol=1e-5)
+
+
+def test_maps_reach_the_network(reconstructor, image, keypoints, monkeypatch) -> None:
+    painter = Painter(makes=("segmentation", "depth"))
+    plain = reconstructor.detailed(image, keypoints=keypoints, fit="off")
+    monkeypatch.setattr(reconstructor._observer, "extractor", painter)
+    seen = []
+    run = reconstructor._run
+
+    def spy(name, *arguments, **more):
+        seen.append(arguments)
+        return run(name, *arguments, **more)
+
+    monkeypatch.setattr(reconstructor, "_run", spy)
+    one = reconstructor.detailed(image, keypoints=keypoints, fit="off")
+    assert set(one.provenance) == {"keypoints", "segmentation", "depth"}
+    maps, T_canvas_image = seen[0][-1], seen[0][3]
+    assert maps.has_segmentation and maps.has_depth
+    for side, box in enumerate(one.hands.boxes):
+        middle = box.reshape(2, 2).mean(axis=0)
+        x, y = np.rint(T_canvas_image[:, :2] @ middle + T_canvas_image[:, 2]).astype(
+            int
+        )
+        assert maps.segmentation[y, x] == side + 1 and maps.depth[y, x] > 0
+    change = np.abs(one.network.geometry.joints - plain.network.geometry.joints)
+    assert change.max() > 0, "the network does not look at the maps"
+
+
+def test_the_shipped_depth_is_not_shown(reconstructor, image, keypoints, monkeypatch):
+    config = CueConfig(source="auto")
+    painter = Painter(makes=("segmentation", "depth"))
+    monkeypatch.setattr(reconstructor._observer, "extractor", painter)
+    monkeypatch.setattr(reconstructor._observer, "config", config)
+    one = reconstructor.detailed(image, keypoints=keypoints, fit="off")
+    assert set(one.provenance) == {"keypoints", "segmentation"}
+    wanted = dataclasses.replace(config, unseen=())
+    monkeypatch.setattr(reconstructor._observer, "config", wanted)
+    two = reconstructor.detailed(image, keypoints=keypoints, fit="off")
+    assert set(two.provenance) == {"keypoints", "segmentation", "depth"}
+    change = np.abs(one.network.geometry.joints - two.network.geometry.joints)
+    assert change.max() > 0
 
 
 def test_fingertips_move_along_their_last_bone() -> None:
@@ -117,7 +162,9 @@ def test_any_picture_size_uses_the_same_programs(reconstructor, keypoints) -> No
 def test_programs_kept_on_disk_give_the_same(
     checkpoint, tmp_path, image, keypoints, monkeypatch
 ) -> None:
-    run = functools.partial(Reconstructor.load, checkpoint, cache=tmp_path)
+    run = functools.partial(
+        Reconstructor.load, checkpoint, cues="mediapipe", cache=tmp_path
+    )
     first = run()(image, keypoints=keypoints)
     kept = sorted(path.name.split("-")[0] for path in tmp_path.iterdir())
     assert kept == ["fit", "network", "shapes"]
@@ -133,11 +180,11 @@ def test_programs_kept_on_disk_give_the_same(
 
 
 def test_damaged_cache_is_ignored(checkpoint, tmp_path, image, keypoints) -> None:
-    first = Reconstructor.load(checkpoint, cache=tmp_path)
+    first = Reconstructor.load(checkpoint, cues="mediapipe", cache=tmp_path)
     expected = first(image, keypoints=keypoints, fit="off")
     for path in tmp_path.iterdir():
         path.write_bytes(b"damaged")
-    second = Reconstructor.load(checkpoint, cache=tmp_path)
+    second = Reconstructor.load(checkpoint, cues="mediapipe", cache=tmp_path)
     found = second(image, keypoints=keypoints, fit="off")
     close = functools.partial(np.testing.assert_allclose, atol=1e-4)
     jax.tree.map(close, expected, found)

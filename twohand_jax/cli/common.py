@@ -31,14 +31,14 @@ def enable_compilation_cache() -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def progress(items: Iterable[T], *, unit: str) -> Iterator[T]:
-    """Count items on a terminal from the second one on."""
+def progress(items: Iterable[T], *, unit: str, total: int | None = None) -> Iterator[T]:
+    """Count items on a terminal; with a total, say how long the rest will take."""
     if not sys.stderr.isatty():
         yield from items
         return
     from tqdm import tqdm
 
-    bar = tqdm(items, unit=unit, delay=5.0, leave=False)
+    bar = tqdm(items, unit=unit, total=total, delay=5.0, leave=False)
     yield from bar
 
 

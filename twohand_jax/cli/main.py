@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import twohand_jax
 from twohand_jax.cli import (
     benchmark,
+    cues,
     data,
     evaluate,
     export,
@@ -19,7 +20,7 @@ from twohand_jax.cli import (
 from twohand_jax.errors import InputError, NonFiniteLossError
 
 # Each module has add(subparsers), and imports what it needs when it runs.
-COMMANDS = (reconstruct, train, evaluate, prior, data, weights, export, benchmark)
+COMMANDS = (reconstruct, cues, train, evaluate, prior, data, weights, export, benchmark)
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 

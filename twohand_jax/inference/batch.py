@@ -10,7 +10,8 @@ import numpy as np
 
 from twohand_jax.diffusion.gate import SENTENCES, Status
 from twohand_jax.errors import InputError
-from twohand_jax.inference import hints, images, result
+from twohand_jax.inference import cue_choice, hints, images, result
+from twohand_jax.inference.cue_choice import CueConfig
 from twohand_jax.inference.reconstruct import Reconstruction, Reconstructor
 from twohand_jax.timing import Stopwatch
 from twohand_jax.types import SIDES, ManoModel, Prediction
@@ -26,7 +27,7 @@ class Job:
         photos: images, videos and folders.
         out: output folder.
         mano, checkpoint: hand model and trained model; None for those shipped.
-        cues: "auto" or "mediapipe"; "sapiens" is refused.
+        cues: where hands and cues come from.
         boxes, keypoints: JSON files (``hints``), or None.
         fit: see ``Reconstructor.detailed``.
         refine: see ``Reconstructor.detailed``.
@@ -39,7 +40,7 @@ class Job:
     out: Path
     mano: Path | None = None
     checkpoint: Path | None = None
-    cues: str = "auto"
+    cues: CueConfig = CueConfig()
     boxes: Path | None = None
     keypoints: Path | None = None
     fit: str = "auto"
@@ -92,7 +93,12 @@ def outcomes(job: Job, timing: Stopwatch) -> Iterator[Done | Failed]:
             continue
         # Loaded now, when a readable picture is there, so that typos fail at once.
         reconstructor = reconstructor or Reconstructor.load(
-            job.checkpoint, job.mano, timing=timing, cache=job.cache, prior=job.prior
+            job.checkpoint,
+            job.mano,
+            cues=job.cues,
+            timing=timing,
+            cache=job.cache,
+            prior=job.prior,
         )
         try:
             one = reconstructor.detailed(
@@ -169,8 +175,4 @@ def penetration(prediction: Prediction, model: ManoModel) -> dict[str, float | N
 def _check(job: Job) -> None:
     if job.prior is not None:
         native.load_config(job.prior)
-    if job.cues == "sapiens":
-        raise InputError(
-            "The cue source sapiens needs converted Sapiens weights, which this "
-            "version cannot run; use --cues mediapipe, or give --keypoints FILE."
-        )
+    cue_choice.check(job.cues)

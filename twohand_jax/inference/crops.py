@@ -6,7 +6,7 @@ averaged on the way down, so that the bilinear crops cut from the canvas do not 
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, Num, UInt8
 
 FINEST = 2.0
 
@@ -53,3 +53,21 @@ def cut_canvas(
     scale = np.array([columns / piece.shape[1], rows / piece.shape[0]])
     shift = 0.5 * scale - 0.5 - scale * [x0, y0]
     return canvas, np.column_stack([np.diag(scale), shift]).astype(np.float32)
+
+
+def cut_map(
+    values: Num[np.ndarray, "h w"],
+    T_canvas_image: Float32[np.ndarray, "2 3"],
+    *,
+    size: int,
+) -> Num[np.ndarray, "s s"]:
+    """A map of the picture as it lies on the canvas: nearest pixels, 0 outside.
+
+    Args:
+        values: labels, or anything that must not be mixed.
+        T_canvas_image: from ``cut_canvas``.
+        size: side of the canvas in pixels.
+    """
+    return cv2.warpAffine(
+        values, T_canvas_image, (size, size), flags=cv2.INTER_NEAREST, borderValue=0.0
+    )

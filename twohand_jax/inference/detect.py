@@ -1,32 +1,31 @@
-"""From a detector's list of hands to what the reconstruction starts from."""
+"""From a detector's answer to what the reconstruction starts from."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float, UInt8
 
+from twohand_jax.cues import sides
+from twohand_jax.cues.mediapipe_cues import to_fingertips
+from twohand_jax.cues.onnx_detector import HandBoxes
 from twohand_jax.cues.selection import two_hands
 from twohand_jax.inference import hints
 
 Detector = Callable[..., Any]
-# MediaPipe puts a fingertip inside the finger, hand models put it at the very end:
-# outlines of photographed fingers end 0.3 to 0.4 end-bone lengths further out.
-TIP_REACH = 1.3
-TIPS = (4, 8, 12, 16, 20)
 
 
 def detect(
     detector: Detector, image: UInt8[np.ndarray, "h w 3"], known: hints.Hands | None
 ) -> hints.Hands:
-    """What the detector sees: anywhere, or inside given boxes of known sides."""
+    """What MediaPipe sees: anywhere, or inside given boxes of known sides."""
     if known is None:
         found = two_hands(detector(image))
         hands = hints.nothing()
         score = found.keypoints[:, 0, 2]
     else:
-        sides = np.flatnonzero(known.present)
-        found = two_hands(detector(image, known.boxes[sides], sides.tolist()))
+        present = np.flatnonzero(known.present)
+        found = two_hands(detector(image, known.boxes[present], present.tolist()))
         hands, score = known, known.score
     for side in np.flatnonzero(found.present):
         hands.keypoints[side] = to_fingertips(found.keypoints[side])
@@ -36,12 +35,16 @@ def detect(
     return hands
 
 
-def to_fingertips(
-    keypoints: Float32[np.ndarray, "21 3"],
-) -> Float32[np.ndarray, "21 3"]:
-    """MediaPipe's keypoints with the tips moved on to where the fingers end."""
-    moved = keypoints.copy()
-    for tip in TIPS:
-        bone = keypoints[tip, :2] - keypoints[tip - 1, :2]
-        moved[tip, :2] = keypoints[tip - 1, :2] + TIP_REACH * bone
-    return moved
+def of_boxes(found: HandBoxes, evidence: Float[np.ndarray, "n 2"]) -> hints.Hands:
+    """The right and the left hand among a detector's boxes, without keypoints.
+
+    Args:
+        found: the boxes.
+        evidence: for right and left of each box (``cues.sides``).
+    """
+    hands = hints.nothing()
+    for side, box in enumerate(sides.choose(found, evidence)):
+        if box != sides.NONE:
+            hands.boxes[side] = found.boxes[box]
+            hands.score[side] = found.scores[box]
+    return hands

@@ -1,18 +1,19 @@
 """The part of a reconstruction that is compiled: from a canvas to a prediction."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from twohand_jax.data.inputs import CropConfig, make_inputs
+from twohand_jax.data.predictions import decode
 from twohand_jax.diffusion.refine import Refined
 from twohand_jax.models.apply import Variables
-from twohand_jax.models.decode import decode
 from twohand_jax.types import (
+    Array,
     Camera,
     Cues,
     HandGeometry,
@@ -20,6 +21,15 @@ from twohand_jax.types import (
     ManoParams,
     Prediction,
 )
+
+
+class Maps(NamedTuple):
+    """Segmentation and depth on the canvas (``types.Cues``), and whether they count."""
+
+    segmentation: UInt8[Array, "s s"]
+    depth: Float[Array, "s s"]
+    has_segmentation: Bool[Array, ""]
+    has_depth: Bool[Array, ""]
 
 
 def look(
@@ -31,6 +41,7 @@ def look(
     keypoints: Float[Array, "2 21 3"],
     score: Float[Array, "2"],
     camera: Camera,
+    maps: Maps | None = None,
     *,
     apply: Callable[..., Any],
     crop: CropConfig,
@@ -46,18 +57,15 @@ def look(
         keypoints: x, y, score in picture pixels; all scores 0 without this cue.
         score: of each hand, 0 for one that is not there.
         camera: the picture's.
+        maps: the other two cues; None without them.
         apply: the network's function.
         crop: how the network wants its crops.
     """
-    blank = jnp.zeros(canvas.shape[:2])
-    cues = Cues(
-        keypoints=keypoints,
-        segmentation=blank.astype(jnp.uint8),
-        depth=blank,
-        has_keypoints=jnp.any(keypoints[..., 2] > 0),
-        has_segmentation=jnp.array(False),
-        has_depth=jnp.array(False),
-    )
+    if maps is None:
+        blank, no = jnp.zeros(canvas.shape[:2]), jnp.array(False)
+        maps = Maps(blank.astype(jnp.uint8), blank, no, no)
+    has_keypoints = jnp.any(keypoints[..., 2] > 0)
+    cues = Cues(keypoints=keypoints, has_keypoints=has_keypoints, **maps._asdict())
     inputs = make_inputs(canvas, T_canvas_image, cues, boxes, score > 0, crop=crop)
     batched = jax.tree.map(lambda x: x[None], inputs)
     output, _ = apply(variables, batched, train=False)

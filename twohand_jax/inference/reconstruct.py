@@ -1,6 +1,7 @@
 """From a photograph to both hands: detect, look, decode, fit, separate."""
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,17 +10,20 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from twohand_jax import mano
+from twohand_jax.cues.extraction import Provenance
 from twohand_jax.diffusion.gate import Status
 from twohand_jax.diffusion.refine import Refined
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
 from twohand_jax.inference import hints, loading, program
-from twohand_jax.inference.crops import cut_canvas
-from twohand_jax.inference.detect import Detector, detect
+from twohand_jax.inference.crops import cut_canvas, cut_map
+from twohand_jax.inference.cue_choice import CueConfig
+from twohand_jax.inference.detect import Detector
+from twohand_jax.inference.observe import Observation, Observer, hide
 from twohand_jax.inference.programs import Programs, shapes_of
 from twohand_jax.inference.refinement import CHOICES, is_needed, separator
 from twohand_jax.timing import Stopwatch
-from twohand_jax.types import Camera, ManoModel, Prediction
+from twohand_jax.types import Camera, Cues, ManoModel, Prediction
 
 CANVAS_SIZE = 512
 FIT_CHOICES = ("auto", "on", "off")
@@ -32,12 +36,14 @@ class Reconstruction(NamedTuple):
         prediction: the result; scores of 0 mean that a hand is not there.
         network: the same before the keypoint fit and the refinement.
         hands: boxes, keypoints and scores it started from.
+        provenance: what made each cue that the network saw.
         refinement: what the prior did; None where it was not asked.
     """
 
     prediction: Prediction
     network: Prediction
     hands: hints.Hands
+    provenance: Mapping[str, Provenance]
     refinement: Refined | None = None
 
     @property
@@ -89,7 +95,7 @@ class Reconstructor:
         trained: loading.Trained,
         model: ManoModel,
         *,
-        detector: Detector | None = None,
+        observer: Observer | None = None,
         timing: Stopwatch | None = None,
         cache: Path | None = None,
         prior: str | Path | None = None,
@@ -99,7 +105,7 @@ class Reconstructor:
         Args:
             trained: network, weights and crops.
             model: hand model that the network was trained with.
-            detector: picture -> hand detections; MediaPipe's, made when first needed.
+            observer: finds hands and their cues; the default one's when left out.
             timing: where seconds are counted.
             cache: folder for compiled programs; None keeps none.
             prior: model directory of a two-hand prior, loaded when it is first needed;
@@ -107,7 +113,8 @@ class Reconstructor:
         """
         self.model, self.crop = model, trained.crop
         self.timing = Stopwatch() if timing is None else timing
-        self._trained, self._detector = trained, detector
+        self._trained = trained
+        self._observer = Observer() if observer is None else observer
         self._programs = Programs(cache)
         self._separator = functools.cache(
             functools.partial(separator, directory=prior, model=model)
@@ -119,6 +126,7 @@ class Reconstructor:
         checkpoint: str | Path | None = None,
         mano_path: str | Path | None = None,
         *,
+        cues: CueConfig | str = "auto",
         detector: Detector | None = None,
         timing: Stopwatch | None = None,
         cache: Path | None = None,
@@ -129,7 +137,8 @@ class Reconstructor:
         Args:
             checkpoint: model directory; None for the shipped one.
             mano_path: see ``mano.load``; None for the open hand.
-            detector: see the constructor.
+            cues: where hands and cues come from: "auto", "mediapipe", or a config.
+            detector: picture -> hand detections, in place of MediaPipe's networks.
             timing: see the constructor.
             cache: see the constructor.
             prior: see the constructor.
@@ -138,11 +147,13 @@ class Reconstructor:
             InputError: a file is missing, damaged or belongs to another config.
         """
         timing = Stopwatch() if timing is None else timing
+        config = CueConfig(source=cues) if isinstance(cues, str) else cues
         with timing.stage("load models"):
+            observer = Observer(config, detector=detector)
             model = mano.load(mano_path)
             trained = loading.load_network(checkpoint, cache=cache)
         return cls(
-            trained, model, detector=detector, timing=timing, cache=cache, prior=prior
+            trained, model, observer=observer, timing=timing, cache=cache, prior=prior
         )
 
     def __call__(
@@ -185,12 +196,16 @@ class Reconstructor:
         """
         _check(image, fit, focal, refine)
         with self.timing.stage("detect"):
-            hands = self._observe(image, boxes, keypoints)
-        camera = _camera(image, focal)
+            found = self._observer.find(image, boxes, keypoints)
+        with self.timing.stage("cues"):
+            (seen,) = self._observer.observe([image], [found])
+            config = self._observer.config
+            seen = hide(seen, config.unseen if config.source == "auto" else ())
+        hands, camera = seen.hands, _camera(image, focal)
         if not hands.present.any():
             absent = program.EMPTY._replace(camera=camera)
-            return Reconstruction(absent, absent, hands)
-        look = self._look_arguments(image, hands, camera)
+            return Reconstruction(absent, absent, hands, seen.provenance)
+        look = self._look_arguments(image, seen, camera)
         wants_fit = fit != "off" and hands.has_keypoints
         self._prepare(look, wants_fit)
         network = self._run("network", *look)
@@ -200,23 +215,12 @@ class Reconstructor:
         refinement = self._separate(prediction, hands, refine)
         if refinement is not None:
             prediction = refinement.prediction
-        return Reconstruction(prediction, network, hands, refinement)
-
-    def _observe(
-        self, image: UInt8[np.ndarray, "h w 3"], boxes: Any, keypoints: Any
-    ) -> hints.Hands:
-        known = hints.given(boxes, keypoints)
-        if keypoints is not None or (boxes is not None and not known.present.any()):
-            return known
-        if self._detector is None:
-            from twohand_jax.cues.mediapipe import MediaPipeHands
-
-            self._detector = MediaPipeHands()
-        return detect(self._detector, image, known if boxes is not None else None)
+        return Reconstruction(prediction, network, hands, seen.provenance, refinement)
 
     def _look_arguments(
-        self, image: UInt8[np.ndarray, "h w 3"], hands: hints.Hands, camera: Camera
+        self, image: UInt8[np.ndarray, "h w 3"], seen: Observation, camera: Camera
     ) -> tuple[Any, ...]:
+        hands = seen.hands
         canvas, T_canvas_image = cut_canvas(
             image,
             hands.boxes,
@@ -232,6 +236,7 @@ class Reconstructor:
             T_canvas_image,
             *hands,
             camera,
+            _on_canvas(seen.cues, T_canvas_image),
         )
 
     def _prepare(self, look: tuple[Any, ...], wants_fit: bool) -> None:
@@ -269,6 +274,22 @@ class Reconstructor:
         with self.timing.stage(name):
             leaves = jax.block_until_ready(compiled(*arguments))
         return jax.tree.unflatten(jax.tree.structure(result), leaves)
+
+
+def _on_canvas(cues: Cues, T_canvas_image: Float[np.ndarray, "2 3"]) -> program.Maps:
+    """The maps as the canvas shows them; zeros for those that are not there."""
+
+    def lay(values: np.ndarray, is_there: np.ndarray) -> np.ndarray:
+        if not is_there:
+            return np.zeros((CANVAS_SIZE, CANVAS_SIZE), values.dtype)
+        return cut_map(values, T_canvas_image, size=CANVAS_SIZE)
+
+    return program.Maps(
+        segmentation=lay(cues.segmentation, cues.has_segmentation),
+        depth=lay(cues.depth, cues.has_depth),
+        has_segmentation=cues.has_segmentation,
+        has_depth=cues.has_depth,
+    )
 
 
 def _make_look(make_apply: Any, crop: Any) -> Any:

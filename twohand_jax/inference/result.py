@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,7 @@ def write(
     """
     there = [side for side in (RIGHT, LEFT) if content["hands"][SIDES[side]]]
     vertices = np.asarray(prediction.geometry.vertices)
-    with _all_or_none(folder, name) as beside:
+    with all_or_none(folder, name, ENDINGS) as beside:
         text = json.dumps(content, indent=1) + "\n"
         (beside / f"{name}.json").write_text(text)
         for side in there:
@@ -139,13 +139,20 @@ def write(
 
 
 @contextmanager
-def _all_or_none(folder: Path, name: str) -> Iterator[Path]:
-    """A folder beside the results whose files move in when all are written."""
+def all_or_none(folder: Path, name: str, endings: Sequence[str]) -> Iterator[Path]:
+    """A folder beside the results whose files move in when all are written.
+
+    Args:
+        folder: of the results.
+        name: stem of the files.
+        endings: of all files that there may be, in the order in which they move; one
+            that was not written is removed from the results.
+    """
     try:
         beside = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=folder))
         try:
             yield beside
-            for ending in ENDINGS:
+            for ending in endings:
                 final = folder / (name + ending)
                 if (beside / final.name).exists():
                     os.replace(beside / final.name, final)

@@ -1,0 +1,97 @@
+"""Ground truth as cues: drawn hands give back their own joints, labels and depth."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from data_pipelines.fixtures import scenes
+from data_pipelines.label_cues import LabelCues, relative_depth
+from data_pipelines.labelled import no_cues
+from twohand_jax import mano
+from twohand_jax.errors import InputError
+
+SIZE = (150, 120)
+
+
+@pytest.fixture(scope="module")
+def cues_of() -> LabelCues:
+    return LabelCues(mano.load())
+
+
+@pytest.fixture(scope="module")
+def scene() -> scenes.Scene:
+    return scenes.scenes(1, size=SIZE, seed=3)[0]
+
+
+def example(scene: scenes.Scene, model: str) -> dict[str, Any]:
+    """The features that ground truth is made of."""
+    params: Mapping[str, Any] = scene.params._asdict()
+    return no_cues() | {
+        "image_id": "a picture",
+        "width": SIZE[0],
+        "height": SIZE[1],
+        "camera/valid": np.array(True),
+        "camera/focal": scene.camera.focal,
+        "camera/center": scene.camera.center,
+        "hands/valid": scene.shown,
+        "hands/joints_2d": scene.joints_px.astype(np.float32),
+        "hands/joints_2d_valid": np.repeat(scene.shown[:, None], 21, axis=1),
+        "mano/model": model,
+        "mano/valid": np.ones(2, bool),
+        **{f"mano/{name}": value for name, value in params.items()},
+    }
+
+
+def test_drawn_hands_give_their_labels(cues_of, scene) -> None:
+    (cues,) = cues_of([example(scene, cues_of.model.name)])
+    assert cues.has_keypoints and cues.has_segmentation and cues.has_depth
+    np.testing.assert_allclose(cues.keypoints[..., :2], scene.joints_px, atol=1e-3)
+    assert (cues.keypoints[..., 2] == 1).all()
+    assert set(np.unique(scene.labels)) == {0, 1, 2}, "the test needs both hands"
+    assert (cues.segmentation != scene.labels).mean() < 2e-3
+
+
+def test_depth_spans_the_hands_and_grows_with_distance(cues_of, scene) -> None:
+    (cues,) = cues_of([example(scene, cues_of.model.name)])
+    hands = cues.segmentation > 0
+    assert cues.depth[hands].min() == 0 and cues.depth[hands].max() == 1
+    assert not cues.depth[~hands].any()
+    means = [cues.depth[cues.segmentation == side + 1].mean() for side in (0, 1)]
+    far = scene.vertices[..., 2].mean(axis=-1)
+    assert (means[0] < means[1]) == (far[0] < far[1])
+
+
+def test_a_hidden_hand_is_not_drawn(cues_of, scene) -> None:
+    one = example(scene._replace(shown=np.array([False, True])), cues_of.model.name)
+    (cues,) = cues_of([one])
+    assert set(np.unique(cues.segmentation)) == {0, 2}
+    assert not cues.keypoints[0].any() and (cues.keypoints[1, :, 2] == 1).all()
+
+
+@pytest.mark.parametrize(
+    "lacking",
+    [
+        {"mano/valid": np.array([True, False])},
+        {"camera/valid": np.array(False)},
+        {"hands/valid": np.zeros(2, bool)},
+    ],
+    ids=lambda lacking: next(iter(lacking)),
+)
+def test_without_a_fit_of_every_hand_there_are_no_maps(cues_of, scene, lacking) -> None:
+    (cues,) = cues_of([example(scene, cues_of.model.name) | lacking])
+    assert not cues.has_segmentation and not cues.has_depth
+    assert not cues.segmentation.any() and not cues.depth.any()
+
+
+def test_fits_of_another_hand_model_are_refused(cues_of, scene) -> None:
+    with pytest.raises(
+        InputError, match="a picture belong to the hand model 'mano', b"
+    ):
+        cues_of([example(scene, "mano")])
+
+
+def test_relative_depth_of_one_distance_and_of_nothing() -> None:
+    flat = np.array([[0.0, 0.5], [0.5, 0.0]])
+    assert not relative_depth(flat).any() and not relative_depth(flat * 0).any()

@@ -1,0 +1,186 @@
+"""Hands and cues of a picture: who finds, who extracts, and whose word counts."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cues.extractors import Painter
+from tests.inference.conftest import detections
+from twohand_jax import assets
+from twohand_jax.cues.onnx_detector import HandBoxes
+from twohand_jax.errors import InputError
+from twohand_jax.inference import cue_choice
+from twohand_jax.inference.cue_choice import CueConfig
+from twohand_jax.inference.hints import box_around
+from twohand_jax.inference.observe import GIVEN, MEDIAPIPE, Observer
+
+
+def observer(keypoints=None, extractor=None, **config) -> Observer:
+    """With a detector that finds these keypoints, and this extractor or none."""
+    found = [] if keypoints is None else detections(keypoints)
+
+    def detector(image, boxes=None, sides=None):
+        return [hand for hand in found if sides is None or hand.side in sides]
+
+    made = Observer(CueConfig(**{"source": "mediapipe"} | config), detector=detector)
+    made.extractor = extractor
+    return made
+
+
+def look(made: Observer, image, **given):
+    (seen,) = made.observe([image], [made.find(image, **given)])
+    return seen
+
+
+def test_the_detector_alone_gives_keypoints(image, keypoints) -> None:
+    seen = look(observer(keypoints), image)
+    np.testing.assert_array_equal(seen.cues.keypoints, seen.hands.keypoints)
+    assert seen.cues.has_keypoints and seen.provenance == {"keypoints": MEDIAPIPE}
+    assert not seen.cues.has_segmentation and not seen.cues.has_depth
+    for side in (0, 1):
+        box = box_around(seen.hands.keypoints[side])
+        np.testing.assert_array_equal(seen.hands.boxes[side], box)
+
+
+def test_maps_are_extracted_in_the_detected_boxes(image, keypoints) -> None:
+    painter = Painter(makes=("segmentation", "depth"))
+    seen = look(observer(keypoints, painter), image)
+    assert (
+        seen.cues.has_keypoints and seen.cues.has_segmentation and seen.cues.has_depth
+    )
+    x, y = seen.hands.boxes[1].reshape(2, 2).mean(axis=0).astype(int)
+    assert seen.cues.segmentation[y, x] == 2
+    assert {kind: by.source for kind, by in seen.provenance.items()} == {
+        "keypoints": MEDIAPIPE.source,
+        "segmentation": "painter",
+        "depth": "painter",
+    }
+
+
+def test_an_extractors_keypoints_move_detected_boxes(image, keypoints) -> None:
+    before = look(observer(keypoints), image).hands
+    seen = look(observer(keypoints, Painter(makes=("keypoints",))), image)
+    assert seen.provenance["keypoints"].source == "painter"
+    np.testing.assert_array_equal(
+        seen.hands.boxes[0], box_around(seen.hands.keypoints[0])
+    )
+    assert not np.allclose(seen.hands.boxes, before.boxes)
+
+
+def test_given_keypoints_are_never_replaced(image, keypoints) -> None:
+    seen = look(observer(None, Painter()), image, keypoints=keypoints)
+    np.testing.assert_array_equal(seen.hands.keypoints, keypoints)
+    np.testing.assert_array_equal(seen.cues.keypoints, keypoints)
+    assert seen.provenance["keypoints"] == GIVEN
+    assert seen.provenance["depth"].source == "painter"
+
+
+def test_given_boxes_stay_where_keypoints_are_extracted(image) -> None:
+    boxes = [[10, 20, 90, 110], None]
+    seen = look(observer(None, Painter(makes=("keypoints",))), image, boxes=boxes)
+    np.testing.assert_array_equal(seen.hands.boxes[0], boxes[0])
+    np.testing.assert_array_equal(seen.hands.present, [True, False])
+    assert seen.hands.keypoints[0].any() and not seen.hands.keypoints[1].any()
+
+
+def test_pictures_without_hands_are_not_extracted(image) -> None:
+    painter = Painter()
+    made = observer(None, painter)
+    found = [made.find(image), made.find(image, boxes=[[1, 1, 9, 9], None])]
+    empty, one = made.observe([image, image], found)
+    assert len(painter.asked) == 1 and len(painter.asked[0]) == 1
+    assert not empty.provenance and not empty.hands.present.any()
+    assert set(one.provenance) == {"keypoints", "segmentation", "depth"}
+
+
+def boxed(keypoints) -> HandBoxes:
+    """A detector's boxes, the left hand's first, without sides."""
+    boxes = np.stack([box_around(points) for points in keypoints[::-1]])
+    return HandBoxes(boxes, np.array([0.9, 0.7], np.float32), np.array([-1, -1]))
+
+
+def test_a_detectors_boxes_get_sides_and_keypoints(image, keypoints) -> None:
+    made = observer(keypoints)
+    made._boxes = lambda picture: boxed(keypoints)
+    made.detector = lambda image, boxes, sides=None: [
+        hand
+        for hand in detections(keypoints)
+        if any(np.abs(hand.box - box).max() < 20 for box in boxes)
+    ]
+    seen = look(made, image)
+    np.testing.assert_allclose(seen.hands.boxes, boxed(keypoints).boxes[::-1])
+    np.testing.assert_allclose(seen.hands.score, [0.7, 0.9])
+    assert (seen.hands.keypoints[..., 2] > 0).all()
+
+
+def test_sapiens_tells_sides_and_is_asked_once(image, keypoints, monkeypatch) -> None:
+    painter = Painter()
+    places = np.stack([box_around(points) for points in keypoints])[None]
+
+    def sees_the_person(images, boxes, valid):
+        return painter(images, places, valid)
+
+    sees_the_person.makes, sees_the_person.name = painter.makes, "sapiens_0.3b"
+    sees_the_person.version = "1"
+    monkeypatch.setattr(cue_choice, "check", lambda _: None)
+    monkeypatch.setattr(cue_choice, "load", lambda _: sees_the_person)
+    some = {f"sapiens_{kind}": Path(kind) for kind in painter.makes}
+    made = Observer(CueConfig(source="sapiens", **some))
+    made._boxes = lambda picture: boxed(keypoints)
+    seen = look(made, image)
+    np.testing.assert_allclose(seen.hands.boxes, places[0])
+    assert len(painter.asked) == 1
+    assert seen.provenance["keypoints"].source == "sapiens_0.3b"
+    made._boxes = lambda picture: HandBoxes(*(part[:1] for part in boxed(keypoints)))
+    seen = look(made, image)
+    np.testing.assert_array_equal(seen.hands.present, [False, True])
+    assert not seen.cues.keypoints[0].any(), "a hand that was not detected"
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"source": "openpose"}, "cues must be one of"),
+        ({"source": "sapiens"}, "needs converted models: give some of --sapiens-keyp"),
+        ({"sapiens_depth": Path("d")}, "--sapiens-depth needs --cues sapiens, but the"),
+        ({"detector": Path("none.onnx")}, "There is no detector file none.onnx"),
+        (
+            {"source": "sapiens", "sapiens_depth": Path("nowhere")},
+            "nowhere",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused_at_once(config, message) -> None:
+    with pytest.raises(InputError, match=message):
+        Observer(CueConfig(**config))
+
+
+def test_in_boxes_mediapipe_is_an_extractor(monkeypatch) -> None:
+    monkeypatch.setattr(assets, "MAPS", Path("not shipped"))
+    for source in ("auto", "mediapipe"):
+        assert cue_choice.load(CueConfig(source=source)) is None
+        made = cue_choice.load_in_boxes(CueConfig(source=source))
+        assert made.makes == ("keypoints",)
+
+
+def test_converted_sapiens_models_make_all_cues(tmp_path, image, keypoints) -> None:
+    pytest.importorskip("torch")
+    from tests.weights.tiny_sapiens import loaded, tiny, torch_network
+    from twohand_jax.models.sapiens_config import DEPTH, POSE, SEGMENTATION
+    from twohand_jax.weights import sapiens
+
+    kinds = {"keypoints": POSE, "segmentation": SEGMENTATION, "depth": DEPTH}
+    folders = {}
+    for cue, kind in kinds.items():
+        own = loaded(tiny(kind), torch_network(tiny(kind)))
+        folders[f"sapiens_{cue}"] = tmp_path / cue
+        sapiens.save(tmp_path / cue, own.config, own.variables, origin=own.origin)
+    made = Observer(
+        CueConfig(source="sapiens", **folders),
+        detector=lambda *_: detections(keypoints),
+    )
+    seen = look(made, image)
+    assert {by.source for by in seen.provenance.values()} == {"sapiens_24x3"}
+    assert set(seen.provenance) == set(kinds)
+    assert seen.cues.segmentation.shape == image.shape[:2]

@@ -1,0 +1,68 @@
+"""``twohand cues``: keypoints, segmentation and depth of pictures as files."""
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from twohand_jax.cli import common, cue_options
+from twohand_jax.errors import InputError
+
+DESCRIPTION = """\
+Find the hands of every picture (or video frame) and extract cues of them. Writes
+NAME_cues.json (boxes, keypoints, what made them), NAME_segmentation.png (0 background,
+1 right, 2 left), NAME_depth.png (16 bit: 0 background, else 1 near to 65535 far) and
+NAME_cues.png to look at. Pictures that are done are skipped."""
+
+
+def add(subparsers: Any) -> None:
+    """The command's flags."""
+    parser = subparsers.add_parser(
+        "cues",
+        help="photographs to keypoints, segmentation and depth",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    option = parser.add_argument
+    option("photos", nargs="+", metavar="IMAGE", help="images, videos or folders")
+    option("--out", required=True, type=Path, metavar="DIR", help="output folder")
+    cue_options.add(parser)
+    option("--boxes", type=Path, metavar="FILE", help="hand boxes, as of reconstruct")
+    option("--batch", type=int, default=8, help="pictures extracted at once")
+    option("--again", action="store_true", help="make finished pictures anew")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Make all cues; bad pictures are named at the end, the others written."""
+    if args.batch < 1:
+        raise InputError(f"--batch must be at least 1, not {args.batch}.")
+    common.enable_compilation_cache()
+    from twohand_jax.inference import cue_files
+
+    job = cue_files.CueJob(
+        photos=args.photos,
+        out=args.out,
+        cues=cue_options.config(args),
+        boxes=args.boxes,
+        batch=args.batch,
+        again=args.again,
+    )
+    bad, skipped, made, start = [], 0, 0, time.perf_counter()
+    total = cue_files.count(job)
+    for one in common.progress(cue_files.outcomes(job), unit="picture", total=total):
+        if isinstance(one, cue_files.Failed):
+            bad.append(one.message)
+        elif one.kinds is None:
+            skipped += 1
+        else:
+            made += 1
+            cues = ", ".join(one.kinds) or "no cues"
+            common.say(f"{one.source}: {one.hands} of 2 hands, {cues}")
+    seconds = time.perf_counter() - start
+    common.say(
+        f"{made} pictures in {seconds:.1f} s ({made / seconds:.2f} images/s), "
+        f"{skipped} were done before; files in {args.out}"
+    )
+    if bad:
+        raise InputError("\n".join(bad))

@@ -1,0 +1,198 @@
+"""What makes cues of pictures: one protocol, and how several makers become one.
+
+Detection comes first: an extractor is told where the hands are and which is which, so
+the same one serves photographs, folders and record sets.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from twohand_jax.errors import InputError
+from twohand_jax.types import NUM_JOINTS, Cues
+
+KINDS = ("keypoints", "segmentation", "depth")
+
+
+class Extractor(Protocol):
+    """Makes some of the cues of pictures whose hands have been found.
+
+    One made of several networks is best a ``combine`` of one for each, so that every
+    cue's provenance names its own network.
+    """
+
+    @property
+    def name(self) -> str:
+        """What made the cue, with its size, such as ``sapiens_0.3b``."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the cues it makes do."""
+        ...
+
+    @property
+    def makes(self) -> tuple[str, ...]:
+        """Which of ``KINDS`` it makes."""
+        ...
+
+    def __call__(
+        self,
+        images: Sequence[UInt8[np.ndarray, "h w 3"]],
+        boxes: Float[np.ndarray, "n 2 4"],
+        valid: Bool[np.ndarray, "n 2"],
+    ) -> list[Cues]:
+        """Cues of each picture, numpy, in the pixels of the whole picture.
+
+        Args:
+            images: uint8 RGB, of any sizes.
+            boxes: unexpanded hand boxes (right, left), x0, y0, x1, y1 in pixels.
+            valid: which hands are there.
+
+        Returns:
+            One record a picture; of a cue that is not made the flag is cleared and
+            the values are zeros (``no_cues``).
+        """
+        ...
+
+
+class Provenance(NamedTuple):
+    """What made a cue, as records and files tell it."""
+
+    source: str
+    version: str
+
+
+def no_cues(height: int, width: int) -> Cues:
+    """The cues of a picture of which none is known."""
+    return Cues(
+        keypoints=np.zeros((2, NUM_JOINTS, 3), np.float32),
+        segmentation=np.zeros((height, width), np.uint8),
+        depth=np.zeros((height, width), np.float32),
+        has_keypoints=np.zeros((), bool),
+        has_segmentation=np.zeros((), bool),
+        has_depth=np.zeros((), bool),
+    )
+
+
+def merge(base: Cues, other: Cues, kinds: Iterable[str]) -> Cues:
+    """The base with some kinds of cues, values and flags, taken from the other."""
+    names = [name for kind in kinds for name in (kind, f"has_{kind}")]
+    return base._replace(**{name: getattr(other, name) for name in names})
+
+
+class Combined:
+    """Several extractors as one.
+
+    Attributes:
+        parts: those that are used, with the kinds of cues that come from each.
+    """
+
+    def __init__(self, extractors: Sequence[Extractor]) -> None:
+        """Take each kind of cue from the first extractor that makes it."""
+        self.parts: list[tuple[Extractor, tuple[str, ...]]] = []
+        free = set(KINDS)
+        for extractor in extractors:
+            kinds = tuple(kind for kind in extractor.makes if kind in free)
+            free -= set(kinds)
+            if kinds:
+                self.parts.append((extractor, kinds))
+
+    @property
+    def name(self) -> str:
+        """The names of those that are used."""
+        return " + ".join(extractor.name for extractor, _ in self.parts)
+
+    @property
+    def version(self) -> str:
+        """The versions of those that are used."""
+        return " + ".join(extractor.version for extractor, _ in self.parts)
+
+    @property
+    def makes(self) -> tuple[str, ...]:
+        """What any of them makes."""
+        made = {kind for _, kinds in self.parts for kind in kinds}
+        return tuple(kind for kind in KINDS if kind in made)
+
+    def __call__(
+        self,
+        images: Sequence[UInt8[np.ndarray, "h w 3"]],
+        boxes: Float[np.ndarray, "n 2 4"],
+        valid: Bool[np.ndarray, "n 2"],
+    ) -> list[Cues]:
+        """See ``Extractor``."""
+        cues = [no_cues(*image.shape[:2]) for image in images]
+        for extractor, kinds in self.parts:
+            found = extractor(images, boxes, valid)
+            cues = [merge(*pair, kinds) for pair in zip(cues, found, strict=True)]
+        return cues
+
+
+def combine(extractors: Sequence[Extractor]) -> Extractor:
+    """One extractor; for each kind of cue the first that makes it counts.
+
+    Raises:
+        InputError: none is given, or one makes what is no cue.
+    """
+    if not extractors:
+        raise InputError("No cue extractor is given; at least one is needed.")
+    for extractor in extractors:
+        unknown = sorted(set(extractor.makes) - set(KINDS))
+        if unknown:
+            raise InputError(
+                f"The cue extractor {extractor.name} makes {unknown}, but cues are "
+                f"{', '.join(KINDS)}."
+            )
+    return extractors[0] if len(extractors) == 1 else Combined(extractors)
+
+
+def limit(extractor: Extractor, kinds: Iterable[str]) -> Extractor:
+    """The extractor without the parts that make none of these kinds of cues."""
+    if not isinstance(extractor, Combined):
+        return extractor
+    wanted = set(kinds)
+    parts = [part for part, made in extractor.parts if wanted & set(made)]
+    return combine(parts)
+
+
+def provenance(extractor: Extractor) -> Mapping[str, Provenance]:
+    """What makes each of the cues that an extractor makes."""
+    if not isinstance(extractor, Combined):
+        own = Provenance(extractor.name, extractor.version)
+        return dict.fromkeys(extractor.makes, own)
+    return {
+        kind: provenance(part)[kind]
+        for part, kinds in extractor.parts
+        for kind in kinds
+    }
+
+
+def extract(
+    extractor: Extractor,
+    images: Sequence[UInt8[np.ndarray, "h w 3"]],
+    boxes: Float[np.ndarray, "n 2 4"],
+    valid: Bool[np.ndarray, "n 2"],
+    *,
+    batch: int = 8,
+) -> list[Cues]:
+    """Cues of many pictures, in batches of pictures of one size.
+
+    Args:
+        extractor: see ``Extractor``.
+        images: uint8 RGB, of any sizes.
+        boxes: see ``Extractor``.
+        valid: see ``Extractor``.
+        batch: most pictures that the extractor is given at once.
+    """
+    found: dict[int, Cues] = {}
+    by_size: dict[tuple[int, ...], list[int]] = {}
+    for index, image in enumerate(images):
+        by_size.setdefault(image.shape, []).append(index)
+    for same in by_size.values():
+        for at in range(0, len(same), batch):
+            part = same[at : at + batch]
+            cues = extractor([images[i] for i in part], boxes[part], valid[part])
+            found.update(zip(part, cues, strict=True))
+    return [found[index] for index in range(len(images))]
