@@ -1,5 +1,7 @@
 """Sapiens as an extractor: a twin's cues, any batch, any number of devices."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -158,6 +160,10 @@ def test_directories_are_loaded(networks, tmp_path):
 def test_what_it_cannot_use_is_refused(extractor, networks):
     with pytest.raises(InputError, match="No Sapiens network is given"):
         SapiensCues.load()
+    own = networks["segmentation"]
+    few = own._replace(config=dataclasses.replace(own.config, outputs=20))
+    with pytest.raises(InputError, match="20 maps .* is given for segmentation"):
+        SapiensCues({"segmentation": few})
     with pytest.raises(InputError, match="0 at a time"):
         SapiensCuesConfig(batch=0)
     boxes, valid = np.zeros((2, 2, 4)), np.ones((2, 2), bool)

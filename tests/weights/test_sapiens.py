@@ -112,6 +112,12 @@ def test_networks_that_make_no_cue_are_refused(name, maps):
         sapiens.infer(state, where="x.pth")
 
 
+def test_a_head_that_is_a_number_is_refused():
+    state = hollow(released(POSE, "0.3b")) | {"head.final_layer.weight": np.float32(1)}
+    with pytest.raises(InputError, match="has 0 maps"):
+        sapiens.infer(state, where="x.pth")
+
+
 def write(module, path):
     """The network in the container that the name asks for."""
     if path.name.endswith("_torchscript.pt2"):
@@ -197,7 +203,13 @@ def test_the_command_refuses_another_network_and_writes_nothing(tmp_path, capsys
 
 
 @pytest.mark.parametrize(
-    "content", [{}, {"sapiens": 3}, {"sapiens": {"kind": "pose", "surprise": 1}}]
+    "content",
+    [
+        {},
+        {"sapiens": 3},
+        {"sapiens": {"kind": "pose", "surprise": 1}},
+        {"sapiens": {"image": [64, 48], "deconvs": [], "convs": [], "patch": 0}},
+    ],
 )
 def test_other_directories_are_refused(content, tmp_path):
     native.save(tmp_path, sapiens.Variables({}, {}), content)

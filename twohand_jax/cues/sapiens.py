@@ -16,6 +16,7 @@ from twohand_jax.errors import InputError
 from twohand_jax.models.sapiens_config import (
     DEPTH,
     DTYPES,
+    OUTPUTS,
     POSE,
     SEGMENTATION,
     size_name,
@@ -187,11 +188,12 @@ def _check_networks(networks: Mapping[str, Loaded]) -> None:
             f"{', '.join(KINDS)}."
         )
     for cue, loaded in networks.items():
-        kind = loaded.config.kind
-        if KIND_OF.get(cue) != kind:
+        kind, outputs = loaded.config.kind, loaded.config.outputs
+        if KIND_OF.get(cue) != kind or outputs not in OUTPUTS[kind]:
             raise InputError(
-                f"The {kind} network of Sapiens ({loaded.origin}) is given for {cue}, "
-                f"which takes one of the kind {KIND_OF.get(cue)}."
+                f"The {kind} network of Sapiens with {outputs} maps ({loaded.origin}) "
+                f"is given for {cue}; expected one of the kind {KIND_OF.get(cue)} with "
+                f"{' or '.join(map(str, OUTPUTS[kind]))}."
             )
 
 

@@ -85,7 +85,7 @@ def _kind(state: StateDict, where: str | Path) -> tuple[str, int]:
             f"'{LAST[DEPTH]}.weight' is there; a pretrained backbone alone makes no "
             "cues: give a pose, segmentation or depth network."
         )
-    outputs = state[f"{found[0]}.weight"].shape[0]
+    outputs = (*state[f"{found[0]}.weight"].shape, 0)[0]
     for kind, last in LAST.items():
         if last == found[0] and outputs in OUTPUTS[kind]:
             return kind, outputs
@@ -163,7 +163,7 @@ def load(directory: str | Path, *, dtype: str = "float32") -> Loaded:
         for name in ("image", "deconvs", "convs"):
             fields[name] = tuple(fields[name])
         config = SapiensConfig(**{**fields, "dtype": dtype})
-    except (LookupError, TypeError, ValueError) as error:
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise InputError(
             f"{directory} holds no Sapiens network ({error}); write one with "
             "`twohand weights convert sapiens`."
