@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from twohand_jax import build
-from twohand_jax.benchmarks import steps
+from twohand_jax.benchmarks import programs, steps
 from twohand_jax.benchmarks import train as benchmark
 from twohand_jax.benchmarks.timing import Timing
 from twohand_jax.cli import configs, main
@@ -111,14 +111,14 @@ def test_what_is_carried_goes_into_the_next_call():
 
 
 def test_the_ceiling_is_a_rate_of_the_machine():
-    assert 1e6 < benchmark.ceiling("float32", 64) < 1e16
+    assert 1e6 < programs.ceiling("float32", 64) < 1e16
 
 
 def test_the_table_has_rates_shares_and_ratios():
     program = steps.Program(lambda: None, 4e9, 2.5, 2**31)
     timings = {"twohand_jax": Timing(100.0, 200.0), "PyTorch": Timing(80.0, 90.0)}
-    row = benchmark.Row("forward", "float32", 2, program, 80e9, timings)
-    assert benchmark._cells(row) == [
+    row = programs.Row("forward", "float32", 2, program, 80e9, timings)
+    assert programs.table([row], what="", unit="item").lines[0] == [
         *["forward", "float32", "20 (10)", "100 (200)", "2", "40", "50%", "2.5"],
         *["2.00", "80 (90)", "0.80"],
     ]

@@ -13,17 +13,17 @@ of before and after.
 import argparse
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
 from twohand_jax.benchmarks import peers, steps
+from twohand_jax.benchmarks.programs import DTYPES, OURS, PEER, Row, ceiling, table
 from twohand_jax.benchmarks.report import Report
 from twohand_jax.benchmarks.steps import Program
-from twohand_jax.benchmarks.timing import Timing, interleaved
-from twohand_jax.benchmarks.train import DTYPES, OURS, PEER, ceiling
+from twohand_jax.benchmarks.timing import interleaved
 from twohand_jax.models import apply
 from twohand_jax.models.apply import Variables
 from twohand_jax.models.sapiens import Sapiens
@@ -38,17 +38,6 @@ from twohand_jax.models.vit import Backbone
 
 BACKBONE, NETWORK = "backbone", "network"
 Calls = Mapping[str, Callable[[], object]]
-
-
-class Row(NamedTuple):
-    """One program in one dtype."""
-
-    task: str
-    dtype: str
-    batch: int
-    program: Program
-    ceiling: float
-    timings: dict[str, Timing]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,17 +64,8 @@ def run(args: argparse.Namespace) -> Report:
             peer=args.peers == "all",
             threads=args.threads,
         )
-    ceilings = {row.dtype: f"{row.ceiling / 1e9:.4g} GFLOP/s" for row in rows}
-    said = ", ".join(f"{dtype} {limit}" for dtype, limit in ceilings.items())
-    return Report(
-        title=f"Sapiens {args.size} {args.kind}, batch {args.batch} on one "
-        f"{jax.devices()[0].device_kind}; best (median); × is PyTorch's best time over "
-        f"ours; matrix product: {said}",
-        head=["program", "dtype", "images/s", "ms", "GFLOP/image", "GFLOP/s", "MFU"]
-        + ["compile s", "GiB", "PyTorch ms", "×"],
-        lines=[_cells(row) for row in rows],
-        rows=[_figures(row) for row in rows],
-    )
+    what = f"Sapiens {args.size} {args.kind}, batch {args.batch}"
+    return table(rows, what=what, unit="image")
 
 
 def measure(
@@ -182,36 +162,3 @@ def torch_programs(config: SapiensConfig, batch: int, threads: int) -> Calls:
 
 def _tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-def _figures(row: Row) -> dict[str, Any]:
-    return {
-        "program": row.task,
-        "dtype": row.dtype,
-        "batch": row.batch,
-        "flops": row.program.flops,
-        "ceiling_flops_per_second": row.ceiling,
-        "compile_seconds": row.program.compile_seconds,
-        "memory_bytes": row.program.memory_bytes,
-        "milliseconds": {k: t._asdict() for k, t in row.timings.items()},
-    }
-
-
-def _cells(row: Row) -> list[str]:
-    ours, peer = row.timings[OURS], row.timings.get(PEER)
-    program, rate = row.program, row.program.flops / (1e-3 * ours.minimum_ms)
-    speeds = [1e3 * row.batch / ms for ms in ours]
-    memory = program.memory_bytes
-    return [
-        row.task,
-        row.dtype,
-        f"{speeds[0]:.3g} ({speeds[1]:.3g})",
-        f"{ours.minimum_ms:.4g} ({ours.median_ms:.4g})",
-        f"{program.flops / row.batch / 1e9:.4g}",
-        f"{rate / 1e9:.4g}",
-        f"{rate / row.ceiling:.0%}",
-        f"{program.compile_seconds:.1f}",
-        "-" if memory is None else f"{memory / 2**30:.2f}",
-        f"{peer.minimum_ms:.4g} ({peer.median_ms:.4g})" if peer else "-",
-        f"{peer.minimum_ms / ours.minimum_ms:.2f}" if peer else "-",
-    ]

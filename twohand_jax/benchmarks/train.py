@@ -16,40 +16,26 @@ own analysis: arguments, results and temporaries.
 import argparse
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from twohand_jax import build
 from twohand_jax.benchmarks import peers
+from twohand_jax.benchmarks.programs import DTYPES, OURS, PEER, Row, ceiling, table
 from twohand_jax.benchmarks.report import Report
 from twohand_jax.benchmarks.steps import (
     FORWARD,
     NETWORK_STEP,
     TRAINING_STEP,
-    Program,
     network_programs,
     training_step,
 )
 from twohand_jax.benchmarks.timing import Timing, interleaved
 from twohand_jax.models.regressor import RegressorConfig
 
-OURS, PEER = "twohand_jax", "PyTorch"
-DTYPES = ("float32", "bfloat16")
 Calls = dict[str, Callable[[], object]]
-
-
-class Row(NamedTuple):
-    """One program in one dtype."""
-
-    task: str
-    dtype: str
-    batch: int
-    program: Program
-    ceiling: float
-    timings: dict[str, Timing]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,16 +64,7 @@ def run(args: argparse.Namespace) -> Report:
         peer=args.peers == "all",
         threads=args.threads,
     )
-    ceilings = {row.dtype: f"{row.ceiling / 1e9:.4g} GFLOP/s" for row in rows}
-    said = ", ".join(f"{dtype} {ceiling}" for dtype, ceiling in ceilings.items())
-    return Report(
-        title=f"Batch {args.batch} on one {jax.devices()[0].device_kind}; best (median)"
-        f"; × is PyTorch's best time over ours; matrix product: {said}",
-        head=["program", "dtype", "items/s", "ms", "GFLOP/item", "GFLOP/s", "MFU"]
-        + ["compile s", "GiB", "PyTorch ms", "×"],
-        lines=[_cells(row) for row in rows],
-        rows=[_figures(row) for row in rows],
-    )
+    return table(rows, what=f"Batch {args.batch}", unit="item")
 
 
 def measure(
@@ -138,24 +115,6 @@ def measure(
     return rows
 
 
-def ceiling(dtype: str, size: int | None = None) -> float:
-    """FLOP/s of a large matrix product.
-
-    Args:
-        dtype: of both matrices and the product.
-        size: their side; None: 2048 on a CPU, 8192 elsewhere.
-    """
-    if size is None:
-        size = 2048 if jax.default_backend() == "cpu" else 8192
-    matrix = jax.random.normal(jax.random.key(0), (size, size), jnp.dtype(dtype))
-    product = jax.jit(jnp.dot)
-    timing = interleaved(
-        {"product": lambda: jax.block_until_ready(product(matrix, matrix))},
-        repetitions=5,
-    )
-    return 2.0 * size**3 / (1e-3 * timing["product"].minimum_ms)
-
-
 def torch_programs(model: RegressorConfig, batch: int, threads: int) -> Calls:
     """PyTorch's forward pass and network step of the same sizes."""
     from twohand_jax.benchmarks import torch_steps
@@ -182,36 +141,3 @@ def _timed(calls: Calls, seconds: float) -> dict[str, Timing]:
     once = interleaved(calls, repetitions=1, warmup=1).values()
     count = int(np.clip(1e3 * seconds / sum(t.minimum_ms for t in once), 2, 200))
     return interleaved(calls, repetitions=count, warmup=0)
-
-
-def _figures(row: Row) -> dict[str, Any]:
-    return {
-        "program": row.task,
-        "dtype": row.dtype,
-        "batch": row.batch,
-        "flops": row.program.flops,
-        "ceiling_flops_per_second": row.ceiling,
-        "compile_seconds": row.program.compile_seconds,
-        "memory_bytes": row.program.memory_bytes,
-        "milliseconds": {k: t._asdict() for k, t in row.timings.items()},
-    }
-
-
-def _cells(row: Row) -> list[str]:
-    ours, peer = row.timings[OURS], row.timings.get(PEER)
-    program, rate = row.program, row.program.flops / (1e-3 * ours.minimum_ms)
-    speeds = [1e3 * row.batch / ms for ms in ours]
-    memory = program.memory_bytes
-    return [
-        row.task,
-        row.dtype,
-        f"{speeds[0]:.3g} ({speeds[1]:.3g})",
-        f"{ours.minimum_ms:.4g} ({ours.median_ms:.4g})",
-        f"{program.flops / row.batch / 1e9:.3g}",
-        f"{rate / 1e9:.4g}",
-        f"{rate / row.ceiling:.0%}",
-        f"{program.compile_seconds:.1f}",
-        "-" if memory is None else f"{memory / 2**30:.2f}",
-        f"{peer.minimum_ms:.4g} ({peer.median_ms:.4g})" if peer else "-",
-        f"{peer.minimum_ms / ours.minimum_ms:.2f}" if peer else "-",
-    ]
