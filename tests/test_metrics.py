@@ -3,7 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.collision.shapes import sphere
 from twohand_jax import metrics
+from twohand_jax.collision import measure
 from twohand_jax.types import Mean
 
 
@@ -53,7 +55,7 @@ def test_mpjpe(pair, root, axes, indices):
 
 
 def test_mpjpe_per_joint_adds_up_to_the_whole(pair):
-    each = metrics.mpjpe(*f32(*pair), per_point=True)
+    each = metrics.mpjpe(*f32(*pair), keep=1)
     whole = metrics.mpjpe(*f32(*pair))
     assert each.total.shape == (21,)
     np.testing.assert_allclose(each.total.sum(), whole.total, rtol=1e-5)
@@ -212,3 +214,62 @@ def test_nothing_counted_is_nan_and_not_zero(pair):
     estimate, truth, valid = f32(*pair)
     got = metrics.mpjpe(estimate, truth, jnp.zeros_like(valid))
     assert got.count == 0 and np.isnan(metrics.value(got))
+
+
+def test_mean_of_means_weighs_every_joint_alike_and_skips_those_never_seen(pair):
+    estimate, truth, valid = pair
+    valid = valid & (np.arange(21) != 4)
+    gaps = 1000 * np.linalg.norm(estimate - truth, axis=-1)
+    each = [gaps[:, h, j][valid[:, h, j]] for h in range(2) for j in range(21)]
+    expected = np.mean([np.mean(errors) for errors in each if len(errors)])
+    got = metrics.mpjpe(*f32(estimate, truth, valid), root=None, keep=2)
+    assert got.total.shape == (2, 21)
+    np.testing.assert_allclose(metrics.mean_of_means(got), expected, rtol=1e-5)
+    empty = Mean(jnp.zeros(3), jnp.zeros(3))
+    assert np.isnan(metrics.mean_of_means(empty))
+
+
+def test_scaled_to_bone_gives_the_bone_its_true_length(pair):
+    estimate, truth, _ = f32(*pair)
+    bones = estimate[..., 9, :], truth[..., 9, :]
+    scaled = metrics.scaled_to_bone(estimate, *bones)
+    np.testing.assert_allclose(
+        jnp.linalg.norm(scaled[..., 9, :], axis=-1),
+        jnp.linalg.norm(truth[..., 9, :], axis=-1),
+        rtol=1e-5,
+    )
+    np.testing.assert_allclose(
+        scaled / jnp.linalg.norm(scaled, axis=(-2, -1), keepdims=True),
+        estimate / jnp.linalg.norm(estimate, axis=(-2, -1), keepdims=True),
+        atol=1e-6,
+    )
+    still = metrics.scaled_to_bone(estimate, 0 * bones[0], bones[1])
+    np.testing.assert_array_equal(still, estimate)
+
+
+def test_box_iou():
+    boxes = jnp.array([[0.0, 0, 2, 2], [0, 0, 2, 2], [0, 0, 1, 1]])
+    others = jnp.array([[1.0, 0, 3, 2], [0, 0, 2, 2], [5, 5, 6, 6]])
+    got = metrics.box_iou(boxes, others, jnp.array([True, True, False]))
+    np.testing.assert_allclose(metrics.value(got), (1 / 3 + 1) / 2, rtol=1e-6)
+
+
+def test_contact_agrees_with_the_exact_figures():
+    ball, faces = sphere(8, 0.03, (0.0, 0.0, 0.6))
+    vertices = np.stack([[ball, ball + [x, 0.0, 0.0]] for x in (0.05, 0.061, 0.2, 0.0)])
+    faces = np.stack([faces] * 2).astype(np.int32)
+    vertices[:, 1] += [0.0, 0.003, 0.002]
+    valid = np.array([True, True, True, False])
+    exact = measure(vertices[:3, 0], vertices[:3, 1], faces[0], faces[1], volume=False)
+    assert (exact.contact_ratio > 0).tolist() == [True, True, False]
+    assert exact.max_depth_mm[0] > 5
+    vertices[3] = np.nan
+    found = metrics.contact(*f32(vertices, faces, valid))
+    for name, values in (
+        ("depth", exact.max_depth_mm),
+        ("contact", exact.contact_ratio),
+    ):
+        assert found[name].count == 3
+        np.testing.assert_allclose(
+            metrics.value(found[name]), values.mean(), rtol=1e-4, atol=1e-6
+        )

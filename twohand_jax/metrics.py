@@ -9,9 +9,11 @@ included. Which points, which root and which truth is a protocol's choice
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
-from twohand_jax.geometry import alignment
+from twohand_jax.collision.penetration import CONTACT_DISTANCE
+from twohand_jax.collision.surface import surface_distance, winding_number
+from twohand_jax.geometry import alignment, boxes
 from twohand_jax.types import LEFT, RIGHT, Mean
 
 MM = 1000.0
@@ -23,6 +25,18 @@ def value(record: Mean) -> Float[Array, "*b"]:
     """The mean itself; NaN where nothing was counted."""
     safe = jnp.where(record.count > 0, record.count, 1.0)
     return jnp.where(record.count > 0, record.total / safe, jnp.nan)
+
+
+def mean_of_means(record: Mean) -> Float[Array, ""]:
+    """Every entry's own mean averaged, entries without a count left out.
+
+    The mean over joints of per-joint means is what evaluation codes print that keep a
+    list for each joint (InterWild's ``print_eval_result``, FreiHAND's ``EvalUtil``).
+    """
+    counted = record.count > 0
+    total = jnp.sum(jnp.where(counted, value(record), 0.0))
+    number = jnp.sum(counted)
+    return jnp.where(number > 0, total / jnp.maximum(number, 1), jnp.nan)
 
 
 def masked(
@@ -65,7 +79,7 @@ def mpjpe(
     *,
     root: int | None = WRIST,
     axes: str = "xyz",
-    per_point: bool = False,
+    keep: int = 0,
 ) -> Mean:
     """Mean per-joint position error, each hand relative to its own root.
 
@@ -76,14 +90,15 @@ def mpjpe(
         root: joint that is subtracted (METHOD's protocols: 0 wrist, 9 middle base);
             None when roots are subtracted already.
         axes: "xyz", "xy" or "z".
-        per_point: one mean for each joint instead of one for all.
+        keep: trailing axes that stay: 1 for one mean a joint, 2 for one a hand and
+            joint.
     """
     if root is not None:
         estimate = relative(estimate, estimate[..., root, :])
         target = relative(target, target[..., root, :])
         valid = valid & valid[..., root : root + 1]
     errors = point_errors(estimate, target, axes=axes)
-    return masked(errors, valid, keep=int(per_point))
+    return masked(errors, valid, keep=keep)
 
 
 def mpvpe(
@@ -170,6 +185,31 @@ def pa_mpvpe(
     return pa_mpjpe(estimate, target, every, allow_reflection=allow_reflection)
 
 
+def scaled_to_bone(
+    points: Float[Array, "*b n 3"],
+    bone: Float[Array, "*b 3"],
+    target_bone: Float[Array, "*b 3"],
+) -> Float[Array, "*b n 3"]:
+    """Root-relative points at the size at which a bone has its true length.
+
+    A bone without length (a hand that is not there) leaves the points as they are.
+    """
+    length = jnp.linalg.norm(bone, axis=-1)
+    true_length = jnp.linalg.norm(target_bone, axis=-1)
+    known = length > 0
+    factor = jnp.where(known, true_length / jnp.where(known, length, 1.0), 1.0)
+    return points * factor[..., None, None]
+
+
+def box_iou(
+    estimate: Float[Array, "*b 4"],
+    target: Float[Array, "*b 4"],
+    valid: Bool[Array, "*b"],
+) -> Mean:
+    """Intersection over union of boxes, in [0, 1]."""
+    return masked(boxes.iou(estimate, target), valid)
+
+
 def f_score(
     estimate: Float[Array, "*b n 3"],
     target: Float[Array, "*b m 3"],
@@ -188,6 +228,38 @@ def f_score(
     total = precision + recall
     score = 2 * precision * recall / jnp.where(total > 0, total, 1.0)
     return masked(score, valid)
+
+
+def contact(
+    vertices: Float[Array, "*b 2 v 3"],
+    faces: Int[Array, "2 f 3"],
+    valid: Bool[Array, "*b"],
+    *,
+    contact_distance: float = CONTACT_DISTANCE,
+) -> dict[str, Mean]:
+    """How far hands run into each other: ``depth`` in mm and share in ``contact``.
+
+    The same figures as ``collision.measure``, which adds the exact volume on the host:
+    the deepest vertex of either hand below the other's surface, and the share of all
+    vertices inside the other hand or as near to its surface as ``contact_distance``.
+
+    Args:
+        vertices: both hands, metres.
+        faces: of each side, closed (``mano.topology.close_wrist``).
+        valid: pictures whose two hands count.
+        contact_distance: metres.
+    """
+    vertices = jnp.where(valid[..., None, None, None], vertices, 0.0)
+    depths, touching = [], []
+    for side, other in ((RIGHT, LEFT), (LEFT, RIGHT)):
+        points, mesh = vertices[..., side, :, :], vertices[..., other, :, :]
+        inside = winding_number(points, mesh, faces[other]) > 0.5
+        distance = surface_distance(points, mesh, faces[other])
+        depths.append(jnp.max(jnp.where(inside, distance, 0.0), axis=-1))
+        touching.append(inside | (distance < contact_distance))
+    share = jnp.mean(jnp.concatenate(touching, axis=-1), axis=-1)
+    deepest = MM * jnp.maximum(*depths)
+    return {"depth": masked(deepest, valid), "contact": masked(share, valid)}
 
 
 def pck(

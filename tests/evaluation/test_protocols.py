@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.data import scenes
-from twohand_jax import mano, metrics
-from twohand_jax.evaluation import evaluator, protocols, report
+from twohand_jax import mano
+from twohand_jax.evaluation import protocols, refinement, report, two_hands
 from twohand_jax.types import LEFT, RIGHT, Prediction
 
 BATCH = 3
@@ -35,8 +35,8 @@ def perfect(model, targets):
 
 def values(prediction, targets, model, weight=None):
     weight = jnp.ones(BATCH) if weight is None else weight
-    found = jax.jit(protocols.wrist)(prediction, targets, model, weight)
-    return {name: float(metrics.value(mean)) for name, mean in found.items()}
+    found = jax.jit(two_hands.wrist)(prediction, targets, model, weight)
+    return protocols.numbers(found)
 
 
 def moved(prediction, offset, *, joints=slice(None), hand=slice(None)):
@@ -95,23 +95,13 @@ def test_absent_hands_padding_and_invalid_joints_are_not_looked_at(
     assert np.isnan(found["MPJPE/interacting"]) and np.isnan(found["MRRPE"])
 
 
-def test_sums_over_batches_equal_the_whole(perfect, targets, model):
-    noisy = moved(perfect, [0.01, 0.0, 0.0], joints=slice(3, 9))
-    whole = values(noisy, targets, model)
-
-    def compute(variables, batch, hand_model, cues):
-        prediction, labels, weight = batch
-        return protocols.wrist(prediction, labels, hand_model, weight)
-
-    rows = [
-        jax.tree.map(lambda x, i=i: x[i : i + 1], (noisy, targets, jnp.ones(BATCH)))
-        for i in range(BATCH)
-    ]
-    table = evaluator.evaluate(
-        compute, None, rows, model, cue_sets={"image": (False, False, False)}
+def test_what_refinement_reports_is_protocol_wrist(perfect, targets, model):
+    wrong = moved(perfect, [0.003, 0.004, 0.012], joints=slice(1, None))
+    found, whole = (
+        refinement.errors(wrong, targets, model),
+        values(wrong, targets, model),
     )
-    np.testing.assert_allclose(table["image"]["MPJPE"], whole["MPJPE"], rtol=1e-5)
-    np.testing.assert_allclose(table["image"]["PA-MPJPE"], whole["PA-MPJPE"], rtol=1e-4)
+    assert found == {name: whole[name] for name in ("MPJPE", "MPVPE", "MRRPE")}
 
 
 def test_tables_show_what_there_is_and_are_written_whole(tmp_path):

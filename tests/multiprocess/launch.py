@@ -28,7 +28,8 @@ def start(words: Sequence[str], *, devices: int = 1) -> subprocess.Popen:
     """
     settings = {
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": os.environ.get("XLA_FLAGS", "")
+        + f" --xla_force_host_platform_device_count={devices}",
         # Collectives wait for each other when there are fewer threads than devices.
         "NPROC": str(max(8, 2 * devices)),
         "TF_CPP_MIN_LOG_LEVEL": "3",

@@ -16,9 +16,15 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--model", type=Path, help="model directory; the shipped one")
     parser.add_argument("--dataset", required=True, help="directory of records")
     parser.add_argument("--split", default="test")
-    parser.add_argument("--protocol", default="wrist", choices=["wrist"])
+    names = "wrist, mcp, mcp_scaled, hic, freihand or ho3d"
+    parser.add_argument("--protocol", default="wrist", help=names)
     parser.add_argument("--mano", type=Path, help="folder or .npz of the hand model")
     parser.add_argument("--out", type=Path, help="folder for the table")
+    server = parser.add_argument_group("benchmark servers (freihand, ho3d)")
+    server.add_argument(
+        "--submission", type=Path, help="write estimates to this pred.json instead"
+    )
+    server.add_argument("--list", type=Path, help="HO-3D's evaluation.txt")
     refine = parser.add_argument_group("refinement by the two-hand prior")
     refine.add_argument(
         "--refine",
@@ -33,8 +39,8 @@ def add(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     """Evaluate, print the table and write it."""
     from twohand_jax import assets, build, mano
-    from twohand_jax.cli import common, evaluate_refined
-    from twohand_jax.evaluation import evaluator, report
+    from twohand_jax.cli import common, evaluate_refined, evaluate_submission
+    from twohand_jax.evaluation import evaluator, fitness, protocols, report
     from twohand_jax.models import apply
     from twohand_jax.weights import native
 
@@ -47,23 +53,28 @@ def run(args: argparse.Namespace) -> None:
     if args.refine:
         evaluate_refined.run(args, experiment, network, variables, reader)
         return
+    if args.submission is not None:
+        evaluate_submission.run(args, experiment, network, variables, reader)
+        return
+    protocol, where = protocols.get(args.protocol), reader.split
+    fitness.check(protocol, dataset=where.dataset, split=where.name)
+    relative = experiment.model.transnet is not None
     compute = evaluator.batch_metrics(
-        network,
-        crop=experiment.crop,
-        protocol=args.protocol,
-        relative=experiment.model.transnet is not None,
+        network, crop=experiment.crop, protocol=protocol.name, relative=relative
     )
+    model = mano.load(args.mano)
     rows = evaluator.evaluate(
-        compute,
-        variables,
-        reader.once(),
-        mano.load(args.mano),
-        progress="evaluate",
+        compute, variables, reader.once(), model, progress="evaluate"
     )
+    evaluator.require_counted(rows, protocol, dataset=where.dataset, split=where.name)
     title = (
-        f"{directory} on {args.dataset} ({args.split}), protocol {args.protocol}, mm"
+        f"{directory} on {args.dataset} ({args.split}), protocol {protocol.name}, "
+        f"{protocol.units}"
     )
-    print(f"{title}\n\n{report.markdown(rows)}")
+    print(f"{title}\n\n{report.markdown(rows, columns=protocol.columns)}")
     if args.out is not None:
-        for path in report.write(rows, args.out, name=args.protocol, title=title):
+        columns, name = protocol.columns, protocol.name
+        for path in report.write(
+            rows, args.out, name=name, title=title, columns=columns
+        ):
             print(f"wrote {path}")

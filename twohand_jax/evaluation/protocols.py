@@ -1,72 +1,170 @@
 """What is compared with what: the protocols of METHOD §7.
 
 A protocol is a pure function of predictions and labels, both in the picture's camera
-frame, to a dictionary of ``Mean`` in millimetres. Never compare numbers of different
-protocols.
+frame, to a dictionary of ``Mean`` in millimetres, which add up over batches, devices
+and hosts; ``numbers`` makes figures of them. Never compare figures of different
+protocols. Hands not in the picture, rows of weight 0 and labels without their flag
+are never looked at, NaN included.
 """
 
-import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
 
-from twohand_jax import mano, metrics
-from twohand_jax.types import HandGeometry, ManoModel, Mean, Prediction, Targets
+import numpy as np
+from jaxtyping import Array, Float
 
-WRIST = 0
-SPLITS = ("all", "single", "interacting")
+from twohand_jax import metrics
+from twohand_jax.errors import InputError
+from twohand_jax.evaluation import single_hand, two_hands
+from twohand_jax.types import (
+    NUM_JOINTS,
+    NUM_VERTICES,
+    ManoModel,
+    Mean,
+    Prediction,
+    Targets,
+)
+
+Compare = Callable[
+    [Prediction, Targets, ManoModel, Float[Array, "*b"]], dict[str, Mean]
+]
+AXES = ("MPJPE-XY", "MPJPE-Z", "MPVPE-XY", "MPVPE-Z")
+SERVER = (
+    *("PA-MPJPE", "PA-MPVPE", "PA-F@5", "PA-F@15", "PA-AUC-J", "PA-AUC-V"),
+    *("MPJPE", "MPVPE", "F@5", "F@15", "AUC-J", "AUC-V"),
+)
+SERVER_UNITS = "mm (F and AUC from 0 to 1)"
 
 
-def wrist(
-    prediction: Prediction,
-    targets: Targets,
-    model: ManoModel,
-    weight: Float[Array, "*b"],
-) -> dict[str, Mean]:
-    """InterWild's protocol: every hand relative to its own wrist.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """A way to compare, and what it needs.
 
-    Joints are compared with the data set's own, vertices with the fitted mesh. MRRPE
-    needs both wrists. ``single`` and ``interacting`` split by the hands in the picture;
-    ``all`` pools hands.
+    Attributes:
+        name: on the command line.
+        compare: the comparison of a batch.
+        counts: the records it looks at, in words.
+        essential: metrics without which a figure of this protocol is none.
+        columns: of its tables, in order.
+        two_hands: whether it needs pictures of two hands.
+        units: of its figures.
+        submission: whether its benchmark has a server with a format of its own.
     """
-    seen = targets.hand_valid & (weight > 0)[..., None]
-    truth = mano.forward(model, targets.mano)
-    joint_valid = targets.joints_3d_valid & seen[..., None]
-    interacting = jnp.all(targets.hand_valid, axis=-1)
-    keep = {
-        "all": jnp.ones_like(interacting),
-        "single": ~interacting,
-        "interacting": interacting,
-    }
-    out: dict[str, Mean] = {}
-    for split, mask in keep.items():
-        valid = joint_valid & mask[..., None, None]
-        hands = targets.mano_valid & seen & mask[..., None]
-        suffix = "" if split == "all" else f"/{split}"
-        for name, value in _hand_errors(
-            prediction.geometry, truth, targets, valid, hands
-        ).items():
-            out[name + suffix] = value
-    both = targets.rel_trans_valid & interacting & (weight > 0)
-    out["MRRPE"] = metrics.mrrpe(prediction.rel_trans, targets.rel_trans, both)
-    return out
+
+    name: str
+    compare: Compare
+    counts: str
+    essential: tuple[str, ...]
+    columns: tuple[str, ...]
+    two_hands: bool = False
+    units: str = "mm"
+    submission: bool = False
 
 
-def _hand_errors(
-    estimate: HandGeometry,
-    truth: HandGeometry,
-    targets: Targets,
-    valid: Bool[Array, "*b 2 21"],
-    hands: Bool[Array, "*b 2"],
-) -> dict[str, Mean]:
-    joints, true_joints = estimate.joints, targets.joints_3d
-    roots = joints[..., WRIST, :], truth.joints[..., WRIST, :]
-    out = {}
-    for axes, suffix in (("xyz", ""), ("xy", "-XY"), ("z", "-Z")):
-        out["MPJPE" + suffix] = metrics.mpjpe(joints, true_joints, valid, axes=axes)
-        out["MPVPE" + suffix] = metrics.mpvpe(
-            estimate.vertices, truth.vertices, *roots, hands, axes=axes
+_ALL = (
+    Protocol(
+        name="wrist",
+        compare=two_hands.wrist,
+        counts="hands with 3D joints and a visible wrist",
+        essential=("MPJPE",),
+        columns=(
+            *("MPJPE", "MPVPE", "MRRPE", "RRVE", "PA-MPJPE", "PA-MPVPE", *AXES),
+            *("MPJPE/single", "MPJPE/interacting"),
+            *("MPVPE/single", "MPVPE/interacting"),
+        ),
+    ),
+    Protocol(
+        name="mcp",
+        compare=two_hands.mcp,
+        counts="pictures of two hands that both have meshes",
+        essential=("MPJPE", "MPVPE"),
+        columns=("MPJPE", "MPVPE", "MRRPE", "PA-MPJPE", "PA-MPVPE", *AXES),
+        two_hands=True,
+    ),
+    Protocol(
+        name="mcp_scaled",
+        compare=functools.partial(two_hands.mcp, scaled=True),
+        counts="pictures of two hands that both have meshes",
+        essential=("MPJPE", "MPVPE"),
+        columns=("MPJPE", "MPVPE", "MRRPE", "PA-MPJPE", "PA-MPVPE", *AXES),
+        two_hands=True,
+    ),
+    Protocol(
+        name="hic",
+        compare=two_hands.hic,
+        counts="hands with meshes",
+        essential=("MPVPE",),
+        columns=(
+            *("MRRPE", "MPJPE", "MPVPE", "RRVE", *AXES),
+            *("MPVPE/single", "MPVPE/interacting"),
+        ),
+    ),
+    Protocol(
+        name="freihand",
+        compare=single_hand.freihand,
+        counts="right hands with all 3D joints and a mesh",
+        essential=("PA-MPJPE", "PA-MPVPE"),
+        columns=SERVER,
+        units=SERVER_UNITS,
+        submission=True,
+    ),
+    Protocol(
+        name="ho3d",
+        compare=single_hand.ho3d,
+        counts="right hands with all 3D joints and a mesh",
+        essential=("PA-MPJPE", "PA-MPVPE"),
+        columns=(*SERVER[:2], "ST-MPJPE", *SERVER[2:6], "ST-AUC-J", *SERVER[6:]),
+        units=SERVER_UNITS,
+        submission=True,
+    ),
+)
+PROTOCOLS: Mapping[str, Protocol] = {protocol.name: protocol for protocol in _ALL}
+
+
+def get(name: str) -> Protocol:
+    """The named protocol.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name not in PROTOCOLS:
+        raise InputError(
+            f"There is no protocol {name!r}; choose from {', '.join(PROTOCOLS)}."
         )
-    out["PA-MPJPE"] = metrics.pa_mpjpe(joints, true_joints, valid)
-    return out
+    return PROTOCOLS[name]
 
 
-PROTOCOLS = {"wrist": wrist}
+def check_shapes(prediction: Prediction) -> None:
+    """Refuse predictions of other joints or another mesh than the protocols compare.
+
+    Raises:
+        InputError: the number of joints or vertices differs.
+    """
+    joints, vertices = prediction.geometry.joints, prediction.geometry.vertices
+    for what, array, rows in (
+        ("joints", joints, NUM_JOINTS),
+        ("vertices", vertices, NUM_VERTICES),
+    ):
+        if array.shape[-3:] != (2, rows, 3):
+            raise InputError(
+                f"The predicted {what} have shape {array.shape}, but the protocols "
+                f"compare (…, 2, {rows}, 3): right and left hand, {rows} {what} in "
+                "the order of twohand_jax.types, in metres."
+            )
+
+
+def numbers(found: Mapping[str, Mean]) -> dict[str, float]:
+    """Figures of summed means.
+
+    A metric that is kept a joint is the mean of its joints' means. A curve ``PCK-…``
+    becomes its area ``AUC-…``.
+    """
+    row = {}
+    for name, mean in found.items():
+        wide = Mean(np.asarray(mean.total, np.float64), np.asarray(mean.count))
+        if "PCK" in name:
+            row[name.replace("PCK", "AUC")] = float(metrics.auc(wide))
+        else:
+            row[name] = float(metrics.mean_of_means(wide))
+    return row

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Key
 from tqdm import tqdm
 
-from twohand_jax import mano, metrics
+from twohand_jax import mano
 from twohand_jax.collision import penetration
 from twohand_jax.data.augment import prepare
 from twohand_jax.data.inputs import CropConfig
@@ -26,7 +26,8 @@ from twohand_jax.diffusion.refine import (
     descend,
     refine,
 )
-from twohand_jax.evaluation.protocols import wrist
+from twohand_jax.evaluation import protocols
+from twohand_jax.evaluation.two_hands import wrist
 from twohand_jax.mano.topology import close_wrist
 from twohand_jax.models.apply import Network, Variables
 from twohand_jax.types import (
@@ -235,8 +236,8 @@ def errors(prediction: Prediction, targets: Targets, model: ManoModel) -> Row:
     """MPJPE, MPVPE and MRRPE of all pairs, mm (protocol wrist)."""
     weight = jnp.ones(len(prediction.score))
     found = jax.jit(wrist)(prediction, targets, model, weight)
-    names = ("MPJPE", "MPVPE", "MRRPE")
-    return {name: float(metrics.value(found[name])) for name in names}
+    row = protocols.numbers(found)
+    return {name: row[name] for name in ("MPJPE", "MPVPE", "MRRPE")}
 
 
 def penetrations(geometry: HandGeometry, model: ManoModel, *, workers: int = 0) -> Row:

@@ -1,0 +1,128 @@
+"""``twohand evaluate`` on miniatures: tables, submissions, and what it refuses."""
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from data_pipelines import writer
+from data_pipelines.freihand import dataset as freihand
+from data_pipelines.freihand import fixture as freihand_fixture
+from data_pipelines.ho3d import dataset as ho3d
+from data_pipelines.ho3d import fixture as ho3d_fixture
+from data_pipelines.labelled import LabelledSource, ShardConfig
+from twohand_jax.cli import main as cli
+from twohand_jax.data.tfrecord import Reader, ReaderConfig
+from twohand_jax.evaluation import submissions
+from twohand_jax.evaluation.protocols import PROTOCOLS
+from twohand_jax.types import RIGHT
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory) -> Path:
+    """FreiHAND's evaluation split in miniature."""
+    root = tmp_path_factory.mktemp("freihand")
+    freihand_fixture.write(root / "source", count=4)
+    source = LabelledSource(
+        freihand.FreiHand(root / "source"), ShardConfig(splits=("test",))
+    )
+    writer.write(source, root / "records", workers=0, progress=False)
+    return root / "records"
+
+
+@pytest.fixture(scope="module")
+def ho3d_records(tmp_path_factory) -> Path:
+    """HO-3D's evaluation split in miniature; its source lies beside it."""
+    root = tmp_path_factory.mktemp("ho3d")
+    ho3d_fixture.write(root / "source", count=4)
+    source = LabelledSource(ho3d.Ho3d(root / "source"), ShardConfig(splits=("test",)))
+    writer.write(source, root / "records", workers=0, progress=False)
+    return root / "records"
+
+
+@pytest.fixture
+def quick_to_compile():
+    """Programs that run once for three pictures are not worth optimising."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture
+def evaluate(checkpoint, records, quick_to_compile):
+    def run(*words: object) -> int:
+        given = ["--model", checkpoint, "--dataset", records, *words]
+        return cli.main(["evaluate", *map(str, given)])
+
+    return run
+
+
+def test_a_table_by_the_official_protocol(evaluate, tmp_path, capsys):
+    assert evaluate("--protocol", "freihand", "--out", tmp_path) == 0
+    rows = json.loads((tmp_path / "freihand.json").read_text())["rows"]
+    columns = PROTOCOLS["freihand"].columns
+    assert set(columns) == set(rows["+ depth"])
+    assert np.isfinite([row[name] for row in rows.values() for name in columns]).all()
+    assert "| | PA-MPJPE | PA-MPVPE |" in capsys.readouterr().out
+
+
+def test_a_submission_to_freihand_is_in_the_order_of_numbers(
+    evaluate, tmp_path, capsys, monkeypatch
+):
+    def estimate(network, variables, batches, image_ids, model, **options):
+        assert options["benchmark"] == "freihand"
+        names = tuple(image_ids.values())
+        number = np.array([int(name[-8:]) for name in names], np.float32)
+        rows = number[:, None, None]
+        return submissions.Estimates(
+            names, rows + np.zeros((21, 3)), rows + np.zeros((778, 3))
+        )
+
+    monkeypatch.setattr(submissions, "estimate", estimate)
+    path = tmp_path / "pred.json"
+    assert evaluate("--protocol", "freihand", "--submission", path) == 0
+    joints, vertices = map(np.array, json.loads(path.read_text()))
+    assert joints.shape == (2, 21, 3) and vertices.shape == (2, 778, 3)
+    assert joints[:, 0, 0].tolist() == vertices[:, 0, 0].tolist() == [0, 1]
+    assert "2 pictures; the server expects 3,960" in capsys.readouterr().out
+
+
+def test_a_submission_to_ho3d_has_the_given_wrists(evaluate, ho3d_records, tmp_path):
+    words = ("--dataset", ho3d_records, "--protocol", "ho3d")
+    listing = ho3d_records.parent / "source" / "evaluation.txt"
+    path = tmp_path / "pred.json"
+    assert evaluate(*words, "--submission", path, "--list", listing) == 0
+    joints, vertices = map(np.array, json.loads(path.read_text()))
+    split = ReaderConfig(directory=str(ho3d_records), split="test", shuffle=False)
+    (rows,) = Reader(split).rows()
+    names = [name.decode() for name in rows.fields["image_id"][rows.usable]]
+    order = [names.index(f"evaluation/{name}") for name in listing.read_text().split()]
+    wrists = rows.fields["hands/joints_3d"][rows.usable][order, RIGHT, 0]
+    np.testing.assert_allclose(joints[:, 0], wrists * [1, -1, -1], atol=2e-6)
+    assert vertices.shape == (2, 778, 3) and (vertices[..., 2] < 0).all()
+
+
+def test_ho3d_keeps_the_labels_of_its_evaluation_split(evaluate, ho3d_records, capsys):
+    words = ("--dataset", ho3d_records, "--protocol", "ho3d")
+    assert evaluate(*words) == 2
+    assert "--submission" in capsys.readouterr().err
+    assert evaluate(*words, "--submission", "x") == 2
+    assert "evaluation.txt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--protocol", "mcp"), "one right hand a picture"),
+        (("--protocol", "pck"), "no protocol 'pck'"),
+        (("--split", "train"), "no split 'train'"),
+        (("--protocol", "wrist", "--submission", "x"), "no server to submit to"),
+        (("--protocol", "ho3d", "--submission", "x"), "does not take"),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(evaluate, words, message, capsys):
+    assert evaluate(*words) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()[-1:]
+    assert line.startswith("twohand evaluate: ") and message in line

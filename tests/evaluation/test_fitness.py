@@ -1,0 +1,116 @@
+"""Bad input of the protocols: one clear sentence each."""
+
+from types import SimpleNamespace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.evaluation import golden
+from twohand_jax.errors import InputError
+from twohand_jax.evaluation import evaluator, fitness, protocols
+from twohand_jax.types import Camera, HandGeometry, ManoParams, Mean, Prediction
+
+
+def prediction(joints: int = 21, vertices: int = 778) -> Prediction:
+    none = jnp.zeros((1, 2, 3))
+    return Prediction(
+        mano=ManoParams(none, jnp.zeros((1, 2, 15, 3)), jnp.zeros((1, 2, 10)), none),
+        geometry=HandGeometry(
+            jnp.zeros((1, 2, vertices, 3)), jnp.zeros((1, 2, joints, 3))
+        ),
+        rel_trans=jnp.zeros((1, 3)),
+        camera=Camera(jnp.ones((1, 2)), jnp.ones((1, 2))),
+        box=jnp.zeros((1, 2, 4)),
+        score=jnp.ones((1, 2)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset", "split", "message"),
+    [
+        ("mcp", "freihand", "test", "one right hand a picture: .*freihand or wrist"),
+        ("mcp_scaled", "ho3d", "train", "one right hand a picture"),
+        ("wrist", "coco_wholebody", "test", "has no 3D labels"),
+        ("ho3d", "ho3d", "test", "to its server: .*--submission"),
+    ],
+)
+def test_a_protocol_that_does_not_fit(name, dataset, split, message):
+    with pytest.raises(InputError, match=message):
+        fitness.check(protocols.get(name), dataset=dataset, split=split)
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset", "split"),
+    [
+        ("freihand", "freihand", "test"),
+        ("ho3d", "ho3d", "train"),
+        ("hic", "hic", "test"),
+        ("mcp", "interhand26m", "test"),
+        ("wrist", "synthetic", "test"),
+    ],
+)
+def test_protocols_that_fit(name, dataset, split):
+    fitness.check(protocols.get(name), dataset=dataset, split=split)
+
+
+def test_an_unknown_protocol():
+    with pytest.raises(InputError, match="no protocol 'mpjpe'; choose from wrist, mcp"):
+        protocols.get("mpjpe")
+
+
+def test_other_joint_and_vertex_counts():
+    protocols.check_shapes(prediction())
+    with pytest.raises(InputError, match="joints have shape .*16, 3.*21 joints"):
+        protocols.check_shapes(prediction(joints=16))
+    with pytest.raises(InputError, match="vertices have shape .*6890"):
+        protocols.check_shapes(prediction(vertices=6890))
+
+
+def test_a_set_without_what_the_protocol_compares():
+    rows = {"image": {"MPJPE": 3.0, "MPVPE": np.nan}}
+    with pytest.raises(
+        InputError, match="two hands that both have meshes, .* holds none, so MPVPE"
+    ):
+        evaluator.require_counted(
+            rows, protocols.get("mcp"), dataset="mine", split="test"
+        )
+    evaluator.require_counted(
+        rows, protocols.get("wrist"), dataset="mine", split="test"
+    )
+
+
+def test_only_labelled_hands_are_asked_for_finite_numbers():
+    one = golden.case()
+    batch = SimpleNamespace(targets=one.targets, weight=jnp.ones(golden.COUNT))
+    hands = int(one.targets.hand_valid.sum())
+    apart = jnp.where(jnp.arange(golden.COUNT) < 2, jnp.nan, 0.0)[:, None]
+    estimate = one.prediction._replace(rel_trans=one.prediction.rel_trans + apart)
+    found = evaluator.count_not_finite(estimate, batch)
+    assert (int(found.total), int(found.count)) == (0, hands)
+    broken = jnp.zeros((golden.COUNT, 3)).at[5, 1].set(jnp.inf)
+    estimate = one.prediction._replace(rel_trans=broken)
+    assert evaluator.count_not_finite(estimate, batch).total == 2
+    vertices = one.prediction.geometry.vertices.at[4, 0, 9].set(jnp.nan)
+    geometry = one.prediction.geometry._replace(vertices=vertices)
+    estimate = one.prediction._replace(geometry=geometry)
+    assert evaluator.count_not_finite(estimate, batch).total == 1
+    batch.weight = batch.weight.at[4].set(0.0)
+    assert evaluator.count_not_finite(estimate, batch).total == 0
+
+
+def test_nothing_to_evaluate():
+    with pytest.raises(InputError, match="the split is empty"):
+        evaluator.evaluate(lambda *unused: {}, None, [], None)
+
+
+def test_estimates_that_are_no_numbers():
+    found = {evaluator.NOT_FINITE: Mean(jnp.asarray(2.0), jnp.asarray(8.0))}
+    with pytest.raises(InputError, match="4 of 16 estimated hands hold NaN"):
+        evaluator.evaluate(
+            lambda *unused: dict(found),
+            None,
+            [None, None],
+            None,
+            cue_sets={"image": (False, False, False)},
+        )

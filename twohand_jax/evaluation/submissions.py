@@ -1,0 +1,226 @@
+"""Estimates in the files that the FreiHAND and HO-3D servers take.
+
+Both take ``pred.json``: a list of two lists, the joints (21 x 3) and the vertices
+(778 x 3) of every evaluation picture in the official order, in metres (toolboxes:
+``pred.py``). FreiHAND wants the project's own joint order and camera frame. HO-3D
+wants OpenGL's axes (y up, z backward) and joints in the order of its annotations, the
+model's 16 and then the fingertips; the true wrist is given with each picture
+(``handJoints3D``) and the estimate is laid on it.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from twohand_jax.data.augment import prepare
+from twohand_jax.data.decode import Rows
+from twohand_jax.data.inputs import CropConfig
+from twohand_jax.data.predictions import decode
+from twohand_jax.errors import InputError
+from twohand_jax.evaluation import hand_joints, protocols
+from twohand_jax.evaluation.single_hand import FREIHAND_TIPS, HO3D_TIPS
+from twohand_jax.mano.joints import CANONICAL_FROM_MODEL, WRIST
+from twohand_jax.models.apply import Network, Variables
+from twohand_jax.types import RIGHT, Batch, ManoModel
+
+OPENGL = np.array([1.0, -1.0, -1.0], np.float32)
+MODEL_FROM_CANONICAL = np.argsort(CANONICAL_FROM_MODEL)
+TIPS = {"freihand": FREIHAND_TIPS, "ho3d": HO3D_TIPS}
+FREIHAND_NUMBER = re.compile(r"evaluation/(\d{8})")
+DECIMALS = 6  # micrometres
+
+
+class Estimates(NamedTuple):
+    """Right hands of the pictures in ``image_ids``, camera frame, metres."""
+
+    image_ids: tuple[str, ...]
+    joints: Float[np.ndarray, "n 21 3"]
+    vertices: Float[np.ndarray, "n 778 3"]
+
+
+def estimate(
+    network: Network,
+    variables: Variables,
+    batches: Iterable[Batch],
+    image_ids: Mapping[int, str],
+    model: ManoModel,
+    *,
+    crop: CropConfig,
+    benchmark: str,
+    relative: bool = True,
+) -> Estimates:
+    """The right hand of every record.
+
+    Args:
+        network: pure functions of the regressor.
+        variables: its weights.
+        batches: every record once.
+        image_ids: name of each record by its number in the split.
+        model: hand model.
+        crop: how hands are cut out.
+        benchmark: ``freihand`` or ``ho3d``.
+        relative: whether the network estimates the relative translation.
+
+    Raises:
+        InputError: an estimate is not a finite number.
+    """
+    one = _right_hands(network, crop, TIPS[benchmark], relative, benchmark == "ho3d")
+    names: list[str] = []
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
+    for batch in batches:
+        rows = np.asarray(batch.weight) > 0
+        names += [image_ids[int(number)] for number in np.asarray(batch.record)[rows]]
+        found = jax.device_get(one(variables, batch, model))
+        parts.append((found[0][rows], found[1][rows]))
+    joints, vertices = (np.concatenate(part) for part in zip(*parts, strict=True))
+    fine = np.isfinite(joints).all((1, 2)) & np.isfinite(vertices).all((1, 2))
+    if not fine.all():
+        raise InputError(
+            f"The estimate of {names[int(np.argmin(fine))]} holds NaN or infinity, and "
+            f"{int((~fine).sum())} of {len(fine)} do: the model's weights are damaged."
+        )
+    return Estimates(tuple(names), joints, vertices)
+
+
+def image_ids(rows: Iterable[Rows]) -> dict[int, str]:
+    """Name of every usable record by its number in the split."""
+    names = {}
+    for part in rows:
+        for row in np.flatnonzero(part.usable):
+            names[int(part.records[row])] = part.fields["image_id"][row].decode()
+    return names
+
+
+def freihand_order(image_ids: Sequence[str]) -> list[str]:
+    """The official order of FreiHAND's evaluation pictures: by their number.
+
+    Raises:
+        InputError: a name is not one of the evaluation split, or a number is missing.
+    """
+    numbers = {}
+    for name in image_ids:
+        found = FREIHAND_NUMBER.fullmatch(name)
+        if found is None:
+            raise InputError(
+                f"{name!r} is no evaluation picture of FreiHAND (expected "
+                "evaluation/00000000 and so on): give the test split of FreiHAND."
+            )
+        numbers[int(found[1])] = name
+    for number in range(len(numbers)):
+        if number not in numbers:
+            raise InputError(
+                f"FreiHAND's picture evaluation/{number:08d} is not among the records, "
+                "but the server wants every one: build the test split again and look "
+                "at its rejections."
+            )
+    return [numbers[number] for number in range(len(numbers))]
+
+
+def ho3d_order(listing: Path) -> list[str]:
+    """Names in the order of HO-3D's ``evaluation.txt``.
+
+    Raises:
+        InputError: the file is missing or empty.
+    """
+    try:
+        lines = listing.read_text().split()
+    except OSError as error:
+        raise InputError(
+            f"{listing} cannot be read ({error.strerror}): give evaluation.txt of "
+            "HO-3D, which says the order the server expects."
+        ) from error
+    if not lines:
+        raise InputError(f"{listing} names no pictures: give HO-3D's evaluation.txt.")
+    return [f"evaluation/{line}" for line in lines]
+
+
+def write(
+    path: Path, estimates: Estimates, order: Sequence[str], *, benchmark: str
+) -> None:
+    """Write ``pred.json``, complete or not at all.
+
+    Args:
+        path: the file; servers expect it zipped under the name ``pred.json``.
+        estimates: of at least the pictures in ``order``.
+        order: names in the official order.
+        benchmark: ``freihand`` or ``ho3d``.
+
+    Raises:
+        InputError: a picture of the order has no estimate.
+    """
+    rows = {name: row for row, name in enumerate(estimates.image_ids)}
+    missing = [name for name in order if name not in rows]
+    if missing:
+        raise InputError(
+            f"{len(missing)} of the {len(order)} pictures the {benchmark} server wants "
+            f"have no estimate, the first is {missing[0]}: build the split again and "
+            "look at its rejections."
+        )
+    chosen = np.array([rows[name] for name in order], int)
+    joints, vertices = estimates.joints[chosen], estimates.vertices[chosen]
+    if benchmark == "ho3d":
+        joints, vertices = joints[:, MODEL_FROM_CANONICAL] * OPENGL, vertices * OPENGL
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".partial")
+    with beside.open("w") as file:
+        for piece in _json(joints, vertices):
+            file.write(piece)
+    beside.replace(path)
+
+
+def _json(*columns: Float[np.ndarray, "n p 3"]) -> Iterator[str]:
+    """Nested lists a sample at a time: whole, the text would be a gigabyte of HO-3D."""
+    for number, points in enumerate(columns):
+        yield "[[" if number == 0 else ", ["
+        for row, sample in enumerate(points):
+            yield ", " if row else ""
+            yield json.dumps(np.round(sample.astype(float), DECIMALS).tolist())
+        yield "]"
+    yield "]"
+
+
+def _right_hands(
+    network: Network, crop: CropConfig, tips: str, relative: bool, given: bool
+) -> Callable[[Variables, Batch, ManoModel], tuple[Array, Array]]:
+    """Joints and vertices of right hands, laid on the true wrist where it is given."""
+
+    @jax.jit
+    def compute(
+        variables: Variables, batch: Batch, model: ManoModel
+    ) -> tuple[Array, Array]:
+        inputs, _ = prepare(batch, crop=crop)
+        output, _ = network.apply(variables, inputs, train=False)
+        prediction = decode(
+            output, model, inputs, batch.targets.camera, crop=crop, relative=relative
+        )
+        protocols.check_shapes(prediction)
+        joints = hand_joints.with_tips(prediction.geometry, tips=tips)[..., RIGHT, :, :]
+        vertices = prediction.geometry.vertices[..., RIGHT, :, :]
+        if given:
+            return laid_on(
+                joints,
+                vertices,
+                batch.targets.joints_3d[..., RIGHT, WRIST, :],
+                batch.targets.joints_3d_valid[..., RIGHT, WRIST],
+            )
+        return joints, vertices
+
+    return compute
+
+
+def laid_on(
+    joints: Float[Array, "*b 21 3"],
+    vertices: Float[Array, "*b 778 3"],
+    wrist: Float[Array, "*b 3"],
+    valid: Bool[Array, "*b"],
+) -> tuple[Float[Array, "*b 21 3"], Float[Array, "*b 778 3"]]:
+    """The hand moved so that its wrist lies where it is known to be."""
+    offset = jnp.where(valid[..., None], wrist - joints[..., WRIST, :], 0.0)
+    return joints + offset[..., None, :], vertices + offset[..., None, :]

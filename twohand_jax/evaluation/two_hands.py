@@ -1,0 +1,198 @@
+"""The protocols of two-hand benchmarks: InterHand2.6M in two ways, and HIC."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from twohand_jax import mano, metrics
+from twohand_jax.evaluation import hand_joints
+from twohand_jax.mano.joints import MIDDLE_BASE, WRIST
+from twohand_jax.types import (
+    LEFT,
+    HandGeometry,
+    ManoModel,
+    Mean,
+    Prediction,
+    Targets,
+)
+
+AXES = (("xyz", ""), ("xy", "-XY"), ("z", "-Z"))
+INTERWILD_TIPS, INTAGHAND_TIPS = "interwild", "manopth_right"
+
+
+def wrist(
+    prediction: Prediction,
+    targets: Targets,
+    model: ManoModel,
+    weight: Float[Array, "*b"],
+) -> dict[str, Mean]:
+    """InterWild's protocol for InterHand2.6M: every hand relative to its own wrist.
+
+    Follows the evaluation of InterWild (``data/InterHand26M/InterHand26M.py``,
+    ``evaluate`` and ``print_eval_result``): regressed joints against the dataset's
+    own where the annotation calls joint and wrist valid in the picture; a mean for
+    each joint of each hand, then over joints; ``MPJPE`` averages the joints of single
+    and of interacting hands alike. Vertices are compared with the posed fit, hands
+    pooled. MRRPE takes the estimated relative translation where both wrists are
+    valid, RRVE puts the left hand by it beside the right one. Its later versions
+    print joints of a regressor they learn; here it is the model's.
+
+    A picture counts as interacting when both hands are labelled in it; InterWild asks
+    the sequence, which differs where a hand of a pair is outside the picture.
+    """
+    here = targets.hand_valid & (weight > 0)[..., None]
+    shown = targets.joints_3d_valid & targets.joints_2d_valid & here[..., None]
+    shown &= shown[..., WRIST : WRIST + 1]
+    joints = hand_joints.of_surface(model, prediction.geometry, tips=INTERWILD_TIPS)
+    out: dict[str, Mean] = {}
+    for axes, suffix in AXES:
+        means = [
+            metrics.mpjpe(joints, targets.joints_3d, mask, axes=axes, keep=2)
+            for mask in _splits(shown, targets)
+        ]
+        both = Mean(*(jnp.stack(part) for part in zip(*means, strict=True)))
+        out |= _named("MPJPE" + suffix, [both, *means])
+    out["PA-MPJPE"] = metrics.pa_mpjpe(joints, targets.joints_3d, shown)
+    seen = jnp.all(shown[..., WRIST], axis=-1) & targets.rel_trans_valid
+    out["MRRPE"] = metrics.mrrpe(prediction.rel_trans, targets.rel_trans, seen)
+    return out | _mesh_errors(prediction, targets, model, here)
+
+
+def hic(
+    prediction: Prediction,
+    targets: Targets,
+    model: ManoModel,
+    weight: Float[Array, "*b"],
+) -> dict[str, Mean]:
+    """HIC: every hand relative to its own wrist, hands pooled.
+
+    Follows InterWild (``data/HIC/HIC.py``, ``evaluate``) for MPVPE, MRRPE and RRVE.
+    The true mesh is the hand model fitted to HIC's mesh, which a record holds instead
+    of the mesh; only hands count whose fit meets the mesh. MPJPE, which InterWild
+    does not print and later papers do, is of joints regressed from both surfaces.
+    """
+    here = targets.hand_valid & (weight > 0)[..., None]
+    fitted = targets.mano_valid & here
+    known = jnp.broadcast_to(fitted[..., None], targets.joints_3d_valid.shape)
+    joints, true_joints = (
+        hand_joints.of_surface(model, geometry, tips=INTERWILD_TIPS)
+        for geometry in (prediction.geometry, mano.forward(model, targets.mano))
+    )
+    out: dict[str, Mean] = {}
+    for axes, suffix in AXES:
+        out["MPJPE" + suffix] = metrics.mpjpe(joints, true_joints, known, axes=axes)
+    both = jnp.all(here, axis=-1) & targets.rel_trans_valid
+    out["MRRPE"] = metrics.mrrpe(prediction.rel_trans, targets.rel_trans, both)
+    return out | _mesh_errors(prediction, targets, model, here)
+
+
+def mcp(
+    prediction: Prediction,
+    targets: Targets,
+    model: ManoModel,
+    weight: Float[Array, "*b"],
+    *,
+    scaled: bool = False,
+) -> dict[str, Mean]:
+    """IntagHand's protocol: every hand relative to the base of its middle finger.
+
+    Follows ``apps/eval_interhand.py`` of IntagHand, which ACR and others share:
+    pictures of two hands with both fits; joints of estimate and truth regressed from
+    posed surfaces; all 21 joints count, the root with error 0. MRRPE, which it does
+    not define, is that of the wrists.
+
+    Args:
+        prediction: both hands.
+        targets: labels; only the fits are looked at, and the relative translation.
+        model: poses the fits.
+        weight: 0 for rows that do not count.
+        scaled: whether each hand is first scaled to the true length of the bone from
+            wrist to root, as that code does; papers report both.
+    """
+    both = jnp.all(targets.hand_valid & targets.mano_valid, axis=-1) & (weight > 0)
+    hands = jnp.broadcast_to(both[..., None], targets.hand_valid.shape)
+    truth = mano.forward(model, targets.mano)
+    estimate = _from_middle_base(model, prediction.geometry)
+    target = _from_middle_base(model, truth)
+    if scaled:
+        bones = estimate.joints[..., WRIST, :], target.joints[..., WRIST, :]
+        estimate = HandGeometry(
+            *(metrics.scaled_to_bone(points, *bones) for points in estimate)
+        )
+    known = jnp.broadcast_to(hands[..., None], target.joints.shape[:-1])
+    origin = jnp.zeros_like(target.joints[..., WRIST, :])
+    out: dict[str, Mean] = {}
+    for axes, suffix in AXES:
+        out["MPJPE" + suffix] = metrics.mpjpe(
+            estimate.joints, target.joints, known, root=None, axes=axes
+        )
+        out["MPVPE" + suffix] = metrics.mpvpe(
+            estimate.vertices, target.vertices, origin, origin, hands, axes=axes
+        )
+    out["PA-MPJPE"] = metrics.pa_mpjpe(estimate.joints, target.joints, known)
+    out["PA-MPVPE"] = metrics.pa_mpvpe(estimate.vertices, target.vertices, hands)
+    seen = both & targets.rel_trans_valid
+    out["MRRPE"] = metrics.mrrpe(prediction.rel_trans, targets.rel_trans, seen)
+    return out
+
+
+def _mesh_errors(
+    prediction: Prediction,
+    targets: Targets,
+    model: ManoModel,
+    here: Bool[Array, "*b 2"],
+) -> dict[str, Mean]:
+    """MPVPE by axes and splits, PA-MPVPE and RRVE against posed fits."""
+    truth = mano.forward(model, targets.mano)
+    roots = _wrists(model, prediction.geometry), _wrists(model, truth)
+    vertices = prediction.geometry.vertices
+    fitted = targets.mano_valid & here
+    out: dict[str, Mean] = {}
+    for axes, suffix in AXES:
+        means = [
+            metrics.mpvpe(vertices, truth.vertices, *roots, mask, axes=axes)
+            for mask in (fitted, *_splits(fitted, targets))
+        ]
+        out |= _named("MPVPE" + suffix, means)
+    out["PA-MPVPE"] = metrics.pa_mpvpe(vertices, truth.vertices, fitted)
+    estimate = _beside_right(vertices, roots[0], prediction.rel_trans)
+    target = _beside_right(truth.vertices, roots[1], targets.rel_trans)
+    origin = jnp.zeros_like(roots[0])
+    pairs = fitted & targets.rel_trans_valid[..., None]
+    out["RRVE"] = metrics.rrve(estimate, target, origin, origin, pairs)
+    return out
+
+
+def _splits(mask: Bool[Array, "..."], targets: Targets) -> list[Array]:
+    """The mask in pictures of one hand, and in those of two."""
+    both = jnp.all(targets.hand_valid, axis=-1)
+    both = both.reshape(*both.shape, *(1,) * (mask.ndim - both.ndim))
+    return [mask & ~both, mask & both]
+
+
+def _named(name: str, means: list[Mean]) -> dict[str, Mean]:
+    names = (name, f"{name}/single", f"{name}/interacting")
+    return dict(zip(names, means, strict=True))
+
+
+def _wrists(model: ManoModel, geometry: HandGeometry) -> Float[Array, "*b 2 3"]:
+    joints = hand_joints.of_surface(model, geometry, tips=INTERWILD_TIPS)
+    return joints[..., WRIST, :]
+
+
+def _beside_right(
+    vertices: Float[Array, "*b 2 v 3"],
+    wrists: Float[Array, "*b 2 3"],
+    between: Float[Array, "*b 3"],
+) -> Float[Array, "*b 2 v 3"]:
+    """Both hands with the right wrist at the origin and the left one at ``between``."""
+    offset = jnp.zeros_like(wrists).at[..., LEFT, :].set(between)
+    return metrics.relative(vertices, wrists) + offset[..., None, :]
+
+
+def _from_middle_base(model: ManoModel, geometry: HandGeometry) -> HandGeometry:
+    joints = hand_joints.of_surface(model, geometry, tips=INTAGHAND_TIPS)
+    root = joints[..., MIDDLE_BASE, :]
+    return HandGeometry(
+        vertices=metrics.relative(geometry.vertices, root),
+        joints=metrics.relative(joints, root),
+    )
