@@ -1,6 +1,5 @@
 import dataclasses
 import functools
-import time
 
 import jax
 import jax.numpy as jnp
@@ -255,16 +254,3 @@ def test_empty_chunks_are_refused():
         selective.refine(
             fakes.prior(), fakes.hand_model(), _mixed(), KEY, config=QUICK, chunk=0
         )
-
-
-@pytest.mark.slow
-def test_a_pair_takes_less_than_a_second():
-    given = (fakes.prior(), fakes.hand_model(), _sample(_mixed(), 0), KEY)
-    config = RefineConfig()
-    jax.block_until_ready(_refine(*given, config=config))
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        jax.block_until_ready(_refine(*given, config=config))
-        times.append(time.perf_counter() - start)
-    assert min(times) < 1.0
