@@ -184,7 +184,10 @@ class Prediction(NamedTuple):
 
 
 class Mean(NamedTuple):
-    """A mean that can be summed over batches, devices and hosts."""
+    """A mean that can be summed over batches, devices and hosts.
+
+    A sum adds fields; the tuple's own joining of two would be of no use here.
+    """
 
     total: Float[Array, "*b"]
     count: Float[Array, "*b"]

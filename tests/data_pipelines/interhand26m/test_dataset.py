@@ -169,6 +169,7 @@ def test_the_dataset_is_small_when_it_goes_to_a_worker(
 def test_the_real_samples_are_read() -> None:
     folder = os.environ.get("TWOHAND_SAMPLES")
     if not folder:
+        # InterHand2.6M may not be shipped; the miniature's tests stand in for it.
         pytest.skip("TWOHAND_SAMPLES does not name the folder of the real samples")
     both, left = annotations.read(Path(folder) / "interhand26m", "test")
     assert (both.hand_type, left.hand_type) == ("interacting", "left")
