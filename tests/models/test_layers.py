@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from twohand_jax.models.fusion import Fusion, FusionConfig
 from twohand_jax.models.heads import sample, soft_argmax
 from twohand_jax.models.layers import Conv, max_pool
 
@@ -56,3 +57,19 @@ def test_sampling_is_bilinear_and_fades_outside():
     cells = jnp.array([[[1.0, 2.0], [1.5, 0.0], [0.0, 0.5], [5.0, 1.0], [3.5, 0.0]]])
     values = sample(features, cells)[0, :, 0]
     np.testing.assert_allclose(values, [9.0, 1.5, 2.0, 0.0, 1.5], atol=1e-6)
+
+
+@pytest.mark.parametrize("cues", [0, 2])
+def test_a_fusion_of_any_number_of_cues_has_no_empty_array(cues):
+    config = FusionConfig(layers=1, width=8, heads=2, mlp=8)
+    layer = Fusion(
+        config,
+        channels=(4,) * (1 + cues),
+        tokens=4,
+        outputs=6,
+        dtype=jnp.float32,
+        rngs=nnx.Rngs(0),
+    )
+    assert all(leaf.size for leaf in jax.tree.leaves(nnx.state(layer)))
+    maps = [jnp.ones((3, 2, 2, 4))] * (1 + cues)
+    assert layer(maps, jnp.ones((3, cues), bool)).shape == (3, 2, 2, 6)

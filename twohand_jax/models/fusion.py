@@ -87,7 +87,8 @@ class Fusion(nnx.Module):
         )
         self.position = nnx.Param(waves(math.isqrt(tokens), width))
         self.kind = table(kinds, width)
-        self.missing = table(kinds - 1, width)
+        if kinds > 1:  # checkpoints hold no empty arrays
+            self.missing = table(kinds - 1, width)
         self.layers = nnx.List(
             [EncoderLayer(config, dtype=dtype, rngs=rngs) for _ in range(config.layers)]
         )
