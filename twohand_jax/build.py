@@ -224,7 +224,12 @@ def map_network(config: MapsConfig) -> apply.Network:
 
 
 def reader(
-    config: Experiment | MapsExperiment, directory: str, split: str, *, shuffle: bool
+    config: Experiment | MapsExperiment,
+    directory: str,
+    split: str,
+    *,
+    shuffle: bool,
+    batch_size: int | None = None,
 ) -> "Reader":
     """This process's reader of a split; loads TensorFlow.
 
@@ -233,6 +238,7 @@ def reader(
         directory: of the records.
         split: its name.
         shuffle: the training order, or the order on disk.
+        batch_size: records of this process; None for those of training.
     """
     from twohand_jax.data.canvas import CanvasConfig
     from twohand_jax.data.tfrecord import Reader, ReaderConfig
@@ -240,7 +246,7 @@ def reader(
     settings = ReaderConfig(
         directory=directory,
         split=split,
-        batch_size=local_batch(config.train),
+        batch_size=batch_size or local_batch(config.train),
         canvas=CanvasConfig(
             size=config.data.canvas_size, crop_scale=config.crop.crop_scale
         ),

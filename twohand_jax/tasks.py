@@ -16,7 +16,7 @@ from twohand_jax.data import abstract, poses
 from twohand_jax.data.batching import Prefetcher, to_global
 from twohand_jax.diffusion import representation, schedule
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation import denoising, evaluator, pictures
+from twohand_jax.evaluation import denoising, evaluator, methods, pictures, protocols
 from twohand_jax.evaluation import maps as map_evaluation
 from twohand_jax.models.apply import Network, Variables
 from twohand_jax.train import features, maps, optim, prior, regressor
@@ -116,14 +116,16 @@ def regressor_task(experiment: build.Experiment) -> Task:
     train = build.train_reader(experiment)
     test = build.reader(experiment, experiment.data.test, "test", shuffle=False)
     relative = experiment.model.transnet is not None
-    compute = evaluator.batch_metrics(network, crop=experiment.crop, relative=relative)
+    estimate = methods.estimator(network, crop=experiment.crop, relative=relative)
+    score = evaluator.scorer(protocols.get("wrist"))
     draw = pictures.drawer(network, crop=experiment.crop, relative=relative)
 
     def evaluate(variables: Variables) -> dict[str, float]:
-        rows = evaluator.evaluate(compute, variables, test.once(), model)
+        rows = methods.of_cues(estimate, variables, model)
+        parts = list(evaluator.scored(rows, score, test.once(), model))
         return {
             f"{row}/{name}": value
-            for row, values in rows.items()
+            for row, values in evaluator.figures(evaluator.gather(parts)).items()
             for name, value in values.items()
         }
 

@@ -1,5 +1,6 @@
 """``twohand evaluate`` on miniatures: tables, submissions, and what it refuses."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from data_pipelines.ho3d import fixture as ho3d_fixture
 from data_pipelines.labelled import LabelledSource, ShardConfig
 from twohand_jax.cli import main as cli
 from twohand_jax.data.tfrecord import Reader, ReaderConfig
-from twohand_jax.evaluation import submissions
+from twohand_jax.evaluation import evaluator, results, store, submissions
 from twohand_jax.evaluation.protocols import PROTOCOLS
 from twohand_jax.types import RIGHT
 
@@ -66,6 +67,53 @@ def test_a_table_by_the_official_protocol(evaluate, tmp_path, capsys):
     assert set(columns) == set(rows["+ depth"])
     assert np.isfinite([row[name] for row in rows.values() for name in columns]).all()
     assert "| | PA-MPJPE | PA-MPVPE |" in capsys.readouterr().out
+
+
+def test_what_is_there_is_not_computed_again(evaluate, tmp_path, capsys, monkeypatch):
+    words = ("--protocol", "freihand", "--out", tmp_path / "out", "--no-plots")
+    assert evaluate(*words) == 0
+    first = json.loads((tmp_path / "out" / "freihand.json").read_text())
+    monkeypatch.setattr(evaluator, "scored", None)
+    assert evaluate(*words) == 0
+    again = json.loads((tmp_path / "out" / "freihand.json").read_text())
+    assert again == first | {"images_per_second": None}
+    assert evaluate("--batch", 2, *words) == 2
+    assert "another evaluation (batch_size differs)" in capsys.readouterr().err
+
+
+def test_an_interrupted_evaluation_goes_on(evaluate, tmp_path, monkeypatch):
+    words = ("--protocol", "freihand", "--batch", 1, "--no-plots", "--out")
+    monkeypatch.setattr(store, "BATCHES", 1)
+    scored = evaluator.scored
+
+    def interrupted(methods, score, batches, model, **options):
+        parts = scored(methods, score, batches, model, **options)
+        yield next(parts)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluator, "scored", interrupted)
+    with contextlib.suppress(KeyboardInterrupt):
+        evaluate(*words, tmp_path / "stopped")
+    assert len(list((tmp_path / "stopped" / "parts").rglob("*.npz"))) == 1
+    seen = []
+
+    def counted(methods, score, batches, model, **options):
+        for part in scored(methods, score, batches, model, **options):
+            seen.append(part)
+            yield part
+
+    monkeypatch.setattr(evaluator, "scored", counted)
+    assert evaluate(*words, tmp_path / "stopped") == 0
+    assert evaluate(*words, tmp_path / "whole") == 0
+    assert len(seen) == 1 + 2
+    for name in ("image", "depth"):
+        one, other = (
+            results.load(tmp_path / way / "samples" / f"{name}.npz")
+            for way in ("stopped", "whole")
+        )
+        jax.tree.map(np.testing.assert_array_equal, one.scores, other.scores)
+        assert one.image_id.tolist() == other.image_id.tolist()
+        assert one.image_id[0].startswith("evaluation/")
 
 
 def test_a_submission_to_freihand_is_in_the_order_of_numbers(

@@ -104,6 +104,20 @@ def test_order_is_deterministic_and_any_step_can_be_resumed(record_set: Path) ->
         assert sorted(flat[9 * epoch : 9 * epoch + 9]) == list(range(9))
 
 
+@pytest.mark.parametrize("skip", [0, 1, 99])
+def test_once_can_leave_out_what_was_read(record_set: Path, skip: int) -> None:
+    reader, seen = _reader(record_set, shuffle=False), list[np.ndarray]()
+    whole = list(reader.once())
+    rest = list(
+        reader.once(skip=skip, watch=lambda rows: seen.append(rows.records.copy()))
+    )
+    assert len(rest) == max(len(whole) - skip, 0)
+    for number, batch in enumerate(rest):
+        np.testing.assert_array_equal(batch.record, whole[skip + number].record)
+        np.testing.assert_array_equal(batch.canvas, whole[skip + number].canvas)
+        np.testing.assert_array_equal(batch.record, seen[number])
+
+
 def test_once_pads_with_weight_zero(record_set: Path) -> None:
     batches = list(_reader(record_set, shuffle=False).once())
     seen = [r for b in batches for r, w in zip(b.record, b.weight, strict=True) if w]

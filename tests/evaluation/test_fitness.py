@@ -1,7 +1,5 @@
 """Bad input of the protocols: one clear sentence each."""
 
-from types import SimpleNamespace
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,7 +7,7 @@ import pytest
 from tests.evaluation import golden
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation import evaluator, fitness, protocols
-from twohand_jax.types import Camera, HandGeometry, ManoParams, Mean, Prediction
+from twohand_jax.types import Camera, HandGeometry, ManoParams, Prediction
 
 
 def prediction(joints: int = 21, vertices: int = 778) -> Prediction:
@@ -82,35 +80,24 @@ def test_a_set_without_what_the_protocol_compares():
 
 def test_only_labelled_hands_are_asked_for_finite_numbers():
     one = golden.case()
-    batch = SimpleNamespace(targets=one.targets, weight=jnp.ones(golden.COUNT))
-    hands = int(one.targets.hand_valid.sum())
+    weight = jnp.ones(golden.COUNT)
+
+    def broken(estimate: Prediction, weight=weight) -> list[int]:
+        found = evaluator.not_finite(estimate, one.targets, weight)
+        return np.flatnonzero(np.asarray(found).any(axis=-1)).tolist()
+
     apart = jnp.where(jnp.arange(golden.COUNT) < 2, jnp.nan, 0.0)[:, None]
-    estimate = one.prediction._replace(rel_trans=one.prediction.rel_trans + apart)
-    found = evaluator.count_not_finite(estimate, batch)
-    assert (int(found.total), int(found.count)) == (0, hands)
-    broken = jnp.zeros((golden.COUNT, 3)).at[5, 1].set(jnp.inf)
-    estimate = one.prediction._replace(rel_trans=broken)
-    assert evaluator.count_not_finite(estimate, batch).total == 2
+    between = one.prediction.rel_trans + apart
+    assert broken(one.prediction._replace(rel_trans=between)) == []
+    between = jnp.zeros((golden.COUNT, 3)).at[5, 1].set(jnp.inf)
+    assert broken(one.prediction._replace(rel_trans=between)) == [5]
     vertices = one.prediction.geometry.vertices.at[4, 0, 9].set(jnp.nan)
     geometry = one.prediction.geometry._replace(vertices=vertices)
     estimate = one.prediction._replace(geometry=geometry)
-    assert evaluator.count_not_finite(estimate, batch).total == 1
-    batch.weight = batch.weight.at[4].set(0.0)
-    assert evaluator.count_not_finite(estimate, batch).total == 0
+    assert broken(estimate) == [4]
+    assert broken(estimate, weight.at[4].set(0.0)) == []
 
 
 def test_nothing_to_evaluate():
     with pytest.raises(InputError, match="the split is empty"):
-        evaluator.evaluate(lambda *unused: {}, None, [], None)
-
-
-def test_estimates_that_are_no_numbers():
-    found = {evaluator.NOT_FINITE: Mean(jnp.asarray(2.0), jnp.asarray(8.0))}
-    with pytest.raises(InputError, match="4 of 16 estimated hands hold NaN"):
-        evaluator.evaluate(
-            lambda *unused: dict(found),
-            None,
-            [None, None],
-            None,
-            cue_sets={"image": (False, False, False)},
-        )
+        evaluator.gather([])

@@ -1,5 +1,6 @@
 """What several commands share."""
 
+import argparse
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,16 @@ def cache_folder() -> Path:
     """The user's cache folder of this project (XDG base directory specification)."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "twohand_jax"
+
+
+def add_processes(parser: argparse.ArgumentParser) -> None:
+    """Flags of a program that runs as several processes (``train.distributed``)."""
+    group = parser.add_argument_group("several processes (see docs/training.md)")
+    option = group.add_argument
+    option("--distributed", action="store_true", help="find the others (Slurm, TPU)")
+    option("--coordinator", metavar="HOST:PORT", help="of process 0, without these")
+    option("--processes", type=int, metavar="N", help="how many there are")
+    option("--process", type=int, metavar="I", help="which this one is, from 0")
 
 
 def enable_compilation_cache() -> None:

@@ -1,80 +1,75 @@
-"""``twohand evaluate``: metrics of a model on a record set, a row for each cue set."""
+"""``twohand evaluate``: errors of a model on a record set, a row for each cue set."""
 
 import argparse
 from pathlib import Path
 from typing import Any
+
+from twohand_jax.cli import common
+
+PROTOCOLS = "wrist, mcp, mcp_scaled, hic, freihand or ho3d"
 
 
 def add(subparsers: Any) -> None:
     """The command's flags."""
     parser = subparsers.add_parser(
         "evaluate",
-        help="metrics on a record set",
+        help="errors on a record set, the paper's tables",
         description="Evaluate a model directory on a record set: image only, then with "
-        "keypoints, segmentation and depth. Millimetres.",
+        "keypoints, segmentation and depth. Writes tables, scores of every record and "
+        "plots; the same command goes on after an interruption.",
     )
-    parser.add_argument("--model", type=Path, help="model directory; the shipped one")
-    parser.add_argument("--dataset", required=True, help="directory of records")
-    parser.add_argument("--split", default="test")
-    names = "wrist, mcp, mcp_scaled, hic, freihand or ho3d"
-    parser.add_argument("--protocol", default="wrist", help=names)
-    parser.add_argument("--mano", type=Path, help="folder or .npz of the hand model")
-    parser.add_argument("--out", type=Path, help="folder for the table")
-    server = parser.add_argument_group("benchmark servers (freihand, ho3d)")
-    server.add_argument(
-        "--submission", type=Path, help="write estimates to this pred.json instead"
+    option = parser.add_argument
+    option("--model", type=Path, metavar="DIR", help="the shipped one")
+    option("--dataset", type=Path, metavar="DIR", help="of records")
+    option("--split", default="test")
+    option("--protocol", default="wrist", help=PROTOCOLS)
+    option("--mano", type=Path, help="folder or .npz of the hand model")
+    option("--batch", type=int, metavar="N", help="records of this process; 64")
+    option("--out", type=Path, metavar="DIR", help="results/DATASET-SPLIT-PROTOCOL")
+    option(
+        "--plots",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="draw the errors (needs matplotlib)",
     )
-    server.add_argument("--list", type=Path, help="HO-3D's evaluation.txt")
+    tables = parser.add_argument_group("the paper's tables")
+    option = tables.add_argument
+    option("--table", metavar="N", help="1, 2, 3 or 4, beside the published rows")
+    option("--data", type=Path, default=Path("data"), help="where record sets lie")
     refine = parser.add_argument_group("refinement by the two-hand prior")
-    refine.add_argument(
-        "--refine",
-        action="store_true",
-        help="compare estimates of overlapping hands before and after refinement",
-    )
-    refine.add_argument("--prior", type=Path, help="model directory; the shipped one")
-    refine.add_argument("--pairs", type=int, default=500, help="how many hands")
+    option = refine.add_argument
+    option("--refine", action="store_true", help="a row more, and columns of contact")
+    option("--prior", type=Path, metavar="DIR", help="the shipped one")
+    others = parser.add_argument_group("other systems, in the same protocols")
+    option = others.add_argument
+    option("--predictions", type=Path, metavar="FILE.npz", help="see docs/evaluation")
+    option("--peer", choices=("mediapipe",), help="MediaPipe's world landmarks")
+    option("--workers", type=int, default=1, help="processes of the peer")
+    server = parser.add_argument_group("benchmark servers (freihand, ho3d)")
+    option = server.add_argument
+    option("--submission", type=Path, metavar="pred.json", help="write it instead")
+    option("--list", type=Path, help="HO-3D's evaluation.txt")
+    common.add_processes(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Evaluate, print the table and write it."""
-    from twohand_jax import assets, build, mano
-    from twohand_jax.cli import common, evaluate_refined, evaluate_submission
-    from twohand_jax.evaluation import evaluator, fitness, protocols, report
-    from twohand_jax.models import apply
-    from twohand_jax.weights import native
+    """Evaluate, or hand over to what was asked for instead."""
+    from twohand_jax.errors import InputError
+    from twohand_jax.train import distributed
 
+    distributed.initialize(
+        args.distributed, args.coordinator, args.processes, args.process
+    )
     common.enable_compilation_cache()
-    directory = args.model or assets.REGRESSOR
-    experiment = build.experiment(native.load_config(directory))
-    network = build.regressor(experiment.model)
-    variables = native.load(directory, apply.shapes(network))
-    reader = build.reader(experiment, args.dataset, args.split, shuffle=False)
-    if args.refine:
-        evaluate_refined.run(args, experiment, network, variables, reader)
-        return
-    if args.submission is not None:
-        evaluate_submission.run(args, experiment, network, variables, reader)
-        return
-    protocol, where = protocols.get(args.protocol), reader.split
-    fitness.check(protocol, dataset=where.dataset, split=where.name)
-    relative = experiment.model.transnet is not None
-    compute = evaluator.batch_metrics(
-        network, crop=experiment.crop, protocol=protocol.name, relative=relative
-    )
-    model = mano.load(args.mano)
-    rows = evaluator.evaluate(
-        compute, variables, reader.once(), model, progress="evaluate"
-    )
-    evaluator.require_counted(rows, protocol, dataset=where.dataset, split=where.name)
-    title = (
-        f"{directory} on {args.dataset} ({args.split}), protocol {protocol.name}, "
-        f"{protocol.units}"
-    )
-    print(f"{title}\n\n{report.markdown(rows, columns=protocol.columns)}")
-    if args.out is not None:
-        columns, name = protocol.columns, protocol.name
-        for path in report.write(
-            rows, args.out, name=name, title=title, columns=columns
-        ):
-            print(f"wrote {path}")
+    if args.table is not None:
+        from twohand_jax.cli import evaluate_table as action
+    elif args.dataset is None:
+        raise InputError("Give a --dataset of records, or a --table of the paper.")
+    elif args.submission is not None:
+        from twohand_jax.cli import evaluate_submission as action
+    elif args.predictions is not None or args.peer is not None:
+        from twohand_jax.cli import evaluate_outside as action
+    else:
+        from twohand_jax.cli import evaluate_set as action
+    action.run(args)

@@ -1,21 +1,20 @@
 """``twohand evaluate --submission``: estimates for a benchmark's server."""
 
 import argparse
-from typing import Any
 
 # Toolboxes of FreiHAND and HO-3D, db_size: pictures of their evaluation splits.
 EXPECTED = {"freihand": "3,960", "ho3d": "11,524 (version 2) or 20,137 (version 3)"}
 
 
-def run(
-    args: argparse.Namespace, experiment: Any, network: Any, variables: Any, reader: Any
-) -> None:
+def run(args: argparse.Namespace) -> None:
     """Estimate every right hand of the split and write them in the server's format."""
     import jax
 
-    from twohand_jax import mano
+    from twohand_jax import assets, build, mano
     from twohand_jax.errors import InputError
     from twohand_jax.evaluation import submissions
+    from twohand_jax.models import apply
+    from twohand_jax.weights import native
 
     benchmark = args.protocol
     if benchmark not in EXPECTED:
@@ -23,6 +22,11 @@ def run(
             f"Protocol {benchmark!r} has no server to submit to; --submission goes "
             f"with --protocol {' or '.join(EXPECTED)}."
         )
+    directory = args.model or assets.REGRESSOR
+    experiment = build.experiment(native.load_config(directory))
+    network = build.regressor(experiment.model)
+    variables = native.load(directory, apply.shapes(network))
+    reader = build.reader(experiment, str(args.dataset), args.split, shuffle=False)
     if reader.split.dataset != benchmark:
         raise InputError(
             f"{args.dataset} holds records of {reader.split.dataset}, which the "

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from twohand_jax.cli import prior_refine
+
 
 def add(subparsers: Any) -> None:
     """The command's flags."""
@@ -32,9 +34,11 @@ def add(subparsers: Any) -> None:
     judge.add_argument("--features", type=Path, metavar="DIR", help="feature network")
     judge.add_argument("--out", type=Path, help="folder for the table")
     judge.set_defaults(run=_evaluate)
+    prior_refine.add(actions)
     for action in (sample, judge):
-        action.add_argument("--prior", type=Path, metavar="DIR", help="the shipped one")
         action.add_argument("--seed", type=int, default=0)
+    for action in actions.choices.values():
+        action.add_argument("--prior", type=Path, metavar="DIR", help="the shipped one")
 
 
 def _sample(args: argparse.Namespace) -> None:

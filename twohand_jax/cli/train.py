@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from twohand_jax.cli import common
 from twohand_jax.errors import InputError
 
 
@@ -35,19 +36,14 @@ def add(subparsers: Any) -> None:
         action="store_true",
         help="print parameters, FLOPs, memory and shardings; train nothing",
     )
-    processes = parser.add_argument_group("several processes (see docs/training.md)")
-    option = processes.add_argument
-    option("--distributed", action="store_true", help="find the others (Slurm, TPU)")
-    option("--coordinator", metavar="HOST:PORT", help="of process 0, without these")
-    option("--processes", type=int, metavar="N", help="how many there are")
-    option("--process", type=int, metavar="I", help="which this one is, from 0")
+    common.add_processes(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Train and write the averaged weights as a model directory."""
     from twohand_jax import tasks
-    from twohand_jax.cli import common, configs
+    from twohand_jax.cli import configs
     from twohand_jax.train import distributed, dry_run, loop, sharding, state
     from twohand_jax.weights import native
 

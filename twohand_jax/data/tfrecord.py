@@ -112,12 +112,19 @@ class Reader:
         size = self.config.batch_size
         return self._assemble(self.groups(step * size, itertools.repeat(size)))
 
-    def once(self) -> Iterator[Batch]:
+    def once(
+        self, *, skip: int = 0, watch: Callable[[Rows], None] | None = None
+    ) -> Iterator[Batch]:
         """Every record of the process once, the last batch padded with weight 0.
 
         Every process yields the same number of batches.
+
+        Args:
+            skip: batches to leave out at the beginning, which are not read.
+            watch: shown the parsed rows of each batch before its pictures are decoded.
         """
-        return self._assemble(self.groups_once(self.config.batch_size))
+        groups = self.groups_once(self.config.batch_size, skip=skip)
+        return self._assemble(groups, watch)
 
     def rows(self) -> Iterator[Rows]:
         """Every record of the process once, parsed, pictures still encoded."""
@@ -128,12 +135,12 @@ class Reader:
         """Consecutive groups of these sizes from the ``position``-th record on."""
         return self._groups(self._order.stream(position), sizes)
 
-    def groups_once(self, size: int) -> Iterator[Group]:
+    def groups_once(self, size: int, *, skip: int = 0) -> Iterator[Group]:
         """The process's records once; as many groups, some empty, on each process."""
-        stream = self._order.stream(epochs=1)
-        return self._groups(
-            stream, itertools.repeat(size, -(-self.longest_share // size))
-        )
+        position = min(skip * size, self._order.num_records)
+        stream = self._order.stream(position, epochs=1)
+        number = max(-(-self.longest_share // size) - skip, 0)
+        return self._groups(stream, itertools.repeat(size, number))
 
     def describe(self, record: int) -> str:
         """Shard file, number and place of a record, for messages and dumps."""
@@ -156,8 +163,14 @@ class Reader:
             )
         self.skipped.append(sentence)
 
-    def _assemble(self, groups: Iterator[Group]) -> Iterator[Batch]:
+    def _assemble(
+        self,
+        groups: Iterator[Group],
+        watch: Callable[[Rows], None] | None = None,
+    ) -> Iterator[Batch]:
         rows = parse(groups, self.config.batch_size, self.describe, self.report)
+        if watch is not None:
+            rows = _watched(rows, watch)
         return decode.batches(
             rows,
             config=self.config.canvas,
@@ -236,6 +249,12 @@ def read_mano(directory: str, split: str) -> tuple[ManoParams, np.ndarray]:
     ]
     *params, valid = (np.concatenate(column) for column in zip(*parts, strict=True))
     return ManoParams(*params), valid.astype(bool)
+
+
+def _watched(rows: Iterator[Rows], watch: Callable[[Rows], None]) -> Iterator[Rows]:
+    for part in rows:
+        watch(part)
+        yield part
 
 
 def _windows(

@@ -1,124 +1,163 @@
-"""Metrics of a network over a record set, one jitted call a batch."""
+"""Scores of methods on a record set: one pass over the data, jitted calls a batch.
 
-from collections.abc import Callable, Iterable
+A method is any function from a batch to estimates: a network with some of its cues, a
+network and the prior, another system's file. Every process scores its own records and
+``gather`` brings all of them together, so figures are the same on any number of
+devices and hosts.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
-from jaxtyping import Array, Bool
-from tqdm import tqdm
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
-from twohand_jax.data.augment import prepare
-from twohand_jax.data.inputs import CropConfig
-from twohand_jax.data.predictions import decode
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation import protocols
-from twohand_jax.models.apply import Network, Variables
-from twohand_jax.types import Batch, ManoModel, Mean, Prediction
+from twohand_jax.evaluation import difficulty, hand_errors, hand_joints, protocols
+from twohand_jax.evaluation.protocols import Protocol
+from twohand_jax.evaluation.results import Scores, totals
+from twohand_jax.types import Batch, ManoModel, Prediction, Targets
 
-# Which cues the network may look at: keypoints, segmentation, depth.
-CUE_SETS = {
-    "image": (False, False, False),
-    "+ keypoints": (True, False, False),
-    "+ segmentation": (True, True, False),
-    "+ depth": (True, True, True),
-}
-# Hands that were compared, and how many of them had an estimate that is no number.
-NOT_FINITE = "not finite"
+Method = Callable[[Batch], Prediction]
+Score = Callable[[Prediction, Targets, ManoModel, Float[Array, "n"]], Scores]
+Texts = Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]
 Row = dict[str, float]
-BatchMetrics = Callable[
-    [Variables, Batch, ManoModel, Bool[Array, "3"]], dict[str, Mean]
-]
 
 
-def batch_metrics(
-    network: Network,
-    *,
-    crop: CropConfig,
-    protocol: str = "wrist",
-    relative: bool = True,
-) -> BatchMetrics:
-    """Metrics of one batch as a jitted function of weights, batch, model and cues.
+class Part(NamedTuple):
+    """Scores of some records by method; rows of weight 0 are padding.
+
+    ``texts`` holds names of the records as bytes, see ``names.Names``.
+    """
+
+    record: Int[np.ndarray, "n"]
+    weight: Float[np.ndarray, "n"]
+    scores: dict[str, Scores]
+    texts: dict[str, UInt8[np.ndarray, "n width"]]
+
+
+def scorer(protocol: Protocol) -> Score:
+    """A jitted function that compares each record of a batch by itself.
 
     Args:
-        network: pure functions of the regressor.
-        crop: how hands are cut out.
-        protocol: name of a protocol in ``evaluation.protocols``.
-        relative: whether the network estimates the relative translation.
+        protocol: what is compared with what.
     """
-    compare = protocols.get(protocol).compare
 
     @jax.jit
-    def compute(
-        variables: Variables, batch: Batch, model: ManoModel, cues: Bool[Array, "3"]
-    ) -> dict[str, Mean]:
-        inputs, _ = prepare(batch, crop=crop)
-        inputs = inputs._replace(present=inputs.present & cues)
-        output, _ = network.apply(variables, inputs, train=False)
-        prediction = decode(
-            output, model, inputs, batch.targets.camera, crop=crop, relative=relative
-        )
+    def score(
+        prediction: Prediction,
+        targets: Targets,
+        model: ManoModel,
+        weight: Float[Array, "n"],
+    ) -> Scores:
         protocols.check_shapes(prediction)
-        found = compare(prediction, batch.targets, model, batch.weight)
-        return found | {NOT_FINITE: count_not_finite(prediction, batch)}
 
-    return compute
+        def compare(prediction: Prediction, targets: Targets, weight: Array):
+            return protocol.compare(prediction, targets, model, weight)
+
+        joints = hand_joints.compared(model, prediction.geometry, tips=protocol.tips)
+        return Scores(
+            metrics=jax.vmap(compare)(prediction, targets, weight),
+            joints_mm=hand_errors.joint_errors(
+                joints,
+                targets,
+                model,
+                root=protocol.root,
+                tips=protocol.tips,
+                of_mesh=protocol.of_mesh,
+            ),
+            vertices_mm=hand_errors.vertex_errors(
+                prediction, targets, model, root=protocol.root, tips=protocol.tips
+            ),
+            overlap=difficulty.overlap(targets),
+            occluded=difficulty.occlusion(targets, model),
+        )
+
+    return score
 
 
-def count_not_finite(prediction: Prediction, batch: Batch) -> Mean:
-    """How many of the batch's labelled hands have an estimate with NaN or infinity.
-
-    The relative translation belongs to pictures of two hands only.
-    """
-    hands = batch.targets.hand_valid & (batch.weight > 0)[..., None]
-    between = jnp.all(jnp.isfinite(prediction.rel_trans), axis=-1)
-    between |= ~jnp.all(hands, axis=-1)
-    fine = jnp.all(jnp.isfinite(prediction.geometry.vertices), axis=(-2, -1))
-    fine &= between[..., None]
-    return Mean(jnp.sum(hands & ~fine), jnp.sum(hands))
-
-
-def evaluate(
-    compute: BatchMetrics,
-    variables: Variables,
+def scored(
+    methods: Mapping[str, Method],
+    score: Score,
     batches: Iterable[Batch],
     model: ManoModel,
     *,
-    cue_sets: dict[str, tuple[bool, bool, bool]] | None = None,
-    progress: str | None = None,
-) -> dict[str, Row]:
-    """One row of metrics (mm) for each set of cues, all in one pass over the data.
-
-    Processes evaluate their own batches and all return the metrics of all of them.
+    texts: Texts | None = None,
+) -> Iterator[Part]:
+    """Every method's scores, batch by batch.
 
     Args:
-        compute: from ``batch_metrics``.
-        variables: the network's weights.
+        methods: by the name of their row.
+        score: from ``scorer``, or of the same form.
         batches: every record once, padded with weight 0.
         model: hand model.
-        cue_sets: named cue flags; all of ``CUE_SETS`` by default.
-        progress: title of a progress bar, None for none.
+        texts: names of records, kept with their scores.
 
     Raises:
-        InputError: an estimate is not a finite number, or there are no batches.
+        InputError: an estimate is not a finite number.
     """
-    cue_sets = CUE_SETS if cue_sets is None else cue_sets
-    totals: dict[str, dict[str, Mean]] = {}
-    for batch in tqdm(batches, desc=progress, unit="batch", disable=progress is None):
-        for name, flags in cue_sets.items():
-            found = jax.device_get(compute(variables, batch, model, jnp.asarray(flags)))
-            totals[name] = _add(totals.get(name), found)
-    if not totals:
+    for batch in batches:
+        found = {}
+        for name, method in methods.items():
+            prediction = method(batch)
+            broken = not_finite(prediction, batch.targets, batch.weight)
+            scores = score(prediction, batch.targets, model, batch.weight)
+            found[name], broken = jax.device_get((scores, broken))
+            _require_finite(name, broken, np.asarray(batch.record))
+        record = np.asarray(batch.record, np.int32)
+        weight = np.asarray(batch.weight, np.float32)
+        yield Part(record, weight, found, texts(record, weight) if texts else {})
+
+
+@jax.jit
+def not_finite(
+    prediction: Prediction, targets: Targets, weight: Float[Array, "*b"]
+) -> Bool[Array, "*b 2"]:
+    """Labelled hands whose estimate holds NaN or infinity.
+
+    Hands that a method did not find (score 0) have no estimate. The relative
+    translation belongs to pictures of two hands only.
+    """
+    hands = targets.hand_valid & (prediction.score > 0) & (weight > 0)[..., None]
+    geometry = prediction.geometry
+    points = geometry.joints if geometry.vertices is None else geometry.vertices
+    fine = jnp.all(jnp.isfinite(points), axis=(-2, -1))
+    if prediction.rel_trans is not None:
+        between = jnp.all(jnp.isfinite(prediction.rel_trans), axis=-1)
+        fine &= (between | ~jnp.all(hands, axis=-1))[..., None]
+    return hands & ~fine
+
+
+def gather(parts: Sequence[Part]) -> Part:
+    """All parts of all processes as one, without padding.
+
+    Every process must call it, with as many rows.
+
+    Raises:
+        InputError: there are no parts.
+    """
+    if not parts:
         raise InputError("There is no record to evaluate: the split is empty.")
+    whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
     if jax.process_count() > 1:
-        parts = multihost_utils.process_allgather(totals)
-        totals = jax.tree.map(lambda part: np.sum(part, axis=0), parts)
-    return {name: _row(name, found) for name, found in totals.items()}
+        whole = multihost_utils.process_allgather(whole, tiled=True)
+    rows = np.flatnonzero(whole.weight > 0)
+    rows = rows[np.argsort(whole.record[rows], kind="stable")]
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[rows], whole)
+
+
+def figures(part: Part) -> dict[str, Row]:
+    """The protocol's figures of each method."""
+    return {
+        name: protocols.numbers(totals(scores)) for name, scores in part.scores.items()
+    }
 
 
 def require_counted(
-    rows: dict[str, Row], protocol: protocols.Protocol, *, dataset: str, split: str
+    rows: Mapping[str, Row], protocol: Protocol, *, dataset: str, split: str
 ) -> None:
     """Refuse a table in which the protocol found nothing to compare.
 
@@ -138,22 +177,14 @@ def require_counted(
         )
 
 
-def _row(name: str, found: dict[str, Mean]) -> Row:
-    broken = found.pop(NOT_FINITE, None)
-    if broken is not None and broken.total > 0:
+def _require_finite(
+    name: str, broken: Bool[np.ndarray, "n 2"], record: Int[np.ndarray, "n"]
+) -> None:
+    if broken.any():
+        first = int(record[broken.any(axis=-1).argmax()])
         raise InputError(
-            f"{int(broken.total)} of {int(broken.count)} estimated hands hold NaN or "
-            f"infinity (row {name!r}): the model's weights are damaged or its inputs "
-            "are out of range, so no error of it means anything."
+            f"{int(broken.sum())} estimated hands of a batch of {len(record)} hold NaN "
+            f"or infinity (row {name!r}, first in record {first}): the model's weights "
+            "are damaged or its inputs are out of range, so no error of it means "
+            "anything."
         )
-    return protocols.numbers(found)
-
-
-def _add(total: dict[str, Mean] | None, new: dict[str, Mean]) -> dict[str, Mean]:
-    wide = {
-        name: Mean(np.float64(mean.total), np.float64(mean.count))
-        for name, mean in new.items()
-    }
-    if total is None:
-        return wide
-    return {name: total[name] + mean for name, mean in wide.items()}

@@ -17,6 +17,9 @@ from jaxtyping import Array, Float
 from twohand_jax import metrics
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation import single_hand, two_hands
+from twohand_jax.evaluation.single_hand import FREIHAND_TIPS, HO3D_TIPS
+from twohand_jax.evaluation.two_hands import INTAGHAND_TIPS, INTERWILD_TIPS
+from twohand_jax.mano.joints import MIDDLE_BASE, WRIST
 from twohand_jax.types import (
     NUM_JOINTS,
     NUM_VERTICES,
@@ -50,6 +53,9 @@ class Protocol:
         two_hands: whether it needs pictures of two hands.
         units: of its figures.
         submission: whether its benchmark has a server with a format of its own.
+        root: joint that plots of single joints are relative to.
+        tips: which vertices are fingertips (``mano.joints.FINGERTIPS``).
+        of_mesh: whether true joints are regressed from the fitted mesh.
     """
 
     name: str
@@ -60,6 +66,9 @@ class Protocol:
     two_hands: bool = False
     units: str = "mm"
     submission: bool = False
+    root: int = WRIST
+    tips: str = INTERWILD_TIPS
+    of_mesh: bool = False
 
 
 _ALL = (
@@ -76,6 +85,9 @@ _ALL = (
     ),
     Protocol(
         name="mcp",
+        root=MIDDLE_BASE,
+        tips=INTAGHAND_TIPS,
+        of_mesh=True,
         compare=two_hands.mcp,
         counts="pictures of two hands that both have meshes",
         essential=("MPJPE", "MPVPE"),
@@ -84,6 +96,9 @@ _ALL = (
     ),
     Protocol(
         name="mcp_scaled",
+        root=MIDDLE_BASE,
+        tips=INTAGHAND_TIPS,
+        of_mesh=True,
         compare=functools.partial(two_hands.mcp, scaled=True),
         counts="pictures of two hands that both have meshes",
         essential=("MPJPE", "MPVPE"),
@@ -92,6 +107,7 @@ _ALL = (
     ),
     Protocol(
         name="hic",
+        of_mesh=True,
         compare=two_hands.hic,
         counts="hands with meshes",
         essential=("MPVPE",),
@@ -102,6 +118,7 @@ _ALL = (
     ),
     Protocol(
         name="freihand",
+        tips=FREIHAND_TIPS,
         compare=single_hand.freihand,
         counts="right hands with all 3D joints and a mesh",
         essential=("PA-MPJPE", "PA-MPVPE"),
@@ -111,6 +128,7 @@ _ALL = (
     ),
     Protocol(
         name="ho3d",
+        tips=HO3D_TIPS,
         compare=single_hand.ho3d,
         counts="right hands with all 3D joints and a mesh",
         essential=("PA-MPJPE", "PA-MPVPE"),
@@ -138,6 +156,8 @@ def get(name: str) -> Protocol:
 def check_shapes(prediction: Prediction) -> None:
     """Refuse predictions of other joints or another mesh than the protocols compare.
 
+    A prediction may have no mesh at all.
+
     Raises:
         InputError: the number of joints or vertices differs.
     """
@@ -146,7 +166,7 @@ def check_shapes(prediction: Prediction) -> None:
         ("joints", joints, NUM_JOINTS),
         ("vertices", vertices, NUM_VERTICES),
     ):
-        if array.shape[-3:] != (2, rows, 3):
+        if array is not None and array.shape[-3:] != (2, rows, 3):
             raise InputError(
                 f"The predicted {what} have shape {array.shape}, but the protocols "
                 f"compare (…, 2, {rows}, 3): right and left hand, {rows} {what} in "
@@ -155,16 +175,24 @@ def check_shapes(prediction: Prediction) -> None:
 
 
 def numbers(found: Mapping[str, Mean]) -> dict[str, float]:
-    """Figures of summed means.
+    """``figures`` of summed means as numbers, from sums in double precision."""
+    wide = {
+        name: Mean(np.asarray(mean.total, np.float64), np.asarray(mean.count))
+        for name, mean in found.items()
+    }
+    return {name: float(figure) for name, figure in figures(wide).items()}
+
+
+def figures(found: Mapping[str, Mean]) -> dict[str, Float[Array, ""]]:
+    """Figures of summed means, as a pure function (``vmap`` it over many sums).
 
     A metric that is kept a joint is the mean of its joints' means. A curve ``PCK-…``
     becomes its area ``AUC-…``.
     """
     row = {}
     for name, mean in found.items():
-        wide = Mean(np.asarray(mean.total, np.float64), np.asarray(mean.count))
         if "PCK" in name:
-            row[name.replace("PCK", "AUC")] = float(metrics.auc(wide))
+            row[name.replace("PCK", "AUC")] = metrics.auc(mean)
         else:
-            row[name] = float(metrics.mean_of_means(wide))
+            row[name] = metrics.mean_of_means(mean)
     return row

@@ -1,6 +1,8 @@
 """Tables of metrics as text and as files."""
 
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 
 COLUMNS = (
@@ -20,16 +22,27 @@ COLUMNS = (
 def markdown(
     rows: dict[str, dict[str, float]], *, columns: tuple[str, ...] = COLUMNS
 ) -> str:
-    """A Markdown table, one line a row, two decimals; metrics are in millimetres."""
-    shown = [c for c in columns if any(c in row for row in rows.values())]
+    """A Markdown table, one line a row, two decimals.
+
+    Columns that no row has a figure for are left out; so are NaNs.
+    """
+    shown = [
+        c
+        for c in columns
+        if any(not math.isnan(row.get(c, math.nan)) for row in rows.values())
+    ]
     lines = [
         "| | " + " | ".join(shown) + " |",
         "|---" * (len(shown) + 1) + "|",
     ]
     for name, row in rows.items():
-        cells = [f"{row[c]:.2f}" if c in row else "–" for c in shown]
+        cells = [_cell(row.get(c, math.nan)) for c in shown]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _cell(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.2f}"
 
 
 def write(
@@ -41,11 +54,19 @@ def write(
     columns: tuple[str, ...] = COLUMNS,
 ) -> list[Path]:
     """Write ``name.json`` and ``name.md``, each complete or not at all."""
+    shown = markdown(rows, columns=columns)
+    return write_texts(
+        directory,
+        {
+            f"{name}.json": json.dumps({"title": title, "rows": rows}, indent=2),
+            f"{name}.md": f"{title}\n\n{shown}\n",
+        },
+    )
+
+
+def write_texts(directory: Path, texts: Mapping[str, str]) -> list[Path]:
+    """Write files by name, each complete or not at all."""
     directory.mkdir(parents=True, exist_ok=True)
-    texts = {
-        f"{name}.json": json.dumps({"title": title, "rows": rows}, indent=2),
-        f"{name}.md": f"{title}\n\n{markdown(rows, columns=columns)}\n",
-    }
     paths = []
     for file, text in texts.items():
         path = directory / file

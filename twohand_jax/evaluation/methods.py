@@ -1,0 +1,105 @@
+"""The rows of a table: the regressor with more and more of its cues, and the prior."""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Bool
+
+from twohand_jax.data.augment import prepare
+from twohand_jax.data.inputs import CropConfig
+from twohand_jax.data.predictions import decode
+from twohand_jax.evaluation.evaluator import Method
+from twohand_jax.inference.prior import Prior
+from twohand_jax.inference.refinement import refine
+from twohand_jax.models.apply import Network, Variables
+from twohand_jax.types import Array, Batch, ManoModel, Prediction
+
+# Which cues the network may look at: keypoints, segmentation, depth.
+CUE_SETS = {
+    "image": (False, False, False),
+    "+ keypoints": (True, False, False),
+    "+ segmentation": (True, True, False),
+    "+ depth": (True, True, True),
+}
+DIFFUSION = "+ diffusion"
+Estimate = Callable[[Variables, Batch, ManoModel, Bool[Array, "3"]], Prediction]
+
+
+def estimator(network: Network, *, crop: CropConfig, relative: bool = True) -> Estimate:
+    """Estimates of a batch as a jitted function of weights, batch, model and cues.
+
+    Args:
+        network: pure functions of the regressor.
+        crop: how hands are cut out.
+        relative: whether the network estimates the relative translation.
+    """
+
+    @jax.jit
+    def estimate(
+        variables: Variables, batch: Batch, model: ManoModel, cues: Bool[Array, "3"]
+    ) -> Prediction:
+        inputs, _ = prepare(batch, crop=crop)
+        inputs = inputs._replace(present=inputs.present & cues)
+        output, _ = network.apply(variables, inputs, train=False)
+        camera = batch.targets.camera
+        return decode(output, model, inputs, camera, crop=crop, relative=relative)
+
+    return estimate
+
+
+def of_cues(
+    estimate: Estimate,
+    variables: Variables,
+    model: ManoModel,
+    *,
+    cue_sets: Mapping[str, tuple[bool, bool, bool]] = CUE_SETS,
+) -> dict[str, Method]:
+    """One method for each set of cues; weights go to the devices once.
+
+    Args:
+        estimate: from ``estimator``.
+        variables: the network's weights.
+        model: hand model.
+        cue_sets: cue flags by name.
+    """
+    weights = jax.device_put(variables, everywhere(local_mesh()))
+    hands = jax.device_put(model, everywhere(local_mesh()))
+
+    def method(flags: tuple[bool, bool, bool]) -> Method:
+        return lambda batch: estimate(weights, batch, hands, jnp.asarray(flags))
+
+    return {name: method(flags) for name, flags in cue_sets.items()}
+
+
+def refined(method: Method, prior: Prior) -> Method:
+    """A method's estimates after refinement with the two-hand prior.
+
+    Keypoints only tell which hand is seen better; they do not hold it in place.
+    """
+
+    def refine_batch(batch: Batch) -> Prediction:
+        prediction = jax.device_get(method(batch))
+        keypoints = jnp.asarray(batch.cues.keypoints)
+        return refine(prior, prediction, keypoints=keypoints).prediction
+
+    return refine_batch
+
+
+def local_mesh() -> Mesh:
+    """This process's devices in a row."""
+    devices = jax.local_devices()
+    return jax.make_mesh(
+        (len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices
+    )
+
+
+def everywhere(mesh: Mesh) -> NamedSharding:
+    """The same array on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def spread(batch: Batch) -> Batch:
+    """A host batch on this process's devices, its rows divided among them."""
+    return jax.device_put(batch, NamedSharding(local_mesh(), PartitionSpec("data")))

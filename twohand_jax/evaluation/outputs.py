@@ -1,0 +1,128 @@
+"""What ``twohand evaluate`` shows and writes: tables, scores of records, plots."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from twohand_jax.evaluation import (
+    bootstrap,
+    breakdown,
+    contact_scores,
+    protocols,
+    report,
+)
+from twohand_jax.evaluation.results import Result
+
+SHOWN = 4  # columns with intervals, in the summary
+
+
+class Table:
+    """Figures of several methods on one split, with intervals and breakdowns.
+
+    Attributes:
+        title: what was evaluated.
+        results: of the methods, in the order of the rows.
+        rate: pictures a second, NaN where nothing was computed.
+    """
+
+    def __init__(self, results: Sequence[Result], *, title: str, rate: float) -> None:
+        """Compute all figures (some seconds for thousands of records)."""
+        first = results[0]
+        self.protocol = protocols.get(first.protocol)
+        self.title = (
+            f"{title}: {len(first):,} records, protocol {first.protocol}, "
+            f"{self.protocol.units}"
+        )
+        self.results, self.rate = list(results), rate
+        self.rows = {one.method: one.figures() for one in results}
+        self.intervals = {one.method: bootstrap.intervals(one) for one in results}
+        self.parts = breakdown.parts(results[-1])
+        known = set().union(*self.rows.values())
+        contact = [name for name in contact_scores.COLUMNS if name in known]
+        self.columns = (*self.protocol.columns, *contact)
+
+    def summary(self) -> str:
+        """Figures of all rows, and intervals of the first ones, in Markdown."""
+        last = self.rows[self.results[-1].method]
+        known = [c for c in self.columns if not math.isnan(last.get(c, math.nan))]
+        pieces = [
+            self.title,
+            report.markdown(self.rows, columns=self.columns),
+            "95 % intervals by bootstrap over the records:",
+            _intervals(self, known[:SHOWN]),
+        ]
+        if not math.isnan(self.rate):
+            rows = "row" if len(self.rows) == 1 else "rows"
+            pieces.append(
+                f"{self.rate:.1f} pictures a second for {len(self.rows)} {rows}."
+            )
+        return "\n\n".join(pieces)
+
+    def markdown(self) -> str:
+        """The summary, and figures of the parts of the set."""
+        parts = report.markdown(breakdown.rows(self.parts), columns=self.columns)
+        last = self.results[-1].method
+        return f"{self.summary()}\n\nParts of the set, row {last!r}:\n\n{parts}\n"
+
+    def record(self) -> dict[str, Any]:
+        """The same as JSON has it; figures that counted nothing are null."""
+        first = self.results[0]
+        found = {
+            "title": self.title,
+            "protocol": first.protocol,
+            "dataset": first.dataset,
+            "split": first.split,
+            "records": len(first),
+            "images_per_second": self.rate,
+            "rows": self.rows,
+            "intervals": self.intervals,
+            "parts": [part._asdict() for part in self.parts],
+        }
+        return _without_nan(found)
+
+
+def write(table: Table, directory: Path, *, plots: bool = True) -> list[Path]:
+    """Write ``PROTOCOL.md``, ``PROTOCOL.json`` and ``plots/``; returns what there is.
+
+    Args:
+        table: the figures.
+        directory: created when missing.
+        plots: whether to draw.
+    """
+    name = table.results[0].protocol
+    paths = report.write_texts(
+        directory,
+        {
+            f"{name}.md": table.markdown(),
+            f"{name}.json": json.dumps(table.record(), indent=2, allow_nan=False),
+        },
+    )
+    paths += sorted((directory / "samples").glob("*.npz"))
+    if plots:
+        from twohand_jax.evaluation import error_plots
+
+        paths += error_plots.write(table.results, directory / "plots")
+    return paths
+
+
+def _intervals(table: Table, columns: Sequence[str]) -> str:
+    lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for name, found in table.intervals.items():
+        cells = [
+            f"{found[c].low:.2f} – {found[c].high:.2f}" if c in found else "–"
+            for c in columns
+        ]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(inner) for inner in value]
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return value

@@ -1,0 +1,269 @@
+"""One evaluation from files to files: a model, a record set, a protocol."""
+
+import dataclasses
+import hashlib
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from twohand_jax import build
+from twohand_jax.data import shards
+from twohand_jax.data.batching import Prefetcher
+from twohand_jax.evaluation import (
+    contact_scores,
+    evaluator,
+    fitness,
+    methods,
+    names,
+    protocols,
+    results,
+)
+from twohand_jax.evaluation.evaluator import Method
+from twohand_jax.evaluation.results import Result
+from twohand_jax.evaluation.store import Store
+from twohand_jax.inference.prior import Prior
+from twohand_jax.models import apply
+from twohand_jax.types import ManoModel
+from twohand_jax.weights import native
+
+if TYPE_CHECKING:
+    from twohand_jax.data.tfrecord import Reader
+
+BATCH = 64
+SAMPLES = "samples"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What is evaluated: methods and everything that decides their estimates.
+
+    Attributes:
+        methods: by the name of their row.
+        identity: of weights and settings, as JSON has it.
+        experiment: decides how records are read.
+        hand: model of the estimated and of the true hands.
+    """
+
+    methods: Mapping[str, Method]
+    identity: Mapping[str, object]
+    experiment: build.Experiment
+    hand: ManoModel
+
+
+def regressor(
+    directory: Path, *, hand: ManoModel, refine: Prior | None = None
+) -> Subject:
+    """A trained regressor, a method for each set of cues.
+
+    Args:
+        directory: of the model.
+        hand: hand model it was trained with.
+        refine: adds the estimates from all cues refined with this prior.
+    """
+    config = native.load_config(directory)
+    experiment = build.experiment(config)
+    model = experiment.model
+    network = build.regressor(model)
+    variables = native.load(directory, apply.shapes(network))
+    estimate = methods.estimator(
+        network,
+        crop=experiment.crop,
+        relative=model.transnet is not None,
+    )
+    known = {
+        name: flags
+        for name, flags in methods.CUE_SETS.items()
+        if all(own or not used for own, used in zip(model.cues, flags, strict=True))
+    }
+    rows = methods.of_cues(estimate, variables, hand, cue_sets=known)
+    identity = {"model": digest(directory), "hand": hand.name, "prior": ""}
+    if refine is not None:
+        rows[methods.DIFFUSION] = methods.refined(list(rows.values())[-1], refine)
+        identity["prior"] = _weights_digest(refine.variables)
+    return Subject(methods=rows, identity=identity, experiment=experiment, hand=hand)
+
+
+class Evaluation(NamedTuple):
+    """Results of all methods, and how fast they came after the first batch."""
+
+    results: list[Result]
+    images_per_second: float
+
+
+def evaluate_set(
+    model_directory: Path,
+    dataset: str | Path,
+    split: str,
+    protocol: str,
+    *,
+    hand: ManoModel,
+    refine: Prior | None = None,
+    out: Path | None = None,
+    batch_size: int | None = None,
+    progress: bool = True,
+) -> Evaluation:
+    """Scores of a regressor on a record set, a result for each row of its table.
+
+    Args:
+        model_directory: of the regressor.
+        dataset: directory of records.
+        split: its split.
+        protocol: name of a protocol.
+        hand: hand model.
+        refine: adds ``+ diffusion``, and figures of contact to all rows.
+        out: keeps what was computed; the same call continues there.
+        batch_size: records a batch of this process; rounded up to its devices.
+        progress: whether to show a bar.
+
+    Raises:
+        InputError: the protocol does not fit, or ``out`` holds another evaluation.
+    """
+    chosen = protocols.get(protocol)
+    found = shards.open_split(dataset, split)
+    fitness.check(chosen, dataset=found.dataset, split=split)
+    subject = regressor(Path(model_directory), hand=hand, refine=refine)
+    score = evaluator.scorer(chosen)
+    if refine is not None:
+        score = contact_scores.with_contact(score)
+    return evaluate(
+        subject,
+        dataset,
+        split,
+        protocol=chosen,
+        score=score,
+        out=out,
+        batch_size=batch_size,
+        progress=progress,
+    )
+
+
+def evaluate(
+    subject: Subject,
+    dataset: str | Path,
+    split: str,
+    *,
+    protocol: protocols.Protocol,
+    score: evaluator.Score,
+    out: Path | None = None,
+    batch_size: int | None = None,
+    progress: bool = True,
+) -> Evaluation:
+    """Scores of any methods on a record set; arguments as in ``evaluate_set``."""
+    size = _batch_size(batch_size)
+    reader = build.reader(
+        subject.experiment, str(dataset), split, shuffle=False, batch_size=size
+    )
+    identity = dict(subject.identity) | {
+        "records": shards.digest(dataset, split),
+        "protocol": protocol.name,
+        "rows": list(subject.methods),
+        "batch_size": size,
+        "processes": jax.process_count(),
+    }
+    store = Store(out, identity) if out is not None else None
+    if out is not None and (kept := _kept(out, list(subject.methods))):
+        return Evaluation(kept, float("nan"))
+    whole, rate = _scores(subject, reader, score, store, progress=progress)
+    source = reader.split.dataset
+    evaluator.require_counted(
+        evaluator.figures(whole), protocol, dataset=source, split=split
+    )
+    found = [
+        Result(
+            method=name,
+            protocol=protocol.name,
+            dataset=source,
+            split=split,
+            record=whole.record,
+            image_id=names.decode(whole.texts["image_id"]),
+            subset=names.decode(whole.texts["subset"]),
+            scores=whole.scores[name],
+        )
+        for name in subject.methods
+    ]
+    if out is not None and jax.process_index() == 0:
+        for one in found:
+            results.save(sample_path(out, one.method), one)
+    if store:
+        store.clear()
+    return Evaluation(found, rate)
+
+
+def sample_path(out: Path, method: str) -> Path:
+    """Where the scores of a method lie."""
+    slug = re.sub(r"[^a-z0-9]+", "-", method.lower()).strip("-")
+    return out / SAMPLES / f"{slug}.npz"
+
+
+def digest(directory: Path) -> str:
+    """Tells model directories apart by their files."""
+    files = (directory / native.CONFIG, directory / native.WEIGHTS)
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
+def _weights_digest(variables: Any) -> str:
+    leaves = (np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(variables))
+    return hashlib.sha256(b"".join(leaves)).hexdigest()
+
+
+def _scores(
+    subject: Subject,
+    reader: "Reader",
+    score: evaluator.Score,
+    store: Store | None,
+    *,
+    progress: bool,
+) -> tuple[evaluator.Part, float]:
+    """Scores of all records, what is in the store taken from there, and the rate."""
+    known, parts = names.Names(), list[evaluator.Part]()
+    marks: list[tuple[float, int]] = []
+    skip, size = (store.done if store else 0), reader.config.batch_size
+    total = reader.split.num_records
+    batches = reader.once(skip=skip, watch=known.watch)
+    with (
+        Prefetcher(batches, methods.spread) as stream,
+        tqdm(
+            total=total,
+            initial=min(skip * size * jax.process_count(), total),
+            unit="img",
+            desc="evaluate",
+            disable=not progress or jax.process_index() > 0,
+        ) as bar,
+    ):
+        for part in evaluator.scored(
+            subject.methods, score, stream, subject.hand, texts=known.texts
+        ):
+            (store.add if store else parts.append)(part)
+            done = int((part.weight > 0).sum()) * jax.process_count()
+            bar.update(done)
+            marks.append((time.perf_counter(), done))
+    whole = evaluator.gather(store.close() if store else parts)
+    return whole, _rate(marks)
+
+
+def _rate(marks: list[tuple[float, int]]) -> float:
+    """Pictures a second after the first batch, which compiles; NaN of one batch."""
+    if len(marks) < 2:
+        return float("nan")
+    (start, _), *rest = marks
+    return sum(done for _, done in rest) / (rest[-1][0] - start)
+
+
+def _batch_size(wanted: int | None) -> int:
+    devices = jax.local_device_count()
+    size = BATCH if wanted is None else wanted
+    return -(-size // devices) * devices
+
+
+def _kept(out: Path, rows: list[str]) -> list[Result] | None:
+    """What a finished evaluation left in ``out``."""
+    paths = [sample_path(out, name) for name in rows]
+    if not all(path.exists() for path in paths):
+        return None
+    return [results.load(path) for path in paths]
