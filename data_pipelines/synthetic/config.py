@@ -2,7 +2,7 @@
 
 import dataclasses
 
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 SPLIT_STREAMS = {"train": 0, "test": 1}
 
 
@@ -58,6 +58,7 @@ class SyntheticConfig:
         noise: of the cues.
         min_visible: a shown hand with fewer visible pixels (of a 256-pixel picture)
             makes the picture be rejected.
+        min_joints: so does a shown hand with fewer joints inside of the picture.
     """
 
     size: int = 256
@@ -70,3 +71,4 @@ class SyntheticConfig:
     jpeg_quality: int = 92
     noise: CueNoise = CueNoise()
     min_visible: int = 40
+    min_joints: int = 8

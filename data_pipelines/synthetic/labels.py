@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from data_pipelines.synthetic import keypoint_noise, map_noise
 from data_pipelines.synthetic.config import VERSION, SyntheticConfig
@@ -73,6 +73,14 @@ def project(
     """Pixels of points in the camera frame."""
     plane = points[..., :2] / np.maximum(points[..., 2:], 1e-3)
     return plane * np.asarray(camera.focal) + np.asarray(camera.center)
+
+
+def joints_inside(
+    joints_px: Float[np.ndarray, "2 21 2"], size: int
+) -> Int[np.ndarray, "2"]:
+    """How many joints of each hand lie in a square picture."""
+    inside = ((joints_px >= 0) & (joints_px <= size - 1)).all(axis=-1)
+    return inside.sum(axis=-1)
 
 
 def hand_boxes(joints_px: Float[np.ndarray, "2 21 2"]) -> Float[np.ndarray, "2 4"]:

@@ -1,9 +1,10 @@
 """Hands, cameras and meshes of a shard's pictures, computed in one batch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import jax
 import numpy as np
+from jaxtyping import Bool
 
 from data_pipelines.synthetic.config import SyntheticConfig
 from data_pipelines.synthetic.labels import Sample
@@ -36,15 +37,27 @@ def draw(
     params, camera = view.place(
         view_seed, seen, (config.size, config.size), model=model
     )
-    geometry = _geometry(model, params)
-    for row in range(count):
+    kinds = [sampler.KINDS[kind] for kind in seen.kind]
+    yield from posed(model, params, camera, seen.present, kinds)
+
+
+def posed(
+    model: ManoModel,
+    params: ManoParams,
+    camera: Camera,
+    shown: Bool[np.ndarray, "n 2"],
+    kinds: Sequence[str],
+) -> Iterator[Sample]:
+    """Pictures' hands from their parameters, all in the camera frame, host arrays."""
+    geometry = posed_geometry(model, params)
+    for row, kind in enumerate(kinds):
         yield Sample(
             params=ManoParams(*(value[row] for value in params)),
             joints=geometry.joints[row],
             vertices=geometry.vertices[row],
             camera=Camera(*(value[row] for value in camera)),
-            shown=seen.present[row],
-            kind=sampler.KINDS[seen.kind[row]],
+            shown=shown[row],
+            kind=kind,
             model=model.name,
         )
 
@@ -61,7 +74,7 @@ def _forward(model: ManoModel, params: ManoParams) -> HandGeometry:
     return mano.forward(model, params)
 
 
-def _geometry(model: ManoModel, params: ManoParams) -> HandGeometry:
+def posed_geometry(model: ManoModel, params: ManoParams) -> HandGeometry:
     """The posed hands as host arrays, in chunks of one size: one compilation."""
     count = len(params.transl)
     rows = np.resize(np.arange(count), -(-count // CHUNK) * CHUNK)

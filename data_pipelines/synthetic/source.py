@@ -10,8 +10,9 @@ import numpy as np
 from data_pipelines.source import Example, Rejection
 from data_pipelines.synthetic import labels, samples
 from data_pipelines.synthetic.config import SPLIT_STREAMS, VERSION, SyntheticConfig
+from data_pipelines.synthetic.labels import Sample
 from data_pipelines.synthetic.render.hand_mesh import load_hand_mesh
-from data_pipelines.synthetic.render.renderer import Renderer
+from data_pipelines.synthetic.render.renderer import Renderer, Rendering
 from data_pipelines.synthetic.render.sample_scene import sample_scene
 from twohand_jax import mano
 from twohand_jax.errors import InputError
@@ -57,18 +58,33 @@ class SyntheticSource:
         count = self.shard_sizes[split][shard]
         stream = np.random.SeedSequence([config.seed, SPLIT_STREAMS[split], shard])
         pose_stream, *streams = stream.spawn(count + 1)
-        model, renderer = _load(config.size, self.hand)
+        model, renderer = load(config.size, self.hand)
         drawn = samples.draw(pose_stream, count, model=model, config=config)
-        least = config.min_visible * (config.size / 256) ** 2
         for number, (sample, own) in enumerate(zip(drawn, streams, strict=True)):
             rng = np.random.default_rng(own)
             image_id = f"{split}-{shard:05d}-{number:05d}"
-            scene = sample_scene(rng)._replace(visible=sample.shown)
-            rendering = renderer.render(scene, sample.vertices, sample.camera)
-            if (sample.shown & (rendering.visible < least)).any():
+            rendering = draw_picture(rng, sample, renderer)
+            if not usable(sample, rendering, config):
                 yield Rejection("a hand is hidden or out of the picture", image_id)
                 continue
             yield labels.record(rng, sample, rendering, image_id, config=config)
+
+
+def draw_picture(
+    rng: np.random.Generator, sample: Sample, renderer: Renderer
+) -> Rendering:
+    """The hands in a random scene, in which only the shown ones are seen."""
+    scene = sample_scene(rng)._replace(visible=sample.shown)
+    return renderer.render(scene, sample.vertices, sample.camera)
+
+
+def usable(sample: Sample, rendering: Rendering, config: SyntheticConfig) -> bool:
+    """Whether enough of each shown hand is in the picture."""
+    least = config.min_visible * (config.size / 256) ** 2
+    joints_px = labels.project(sample.joints, sample.camera)
+    enough = rendering.visible >= least
+    enough &= labels.joints_inside(joints_px, config.size) >= config.min_joints
+    return bool((enough | ~sample.shown).all())
 
 
 def _cut(count: int, size: int) -> tuple[int, ...]:
@@ -83,7 +99,7 @@ def hand_checksum() -> int:
 
 
 @functools.lru_cache(maxsize=1)
-def _load(size: int, hand: int) -> tuple[ManoModel, Renderer]:
+def load(size: int, hand: int) -> tuple[ManoModel, Renderer]:
     """Hand and renderer, once a process: opening the context takes a while."""
     model = mano.load()
     renderer = Renderer(load_hand_mesh(OPEN_HAND.parent), (size, size))

@@ -5,7 +5,7 @@ from typing import Any
 
 from twohand_jax.errors import MissingDependencyError
 
-DRAWN = ("synthetic", "poses")
+DRAWN = ("synthetic", "benchmark", "poses")
 REAL = ("interhand26m", "reinterhand", "coco_wholebody", "freihand", "ho3d", "hic")
 
 
@@ -29,6 +29,8 @@ def run(args: argparse.Namespace) -> None:
     try:
         if args.dataset == "synthetic":
             from data_pipelines.synthetic import build as builder
+        elif args.dataset == "benchmark":
+            from data_pipelines.synthetic.benchmark import build as builder
         elif args.dataset == "poses":
             from data_pipelines.synthetic import pose_set as builder
         else:

@@ -13,6 +13,7 @@ FILE.html is one self-contained page, --out FILE.png a contact sheet. --check ho
 every record against the schema and its labels against each other, lists violations
 and ends with exit code 1 if there are any."""
 REPORT = "inspection.html"
+BENCHMARK = "synthetic_benchmark"
 VIOLATIONS = 1
 
 
@@ -62,6 +63,10 @@ def run(args: argparse.Namespace) -> None:
     for split in splits:
         parts.append(inspect_split.inspect(args.directory, split, model, config))
         print(inspection_report.text(parts[-1]))
+    if args.check and shards.read_info(args.directory).get("name") == BENCHMARK:
+        from data_pipelines.synthetic import benchmark
+
+        print(benchmark.verify(args.directory).text())
     if out:
         inspection_report.write(out, args.directory, parts, model=model.name)
         print(f"\nwrote {out}")

@@ -1,0 +1,131 @@
+"""The benchmark as shards: each renders its part of the frozen scenes."""
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_pipelines.source import Example
+from data_pipelines.synthetic import labels, samples
+from data_pipelines.synthetic import source as synthetic
+from data_pipelines.synthetic.benchmark import manifest, scenes
+from data_pipelines.synthetic.benchmark.manifest import NAME, SPLIT, Generator
+from data_pipelines.synthetic.config import VERSION, CueNoise, SyntheticConfig
+from data_pipelines.synthetic.poses.sampler import KINDS
+from twohand_jax.errors import InputError
+
+VERSION_OF_SET = "1.0.0"
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkSource:
+    """The frozen scenes, rendered (a ``ShardSource``).
+
+    ``scenes`` is the file, ``config`` how pictures and cues are made, ``hand`` the
+    checksum of the hand model.
+    """
+
+    scenes: Path
+    config: SyntheticConfig
+    hand: int = dataclasses.field(default_factory=synthetic.hand_checksum)
+
+    name = NAME
+    version = VERSION_OF_SET
+    description = (
+        "A frozen held-out set of two hands rendered from the open hand model: apart, "
+        "near, touching and clasped in equal parts. It is for evaluation alone."
+    )
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """Everything that decides the bytes."""
+        return dataclasses.asdict(generator(self.config, self.hand, self.scenes))
+
+    @property
+    def shard_sizes(self) -> Mapping[str, tuple[int, ...]]:
+        """One split of full shards and perhaps a last smaller one."""
+        count, size = len(_scenes(self.scenes).kind), self.config.shard_size
+        full, rest = divmod(count, size)
+        return {SPLIT: (size,) * full + (rest,) * (rest > 0)}
+
+    def examples(self, split: str, shard: int) -> Iterator[Example]:
+        """The pictures of a shard; none is rejected, the scenes were chosen."""
+        config = self.config
+        start = shard * config.shard_size
+        count = self.shard_sizes[split][shard]
+        part = _scenes(self.scenes).rows(slice(start, start + count))
+        model, renderer = synthetic.load(config.size, self.hand)
+        kinds = [KINDS[kind] for kind in part.kind]
+        both = np.ones((count, 2), bool)
+        drawn = samples.posed(model, part.params, part.camera, both, kinds)
+        for number, (sample, seed) in enumerate(zip(drawn, part.seed, strict=True)):
+            rng = np.random.default_rng(int(seed))
+            rendering = synthetic.draw_picture(rng, sample, renderer)
+            image_id = f"benchmark-{start + number:05d}"
+            example = labels.record(rng, sample, rendering, image_id, config=config)
+            yield example | {"dataset": NAME}
+
+
+def frozen(assets: Path = manifest.ASSETS) -> BenchmarkSource:
+    """The benchmark, if this generator is the one that it was frozen with.
+
+    Raises:
+        InputError: version, hand model or settings changed since.
+    """
+    wanted = manifest.load(assets)
+    here = Generator(
+        version=VERSION,
+        hand=synthetic.hand_checksum(),
+        config=_as_json(_config(wanted.generator.config)),
+        scenes=wanted.generator.scenes,
+    )
+    changed = [
+        f"{field.name} is {getattr(here, field.name)!r}, not "
+        f"{getattr(wanted.generator, field.name)!r}"
+        for field in dataclasses.fields(Generator)
+        if getattr(here, field.name) != getattr(wanted.generator, field.name)
+    ]
+    if changed:
+        raise InputError(
+            f"The synthetic benchmark {wanted.version} is frozen at version "
+            f"{wanted.generator.version} of the generator, and this one would draw "
+            f"other pictures ({'; '.join(changed)}): build it with a twohand_jax of "
+            "that version, or freeze a new benchmark."
+        )
+    return BenchmarkSource(
+        manifest.Files(assets).scenes, _config(wanted.generator.config)
+    )
+
+
+def generator(config: SyntheticConfig, hand: int, scenes_file: Path) -> Generator:
+    """What decides the pictures here and now."""
+    return Generator(
+        version=VERSION,
+        hand=hand,
+        config=_as_json(config),
+        scenes=manifest.sha256(scenes_file),
+    )
+
+
+def _config(content: Mapping[str, Any]) -> SyntheticConfig:
+    """The settings of the manifest; those that are unknown here are left out."""
+    noise = CueNoise(**_known(CueNoise, content.get("noise", {})))
+    values = _known(SyntheticConfig, content)
+    return SyntheticConfig(
+        **values | {"noise": noise, "kinds": tuple(content.get("kinds", ()))}
+    )
+
+
+def _known(cls: type, content: Mapping[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in dataclasses.fields(cls)}
+    return {name: value for name, value in content.items() if name in names}
+
+
+def _as_json(config: SyntheticConfig) -> dict[str, object]:
+    return dataclasses.asdict(config) | {"kinds": list(config.kinds)}
+
+
+_scenes = functools.lru_cache(maxsize=1)(scenes.load)
