@@ -1,0 +1,198 @@
+"""The paper's tables as Markdown and as JSON."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from twohand_jax.evaluation import protocols
+from twohand_jax.evaluation.table_filling import Job, Row, Section
+from twohand_jax.evaluation.table_sets import Missing
+from twohand_jax.evaluation.tables import Table
+
+ABSENT = "–"
+PROBABLY = "probably "
+HUMAN = "Records marked H are those that people annotated; others are left out."
+INTERVALS = (
+    "In brackets: 95 % bootstrap intervals over records. Neighbouring frames of a "
+    "video are much alike, so on real sets the intervals are too narrow."
+)
+# What is relative to what, for a reader who does not know the names.
+MEANING = {
+    "wrist": "each hand relative to its own wrist, single and interacting hands",
+    "mcp": "each hand relative to the base of its middle finger, two hands with fits",
+    "hic": "each hand relative to its own wrist, against HIC's meshes",
+    "freihand": "after Procrustes alignment, joints and vertices apart",
+}
+
+
+def markdown(table: Table, sections: Sequence[Section], *, subject: str) -> str:
+    """The table for people: a heading for each record set and protocol, then notes.
+
+    Args:
+        table: which one.
+        sections: from ``table_filling.fill``.
+        subject: what our rows are of, in words.
+    """
+    notes = _notes(sections)
+    lines = [f"# Table {table.number}: {table.title}", "", f"Ours: {subject}."]
+    title = ""
+    for section in sections:
+        if section.block.title != title:
+            title = section.block.title
+            lines += ["", f"## {title}"]
+        lines += ["", f"Protocol {section.protocol}: {_meaning(section)}.", ""]
+        lines += _grid(section, notes)
+    if any(row.intervals for section in sections for row in section.rows):
+        lines += ["", INTERVALS]
+    if any(row.subset for section in sections for row in section.rows):
+        lines += ["", HUMAN]
+    if notes:
+        lines += ["", "Not filled:"]
+        lines += [_note(number, missing) for missing, number in notes.items()]
+    sources = _sources(sections)
+    if sources:
+        lines += ["", "Published figures, as the paper's tables print them:", ""]
+        lines += [f"- {_named(source, rows)}" for source, rows in sources.items()]
+    return "\n".join(lines) + "\n"
+
+
+def as_json(
+    table: Table, sections: Sequence[Section], *, subject: str
+) -> dict[str, Any]:
+    """The same for programs: every row with its protocol, and figures or reasons."""
+    return {
+        "table": table.number,
+        "title": table.title,
+        "ours": subject,
+        "sections": [_section(section) for section in sections],
+    }
+
+
+def outlook(jobs: Sequence[Job]) -> str:
+    """How many of our rows can be filled, in a sentence."""
+    rows = sum(len(job.missing) for job in jobs)
+    ready = sum(len(job.rows) for job in jobs)
+    return f"{ready} of our {rows} rows can be filled."
+
+
+def write(
+    table: Table, sections: Sequence[Section], directory: Path, *, subject: str
+) -> list[Path]:
+    """Write ``table-N.md`` and ``table-N.json``, each complete or not at all."""
+    directory.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(
+        as_json(table, sections, subject=subject), indent=2, allow_nan=False
+    )
+    texts = {".md": markdown(table, sections, subject=subject), ".json": text + "\n"}
+    paths = []
+    for suffix, content in texts.items():
+        path = directory / f"table-{table.number}{suffix}"
+        beside = path.with_name(path.name + ".partial")
+        beside.write_text(content)
+        beside.replace(path)
+        paths.append(path)
+    return paths
+
+
+def _section(section: Section) -> dict[str, Any]:
+    block = section.block
+    return {
+        "title": block.title,
+        "dataset": block.records.dataset,
+        "split": block.records.split,
+        "protocol": section.protocol,
+        "units": protocols.get(section.protocol).units,
+        "columns": list(block.columns),
+        "rows": [_row(row, section.protocol) for row in section.rows],
+    }
+
+
+def _row(row: Row, protocol: str) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "method": row.method,
+        "by": "this model" if row.ours else "published",
+        "protocol": protocol,
+        "protocol_certain": row.certain,
+    }
+    if row.missing:
+        return out | {
+            "missing": [
+                {"reason": one.reason, "commands": list(one.commands)}
+                for one in row.missing
+            ]
+        }
+    out["figures"] = dict(row.figures)
+    if not row.ours:
+        return out | {"source": row.source}
+    intervals = {name: list(span) for name, span in row.intervals.items()}
+    counted = {"records": row.records, "subset": row.subset}
+    return out | {"intervals_95": intervals, **counted}
+
+
+def _notes(sections: Iterable[Section]) -> dict[Missing, int]:
+    """Every reason once, numbered in the order of the rows."""
+    rows = (row for section in sections for row in section.rows)
+    reasons = dict.fromkeys(one for row in rows for one in row.missing)
+    return {reason: number for number, reason in enumerate(reasons, start=1)}
+
+
+def _note(number: int, missing: Missing) -> str:
+    commands = [f"       {command}" for command in missing.commands]
+    parts = [f"\n{number}. {missing.reason}"]
+    return "\n\n".join(parts + ["\n".join(commands)] * bool(commands))
+
+
+def _sources(sections: Iterable[Section]) -> dict[str, list[str]]:
+    """The methods of each source."""
+    rows = (row for section in sections for row in section.rows if row.source)
+    sources: dict[str, list[str]] = {}
+    for row in rows:
+        sources.setdefault(row.source, []).append(row.method)
+    return sources
+
+
+def _named(source: str, rows: Sequence[str]) -> str:
+    names = ", ".join(rows)
+    return source if source.startswith(names) else f"{names}: {source}"
+
+
+def _meaning(section: Section) -> str:
+    protocol = protocols.get(section.protocol)
+    return f"{MEANING[section.protocol]}; {protocol.units}"
+
+
+def _grid(section: Section, notes: dict[Missing, int]) -> list[str]:
+    """Aligned, so that it can be read on a terminal as well."""
+    columns = section.block.columns
+    head = ["method", "protocol", *columns, "records"]
+    body = [_cells(row, section.protocol, columns, notes) for row in section.rows]
+    widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
+    rule = ["-" * width for width in widths]
+    return [
+        "| " + " | ".join(map(str.ljust, cells, widths)) + " |"
+        for cells in (head, rule, *body)
+    ]
+
+
+def _cells(
+    row: Row, protocol: str, columns: Sequence[str], notes: dict[Missing, int]
+) -> list[str]:
+    name = f"ours: {row.method}" if row.ours else row.method
+    measured = protocol if row.certain else PROBABLY + protocol
+    last = f"{row.records} {row.subset}".rstrip() if row.records else ""
+    if row.missing:
+        last = "not filled: " + ", ".join(str(notes[one]) for one in row.missing)
+    return [name, measured, *(_cell(row, column) for column in columns), last]
+
+
+def _cell(row: Row, column: str) -> str:
+    if column not in row.figures:
+        return ABSENT
+    digits = 3 if "F@" in column else row.decimals
+    text = f"{row.figures[column]:.{digits}f}"
+    span = row.intervals.get(column)
+    if span is None:
+        return text
+    low, high = (f"{edge:.{digits}f}" for edge in span)
+    return f"{text} [{low}, {high}]"
