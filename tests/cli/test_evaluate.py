@@ -14,6 +14,7 @@ from data_pipelines.freihand import fixture as freihand_fixture
 from data_pipelines.ho3d import dataset as ho3d
 from data_pipelines.ho3d import fixture as ho3d_fixture
 from data_pipelines.labelled import LabelledSource, ShardConfig
+from tests.evaluation.made_results import made
 from twohand_jax.cli import main as cli
 from twohand_jax.data.tfrecord import Reader, ReaderConfig
 from twohand_jax.evaluation import evaluator, results, store, submissions
@@ -114,6 +115,18 @@ def test_an_interrupted_evaluation_goes_on(evaluate, tmp_path, monkeypatch):
         jax.tree.map(np.testing.assert_array_equal, one.scores, other.scores)
         assert one.image_id.tolist() == other.image_id.tolist()
         assert one.image_id[0].startswith("evaluation/")
+
+
+def test_two_methods_are_compared_in_pairs(tmp_path, capsys):
+    paths = [tmp_path / f"{name}.npz" for name in ("first", "second")]
+    for path, scale in zip(paths, (1.5, 1.0), strict=True):
+        results.save(path, made(method=path.stem, records=40, scale=scale))
+    assert cli.main(["evaluate", "--compare", *map(str, paths)]) == 0
+    said = capsys.readouterr().out
+    assert "40 records, protocol wrist" in said and "| MPJPE | +" in said
+    paths[1].write_bytes(b"PK")
+    assert cli.main(["evaluate", "--compare", *map(str, paths)]) == 2
+    assert "second.npz cannot be read as results" in capsys.readouterr().err
 
 
 def test_a_submission_to_freihand_is_in_the_order_of_numbers(

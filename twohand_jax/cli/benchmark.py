@@ -14,6 +14,7 @@ SUBJECTS = {
     "train": "network and training step beside PyTorch and a matrix product",
     "refine": "guided refinement of pairs beside PyTorch",
     "cues": "a network of Sapiens beside PyTorch and a matrix product",
+    "evaluate": "metrics of a batch beside numpy, a picture at a time",
     "nearest": "nearest neighbours of two meshes beside scipy and trimesh",
 }
 

@@ -1,10 +1,12 @@
 """``twohand evaluate``: errors of a model on a record set, a row for each cue set."""
 
 import argparse
+import importlib
 from pathlib import Path
 from typing import Any
 
 from twohand_jax.cli import common
+from twohand_jax.errors import InputError
 
 PROTOCOLS = "wrist, mcp, mcp_scaled, hic, freihand or ho3d"
 
@@ -40,6 +42,8 @@ def add(subparsers: Any) -> None:
     option = refine.add_argument
     option("--refine", action="store_true", help="a row more, and columns of contact")
     option("--prior", type=Path, metavar="DIR", help="the shipped one")
+    option = parser.add_argument_group("two methods on the same records").add_argument
+    option("--compare", type=Path, nargs=2, metavar="samples/ROW.npz")
     others = parser.add_argument_group("other systems, in the same protocols")
     option = others.add_argument
     option("--predictions", type=Path, metavar="FILE.npz", help="see docs/evaluation")
@@ -55,21 +59,27 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Evaluate, or hand over to what was asked for instead."""
-    from twohand_jax.errors import InputError
     from twohand_jax.train import distributed
 
     distributed.initialize(
         args.distributed, args.coordinator, args.processes, args.process
     )
     common.enable_compilation_cache()
+    importlib.import_module(f"twohand_jax.cli.{_action(args)}").run(args)
+
+
+def _action(args: argparse.Namespace) -> str:
+    """The module that does what the flags ask for."""
     if args.table is not None:
-        from twohand_jax.cli import evaluate_table as action
-    elif args.dataset is None:
-        raise InputError("Give a --dataset of records, or a --table of the paper.")
-    elif args.submission is not None:
-        from twohand_jax.cli import evaluate_submission as action
-    elif args.predictions is not None or args.peer is not None:
-        from twohand_jax.cli import evaluate_outside as action
-    else:
-        from twohand_jax.cli import evaluate_set as action
-    action.run(args)
+        return "evaluate_table"
+    if args.compare is not None:
+        return "evaluate_compare"
+    if args.dataset is None:
+        raise InputError(
+            "Give a --dataset of records, a --table of the paper, or two to --compare."
+        )
+    if args.submission is not None:
+        return "evaluate_submission"
+    if args.predictions is not None or args.peer is not None:
+        return "evaluate_outside"
+    return "evaluate_set"

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from twohand_jax.evaluation import (
     protocols,
     report,
 )
+from twohand_jax.evaluation.found import FOUND
 from twohand_jax.evaluation.results import Result
 
 SHOWN = 4  # columns with intervals, in the summary
@@ -40,8 +41,8 @@ class Table:
         self.intervals = {one.method: bootstrap.intervals(one) for one in results}
         self.parts = breakdown.parts(results[-1])
         known = set().union(*self.rows.values())
-        contact = [name for name in contact_scores.COLUMNS if name in known]
-        self.columns = (*self.protocol.columns, *contact)
+        more = [n for n in (*contact_scores.COLUMNS, FOUND) if n in known]
+        self.columns = (*self.protocol.columns, *more)
 
     def summary(self) -> str:
         """Figures of all rows, and intervals of the first ones, in Markdown."""
@@ -105,6 +106,22 @@ def write(table: Table, directory: Path, *, plots: bool = True) -> list[Path]:
 
         paths += error_plots.write(table.results, directory / "plots")
     return paths
+
+
+def differences(found: Mapping[str, bootstrap.Difference], protocol: str) -> str:
+    """Paired differences in Markdown; an interval without 0 is more than chance.
+
+    Args:
+        found: from ``bootstrap.difference``.
+        protocol: whose columns come first.
+    """
+    names = [*protocols.get(protocol).columns, *contact_scores.COLUMNS]
+    lines = ["| | difference | 95 % interval |", "|---|---|---|"]
+    for name in names:
+        if name in found and not math.isnan(found[name].value):
+            value, low, high = found[name]
+            lines.append(f"| {name} | {value:+.2f} | {low:+.2f} to {high:+.2f} |")
+    return "\n".join(lines)
 
 
 def _intervals(table: Table, columns: Sequence[str]) -> str:
