@@ -29,7 +29,7 @@ def test_ours_and_smplx_do_equal_work(hands):
     out = benchmark._ours(model, arrays)["forward"]()
     ours = out[0][0] if hands == 1 else out.vertices[:, 0]
     names = ("global_orient", "hand_pose", "betas", "transl")
-    theirs = benchmark._smplx_module(model)(
+    theirs = benchmark.smplx_module(model)(
         **{n: torch.tensor(a) for n, a in zip(names, arrays, strict=True)}
     )
     chosen = slice(None) if hands == 1 else slice(0, None, 2)
@@ -39,7 +39,7 @@ def test_ours_and_smplx_do_equal_work(hands):
 
 def test_parents_are_smplx_parents():
     pytest.importorskip("smplx")
-    module = benchmark._smplx_module(mano.load())
+    module = benchmark.smplx_module(mano.load())
     assert tuple(module.parents.tolist()) == PARENTS
 
 

@@ -1,21 +1,45 @@
-"""Prints protocol wrist's figures of a padded batch split over four devices."""
+"""Writes figures of the golden pictures that several devices or processes find.
+
+    python -m tests.evaluation.devices FILE.json NAMES [HOST:PORT PROCESSES PROCESS]
+
+NAMES are protocols, with commas between them. Alone, a process lays one padded batch on
+all its devices; of two, each scores its own pictures, the second one fewer.
+"""
+
+import json
+import sys
+from pathlib import Path
 
 import jax
-import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from tests.evaluation import golden
-from twohand_jax.evaluation.protocols import numbers
-from twohand_jax.evaluation.two_hands import wrist
+from twohand_jax.evaluation import methods
+from twohand_jax.train import distributed
+from twohand_jax.types import Batch
+
+PADDED = golden.COUNT + 4
+
+
+def own_pictures(one: golden.Case) -> list[Batch]:
+    """The batches of this process; equally many, though it has fewer pictures."""
+    if jax.process_count() == 1:
+        return golden.batches(one, PADDED)
+    start, stop = ((0, 5), (5, golden.COUNT))[jax.process_index()]
+    return golden.batches(one, 3, start=start, stop=stop, count=2)
+
+
+def main(path: Path, names: list[str], peers: list[str]) -> None:
+    """Score and write."""
+    if peers:
+        address, count, own = peers
+        distributed.initialize(False, address, int(count), int(own))
+    one = golden.case()
+    batches = [methods.spread(batch) for batch in own_pictures(one)]
+    model = jax.device_put(one.model, methods.everywhere(methods.local_mesh()))
+    rows = {name: golden.figures(name, model, batches) for name in names}
+    if jax.process_index() == 0:
+        path.write_text(json.dumps({"devices": jax.device_count(), "rows": rows}))
+
 
 if __name__ == "__main__":
-    jax.config.update("jax_platforms", "cpu")
-    mesh = Mesh(np.array(jax.devices()), ("data",))
-    assert mesh.size == 4
-    prediction, targets, model, weight = golden.rows(golden.case(), 0, 7, 8)
-    split = NamedSharding(mesh, PartitionSpec("data"))
-    batch = jax.device_put((prediction, targets, weight), split)
-    model = jax.device_put(model, NamedSharding(mesh, PartitionSpec()))
-    found = jax.jit(wrist)(batch[0], batch[1], model, batch[2])
-    for name, value in numbers(jax.device_get(found)).items():
-        print(name, repr(value))
+    main(Path(sys.argv[1]), sys.argv[2].split(","), sys.argv[3:])

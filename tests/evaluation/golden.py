@@ -1,6 +1,8 @@
 """Pictures with all that can be missing, as the library and as the twins see them."""
 
 import dataclasses
+import functools
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import jax
@@ -10,7 +12,16 @@ import numpy as np
 from tests.data import scenes
 from tests.evaluation.twins import Sample
 from twohand_jax import mano
-from twohand_jax.types import LEFT, RIGHT, HandGeometry, ManoModel, Prediction, Targets
+from twohand_jax.evaluation import evaluator, protocols
+from twohand_jax.types import (
+    LEFT,
+    RIGHT,
+    Batch,
+    HandGeometry,
+    ManoModel,
+    Prediction,
+    Targets,
+)
 
 COUNT = 8
 
@@ -83,6 +94,40 @@ def rows(one: Case, start: int, stop: int, size: int) -> tuple:
 
     prediction, targets = jax.tree.map(pick, (one.prediction, one.targets))
     return prediction, targets, one.model, real.astype(np.float32)
+
+
+def batches(
+    one: Case, size: int, *, start: int = 0, count: int = 0, stop: int = COUNT
+) -> list[Batch]:
+    """Batches of pictures ``start`` to ``stop``; the canvas of each is the estimate.
+
+    Args:
+        one: the pictures.
+        size: of a batch.
+        start: first picture.
+        count: batches; those past ``stop`` hold padding only. 0 for all.
+        stop: first picture that is left out.
+    """
+    count = count or -(-(stop - start) // size)
+    found = []
+    for first in range(start, start + count * size, size):
+        prediction, targets, _, weight = rows(one, first, stop, size)
+        record = first + np.arange(size)
+        found.append(Batch(prediction, None, None, targets, weight, record))
+    return found
+
+
+def figures(name: str, model: ManoModel, given: Iterable[Batch]) -> evaluator.Row:
+    """What ``evaluator`` finds in batches of all processes under a protocol."""
+    methods = {"told": lambda batch: batch.canvas}
+    parts = list(evaluator.scored(methods, scorer(name), given, model))
+    return evaluator.figures(evaluator.gather(parts))["told"]
+
+
+@functools.cache
+def scorer(name: str) -> evaluator.Score:
+    """The protocol's, compiled once for each size of a batch."""
+    return evaluator.scorer(protocols.get(name))
 
 
 @jax.jit

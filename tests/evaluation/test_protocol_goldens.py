@@ -1,20 +1,18 @@
 """Every protocol against its float64 twin, in batches of any size, on any devices."""
 
-import functools
-import os
-import subprocess
-import sys
-from pathlib import Path
+import json
 
 import jax
 import numpy as np
 import pytest
 
 from tests.evaluation import golden, twins
-from twohand_jax.evaluation import evaluator
-from twohand_jax.evaluation.protocols import PROTOCOLS, numbers
+from tests.multiprocess import launch
+from twohand_jax.evaluation.protocols import PROTOCOLS
 
-DEVICES = Path(__file__).parent / "devices.py"
+SLOW = pytest.mark.slow
+SOME_SLOW = ["wrist", *(pytest.param(n, marks=SLOW) for n in PROTOCOLS if n != "wrist")]
+OTHERS = ",".join(name for name in PROTOCOLS if name != "wrist")
 
 
 @pytest.fixture(scope="module")
@@ -22,21 +20,8 @@ def case():
     return golden.case()
 
 
-@functools.cache
-def compiled(name: str):
-    return jax.jit(PROTOCOLS[name].compare)
-
-
 def in_batches(name: str, case: golden.Case, size: int) -> dict[str, float]:
-    def compute(variables, batch, model, cues):
-        return compiled(name)(*batch)
-
-    batches = [
-        golden.rows(case, start, golden.COUNT, size)
-        for start in range(0, golden.COUNT, size)
-    ]
-    cues = {"image": (False, False, False)}
-    return evaluator.evaluate(compute, None, batches, None, cue_sets=cues)["image"]
+    return golden.figures(name, case.model, golden.batches(case, size))
 
 
 def expected(name: str, case: golden.Case) -> dict[str, float]:
@@ -63,10 +48,12 @@ def test_agrees_with_the_published_definition_on_ragged_batches(name, case):
         assert found[key] == pytest.approx(value, rel=2e-5), key
 
 
-def test_batch_size_does_not_matter(case):
-    fives, ones = in_batches("wrist", case, 5), in_batches("wrist", case, 1)
-    for key, value in fives.items():
-        assert ones[key] == pytest.approx(value, rel=2e-6), key
+@pytest.mark.parametrize("name", SOME_SLOW)
+@pytest.mark.parametrize("size", [1, 3])
+def test_batch_size_does_not_matter(name, size, case):
+    others, eights = in_batches(name, case, size), in_batches(name, case, 8)
+    for key, value in eights.items():
+        assert others[key] == pytest.approx(value, rel=1e-6), key
 
 
 def test_the_columns_of_every_table_exist(case):
@@ -76,20 +63,23 @@ def test_the_columns_of_every_table_exist(case):
         assert set(protocol.columns) | set(protocol.essential) <= made, name
 
 
-def test_four_devices_give_what_one_gives(case):
-    flags = {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.evaluation.devices"],
-        env=os.environ | flags,
-        cwd=DEVICES.parents[2],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    one = numbers(jax.device_get(compiled("wrist")(*golden.rows(case, 0, 7, 8))))
-    four = dict(line.split() for line in done.stdout.splitlines())
-    for key, value in one.items():
-        assert float(four[key]) == pytest.approx(value, rel=1e-6), key
+@pytest.mark.parametrize("names", ["wrist", pytest.param(OTHERS, marks=SLOW)])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_four_devices_and_two_processes_give_what_one_gives(
+    processes, names, case, tmp_path
+):
+    out = tmp_path / "figures.json"
+    words = ["-m", "tests.evaluation.devices", str(out), names]
+    if processes == 1:
+        started = [launch.start(words, devices=4)]
+    else:
+        address = f"localhost:{launch.free_port()}"
+        started = [launch.start([*words, address, "2", str(i)]) for i in range(2)]
+    launch.succeed(started)
+    found = json.loads(out.read_text())
+    assert found["devices"] == (4 if processes == 1 else 2)
+    for name in names.split(","):
+        one, several = in_batches(name, case, 8), found["rows"][name]
+        assert set(one) == set(several)
+        for key, value in one.items():
+            assert several[key] == pytest.approx(value, rel=1e-6), (name, key)

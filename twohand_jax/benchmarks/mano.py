@@ -180,7 +180,7 @@ def _smplx(
     torch.set_num_threads(threads)
     # smplx indexes with tensors, which breaks its graph: known, and told at length.
     logging.getLogger("torch._dynamo").setLevel(logging.ERROR)
-    module = _smplx_module(model)
+    module = smplx_module(model)
     names = ("global_orient", "hand_pose", "betas", "transl")
     leaves = {
         name: torch.tensor(array, requires_grad=True)
@@ -201,23 +201,23 @@ def _smplx(
     return {"forward": forward, "forward+backward": backward}
 
 
-def _smplx_module(model: ManoModel) -> Any:
-    """The model's right hand as ``smplx.MANO``."""
+def smplx_module(model: ManoModel, side: int = RIGHT) -> Any:
+    """A hand of the model as ``smplx.MANO``."""
     import smplx
 
-    def side(array: Array) -> np.ndarray:
-        return np.asarray(array[RIGHT], np.float64)
+    def own(array: Array) -> np.ndarray:
+        return np.asarray(array[side], np.float64)
 
     fields = {
-        "v_template": side(model.template),
-        "f": np.asarray(model.faces[RIGHT], np.uint32),
-        "shapedirs": side(model.shapedirs),
-        "posedirs": side(model.posedirs),
-        "J_regressor": side(model.joint_regressor),
-        "weights": side(model.weights),
+        "v_template": own(model.template),
+        "f": np.asarray(model.faces[side], np.uint32),
+        "shapedirs": own(model.shapedirs),
+        "posedirs": own(model.posedirs),
+        "J_regressor": own(model.joint_regressor),
+        "weights": own(model.weights),
         "kintree_table": np.array([PARENTS, range(16)]),
-        "hands_components": side(model.pose_components),
-        "hands_mean": side(model.pose_mean).reshape(45),
+        "hands_components": own(model.pose_components),
+        "hands_mean": own(model.pose_mean).reshape(45),
     }
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "MANO_RIGHT.pkl"

@@ -1,14 +1,13 @@
 """How hard a record is, from its labels alone: overlap and occlusion of the hands."""
 
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Bool, Float, Int
 
 from twohand_jax import mano
 from twohand_jax.geometry import boxes
-from twohand_jax.types import LEFT, RIGHT, HandGeometry, ManoModel, Targets
+from twohand_jax.types import LEFT, RIGHT, Array, HandGeometry, ManoModel, Targets
 
-HIGHEST = jax.lax.Precision.HIGHEST
+Planes = tuple[Array, Array, Array]
 
 
 def overlap(targets: Targets) -> Float[Array, "*b"]:
@@ -43,19 +42,31 @@ def hidden_by(
     t·d, where t = a·(b×c) over the sum of the three edges' volumes d·(a×b), d·(b×c)
     and d·(c×a), if these have the same sign.
     """
-    joints = geometry.joints[..., side, :, :]
-    corners = geometry.vertices[..., 1 - side, :, :][..., faces[1 - side], :]
-    a, b, c = (corners[..., corner, :] for corner in range(3))
-    edges = jnp.stack([_cross(a, b), _cross(b, c), _cross(c, a)], axis=-3)
-    volumes = jnp.einsum("...jk,...efk->...ejf", joints, edges, precision=HIGHEST)
-    whole = jnp.sum(a * edges[..., 1, :, :], axis=-1)[..., None, :]
-    meets = jnp.all(volumes > 0, axis=-3) | jnp.all(volumes < 0, axis=-3)
-    total = jnp.sum(volumes, axis=-3)
-    place = whole / jnp.where(meets, total, 1.0)
+    rays = _coordinates(geometry.joints[..., side, :, None, :])
+    mesh = geometry.vertices[..., 1 - side, :, :]
+    a, b, c = (
+        _coordinates(mesh[..., None, faces[1 - side, :, corner], :])
+        for corner in range(3)
+    )
+    edges = _cross(a, b), _cross(b, c), _cross(c, a)
+    first, second, third = (_dot(rays, edge) for edge in edges)
+    meets = (first > 0) & (second > 0) & (third > 0)
+    meets |= (first < 0) & (second < 0) & (third < 0)
+    total = first + second + third
+    place = _dot(a, edges[1]) / jnp.where(meets, total, 1.0)
     return jnp.any(meets & (place > 0) & (place < 1), axis=-1)
 
 
-def _cross(a: Float[Array, "*b 3"], b: Float[Array, "*b 3"]) -> Float[Array, "*b 3"]:
-    x, y, z = (a[..., k] for k in range(3))
-    u, v, w = (b[..., k] for k in range(3))
-    return jnp.stack([y * w - z * v, z * u - x * w, x * v - y * u], axis=-1)
+# A plane for each coordinate: the tests of all rays with all triangles are then one
+# loop without tables between its steps.
+def _coordinates(points: Float[Array, "*b 3"]) -> Planes:
+    return points[..., 0], points[..., 1], points[..., 2]
+
+
+def _cross(first: Planes, second: Planes) -> Planes:
+    (x, y, z), (u, v, w) = first, second
+    return y * w - z * v, z * u - x * w, x * v - y * u
+
+
+def _dot(first: Planes, second: Planes) -> Array:
+    return first[0] * second[0] + first[1] * second[1] + first[2] * second[2]

@@ -161,13 +161,15 @@ def require_counted(
 ) -> None:
     """Refuse a table in which the protocol found nothing to compare.
 
+    Metrics that a method does not have (of meshes, for joints alone) are no reason.
+
     Raises:
         InputError: an essential metric counted nothing.
     """
     missing = [
         name
         for name in protocol.essential
-        if any(np.isnan(row[name]) for row in rows.values())
+        if any(np.isnan(row.get(name, 0.0)) for row in rows.values())
     ]
     if missing:
         raise InputError(

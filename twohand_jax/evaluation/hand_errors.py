@@ -6,7 +6,7 @@ They are not aligned and keep hands apart, whatever the protocol makes of them.
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from twohand_jax import mano, metrics
+from twohand_jax import metrics
 from twohand_jax.evaluation import hand_joints
 from twohand_jax.types import ManoModel, Prediction, Targets
 
@@ -33,7 +33,7 @@ def joint_errors(
     """
     hands = targets.hand_valid[..., None]
     if of_mesh:
-        truth = mano.forward(model, targets.mano)
+        truth = hand_joints.true_hands(model, targets)
         target = hand_joints.of_surface(model, truth, tips=tips)
         known = targets.mano_valid[..., None] & hands
     else:
@@ -61,7 +61,7 @@ def vertex_errors(
     """
     if prediction.geometry.vertices is None:
         return jnp.full(targets.hand_valid.shape, jnp.nan)
-    truth = mano.forward(model, targets.mano)
+    truth = hand_joints.true_hands(model, targets)
     placed = (
         metrics.relative(
             hand.vertices,

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from twohand_jax import mano
 from twohand_jax.mano.joints import CANONICAL_FROM_MODEL, fingertips
-from twohand_jax.types import HandGeometry, ManoModel
+from twohand_jax.types import HandGeometry, ManoModel, Targets
 
 HIGHEST = jax.lax.Precision.HIGHEST
 TIPS = (4, 8, 12, 16, 20)
@@ -40,3 +41,29 @@ def of_surface(
     chosen = geometry.vertices[..., list(fingertips(tips)), :]
     joints = jnp.concatenate([regressed, chosen], axis=-2)
     return joints[..., CANONICAL_FROM_MODEL, :]
+
+
+def near_origin(geometry: HandGeometry) -> HandGeometry:
+    """Each hand relative to its first vertex (or joint, without a mesh).
+
+    Half a metre away float32 rounds to 6e-5 mm, and differently in batches of another
+    size; what is relative to a root in the end is computed here, where it rounds less.
+    """
+    points = geometry.joints if geometry.vertices is None else geometry.vertices
+    first = points[..., :1, :]
+    return jax.tree.map(lambda place: place - first, geometry)
+
+
+def true_hands(model: ManoModel, targets: Targets) -> HandGeometry:
+    """The fits, each posed at the origin for the same reason."""
+    nowhere = jnp.zeros_like(targets.mano.transl)
+    return mano.forward(model, targets.mano._replace(transl=nowhere))
+
+
+def compared(
+    model: ManoModel, geometry: HandGeometry, *, tips: str
+) -> Float[Array, "*b 2 21 3"]:
+    """Joints to compare: of the surface, or as they are where there is no surface."""
+    if geometry.vertices is None:
+        return geometry.joints
+    return of_surface(model, geometry, tips=tips)

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from twohand_jax import mano, metrics
+from twohand_jax import metrics
 from twohand_jax.evaluation import hand_joints
 from twohand_jax.geometry import alignment
 from twohand_jax.mano.joints import MIDDLE_BASE, WRIST
@@ -89,8 +89,9 @@ def _mesh_errors(
     model: ManoModel,
     fitted: Bool[Array, "*b"],
 ) -> dict[str, Mean]:
-    truth = mano.forward(model, targets.mano).vertices[..., RIGHT, :, :]
-    vertices = prediction.geometry.vertices[..., RIGHT, :, :]
+    truth = hand_joints.true_hands(model, targets).vertices[..., RIGHT, :, :]
+    place = targets.mano.transl[..., RIGHT, :]
+    vertices = metrics.relative(prediction.geometry.vertices[..., RIGHT, :, :], place)
     vertices, truth = _cleared(vertices, fitted), _cleared(truth, fitted)
     aligned = alignment.procrustes(vertices, truth, allow_reflection=True)
     valid = jnp.broadcast_to(fitted[..., None], truth.shape[:-1])
@@ -99,10 +100,9 @@ def _mesh_errors(
         errors = metrics.point_errors(points, truth)
         out[f"{prefix}MPVPE"] = metrics.masked(errors, valid)
         out[f"{prefix}PCK-V"] = metrics.pck(errors, valid)
-        for threshold in THRESHOLDS_MM:
-            out[f"{prefix}F@{threshold}"] = metrics.f_score(
-                points, truth, fitted, threshold_mm=threshold
-            )
+        scores = metrics.f_scores(points, truth, fitted, thresholds_mm=THRESHOLDS_MM)
+        for threshold, score in zip(THRESHOLDS_MM, scores, strict=True):
+            out[f"{prefix}F@{threshold}"] = score
     return out
 
 

@@ -1,9 +1,15 @@
-"""The protocols of two-hand benchmarks: InterHand2.6M in two ways, and HIC."""
+"""The protocols of two-hand benchmarks: InterHand2.6M in two ways, and HIC.
 
+A prediction of joints alone (``geometry.vertices`` is None) is compared by ``wrist``
+and ``mcp`` in the same lines, its own joints in place of regressed ones; errors of the
+mesh are then left out of what they return, and MRRPE where ``rel_trans`` is None.
+"""
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from twohand_jax import mano, metrics
+from twohand_jax import metrics
 from twohand_jax.evaluation import hand_joints
 from twohand_jax.mano.joints import MIDDLE_BASE, WRIST
 from twohand_jax.types import (
@@ -42,7 +48,8 @@ def wrist(
     here = targets.hand_valid & (weight > 0)[..., None]
     shown = targets.joints_3d_valid & targets.joints_2d_valid & here[..., None]
     shown &= shown[..., WRIST : WRIST + 1]
-    joints = hand_joints.of_surface(model, prediction.geometry, tips=INTERWILD_TIPS)
+    estimate = hand_joints.near_origin(prediction.geometry)
+    joints = hand_joints.compared(model, estimate, tips=INTERWILD_TIPS)
     out: dict[str, Mean] = {}
     for axes, suffix in AXES:
         means = [
@@ -52,8 +59,9 @@ def wrist(
         both = Mean(*(jnp.stack(part) for part in zip(*means, strict=True)))
         out |= _named("MPJPE" + suffix, [both, *means])
     out["PA-MPJPE"] = metrics.pa_mpjpe(joints, targets.joints_3d, shown)
-    seen = jnp.all(shown[..., WRIST], axis=-1) & targets.rel_trans_valid
-    out["MRRPE"] = metrics.mrrpe(prediction.rel_trans, targets.rel_trans, seen)
+    out |= _between(prediction, targets, jnp.all(shown[..., WRIST], axis=-1))
+    if prediction.geometry.vertices is None:
+        return out
     return out | _mesh_errors(prediction, targets, model, here)
 
 
@@ -75,13 +83,15 @@ def hic(
     known = jnp.broadcast_to(fitted[..., None], targets.joints_3d_valid.shape)
     joints, true_joints = (
         hand_joints.of_surface(model, geometry, tips=INTERWILD_TIPS)
-        for geometry in (prediction.geometry, mano.forward(model, targets.mano))
+        for geometry in (
+            hand_joints.near_origin(prediction.geometry),
+            hand_joints.true_hands(model, targets),
+        )
     )
     out: dict[str, Mean] = {}
     for axes, suffix in AXES:
         out["MPJPE" + suffix] = metrics.mpjpe(joints, true_joints, known, axes=axes)
-    both = jnp.all(here, axis=-1) & targets.rel_trans_valid
-    out["MRRPE"] = metrics.mrrpe(prediction.rel_trans, targets.rel_trans, both)
+    out |= _between(prediction, targets, jnp.all(here, axis=-1))
     return out | _mesh_errors(prediction, targets, model, here)
 
 
@@ -110,29 +120,50 @@ def mcp(
     """
     both = jnp.all(targets.hand_valid & targets.mano_valid, axis=-1) & (weight > 0)
     hands = jnp.broadcast_to(both[..., None], targets.hand_valid.shape)
-    truth = mano.forward(model, targets.mano)
-    estimate = _from_middle_base(model, prediction.geometry)
-    target = _from_middle_base(model, truth)
+    estimate = _from_middle_base(model, hand_joints.near_origin(prediction.geometry))
+    target = _from_middle_base(model, hand_joints.true_hands(model, targets))
     if scaled:
         bones = estimate.joints[..., WRIST, :], target.joints[..., WRIST, :]
-        estimate = HandGeometry(
-            *(metrics.scaled_to_bone(points, *bones) for points in estimate)
+        estimate = jax.tree.map(
+            lambda points: metrics.scaled_to_bone(points, *bones), estimate
         )
     known = jnp.broadcast_to(hands[..., None], target.joints.shape[:-1])
-    origin = jnp.zeros_like(target.joints[..., WRIST, :])
     out: dict[str, Mean] = {}
     for axes, suffix in AXES:
         out["MPJPE" + suffix] = metrics.mpjpe(
             estimate.joints, target.joints, known, root=None, axes=axes
         )
-        out["MPVPE" + suffix] = metrics.mpvpe(
-            estimate.vertices, target.vertices, origin, origin, hands, axes=axes
-        )
     out["PA-MPJPE"] = metrics.pa_mpjpe(estimate.joints, target.joints, known)
-    out["PA-MPVPE"] = metrics.pa_mpvpe(estimate.vertices, target.vertices, hands)
+    out |= _between(prediction, targets, both)
+    if estimate.vertices is None:
+        return out
+    return out | _centred_mesh_errors(estimate.vertices, target.vertices, hands)
+
+
+def _centred_mesh_errors(
+    estimate: Float[Array, "*b 2 778 3"],
+    target: Float[Array, "*b 2 778 3"],
+    hands: Bool[Array, "*b 2"],
+) -> dict[str, Mean]:
+    """MPVPE by axes and PA-MPVPE of vertices that are relative to their roots."""
+    origin = jnp.zeros_like(target[..., WRIST, :])
+    out = {
+        "MPVPE" + suffix: metrics.mpvpe(
+            estimate, target, origin, origin, hands, axes=axes
+        )
+        for axes, suffix in AXES
+    }
+    return out | {"PA-MPVPE": metrics.pa_mpvpe(estimate, target, hands)}
+
+
+def _between(
+    prediction: Prediction, targets: Targets, both: Bool[Array, "*b"]
+) -> dict[str, Mean]:
+    """MRRPE of pictures of two hands, nothing for who does not estimate it."""
+    if prediction.rel_trans is None:
+        return {}
     seen = both & targets.rel_trans_valid
-    out["MRRPE"] = metrics.mrrpe(prediction.rel_trans, targets.rel_trans, seen)
-    return out
+    return {"MRRPE": metrics.mrrpe(prediction.rel_trans, targets.rel_trans, seen)}
 
 
 def _mesh_errors(
@@ -142,9 +173,10 @@ def _mesh_errors(
     here: Bool[Array, "*b 2"],
 ) -> dict[str, Mean]:
     """MPVPE by axes and splits, PA-MPVPE and RRVE against posed fits."""
-    truth = mano.forward(model, targets.mano)
-    roots = _wrists(model, prediction.geometry), _wrists(model, truth)
-    vertices = prediction.geometry.vertices
+    truth = hand_joints.true_hands(model, targets)
+    near = hand_joints.near_origin(prediction.geometry)
+    roots = _wrists(model, near), _wrists(model, truth)
+    vertices = near.vertices
     fitted = targets.mano_valid & here
     out: dict[str, Mean] = {}
     for axes, suffix in AXES:
@@ -154,6 +186,8 @@ def _mesh_errors(
         ]
         out |= _named("MPVPE" + suffix, means)
     out["PA-MPVPE"] = metrics.pa_mpvpe(vertices, truth.vertices, fitted)
+    if prediction.rel_trans is None:
+        return out
     estimate = _beside_right(vertices, roots[0], prediction.rel_trans)
     target = _beside_right(truth.vertices, roots[1], targets.rel_trans)
     origin = jnp.zeros_like(roots[0])
@@ -190,9 +224,8 @@ def _beside_right(
 
 
 def _from_middle_base(model: ManoModel, geometry: HandGeometry) -> HandGeometry:
-    joints = hand_joints.of_surface(model, geometry, tips=INTAGHAND_TIPS)
+    joints = hand_joints.compared(model, geometry, tips=INTAGHAND_TIPS)
     root = joints[..., MIDDLE_BASE, :]
-    return HandGeometry(
-        vertices=metrics.relative(geometry.vertices, root),
-        joints=metrics.relative(joints, root),
+    return jax.tree.map(
+        lambda points: metrics.relative(points, root), geometry._replace(joints=joints)
     )

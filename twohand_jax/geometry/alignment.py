@@ -24,17 +24,15 @@ def procrustes(
     """
     if valid is None:
         valid = jnp.ones(source.shape[:-1], bool)
-    weight = valid[..., None].astype(source.dtype)
-    count = jnp.maximum(jnp.sum(weight, axis=-2, keepdims=True), 1.0)
-    mean_source = jnp.sum(source * weight, axis=-2, keepdims=True) / count
-    mean_target = jnp.sum(target * weight, axis=-2, keepdims=True) / count
+    weight = valid[..., None, :].astype(source.dtype)
+    count = jnp.maximum(jnp.sum(weight, axis=-1, keepdims=True), 1.0)
+    # Coordinates before points: a CPU works along the last axis, and 3 is short.
+    source, target = (jnp.swapaxes(points, -1, -2) for points in (source, target))
+    mean_source = jnp.sum(source * weight, axis=-1, keepdims=True) / count
+    mean_target = jnp.sum(target * weight, axis=-1, keepdims=True) / count
     centered = (source - mean_source) * weight
-    covariance = jnp.einsum(
-        "...ni,...nj->...ij",
-        (target - mean_target) * weight,
-        centered,
-        precision=HIGHEST,
-    )
+    reached = (target - mean_target) * weight
+    covariance = jnp.sum(reached[..., :, None, :] * centered[..., None, :, :], axis=-1)
     u, singular, vt = jnp.linalg.svd(covariance)
     flip = jnp.sign(jnp.linalg.det(u) * jnp.linalg.det(vt))
     last = jnp.ones_like(flip) if allow_reflection else flip
@@ -42,5 +40,7 @@ def procrustes(
     R = jnp.einsum("...ij,...j,...jk->...ik", u, signs, vt, precision=HIGHEST)
     spread = jnp.sum(centered**2, axis=(-2, -1))
     scale = jnp.sum(singular * signs, axis=-1) / jnp.maximum(spread, 1e-12)
-    moved = jnp.einsum("...ij,...nj->...ni", R, source - mean_source, precision=HIGHEST)
-    return scale[..., None, None] * moved + mean_target
+    columns = (scale[..., None, None] * R)[..., None]
+    from_mean = (source - mean_source)[..., None, :, :]
+    moved = sum(columns[..., k, :] * from_mean[..., k, :] for k in range(3))
+    return jnp.swapaxes(moved + mean_target, -1, -2)

@@ -1,0 +1,90 @@
+"""Labelled pictures with estimates that miss, for the benchmark of evaluation."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from twohand_jax import mano
+from twohand_jax.benchmarks import pairs
+from twohand_jax.benchmarks.steps import filled
+from twohand_jax.data import abstract
+from twohand_jax.geometry import boxes, cameras
+from twohand_jax.types import LEFT, Batch, HandGeometry, ManoModel, Prediction, Targets
+
+SINGLE_EVERY = 4  # every fourth picture shows the right hand only
+IN_PICTURE = 0.9  # share of the joints that are visible
+
+
+class Examples(NamedTuple):
+    """Records, estimates of their hands, and the true hands posed."""
+
+    batch: Batch
+    prediction: Prediction
+    truth: HandGeometry
+
+
+def examples(
+    model: ManoModel, count: int, *, canvas: int = 32, seed: int = 0
+) -> Examples:
+    """Pictures of two hands, some of one hand, with all labels.
+
+    Args:
+        model: hand model.
+        count: how many pictures.
+        canvas: side of their canvases, pixels, which hold noise.
+        seed: of poses, errors and flags.
+    """
+    true = pairs.touching(model, count, seed)
+    rng = np.random.default_rng(seed)
+
+    def missed(leaf: Array) -> Array:
+        return leaf + jnp.asarray(rng.normal(0, 0.02, leaf.shape), leaf.dtype)
+
+    hands = jax.tree.map(missed, true.mano)
+    prediction = true._replace(
+        mano=hands,
+        geometry=mano.forward(model, hands),
+        rel_trans=missed(true.rel_trans),
+    )
+    targets = _labels(true, rng)
+    batch = filled(abstract.records(count, canvas=canvas))
+    keypoints = jnp.concatenate(
+        [targets.joints_2d, jnp.ones((count, 2, 21, 1))], axis=-1
+    )
+    batch = batch._replace(
+        targets=targets,
+        cues=batch.cues._replace(keypoints=keypoints),
+        weight=jnp.ones(count),
+        record=jnp.arange(count),
+    )
+    return Examples(batch, prediction, true.geometry)
+
+
+def _labels(true: Prediction, rng: np.random.Generator) -> Targets:
+    count = len(true.rel_trans)
+    joints = true.geometry.joints
+    each = jax.tree.map(lambda leaf: leaf[:, None], true.camera)
+    joints_2d = cameras.project(joints, each)
+    single = np.arange(count) % SINGLE_EVERY == SINGLE_EVERY - 1
+    present = np.ones((count, 2), bool)
+    present[:, LEFT] = ~single
+    shown = rng.random((count, 2, 21)) < IN_PICTURE
+    shown[..., 0] = True
+    known = np.broadcast_to(present[..., None], shown.shape)
+    return Targets(
+        camera=true.camera,
+        camera_valid=jnp.ones(count, bool),
+        box=boxes.from_points(joints_2d),
+        hand_valid=jnp.asarray(present),
+        joints_2d=joints_2d,
+        joints_2d_valid=jnp.asarray(shown & known),
+        joints_3d=joints,
+        joints_3d_valid=jnp.asarray(known),
+        mano=true.mano,
+        mano_valid=jnp.asarray(present),
+        rel_trans=true.rel_trans,
+        rel_trans_valid=jnp.asarray(~single),
+    )
