@@ -1,0 +1,95 @@
+"""Errors of found hands, their share, and another method on the same hands."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.data import scenes
+from tests.evaluation.outside_cases import IDS, predicted
+from twohand_jax import mano
+from twohand_jax.evaluation import found, outside, protocols
+from twohand_jax.evaluation.results import Scores
+from twohand_jax.types import Camera, Mean, Prediction
+
+
+@pytest.fixture(scope="module")
+def model():
+    return mano.load()
+
+
+@pytest.fixture(scope="module")
+def batch(model):
+    one = scenes.batch(0, (3,), model)
+    return one._replace(record=np.array([7, 8, 9]))
+
+
+@pytest.fixture(scope="module")
+def joints(batch):
+    return np.asarray(batch.targets.joints_3d)
+
+
+@pytest.fixture(scope="module")
+def wrist(model):
+    return jax.jit(functools.partial(_wrist, model))
+
+
+def _wrist(model, prediction, targets):
+    return protocols.get("wrist").compare(prediction, targets, model, jnp.ones(3))
+
+
+def test_errors_are_of_found_hands_and_the_picture_keeps_its_split(
+    batch, joints, wrist
+):
+    seen = np.array([[True, False], [True, True], [True, True]])
+    moved = joints.copy()
+    moved[1, :, 1:] += 0.01
+    estimate = outside.method(predicted(moved, found=seen), IDS)(batch)
+    limited = found.withdraw(batch.targets, jnp.asarray(estimate.score) > 0)
+    numbers = protocols.numbers(wrist(estimate, limited))
+    means = np.sqrt(3e-4) * 1000 * 20 / 21 * np.array([1 / 3, 1 / 2])
+    assert numbers["MPJPE"] == pytest.approx(means.mean(), rel=1e-3)
+    assert numbers["MPJPE/interacting"] == numbers["MPJPE"]
+    assert np.isnan(numbers["MPJPE/single"])
+
+
+def test_the_share_of_found_hands_stands_beside_the_errors(batch, joints, model):
+    def score(prediction, targets, model, weight):
+        count = np.asarray(targets.joints_3d_valid).sum(axis=(1, 2))
+        between = np.asarray(targets.rel_trans_valid)
+        metrics = {"joints": Mean(count, weight), "pairs": Mean(between, weight)}
+        return Scores(metrics, None, None, None, None)
+
+    seen = np.array([[True, False], [False, False], [True, True]])
+    one = predicted(joints, found=seen)
+    targets = batch.targets._replace(hand_valid=np.ones((3, 2), bool))
+    weight = np.array([1.0, 1.0, 0.0], np.float32)
+    estimate = outside.method(one, IDS)(batch)
+    metrics = found.of_found(score)(estimate, targets, model, weight).metrics
+    assert metrics["joints"].total.tolist() == [21, 0, 42]
+    assert metrics["pairs"].total.tolist() == [False, False, True]
+    assert metrics[found.FOUND].total.tolist() == [100, 0, 0]
+    assert metrics[found.FOUND].count.tolist() == [2, 2, 0]
+
+
+def test_another_method_on_the_same_hands(batch, joints):
+    seen = np.array([[True, False], [True, True], [False, False]])
+    one = predicted(joints, found=seen)
+    hands = outside.found_hands(one, IDS | {10: "elsewhere"})
+    assert {record: list(row) for record, row in hands.items()} == {
+        7: [True, False],
+        8: [True, True],
+        9: [False, False],
+        10: [False, False],
+    }
+
+    def ours(batch):
+        return Prediction(
+            None, None, None, Camera(None, None), None, jnp.array([[1.0, 1], [1, 0]])
+        )
+
+    del hands[10]
+    few = batch._replace(record=np.array([7, 10]))
+    assert found.limited(ours, hands)(few).score.tolist() == [[1, 0], [0, 0]]

@@ -1,0 +1,223 @@
+"""Predictions of any system, in a file, as a method of the evaluator.
+
+The file is a ``.npz`` without pickles. ``image_id`` names each record as the record
+set does, ``joints`` holds both hands' 21 joints in metres, camera axes (x right, y
+down, z forward), right hand first, canonical order; the origin is of no account where
+a protocol compares relative to a root. Optional are ``vertices`` in the same frame,
+``rel_trans``, left wrist minus right wrist, and ``found``, false for hands that were
+not estimated: these and records not in the file are not compared, but counted.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from twohand_jax import mano
+from twohand_jax.errors import InputError
+from twohand_jax.evaluation import joint_orders, outside_checks
+from twohand_jax.evaluation.evaluator import Method
+from twohand_jax.evaluation.protocols import Protocol
+from twohand_jax.evaluation.split_labels import SplitLabels
+from twohand_jax.types import Batch, HandGeometry, Prediction
+
+ABSENT = -1
+# These compare joints of predictions without a mesh; the others need the surface.
+WITHOUT_MESH = ("wrist", "mcp", "mcp_scaled")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outside:
+    """Predictions of n pictures; see the module for frame and order.
+
+    Attributes:
+        where: where they come from, for messages.
+        image_id: of each picture.
+        joints: metres; zeros for hands that were not found.
+        found: hands that were estimated.
+        vertices: metres, None for systems without a mesh.
+        rel_trans: metres, None for systems that do not estimate it.
+        digest: checksum of what each estimate was made from, None if unknown.
+    """
+
+    where: str
+    image_id: np.ndarray
+    joints: Float[np.ndarray, "n 2 21 3"]
+    found: Bool[np.ndarray, "n 2"]
+    vertices: Float[np.ndarray, "n 2 778 3"] | None = None
+    rel_trans: Float[np.ndarray, "n 3"] | None = None
+    digest: Int[np.ndarray, "n"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.image_id)
+
+    def rows(self, image_ids: Sequence[str]) -> Int[np.ndarray, "m"]:
+        """Place of each named picture here, ``ABSENT`` for those not here."""
+        place = {str(name): row for row, name in enumerate(self.image_id)}
+        return np.array([place.get(name, ABSENT) for name in image_ids], int)
+
+
+def read(path: Path) -> Outside:
+    """Predictions of a file.
+
+    Raises:
+        InputError: the file is not readable, lacks a key or has an unknown one; shape,
+            type or unit of an array is another; a picture is there twice; or a found
+            hand holds NaN.
+    """
+    arrays = outside_checks.load(path)
+    outside_checks.check_arrays(path, arrays)
+    names = outside_checks.names(path, arrays["image_id"])
+    found = arrays.get("found", np.ones((len(names), 2), bool))
+    values: dict[str, np.ndarray] = {
+        key: arrays[key].astype(np.float32)
+        for key in ("joints", "vertices", "rel_trans")
+        if key in arrays
+    }
+    outside_checks.check_numbers(path, names, values, found)
+    outside_checks.check_unit(path, values["joints"], found)
+    blanked = outside_checks.blanked(values, found)
+    return Outside(
+        where=str(path),
+        image_id=names,
+        found=found,
+        digest=arrays.get("digest"),
+        **blanked,
+    )
+
+
+def write(path: Path, predictions: Outside) -> None:
+    """Write the file that ``read`` reads, complete or not at all."""
+    arrays = {
+        key: value
+        for key in outside_checks.KEYS
+        if (value := getattr(predictions, key)) is not None
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".partial")
+    with beside.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+    beside.replace(path)
+
+
+def method(predictions: Outside, image_ids: Mapping[int, str]) -> Method:
+    """The predictions as a function of a batch.
+
+    Hands that were not found, and records without predictions, have score 0.
+
+    Args:
+        predictions: joints and what else there is.
+        image_ids: name of each record by its number (``submissions.image_ids``).
+    """
+    place = dict(
+        zip(image_ids, predictions.rows(list(image_ids.values())), strict=True)
+    )
+
+    def predict(batch: Batch) -> Prediction:
+        numbers = np.asarray(batch.record).tolist()
+        row = np.array([place.get(number, ABSENT) for number in numbers], int)
+        found = predictions.found[row] & (row != ABSENT)[:, None]
+
+        def of_hands(points: np.ndarray) -> np.ndarray:
+            return np.where(found[..., None, None], points[row], np.float32(0))
+
+        vertices, between = predictions.vertices, predictions.rel_trans
+        if between is not None:
+            both = found.all(axis=-1, keepdims=True)
+            between = np.where(both, between[row], np.float32(0))
+        return Prediction(
+            mano=mano.zeros(len(row)),
+            geometry=HandGeometry(
+                vertices=None if vertices is None else of_hands(vertices),
+                joints=of_hands(predictions.joints),
+            ),
+            rel_trans=between,
+            camera=batch.targets.camera,
+            box=batch.targets.box,
+            score=found.astype(np.float32),
+        )
+
+    return predict
+
+
+def found_hands(
+    predictions: Outside, image_ids: Mapping[int, str]
+) -> dict[int, Bool[np.ndarray, "2"]]:
+    """Hands found in each record, by its number; for ``found.limited``."""
+    rows = predictions.rows(list(image_ids.values()))
+    found = predictions.found[rows] & (rows != ABSENT)[:, None]
+    return dict(zip(image_ids, found, strict=True))
+
+
+def check_protocol(protocol: Protocol, *, where: str, has_mesh: bool) -> None:
+    """Refuse predictions without a mesh where the protocol is one of meshes.
+
+    Args:
+        protocol: what is to be computed.
+        where: the predictions' name in the message.
+        has_mesh: whether they have vertices.
+
+    Raises:
+        InputError: it is.
+    """
+    if not has_mesh and protocol.name not in WITHOUT_MESH:
+        raise InputError(
+            f"Protocol {protocol.name!r} compares meshes, but {where} has joints only: "
+            "add 'vertices' (n, 2, 778, 3) to its file, or choose "
+            f"{', '.join(WITHOUT_MESH[:-1])} or {WITHOUT_MESH[-1]}."
+        )
+
+
+def check_labels(predictions: Outside, labels: SplitLabels) -> str:
+    """Hold predictions against the labels of a split.
+
+    Returns:
+        How many records have predictions, in a sentence.
+
+    Raises:
+        InputError: none has, none of a labelled hand, or they are clearly in another
+            joint order, in other axes or left hand first.
+    """
+    text = coverage(predictions, labels.image_id)
+    rows = predictions.rows(labels.image_id)
+    joints = predictions.joints[rows]
+    found = predictions.found[rows] & (rows != ABSENT)[:, None]
+    valid = labels.valid & found[..., None]
+    hands = valid.any(axis=-1)
+    if labels.valid.any() and not hands.any():
+        raise InputError(
+            f"{predictions.where} has predictions of these records, but of none of "
+            "their labelled hands: 'found' or the hands' order, right first, is wrong."
+        )
+    joint_orders.check_order(
+        predictions.where, joints[hands], labels.joints[hands], valid[hands]
+    )
+    joint_orders.check_readings(predictions.where, joints, labels.joints, valid)
+    return text
+
+
+def coverage(predictions: Outside, names: Sequence[str]) -> str:
+    """How many records have predictions, in a sentence.
+
+    Args:
+        predictions: of pictures.
+        names: of the records.
+
+    Raises:
+        InputError: none has.
+    """
+    missing = predictions.rows(names) == ABSENT
+    if missing.all():
+        raise InputError(
+            f"None of the {len(names)} records has predictions in {predictions.where}: "
+            f"records are named like {names[0]!r}, its image_id like "
+            f"{str(predictions.image_id[0])!r}."
+        )
+    text = f"{predictions.where} has predictions of {int((~missing).sum())} of the "
+    text += f"{len(names)} records"
+    if missing.any():
+        text += f" ({int(missing.sum())} missing, first {names[int(missing.argmax())]})"
+    spare = len(set(predictions.image_id.tolist()) - set(names))
+    return text + (f", and {spare} of other pictures." if spare else ".")
