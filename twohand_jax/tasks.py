@@ -16,8 +16,9 @@ from twohand_jax.data import abstract, poses
 from twohand_jax.data.batching import Prefetcher, to_global
 from twohand_jax.diffusion import representation, schedule
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation import denoising, evaluator, methods, pictures, protocols
+from twohand_jax.evaluation import evaluator, methods, pictures, protocols
 from twohand_jax.evaluation import maps as map_evaluation
+from twohand_jax.evaluation.prior import denoising
 from twohand_jax.models.apply import Network, Variables
 from twohand_jax.train import features, maps, optim, prior, regressor
 from twohand_jax.train.dry_run import Outline

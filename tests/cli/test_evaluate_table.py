@@ -17,7 +17,8 @@ from data_pipelines.interhand26m import fixture as interhand_fixture
 from data_pipelines.labelled import Dataset, LabelledSource, ShardConfig
 from tests.evaluation.made_results import made
 from twohand_jax.cli import main as cli
-from twohand_jax.evaluation import methods, run, tables
+from twohand_jax.evaluation import methods, run
+from twohand_jax.evaluation.tables import layout
 from twohand_jax.inference.prior import Prior
 
 
@@ -155,7 +156,7 @@ def test_a_prior_of_another_hand_is_missing_in_its_row_only(
 def test_two_hands_are_filled_by_each_protocol(table, two_hands, number):
     code, sections = table(number, two_hands)
     assert code == 0
-    block = tables.get(str(number)).blocks[0]
+    block = layout.get(str(number)).blocks[0]
     for name, section in zip(block.protocols, sections, strict=False):
         assert section["protocol"] == name
         row = ours(section)["image"]

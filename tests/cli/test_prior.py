@@ -6,7 +6,7 @@ from PIL import Image
 
 from tests.inference.priors import write_features, write_poses, write_prior
 from twohand_jax.cli import main as cli
-from twohand_jax.evaluation import prior_table
+from twohand_jax.evaluation.prior import prior_table
 
 
 @pytest.fixture(scope="module")

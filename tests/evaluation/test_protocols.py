@@ -5,7 +5,8 @@ import pytest
 
 from tests.data import scenes
 from twohand_jax import mano
-from twohand_jax.evaluation import protocols, refinement, report, two_hands
+from twohand_jax.evaluation import protocols, report, two_hands
+from twohand_jax.evaluation.prior import refinement
 from twohand_jax.types import LEFT, RIGHT, Prediction
 
 BATCH = 3

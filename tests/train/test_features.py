@@ -11,7 +11,7 @@ from twohand_jax.cli import main as cli
 from twohand_jax.data.poses import PairBatch
 from twohand_jax.diffusion import representation
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation.pair_features import Encoder
+from twohand_jax.evaluation.prior.pair_features import Encoder
 from twohand_jax.models.apply import Network, Variables
 from twohand_jax.train import features
 

@@ -9,7 +9,8 @@ def run(args: argparse.Namespace) -> None:
     from twohand_jax import assets, mano
     from twohand_jax.data import shards
     from twohand_jax.errors import InputError
-    from twohand_jax.evaluation import outputs, outside_run
+    from twohand_jax.evaluation import outputs
+    from twohand_jax.evaluation.outside import comparison
     from twohand_jax.train import distributed
 
     if args.predictions is not None and args.peer is not None:
@@ -24,7 +25,7 @@ def run(args: argparse.Namespace) -> None:
     name = args.peer or args.predictions.stem
     default = Path("results") / f"{source}-{args.split}-{args.protocol}-{name}"
     out = args.out or default
-    found = outside_run.compare_set(
+    found = comparison.compare_set(
         directory,
         args.dataset,
         args.split,

@@ -9,8 +9,8 @@ from twohand_jax.cli import common
 
 if TYPE_CHECKING:
     from twohand_jax.evaluation.results import Result
-    from twohand_jax.evaluation.table_filling import Job
-    from twohand_jax.evaluation.table_sets import Missing
+    from twohand_jax.evaluation.tables.filling import Job
+    from twohand_jax.evaluation.tables.record_sets import Missing
     from twohand_jax.inference.prior import Prior
     from twohand_jax.types import ManoModel
 
@@ -20,26 +20,19 @@ RESULTS = Path("results")
 def run(args: argparse.Namespace) -> None:
     """Say what is missing, evaluate the rest, print and write the table."""
     from twohand_jax import assets, mano
-    from twohand_jax.evaluation import (
-        methods,
-        table_filling,
-        table_needs,
-        table_text,
-        tables,
-    )
+    from twohand_jax.evaluation import methods
     from twohand_jax.evaluation import run as evaluation
-    from twohand_jax.evaluation.table_sets import Missing
+    from twohand_jax.evaluation.tables import filling, layout, needs, rendering
+    from twohand_jax.evaluation.tables.record_sets import Missing
     from twohand_jax.train import distributed
 
-    table = tables.get(args.table)
+    table = layout.get(args.table)
     hand = mano.load(args.mano)
-    checkpoint = table_needs.read_checkpoint(args.model or assets.REGRESSOR)
+    checkpoint = needs.read_checkpoint(args.model or assets.REGRESSOR)
     prior = _prior(args, hand)
     out = args.out or RESULTS
     subject = f"{checkpoint.name}, hand model {hand.name}"
-    jobs = table_filling.plan(
-        table, args.data, checkpoint=checkpoint, hand=hand, prior=prior
-    )
+    jobs = filling.plan(table, args.data, checkpoint=checkpoint, hand=hand, prior=prior)
 
     def evaluate(job: "Job") -> Sequence["Result"]:
         refine = None
@@ -58,19 +51,19 @@ def run(args: argparse.Namespace) -> None:
         ).results
 
     if distributed.is_first():
-        common.say(f"{subject}: {table_text.outlook(jobs)}")
-    sections = table_filling.fill(jobs, evaluate)
+        common.say(f"{subject}: {rendering.outlook(jobs)}")
+    sections = filling.fill(jobs, evaluate)
     if not distributed.is_first():
         return
-    print(table_text.markdown(table, sections, subject=subject))
-    for path in table_text.write(table, sections, out, subject=subject):
+    print(rendering.markdown(table, sections, subject=subject))
+    for path in rendering.write(table, sections, out, subject=subject):
         print(f"wrote {path}")
 
 
 def _prior(args: argparse.Namespace, hand: "ManoModel") -> "Prior | Missing":
     """The prior of the refined row, or why there is none."""
     from twohand_jax.errors import InputError
-    from twohand_jax.evaluation.table_sets import Missing
+    from twohand_jax.evaluation.tables.record_sets import Missing
     from twohand_jax.inference.prior import Prior
 
     if not args.refine:

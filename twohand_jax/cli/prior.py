@@ -64,7 +64,8 @@ def _evaluate(args: argparse.Namespace) -> None:
 
     from twohand_jax.cli import common
     from twohand_jax.data import poses
-    from twohand_jax.evaluation import pair_features, prior_table, report
+    from twohand_jax.evaluation import report
+    from twohand_jax.evaluation.prior import pair_features, prior_table
     from twohand_jax.inference.prior import Prior
 
     common.enable_compilation_cache()

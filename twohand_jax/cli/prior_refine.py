@@ -27,7 +27,8 @@ def run(args: argparse.Namespace) -> None:
     """Print and write what refinement does to the estimates."""
     from twohand_jax import assets, build
     from twohand_jax.cli import common
-    from twohand_jax.evaluation import pair_features, refinement, report
+    from twohand_jax.evaluation import report
+    from twohand_jax.evaluation.prior import pair_features, refinement
     from twohand_jax.inference.prior import Prior
     from twohand_jax.mano import load
     from twohand_jax.models import apply

@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float
 
 from twohand_jax.collision import penetration
 from twohand_jax.evaluation.evaluator import Score
-from twohand_jax.evaluation.refinement import NEGLIGIBLE_CM3
+from twohand_jax.evaluation.prior.refinement import NEGLIGIBLE_CM3
 from twohand_jax.evaluation.results import Scores
 from twohand_jax.mano.topology import close_wrist
 from twohand_jax.types import (

@@ -13,7 +13,7 @@ from twohand_jax.evaluation import (
     protocols,
     report,
 )
-from twohand_jax.evaluation.found import FOUND
+from twohand_jax.evaluation.outside.found import FOUND
 from twohand_jax.evaluation.results import Result
 
 SHOWN = 4  # columns with intervals, in the summary

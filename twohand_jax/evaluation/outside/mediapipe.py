@@ -24,8 +24,8 @@ from twohand_jax.cues.mediapipe import MediaPipeHands
 from twohand_jax.data import images
 from twohand_jax.data.decode import Rows
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation import outside
-from twohand_jax.evaluation.outside import Outside
+from twohand_jax.evaluation.outside import prediction_file
+from twohand_jax.evaluation.outside.prediction_file import Outside
 
 NAME = "MediaPipe"
 SAVE_EVERY = 100
@@ -81,7 +81,7 @@ def predictions(
         raise InputError("There is no record for MediaPipe to look at.")
     growing = out.with_name(out.name + ".unfinished")
     kept = next((path for path in (growing, out) if path.exists()), None)
-    known = _known(outside.read(kept)) if kept else {}
+    known = _known(prediction_file.read(kept)) if kept else {}
     done: dict[str, Seen] = {}
     with tqdm(total=len(names), desc=progress, unit="img", disable=not progress) as bar:
         todo = _not_known(pictures(rows, set(names)), known, done, bar)
@@ -90,12 +90,12 @@ def predictions(
                 done[picture.image_id] = picture.digest, hands
                 bar.update()
                 if len(done) % SAVE_EVERY == 0:
-                    outside.write(growing, _assembled(known | done, growing))
+                    prediction_file.write(growing, _assembled(known | done, growing))
         finally:
             if done:
-                outside.write(growing, _assembled(known | done, growing))
+                prediction_file.write(growing, _assembled(known | done, growing))
     result = _assembled({name: done[name] for name in names}, out)
-    outside.write(out, result)
+    prediction_file.write(out, result)
     growing.unlink(missing_ok=True)
     return result
 

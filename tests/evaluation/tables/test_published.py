@@ -3,7 +3,8 @@
 import pytest
 
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation import protocols, published, table_sets, tables
+from twohand_jax.evaluation import protocols
+from twohand_jax.evaluation.tables import layout, published, record_sets
 
 
 def figure(rows, method: str, metric: str) -> float:
@@ -41,7 +42,7 @@ def test_the_ablation_ends_where_the_comparison_stands():
 
 
 def test_published_rows_name_source_and_a_known_protocol():
-    for table in tables.TABLES:
+    for table in layout.TABLES:
         for block in table.blocks:
             for row in block.published:
                 assert row.source and row.dataset == block.records.dataset
@@ -53,7 +54,7 @@ def test_published_rows_name_source_and_a_known_protocol():
 
 
 def test_what_is_shown_exists_in_the_protocol():
-    for table in tables.TABLES:
+    for table in layout.TABLES:
         for block in table.blocks:
             for name in block.protocols:
                 assert set(block.columns) <= set(protocols.get(name).columns)
@@ -61,11 +62,11 @@ def test_what_is_shown_exists_in_the_protocol():
 
 def test_drawn_pictures_never_stand_beside_published_figures():
     for number in ("1", "4"):
-        *_, drawn = tables.get(number).blocks
-        assert drawn.records is table_sets.SYNTHETIC
+        *_, drawn = layout.get(number).blocks
+        assert drawn.records is record_sets.SYNTHETIC
         assert not drawn.published
 
 
 def test_there_is_no_fifth_table():
     with pytest.raises(InputError, match="no table '5'; choose 1"):
-        tables.get("5")
+        layout.get("5")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from twohand_jax.evaluation.outside import Outside
+from twohand_jax.evaluation.outside.prediction_file import Outside
 
 NAMES = ("a/1", "a/2", "b/1")
 IDS = {7: "a/1", 8: "a/2", 9: "b/1"}

@@ -6,8 +6,8 @@ import pytest
 from tests.data import scenes
 from twohand_jax import mano
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation import joint_orders
-from twohand_jax.evaluation.joint_orders import ORDERS
+from twohand_jax.evaluation.outside import joint_orders
+from twohand_jax.evaluation.outside.joint_orders import ORDERS
 
 SEEDS = range(4)
 

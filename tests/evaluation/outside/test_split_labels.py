@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from tests.evaluation.outside_cases import NAMES
+from tests.evaluation.outside.cases import NAMES
 from twohand_jax.data.decode import Rows
-from twohand_jax.evaluation.split_labels import of_rows
+from twohand_jax.evaluation.outside.split_labels import of_rows
 
 
 def test_labels_of_a_split_leave_out_what_cannot_be_used():

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from tests.data import scenes
-from tests.evaluation.outside_cases import IDS, NAMES, predicted
+from tests.evaluation.outside.cases import IDS, NAMES, predicted
 from twohand_jax import mano
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation import hand_joints, outside, protocols
-from twohand_jax.evaluation.joint_orders import ORDERS
-from twohand_jax.evaluation.split_labels import SplitLabels
+from twohand_jax.evaluation import hand_joints, protocols
+from twohand_jax.evaluation.outside import prediction_file
+from twohand_jax.evaluation.outside.joint_orders import ORDERS
+from twohand_jax.evaluation.outside.split_labels import SplitLabels
 from twohand_jax.types import LEFT, RIGHT
 
 
@@ -57,8 +58,8 @@ def test_what_is_written_is_read(tmp_path, joints):
         digest=np.arange(3, dtype=np.uint32),
     )
     for one in (whole, predicted(joints)):
-        outside.write(tmp_path / "new" / "x.npz", one)
-        again = outside.read(tmp_path / "new" / "x.npz")
+        prediction_file.write(tmp_path / "new" / "x.npz", one)
+        again = prediction_file.read(tmp_path / "new" / "x.npz")
         for key in ("image_id", "joints", "found", "vertices", "rel_trans", "digest"):
             np.testing.assert_array_equal(getattr(again, key), getattr(one, key))
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["x.npz"]
@@ -67,7 +68,7 @@ def test_what_is_written_is_read(tmp_path, joints):
 def test_double_precision_and_byte_names_are_taken(tmp_path, joints):
     names = np.array([name.encode() for name in NAMES])
     path = save(tmp_path / "x.npz", image_id=names, joints=joints.astype(float))
-    again = outside.read(path)
+    again = prediction_file.read(path)
     assert again.image_id.tolist() == list(NAMES) and again.joints.dtype == np.float32
     assert again.found.all() and again.vertices is None and again.rel_trans is None
 
@@ -121,25 +122,25 @@ BAD = {
 def test_bad_files(tmp_path, joints, name):
     change, message = BAD[name]
     with pytest.raises(InputError, match=message):
-        outside.read(save(tmp_path / "x.npz", **change(joints)))
+        prediction_file.read(save(tmp_path / "x.npz", **change(joints)))
 
 
 def test_files_that_are_none(tmp_path, joints):
     with pytest.raises(InputError, match="cannot be read as predictions"):
-        outside.read(tmp_path / "missing.npz")
+        prediction_file.read(tmp_path / "missing.npz")
     (tmp_path / "text.npz").write_text("joints")
     with pytest.raises(InputError, match="cannot be read as predictions"):
-        outside.read(tmp_path / "text.npz")
+        prediction_file.read(tmp_path / "text.npz")
     np.save(tmp_path / "one.npy", joints)
     with pytest.raises(InputError, match="it is no .npz archive"):
-        outside.read(tmp_path / "one.npy")
+        prediction_file.read(tmp_path / "one.npy")
 
 
 def test_hands_that_were_not_found_may_hold_anything(tmp_path, joints):
     seen = np.ones((3, 2), bool)
     seen[1, LEFT] = False
     arrays = _changed(joints=_with_nan, found=seen, rel_trans=_between)(joints)
-    again = outside.read(save(tmp_path / "x.npz", **arrays))
+    again = prediction_file.read(save(tmp_path / "x.npz", **arrays))
     assert not again.joints[1, LEFT].any() and not again.rel_trans[1].any()
     np.testing.assert_array_equal(again.joints[0], joints[0])
 
@@ -154,7 +155,9 @@ def test_a_method_finds_its_record_and_knows_what_is_missing(batch, joints):
     seen = np.array([[True, True], [True, False], [True, True]])
     one = predicted(joints, found=seen, rel_trans=joints[:, LEFT, 0])
     shuffled = batch._replace(record=np.array([9, 7, 8]))
-    estimate = outside.method(one, {7: "a/1", 8: "a/2", 9: "elsewhere"})(shuffled)
+    estimate = prediction_file.method(one, {7: "a/1", 8: "a/2", 9: "elsewhere"})(
+        shuffled
+    )
     np.testing.assert_array_equal(estimate.score, [[0, 0], [1, 1], [1, 0]])
     np.testing.assert_array_equal(estimate.geometry.joints[1], joints[0])
     np.testing.assert_array_equal(estimate.geometry.joints[2, RIGHT], joints[1, RIGHT])
@@ -173,7 +176,7 @@ def test_joints_alone_have_the_errors_of_the_joints_of_a_mesh(
         joints=geometry.joints + rng.normal(0, 0.01, joints.shape).astype(np.float32)
     )
     tips = np.asarray(hand_joints.with_tips(geometry, tips="interwild"))
-    alone = outside.method(predicted(tips), IDS)(batch)
+    alone = prediction_file.method(predicted(tips), IDS)(batch)
     whole = alone._replace(geometry=geometry, rel_trans=batch.targets.rel_trans)
     few, all_of_them = wrist(alone, batch.targets), wrist(whole, batch.targets)
     meshes = [name for name in all_of_them if name not in few]
@@ -187,26 +190,29 @@ def test_joints_alone_have_the_errors_of_the_joints_of_a_mesh(
 
 def test_protocols_of_meshes_refuse_joints():
     for name in protocols.PROTOCOLS:
-        outside.check_protocol(protocols.get(name), where="x", has_mesh=True)
-    for name in outside.WITHOUT_MESH:
-        outside.check_protocol(protocols.get(name), where="x", has_mesh=False)
+        prediction_file.check_protocol(protocols.get(name), where="x", has_mesh=True)
+    for name in prediction_file.WITHOUT_MESH:
+        prediction_file.check_protocol(protocols.get(name), where="x", has_mesh=False)
     for name in ("hic", "freihand", "ho3d"):
         with pytest.raises(InputError, match=f"'{name}' compares meshes, but x has"):
-            outside.check_protocol(protocols.get(name), where="x", has_mesh=False)
+            prediction_file.check_protocol(
+                protocols.get(name), where="x", has_mesh=False
+            )
 
 
 def test_what_the_file_covers_is_said(joints):
     one = predicted(joints)
     assert (
-        outside.coverage(one, NAMES) == "x.npz has predictions of 3 of the 3 records."
+        prediction_file.coverage(one, NAMES)
+        == "x.npz has predictions of 3 of the 3 records."
     )
-    assert outside.coverage(one, ["c/1", "a/1"]) == (
+    assert prediction_file.coverage(one, ["c/1", "a/1"]) == (
         "x.npz has predictions of 1 of the 2 records (1 missing, first c/1), and 2 of "
         "other pictures."
     )
     message = "None of the 1 records .* named like 'c/1', its image_id like 'a/1'"
     with pytest.raises(InputError, match=message):
-        outside.coverage(one, ["c/1"])
+        prediction_file.coverage(one, ["c/1"])
 
 
 def test_predictions_are_held_against_the_labels(batch, joints):
@@ -216,24 +222,24 @@ def test_predictions_are_held_against_the_labels(batch, joints):
         joints=np.concatenate([joints, joints]),
         valid=np.ones((6, 2, 21), bool),
     )
-    one = outside.Outside(
+    one = prediction_file.Outside(
         where="x.npz",
         image_id=np.array([*"abcdef"]),
         joints=many.joints,
         found=np.ones((6, 2), bool),
     )
-    assert "6 of the 6" in outside.check_labels(one, many)
+    assert "6 of the 6" in prediction_file.check_labels(one, many)
     other = np.argsort(next(iter(ORDERS.values())))
     with pytest.raises(InputError, match="as if they were in another order: MANO"):
-        outside.check_labels(
+        prediction_file.check_labels(
             dataclasses.replace(one, joints=many.joints[:, :, other]), many
         )
     with pytest.raises(InputError, match="the left hand first"):
-        outside.check_labels(
+        prediction_file.check_labels(
             dataclasses.replace(one, joints=many.joints[:, ::-1]), many
         )
     unknown = many._replace(valid=np.zeros((6, 2, 21), bool))
-    assert "6 of the 6" in outside.check_labels(one, unknown)
+    assert "6 of the 6" in prediction_file.check_labels(one, unknown)
     unseen = dataclasses.replace(one, found=np.zeros((6, 2), bool))
     with pytest.raises(InputError, match="of none of their labelled hands"):
-        outside.check_labels(unseen, many)
+        prediction_file.check_labels(unseen, many)

@@ -13,8 +13,8 @@ from twohand_jax.collision import penetration
 from twohand_jax.diffusion import representation
 from twohand_jax.diffusion.cascade import Collision, Walk
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation import plausibility
-from twohand_jax.evaluation.pair_features import Encoder
+from twohand_jax.evaluation.prior import plausibility
+from twohand_jax.evaluation.prior.pair_features import Encoder
 from twohand_jax.inference.prior import Prior
 from twohand_jax.mano import topology
 from twohand_jax.types import LEFT, RIGHT, ManoModel, ManoParams

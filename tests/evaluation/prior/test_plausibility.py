@@ -3,8 +3,8 @@ import pytest
 import scipy.linalg
 
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation import plausibility
-from twohand_jax.evaluation.plausibility import PlausibilityConfig
+from twohand_jax.evaluation.prior import plausibility
+from twohand_jax.evaluation.prior.plausibility import PlausibilityConfig
 
 RNG = np.random.default_rng(5)
 

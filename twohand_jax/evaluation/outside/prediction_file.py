@@ -17,10 +17,10 @@ from jaxtyping import Bool, Float, Int
 
 from twohand_jax import mano
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation import joint_orders, outside_checks
 from twohand_jax.evaluation.evaluator import Method
+from twohand_jax.evaluation.outside import checks, joint_orders
+from twohand_jax.evaluation.outside.split_labels import SplitLabels
 from twohand_jax.evaluation.protocols import Protocol
-from twohand_jax.evaluation.split_labels import SplitLabels
 from twohand_jax.types import Batch, HandGeometry, Prediction
 
 ABSENT = -1
@@ -67,18 +67,18 @@ def read(path: Path) -> Outside:
             type or unit of an array is another; a picture is there twice; or a found
             hand holds NaN.
     """
-    arrays = outside_checks.load(path)
-    outside_checks.check_arrays(path, arrays)
-    names = outside_checks.names(path, arrays["image_id"])
+    arrays = checks.load(path)
+    checks.check_arrays(path, arrays)
+    names = checks.names(path, arrays["image_id"])
     found = arrays.get("found", np.ones((len(names), 2), bool))
     values: dict[str, np.ndarray] = {
         key: arrays[key].astype(np.float32)
         for key in ("joints", "vertices", "rel_trans")
         if key in arrays
     }
-    outside_checks.check_numbers(path, names, values, found)
-    outside_checks.check_unit(path, values["joints"], found)
-    blanked = outside_checks.blanked(values, found)
+    checks.check_numbers(path, names, values, found)
+    checks.check_unit(path, values["joints"], found)
+    blanked = checks.blanked(values, found)
     return Outside(
         where=str(path),
         image_id=names,
@@ -92,7 +92,7 @@ def write(path: Path, predictions: Outside) -> None:
     """Write the file that ``read`` reads, complete or not at all."""
     arrays = {
         key: value
-        for key in outside_checks.KEYS
+        for key in checks.KEYS
         if (value := getattr(predictions, key)) is not None
     }
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,9 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.evaluation.outside_cases import IDS, predicted
-from twohand_jax.evaluation import outside_run, run
-from twohand_jax.evaluation.split_labels import SplitLabels
+from tests.evaluation.outside.cases import IDS, predicted
+from twohand_jax.evaluation import run
+from twohand_jax.evaluation.outside import comparison
+from twohand_jax.evaluation.outside.split_labels import SplitLabels
 from twohand_jax.types import Batch, Camera, Prediction, Targets
 
 NOTHING = (None,) * 20
@@ -36,7 +37,7 @@ def test_ours_are_compared_on_the_hands_that_the_other_found(joints, labels):
     subject = run.Subject(
         methods={"image": ours}, identity={"model": "m"}, experiment=None, hand=None
     )
-    both = outside_run.beside(subject, other, labels, name="theirs")
+    both = comparison.beside(subject, other, labels, name="theirs")
     assert list(both.methods) == ["theirs", "image, hands of theirs"]
     camera = Camera(None, None)
     targets = Targets(*NOTHING[: len(Targets._fields)])._replace(camera=camera)
@@ -44,7 +45,7 @@ def test_ours_are_compared_on_the_hands_that_the_other_found(joints, labels):
     for method in both.methods.values():
         np.testing.assert_array_equal(method(batch).score, found[[1, 0, 2]])
     assert both.identity["model"] == "m"
-    assert both.identity["other"] == outside_run.digest(other)
+    assert both.identity["other"] == comparison.digest(other)
 
 
 def test_other_predictions_have_another_digest(joints):
@@ -55,6 +56,6 @@ def test_other_predictions_have_another_digest(joints):
         predicted(joints, rel_trans=joints[:, 0, 0]),
         dataclasses.replace(one, image_id=np.array(["x", "y", "z"])),
     ]
-    digests = {outside_run.digest(other) for other in (one, *others)}
+    digests = {comparison.digest(other) for other in (one, *others)}
     assert len(digests) == 5
-    assert outside_run.digest(predicted(joints.copy())) in digests
+    assert comparison.digest(predicted(joints.copy())) in digests

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from tests.data import scenes
-from tests.evaluation.outside_cases import IDS, predicted
+from tests.evaluation.outside.cases import IDS, predicted
 from twohand_jax import mano
-from twohand_jax.evaluation import found, outside, protocols
+from twohand_jax.evaluation import protocols
+from twohand_jax.evaluation.outside import found, prediction_file
 from twohand_jax.evaluation.results import Scores
 from twohand_jax.types import Camera, Mean, Prediction
 
@@ -46,7 +47,7 @@ def test_errors_are_of_found_hands_and_the_picture_keeps_its_split(
     seen = np.array([[True, False], [True, True], [True, True]])
     moved = joints.copy()
     moved[1, :, 1:] += 0.01
-    estimate = outside.method(predicted(moved, found=seen), IDS)(batch)
+    estimate = prediction_file.method(predicted(moved, found=seen), IDS)(batch)
     limited = found.withdraw(batch.targets, jnp.asarray(estimate.score) > 0)
     numbers = protocols.numbers(wrist(estimate, limited))
     means = np.sqrt(3e-4) * 1000 * 20 / 21 * np.array([1 / 3, 1 / 2])
@@ -66,7 +67,7 @@ def test_the_share_of_found_hands_stands_beside_the_errors(batch, joints, model)
     one = predicted(joints, found=seen)
     targets = batch.targets._replace(hand_valid=np.ones((3, 2), bool))
     weight = np.array([1.0, 1.0, 0.0], np.float32)
-    estimate = outside.method(one, IDS)(batch)
+    estimate = prediction_file.method(one, IDS)(batch)
     metrics = found.of_found(score)(estimate, targets, model, weight).metrics
     assert metrics["joints"].total.tolist() == [21, 0, 42]
     assert metrics["pairs"].total.tolist() == [False, False, True]
@@ -77,7 +78,7 @@ def test_the_share_of_found_hands_stands_beside_the_errors(batch, joints, model)
 def test_another_method_on_the_same_hands(batch, joints):
     seen = np.array([[True, False], [True, True], [False, False]])
     one = predicted(joints, found=seen)
-    hands = outside.found_hands(one, IDS | {10: "elsewhere"})
+    hands = prediction_file.found_hands(one, IDS | {10: "elsewhere"})
     assert {record: list(row) for record, row in hands.items()} == {
         7: [True, False],
         8: [True, True],

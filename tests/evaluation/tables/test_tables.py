@@ -19,24 +19,18 @@ from twohand_jax import assets, mano
 from twohand_jax.cli import main as cli
 from twohand_jax.cli.data_build import REAL
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation import (
-    table_filling,
-    table_needs,
-    table_sets,
-    table_text,
-    tables,
-)
-from twohand_jax.evaluation.table_needs import Checkpoint
-from twohand_jax.evaluation.table_sets import Missing, Records
+from twohand_jax.evaluation.tables import filling, layout, needs, record_sets, rendering
+from twohand_jax.evaluation.tables.needs import Checkpoint
+from twohand_jax.evaluation.tables.record_sets import Missing, Records
 from twohand_jax.types import ManoModel
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NO_PRIOR = Missing("There is no prior.")
 FULL = Checkpoint(
     directory=Path("model"), cues=(True, True, True), dropout=(0.2, 0.2, 0.2)
 )
-SHIPPED = table_needs.read_checkpoint(assets.REGRESSOR)
-BENCHMARK = table_sets.SYNTHETIC
+SHIPPED = needs.read_checkpoint(assets.REGRESSOR)
+BENCHMARK = record_sets.SYNTHETIC
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +66,7 @@ def data(tmp_path_factory, hand: ManoModel) -> Path:
 
 def plan(number: int, root: Path, hand: ManoModel, **options) -> list:
     given = {"checkpoint": FULL, "prior": NO_PRIOR} | options
-    return table_filling.plan(tables.get(str(number)), root, hand=hand, **given)
+    return filling.plan(layout.get(str(number)), root, hand=hand, **given)
 
 
 def reasons(jobs: list) -> list[Missing]:
@@ -83,7 +77,7 @@ def results(job) -> list:
     """Made-up errors of all methods, in the job's name."""
     return [
         dataclasses.replace(made(method=row, records=8), protocol=job.protocol)
-        for row in tables.ROWS
+        for row in layout.ROWS
     ]
 
 
@@ -136,7 +130,7 @@ def test_the_shipped_model_is_no_model_of_mano(tmp_path, hand, licensed):
 
 def test_the_benchmark_is_filled_by_a_model_of_the_open_hand(data, hand, licensed):
     *_, job = plan(4, data, hand, checkpoint=SHIPPED)
-    assert job.rows == tables.CUE_ROWS
+    assert job.rows == layout.CUE_ROWS
     assert job.missing["+ diffusion"] == (NO_PRIOR,)
     *_, job = plan(4, data, licensed)
     assert job.rows == ()
@@ -144,36 +138,36 @@ def test_the_benchmark_is_filled_by_a_model_of_the_open_hand(data, hand, license
 
 
 def test_records_are_looked_at(data):
-    found = table_sets.find(BENCHMARK, data)
+    found = record_sets.find(BENCHMARK, data)
     assert isinstance(found, Records)
     assert found.hand_models == {"open-hand-1"}
     assert found.cues == (True, True, True)
 
 
 def test_records_of_another_set_or_split_are_not_taken(data):
-    wrong = dataclasses.replace(table_sets.HIC, directory=BENCHMARK.directory)
-    found = table_sets.find(wrong, data)
+    wrong = dataclasses.replace(record_sets.HIC, directory=BENCHMARK.directory)
+    found = record_sets.find(wrong, data)
     assert "'synthetic_benchmark' where 'hic' belongs" in found.reason
     absent = dataclasses.replace(BENCHMARK, split="val")
-    assert "no split 'val'" in table_sets.find(absent, data).reason
+    assert "no split 'val'" in record_sets.find(absent, data).reason
 
 
 @pytest.mark.parametrize(
     ("cues", "dropout", "filled", "reason"),
     [
-        ((True, True, True), (0.1, 0.1, 0.1), tables.CUE_ROWS, None),
+        ((True, True, True), (0.1, 0.1, 0.1), layout.CUE_ROWS, None),
         ((False, False, False), (0.0, 0.0, 0.0), ("image",), "no encoder of the key"),
         ((True, False, False), (0.0, 0.0, 0.0), ("+ keypoints",), "never trained with"),
         ((True, True, True), (0.0, 0.0, 0.0), ("+ depth",), "paper.py:segmentation"),
-        ((True, True, True), (0.0, 0.5, 0.5), tables.CUE_ROWS[1:], "paper.py:baseline"),
+        ((True, True, True), (0.0, 0.5, 0.5), layout.CUE_ROWS[1:], "paper.py:baseline"),
     ],
 )
 def test_a_checkpoint_fills_the_rows_it_was_trained_for(cues, dropout, filled, reason):
     checkpoint = dataclasses.replace(FULL, cues=cues, dropout=dropout)
     found = Records(path=Path("d"), hand_models=frozenset(), cues=(True, True, True))
     missing = {
-        row: table_needs.of_row(row, checkpoint, table_sets.HIC, found, NO_PRIOR)
-        for row in tables.ROWS
+        row: needs.of_row(row, checkpoint, record_sets.HIC, found, NO_PRIOR)
+        for row in layout.ROWS
     }
     assert tuple(row for row, why in missing.items() if not why) == filled
     text = str([why for why in missing.values() if why])
@@ -184,18 +178,17 @@ def test_cues_that_records_lack_are_to_be_extracted():
     found = Records(
         path=Path("data/hic"), hand_models=frozenset(), cues=(True, False, False)
     )
-    needs = [
-        table_needs.of_row(row, FULL, table_sets.HIC, found, NO_PRIOR)
-        for row in tables.ROWS
+    missing = [
+        needs.of_row(row, FULL, record_sets.HIC, found, NO_PRIOR) for row in layout.ROWS
     ]
-    assert needs[:2] == [(), ()]
-    assert "no segmentation cue" in needs[2][0].reason
-    assert needs[2] == needs[3] == needs[4][:1]
-    assert "data cues data/hic_plain --out data/hic" in needs[2][0].commands[0]
+    assert missing[:2] == [(), ()]
+    assert "no segmentation cue" in missing[2][0].reason
+    assert missing[2] == missing[3] == missing[4][:1]
+    assert "data cues data/hic_plain --out data/hic" in missing[2][0].commands[0]
 
 
 def test_filled_rows_are_the_results_and_lie_in_their_intervals(data, hand):
-    sections = table_filling.fill(plan(1, data, hand), results)
+    sections = filling.fill(plan(1, data, hand), results)
     assert [part.protocol for part in sections] == ["mcp", "wrist", "wrist"]
     assert sections[0].rows[-1].missing and not sections[1].rows[0].figures
     rows = {row.method: row for row in sections[-1].rows}
@@ -219,23 +212,23 @@ def test_an_evaluation_that_does_not_fit_is_told_in_its_rows(data, hand, tmp_pat
             raise InputError("The split holds none.")
         return results(job)
 
-    first, last = table_filling.fill([ready, jobs[-1]], evaluate)
+    first, last = filling.fill([ready, jobs[-1]], evaluate)
     assert first.rows[-1].missing == (Missing("The split holds none."),)
     assert last.rows[0].figures
     with pytest.raises(InputError, match="holds none"):
-        table_filling.fill([ready], evaluate)
-    assert table_filling.fill(jobs[:1], evaluate)[0].rows[-1].missing
+        filling.fill([ready], evaluate)
+    assert filling.fill(jobs[:1], evaluate)[0].rows[-1].missing
 
 
 def test_the_wrist_protocol_is_of_what_people_annotated():
     whole = made(records=8)
     marked = dataclasses.replace(whole, subset=np.array(["H", "M"] * 4))
-    block = tables.get("1").blocks[0]
+    block = layout.get("1").blocks[0]
 
-    def filled(result, protocol: str) -> table_filling.Row:
-        job = table_filling.Job(block=block, protocol=protocol, missing={"a": ()})
+    def filled(result, protocol: str) -> filling.Row:
+        job = filling.Job(block=block, protocol=protocol, missing={"a": ()})
         found = [dataclasses.replace(result, protocol=protocol)]
-        *_, row = table_filling.fill([job], lambda job: found)[0].rows
+        *_, row = filling.fill([job], lambda job: found)[0].rows
         return row
 
     half = filled(marked, "wrist")
@@ -248,10 +241,10 @@ def test_the_wrist_protocol_is_of_what_people_annotated():
 
 def test_figures_that_are_none_are_left_out():
     lonely = made(records=4).take(np.array([3]))
-    (row,) = table_filling.fill(
+    (row,) = filling.fill(
         [
-            table_filling.Job(
-                block=tables.get("1").blocks[0], protocol="wrist", missing={"a": ()}
+            filling.Job(
+                block=layout.get("1").blocks[0], protocol="wrist", missing={"a": ()}
             )
         ],
         lambda job: [lonely],
@@ -269,11 +262,11 @@ def cells(text: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
 def test_markdown_and_json_agree(number, data, hand, tmp_path):
-    table = tables.get(str(number))
-    sections = table_filling.fill(plan(number, data, hand), results)
-    paths = table_text.write(table, sections, tmp_path, subject="a model")
+    table = layout.get(str(number))
+    sections = filling.fill(plan(number, data, hand), results)
+    paths = rendering.write(table, sections, tmp_path, subject="a model")
     text, found = paths[0].read_text(), json.loads(paths[1].read_text())
-    assert text == table_text.markdown(table, sections, subject="a model")
+    assert text == rendering.markdown(table, sections, subject="a model")
     shown = cells(text)
     rows = [(part, row) for part in found["sections"] for row in part["rows"]]
     assert len(shown) == len(rows)
@@ -288,7 +281,7 @@ def test_markdown_and_json_agree(number, data, hand, tmp_path):
         assert ("missing" in row) == line[-1].startswith("not filled")
         for name, cell in zip(part["columns"], line[2:-1], strict=True):
             value = row.get("figures", {}).get(name)
-            assert (cell == table_text.ABSENT) == (value is None)
+            assert (cell == rendering.ABSENT) == (value is None)
             if value is not None:
                 assert float(cell.split()[0]) == pytest.approx(value, abs=0.0051)
             if value is not None and ours:

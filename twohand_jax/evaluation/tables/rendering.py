@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from twohand_jax.evaluation import protocols
-from twohand_jax.evaluation.table_filling import Job, Row, Section
-from twohand_jax.evaluation.table_sets import Missing
-from twohand_jax.evaluation.tables import Table
+from twohand_jax.evaluation.tables.filling import Job, Row, Section
+from twohand_jax.evaluation.tables.layout import Table
+from twohand_jax.evaluation.tables.record_sets import Missing
 
 ABSENT = "–"
 PROBABLY = "probably "
@@ -31,7 +31,7 @@ def markdown(table: Table, sections: Sequence[Section], *, subject: str) -> str:
 
     Args:
         table: which one.
-        sections: from ``table_filling.fill``.
+        sections: from ``filling.fill``.
         subject: what our rows are of, in words.
     """
     notes = _notes(sections)

@@ -11,8 +11,8 @@ from twohand_jax.diffusion import representation
 from twohand_jax.diffusion.cascade import Walk
 from twohand_jax.diffusion.ddim import DdimConfig
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation import prior_table
-from twohand_jax.evaluation.pair_features import Encoder
+from twohand_jax.evaluation.prior import prior_table
+from twohand_jax.evaluation.prior.pair_features import Encoder
 from twohand_jax.inference.prior import Prior
 from twohand_jax.types import LEFT, RIGHT
 

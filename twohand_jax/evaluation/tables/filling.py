@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation import bootstrap, protocols, table_needs, table_sets
+from twohand_jax.evaluation import bootstrap, protocols
 from twohand_jax.evaluation.bootstrap import Interval
-from twohand_jax.evaluation.published import Published
 from twohand_jax.evaluation.results import Result
-from twohand_jax.evaluation.table_needs import Checkpoint
-from twohand_jax.evaluation.table_sets import Missing
-from twohand_jax.evaluation.tables import Block, Table
+from twohand_jax.evaluation.tables import needs, record_sets
+from twohand_jax.evaluation.tables.layout import Block, Table
+from twohand_jax.evaluation.tables.needs import Checkpoint
+from twohand_jax.evaluation.tables.published import Published
+from twohand_jax.evaluation.tables.record_sets import Missing
 from twohand_jax.inference.prior import Prior
 from twohand_jax.types import ManoModel
 
@@ -115,13 +116,13 @@ def plan(
     """
     jobs = []
     for block in table.blocks:
-        found = table_sets.find(block.records, root)
+        found = record_sets.find(block.records, root)
         own = {
-            row: table_needs.of_row(row, checkpoint, block.records, found, prior)
+            row: needs.of_row(row, checkpoint, block.records, found, prior)
             for row in block.rows
         }
         for name in block.protocols:
-            shared = table_needs.of_set(
+            shared = needs.of_set(
                 block.records, protocols.get(name), found, checkpoint, hand
             )
             missing = {row: (*shared, *why) for row, why in own.items()}

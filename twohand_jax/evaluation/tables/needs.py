@@ -11,7 +11,7 @@ from twohand_jax.data import schema
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation import fitness, methods
 from twohand_jax.evaluation.protocols import Protocol
-from twohand_jax.evaluation.table_sets import PLAIN, Missing, Records, RecordSet
+from twohand_jax.evaluation.tables.record_sets import PLAIN, Missing, Records, RecordSet
 from twohand_jax.inference.prior import Prior
 from twohand_jax.types import ManoModel
 from twohand_jax.weights import native
@@ -71,7 +71,7 @@ def of_set(
     Args:
         wanted: the record set.
         protocol: what is computed.
-        found: from ``table_sets.find``.
+        found: from ``record_sets.find``.
         checkpoint: what is evaluated.
         hand: the hand model that is loaded.
     """
@@ -108,7 +108,7 @@ def of_row(
         method: name of the row, of ``evaluation.methods``.
         checkpoint: what is evaluated.
         wanted: the record set.
-        found: from ``table_sets.find``.
+        found: from ``record_sets.find``.
         prior: for the refined row, or why there is none.
     """
     if method == methods.DIFFUSION:

@@ -10,18 +10,15 @@ import jax
 from twohand_jax import build
 from twohand_jax.data import shards
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation import (
-    evaluator,
-    fitness,
+from twohand_jax.evaluation import evaluator, fitness, protocols, run
+from twohand_jax.evaluation.outside import (
     found,
-    mediapipe_peer,
-    outside,
-    protocols,
-    run,
+    mediapipe,
+    prediction_file,
     split_labels,
 )
-from twohand_jax.evaluation.outside import Outside
-from twohand_jax.evaluation.split_labels import SplitLabels
+from twohand_jax.evaluation.outside.prediction_file import Outside
+from twohand_jax.evaluation.outside.split_labels import SplitLabels
 from twohand_jax.types import ManoModel
 
 MEDIAPIPE = "mediapipe.npz"
@@ -67,10 +64,10 @@ def compare_set(
     chosen = protocols.get(protocol)
     records = shards.open_split(dataset, split)
     fitness.check(chosen, dataset=records.dataset, split=split)
-    other = None if predictions is None else outside.read(predictions)
-    name = mediapipe_peer.NAME if predictions is None else predictions.stem
+    other = None if predictions is None else prediction_file.read(predictions)
+    name = mediapipe.NAME if predictions is None else predictions.stem
     has_mesh = other is not None and other.vertices is not None
-    outside.check_protocol(chosen, where=name, has_mesh=has_mesh)
+    prediction_file.check_protocol(chosen, where=name, has_mesh=has_mesh)
     if other is None and jax.process_count() > 1:
         raise InputError(
             "MediaPipe runs on one host: run it there, without --distributed, and give "
@@ -80,14 +77,14 @@ def compare_set(
     reader = build.reader(subject.experiment, str(dataset), split, shuffle=False)
     labels = split_labels.of_rows(reader.rows())
     if other is None:
-        other = mediapipe_peer.predictions(
+        other = mediapipe.predictions(
             reader.rows(),
             labels.image_ids(),
             out / MEDIAPIPE,
             workers=workers,
             progress=name if progress else None,
         )
-    coverage = outside.check_labels(other, labels)
+    coverage = prediction_file.check_labels(other, labels)
     evaluation = run.evaluate(
         beside(subject, other, labels, name=name),
         dataset,
@@ -106,14 +103,14 @@ def beside(
 ) -> run.Subject:
     """The other system's row, then the subject's rows on the hands it found."""
     names = labels.image_ids()
-    hands = outside.found_hands(other, names)
+    hands = prediction_file.found_hands(other, names)
     ours = {
         f"{row}, hands of {name}": found.limited(method, hands)
         for row, method in subject.methods.items()
     }
     return dataclasses.replace(
         subject,
-        methods={name: outside.method(other, names), **ours},
+        methods={name: prediction_file.method(other, names), **ours},
         identity=dict(subject.identity) | {"other": digest(other)},
     )
 

@@ -259,7 +259,7 @@ def penetrations(geometry: HandGeometry, model: ManoModel, *, workers: int = 0) 
 def _plausibility(
     found: Float[np.ndarray, "n d"], truth: Float[np.ndarray, "n d"]
 ) -> Row:
-    from twohand_jax.evaluation.plausibility import compare
+    from twohand_jax.evaluation.prior.plausibility import compare
 
     figures = compare(found, truth)
     return {"Fréchet": figures.frechet}

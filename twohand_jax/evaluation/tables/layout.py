@@ -1,15 +1,16 @@
 """The paper's four tables: record sets, protocols, columns and rows.
 
 A table has a block for each record set; figures of different sets or protocols never
-stand under one heading (``table_filling``).
+stand under one heading (``filling``).
 """
 
 import dataclasses
 
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation import methods, published, table_sets
-from twohand_jax.evaluation.published import Published
-from twohand_jax.evaluation.table_sets import RecordSet
+from twohand_jax.evaluation import methods
+from twohand_jax.evaluation.tables import published, record_sets
+from twohand_jax.evaluation.tables.published import Published
+from twohand_jax.evaluation.tables.record_sets import RecordSet
 
 CUE_ROWS = tuple(methods.CUE_SETS)
 ROWS = (*CUE_ROWS, methods.DIFFUSION)
@@ -49,7 +50,7 @@ class Table:
 _SYNTHETIC = Block(
     title="Synthetic benchmark (drawn with the open hand; comparable with no figure "
     "on real pictures)",
-    records=table_sets.SYNTHETIC,
+    records=record_sets.SYNTHETIC,
     protocols=("wrist",),
     columns=published.ABLATION_COLUMNS,
 )
@@ -60,7 +61,7 @@ TABLES = (
         blocks=(
             Block(
                 title=_INTERHAND,
-                records=table_sets.INTERHAND,
+                records=record_sets.INTERHAND,
                 protocols=("mcp", "wrist"),
                 columns=published.INTERHAND_COLUMNS,
                 published=published.INTERHAND,
@@ -74,7 +75,7 @@ TABLES = (
         blocks=(
             Block(
                 title="HIC, test",
-                records=table_sets.HIC,
+                records=record_sets.HIC,
                 protocols=("hic",),
                 columns=published.INTERHAND_COLUMNS,
                 published=published.HIC,
@@ -87,7 +88,7 @@ TABLES = (
         blocks=(
             Block(
                 title="FreiHAND, evaluation",
-                records=table_sets.FREIHAND,
+                records=record_sets.FREIHAND,
                 protocols=("freihand",),
                 columns=(*published.FREIHAND_COLUMNS, "PA-F@5", "PA-F@15"),
                 rows=CUE_ROWS,
@@ -101,7 +102,7 @@ TABLES = (
         blocks=(
             Block(
                 title=_INTERHAND,
-                records=table_sets.INTERHAND,
+                records=record_sets.INTERHAND,
                 protocols=("mcp", "wrist"),
                 columns=published.ABLATION_COLUMNS,
                 published=published.ABLATION,
