@@ -47,7 +47,7 @@ def get_config(cues: str = "depth") -> ConfigDict:
         "save_every": 2000,
         "evaluate_every": EPOCH_STEPS,
         "picture_every": 5000,
-        "best_metric": "+ depth/MPJPE",
+        "best_metric": f"{'image' if cues == 'baseline' else f'+ {cues}'}/MPJPE",
     }
     config.data = {
         # In proportion to their pictures, but for the set without 3D labels.

@@ -119,10 +119,12 @@ def regressor_task(experiment: build.Experiment) -> Task:
     relative = experiment.model.transnet is not None
     estimate = methods.estimator(network, crop=experiment.crop, relative=relative)
     score = evaluator.scorer(protocols.get("wrist"))
+    dropout = experiment.augment.cue_dropout
+    known = methods.trained_rows(experiment.model.cues, dropout)
     draw = pictures.drawer(network, crop=experiment.crop, relative=relative)
 
     def evaluate(variables: Variables) -> dict[str, float]:
-        rows = methods.of_cues(estimate, variables, model)
+        rows = methods.of_cues(estimate, variables, model, cue_sets=known)
         parts = list(evaluator.scored(rows, score, test.once(), model))
         return {
             f"{row}/{name}": value

@@ -44,7 +44,7 @@ def train(records, workdir, *changes):
                     "train.log_every=2",
                     f"train.evaluate_every={STEPS}",
                     f"train.picture_every={STEPS}",
-                    "train.best_metric='+ depth/MPJPE'",
+                    "train.best_metric='+ keypoints/MPJPE'",
                     *(f"{name}={v!r}" for name, v in runs.SMALL_REGRESSOR.items()),
                     *changes,
                 )
@@ -74,7 +74,7 @@ def test_a_run_writes_metrics_checkpoints_and_a_model(undisturbed):
     ]
     losses = [line["loss/total"] for line in lines if "loss/total" in line]
     assert len(losses) == STEPS // 2 and np.isfinite(losses).all()
-    assert any("eval/+ depth/MPJPE" in line for line in lines)
+    assert any("eval/+ keypoints/MPJPE" in line for line in lines)
     assert sorted(p.name for p in (undisturbed / "checkpoints").iterdir())
     picture = cv2.imread(str(undisturbed / "pictures" / f"predictions-{STEPS:08d}.png"))
     assert picture.std() > 5.0

@@ -27,6 +27,26 @@ DIFFUSION = "+ diffusion"
 Estimate = Callable[[Variables, Batch, ManoModel, Bool[Array, "3"]], Prediction]
 
 
+def trained_rows(
+    cues: tuple[bool, bool, bool], dropout: tuple[float, float, float]
+) -> dict[str, tuple[bool, bool, bool]]:
+    """The cue sets that a network has met while it was trained.
+
+    Args:
+        cues: which of keypoints, segmentation and depth it has encoders for.
+        dropout: share of training samples without each of them; at 0 the network never
+            learned to do without, and its estimates then mean nothing.
+    """
+    return {
+        name: flags
+        for name, flags in CUE_SETS.items()
+        if all(
+            own if shown else not own or share > 0
+            for shown, own, share in zip(flags, cues, dropout, strict=True)
+        )
+    }
+
+
 def estimator(network: Network, *, crop: CropConfig, relative: bool = True) -> Estimate:
     """Estimates of a batch as a jitted function of weights, batch, model and cues.
 

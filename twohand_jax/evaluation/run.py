@@ -15,6 +15,7 @@ from tqdm import tqdm
 from twohand_jax import build
 from twohand_jax.data import shards
 from twohand_jax.data.batching import Prefetcher
+from twohand_jax.errors import InputError
 from twohand_jax.evaluation import (
     contact_scores,
     evaluator,
@@ -59,12 +60,15 @@ class Subject:
 def regressor(
     directory: Path, *, hand: ManoModel, refine: Prior | None = None
 ) -> Subject:
-    """A trained regressor, a method for each set of cues.
+    """A trained regressor, a method for each set of cues it was trained for.
 
     Args:
         directory: of the model.
         hand: hand model it was trained with.
         refine: adds the estimates from all cues refined with this prior.
+
+    Raises:
+        InputError: it was trained for cues that are no row of a table.
     """
     config = native.load_config(directory)
     experiment = build.experiment(config)
@@ -76,11 +80,13 @@ def regressor(
         crop=experiment.crop,
         relative=model.transnet is not None,
     )
-    known = {
-        name: flags
-        for name, flags in methods.CUE_SETS.items()
-        if all(own or not used for own, used in zip(model.cues, flags, strict=True))
-    }
+    known = methods.trained_rows(model.cues, experiment.augment.cue_dropout)
+    if not known:
+        raise InputError(
+            f"{directory} was trained for the cues {model.cues} (keypoints, "
+            "segmentation, depth) alone, which is no row of a table: rows are "
+            f"{', '.join(methods.CUE_SETS)}, each with the cues before it."
+        )
     rows = methods.of_cues(estimate, variables, hand, cue_sets=known)
     identity = {"model": digest(directory), "hand": hand.name, "prior": ""}
     if refine is not None:
