@@ -1,0 +1,49 @@
+"""``twohand evaluate`` with two processes finds what one finds, record by record."""
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from tests.inference.conftest import checkpoint
+from tests.multiprocess import launch, records
+from twohand_jax.evaluation import results
+
+__all__ = ["checkpoint"]
+
+TWOHAND = ["-m", "twohand_jax.cli.main", "evaluate", "--batch", "2", "--no-plots"]
+
+
+def evaluated(out: Path, *words: str) -> list[str]:
+    return [*TWOHAND, "--out", str(out), *words]
+
+
+@pytest.mark.slow
+def test_two_processes_evaluate_as_one_does(checkpoint, tmp_path):
+    data = records.of_two(tmp_path / "two")
+    words = ["--model", str(checkpoint), "--dataset", str(data)]
+    one, two = tmp_path / "of-one", tmp_path / "of-two"
+    launch.succeed([launch.start(evaluated(one, *words))])
+    address = f"localhost:{launch.free_port()}"
+    processes = ["--coordinator", address, "--processes", "2", "--process"]
+    pair = [evaluated(two, *words, *processes, str(number)) for number in range(2)]
+    launch.succeed([launch.start(process) for process in pair])
+    alone, together = (
+        json.loads((out / "wrist.json").read_text()) for out in (one, two)
+    )
+    assert alone["records"] == records.TEST * records.PROCESSES
+    assert alone["rows"].keys() == together["rows"].keys()
+    for row, figures in alone["rows"].items():
+        for name, value in figures.items():
+            found = together["rows"][row][name]
+            assert found == (value and pytest.approx(value, rel=1e-6)), (row, name)
+    first, second = (results.load(out / "samples" / "depth.npz") for out in (one, two))
+    assert first.image_id.tolist() == second.image_id.tolist()
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3),
+        first.scores,
+        second.scores,
+    )
+    assert not list(two.rglob("parts")) and not list(tmp_path.rglob("*.partial"))
