@@ -23,8 +23,10 @@ CUE_SETS = {
     "+ segmentation": (True, True, False),
     "+ depth": (True, True, True),
 }
+ALL_CUES = (True, True, True)
 DIFFUSION = "+ diffusion"
-Estimate = Callable[[Variables, Batch, ManoModel, Bool[Array, "3"]], Prediction]
+Cues = Bool[Array, "3"] | tuple[bool, bool, bool]
+Estimate = Callable[[Variables, Batch, ManoModel, Cues], Prediction]
 
 
 def trained_rows(
@@ -58,10 +60,10 @@ def estimator(network: Network, *, crop: CropConfig, relative: bool = True) -> E
 
     @jax.jit
     def estimate(
-        variables: Variables, batch: Batch, model: ManoModel, cues: Bool[Array, "3"]
+        variables: Variables, batch: Batch, model: ManoModel, cues: Cues
     ) -> Prediction:
         inputs, _ = prepare(batch, crop=crop)
-        inputs = inputs._replace(present=inputs.present & cues)
+        inputs = inputs._replace(present=inputs.present & jnp.asarray(cues))
         output, _ = network.apply(variables, inputs, train=False)
         camera = batch.targets.camera
         return decode(output, model, inputs, camera, crop=crop, relative=relative)
@@ -88,7 +90,7 @@ def of_cues(
     hands = jax.device_put(model, everywhere(local_mesh()))
 
     def method(flags: tuple[bool, bool, bool]) -> Method:
-        return lambda batch: estimate(weights, batch, hands, jnp.asarray(flags))
+        return lambda batch: estimate(weights, batch, hands, flags)
 
     return {name: method(flags) for name, flags in cue_sets.items()}
 

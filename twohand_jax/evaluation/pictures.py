@@ -7,9 +7,8 @@ import jax
 import numpy as np
 from jaxtyping import UInt8
 
-from twohand_jax.data.augment import prepare
 from twohand_jax.data.inputs import CropConfig
-from twohand_jax.data.predictions import decode
+from twohand_jax.evaluation import methods
 from twohand_jax.models.apply import Network, Variables
 from twohand_jax.types import Batch, Camera, ManoModel, Prediction
 from twohand_jax.viz.overlay import hand_meshes, overlay
@@ -29,18 +28,13 @@ def drawer(network: Network, *, crop: CropConfig, relative: bool = True) -> Draw
         crop: how hands are cut out.
         relative: whether the network estimates the relative translation.
     """
-
-    @jax.jit
-    def predict(variables: Variables, batch: Batch, model: ManoModel) -> Prediction:
-        inputs, _ = prepare(batch, crop=crop)
-        output, _ = network.apply(variables, inputs, train=False)
-        camera = batch.targets.camera
-        return decode(output, model, inputs, camera, crop=crop, relative=relative)
+    estimate = methods.estimator(network, crop=crop, relative=relative)
 
     def draw(
         variables: Variables, batch: Batch, model: ManoModel, *, count: int
     ) -> UInt8[np.ndarray, "h w 3"]:
-        prediction = jax.tree.map(np.asarray, predict(variables, batch, model))
+        found = estimate(variables, batch, model, methods.ALL_CUES)
+        prediction = jax.tree.map(np.asarray, found)
         rows = np.flatnonzero(np.asarray(batch.weight) > 0)[:count]
         return _grid([_one(prediction, batch, model, row) for row in rows])
 

@@ -19,12 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from twohand_jax.data.augment import prepare
 from twohand_jax.data.decode import Rows
 from twohand_jax.data.inputs import CropConfig
-from twohand_jax.data.predictions import decode
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation import hand_joints, protocols
+from twohand_jax.evaluation import hand_joints, methods, protocols
 from twohand_jax.evaluation.single_hand import FREIHAND_TIPS, HO3D_TIPS
 from twohand_jax.mano.joints import CANONICAL_FROM_MODEL, WRIST
 from twohand_jax.models.apply import Network, Variables
@@ -190,16 +188,13 @@ def _right_hands(
     network: Network, crop: CropConfig, tips: str, relative: bool, given: bool
 ) -> Callable[[Variables, Batch, ManoModel], tuple[Array, Array]]:
     """Joints and vertices of right hands, laid on the true wrist where it is given."""
+    estimate = methods.estimator(network, crop=crop, relative=relative)
 
     @jax.jit
     def compute(
         variables: Variables, batch: Batch, model: ManoModel
     ) -> tuple[Array, Array]:
-        inputs, _ = prepare(batch, crop=crop)
-        output, _ = network.apply(variables, inputs, train=False)
-        prediction = decode(
-            output, model, inputs, batch.targets.camera, crop=crop, relative=relative
-        )
+        prediction = estimate(variables, batch, model, methods.ALL_CUES)
         protocols.check_shapes(prediction)
         joints = hand_joints.with_tips(prediction.geometry, tips=tips)[..., RIGHT, :, :]
         vertices = prediction.geometry.vertices[..., RIGHT, :, :]

@@ -1,44 +1,14 @@
 """Errors of found hands, their share, and another method on the same hands."""
 
-import functools
-
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.data import scenes
 from tests.evaluation.outside.cases import IDS, predicted
-from twohand_jax import mano
 from twohand_jax.evaluation import protocols
 from twohand_jax.evaluation.outside import found, prediction_file
 from twohand_jax.evaluation.results import Scores
 from twohand_jax.types import Camera, Mean, Prediction
-
-
-@pytest.fixture(scope="module")
-def model():
-    return mano.load()
-
-
-@pytest.fixture(scope="module")
-def batch(model):
-    one = scenes.batch(0, (3,), model)
-    return one._replace(record=np.array([7, 8, 9]))
-
-
-@pytest.fixture(scope="module")
-def joints(batch):
-    return np.asarray(batch.targets.joints_3d)
-
-
-@pytest.fixture(scope="module")
-def wrist(model):
-    return jax.jit(functools.partial(_wrist, model))
-
-
-def _wrist(model, prediction, targets):
-    return protocols.get("wrist").compare(prediction, targets, model, jnp.ones(3))
 
 
 def test_errors_are_of_found_hands_and_the_picture_keeps_its_split(

@@ -1,47 +1,18 @@
 """Files of predictions, and what becomes of them in a protocol."""
 
 import dataclasses
-import functools
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.data import scenes
 from tests.evaluation.outside.cases import IDS, NAMES, predicted
-from twohand_jax import mano
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation import hand_joints, protocols
 from twohand_jax.evaluation.outside import prediction_file
 from twohand_jax.evaluation.outside.joint_orders import ORDERS
 from twohand_jax.evaluation.outside.split_labels import SplitLabels
 from twohand_jax.types import LEFT, RIGHT
-
-
-@pytest.fixture(scope="module")
-def model():
-    return mano.load()
-
-
-@pytest.fixture(scope="module")
-def batch(model):
-    one = scenes.batch(0, (3,), model)
-    return one._replace(record=np.array([7, 8, 9]))
-
-
-@pytest.fixture(scope="module")
-def joints(batch):
-    return np.asarray(batch.targets.joints_3d)
-
-
-@pytest.fixture(scope="module")
-def wrist(model):
-    return jax.jit(functools.partial(_wrist, model))
-
-
-def _wrist(model, prediction, targets):
-    return protocols.get("wrist").compare(prediction, targets, model, jnp.ones(3))
 
 
 def save(path, **arrays):
