@@ -1,6 +1,6 @@
 """The shipped model: small, trained on the synthetic set, runs on a laptop.
 
-    twohand data build synthetic --out data/open --train 12288 --test 1024 --seed 1
+    twohand data build synthetic --out data/open --train 16384 --test 1024 --seed 1
     twohand train --config configs/open.py --workdir workdirs/open
 
 Cost and result are in the model card, twohand_jax/assets/open_regressor/card.md.
@@ -65,12 +65,12 @@ def get_config() -> ConfigDict:
         "ema_decay": 0.998,
     }
     config.train = {
-        "total_steps": 2800,
+        "total_steps": 7000,
         "batch_size": 8,
         "seed": 0,
         "log_every": 20,
         "save_every": 300,
-        "evaluate_every": 2800,
+        "evaluate_every": 3500,
     }
     config.data = {"train": "data/open", "test": "data/open", "canvas_size": 256}
     return config
