@@ -40,7 +40,7 @@ def add(subparsers: Any) -> None:
     option("--data", type=Path, default=Path("data"), help="where record sets lie")
     refine = parser.add_argument_group("refinement by the two-hand prior")
     option = refine.add_argument
-    option("--refine", action="store_true", help="a row more, and columns of contact")
+    option("--refine", action="store_true", help="a row more, and its contact")
     option("--prior", type=Path, metavar="DIR", help="the shipped one")
     option = parser.add_argument_group("two methods on the same records").add_argument
     option("--compare", type=Path, nargs=2, metavar="samples/ROW.npz")

@@ -81,7 +81,7 @@ def scorer(protocol: Protocol) -> Score:
 
 def scored(
     methods: Mapping[str, Method],
-    score: Score,
+    score: Score | Mapping[str, Score],
     batches: Iterable[Batch],
     model: ManoModel,
     *,
@@ -91,7 +91,7 @@ def scored(
 
     Args:
         methods: by the name of their row.
-        score: from ``scorer``, or of the same form.
+        score: from ``scorer``, or of the same form; or one for each method.
         batches: every record once, padded with weight 0.
         model: hand model.
         texts: names of records, kept with their scores.
@@ -104,7 +104,8 @@ def scored(
         for name, method in methods.items():
             prediction = method(batch)
             broken = not_finite(prediction, batch.targets, batch.weight)
-            scores = score(prediction, batch.targets, model, batch.weight)
+            compare = score[name] if isinstance(score, Mapping) else score
+            scores = compare(prediction, batch.targets, model, batch.weight)
             found[name], broken = jax.device_get((scores, broken))
             _require_finite(name, broken, np.asarray(batch.record))
         record = np.asarray(batch.record, np.int32)

@@ -122,7 +122,7 @@ def evaluate_set(
         split: its split.
         protocol: name of a protocol.
         hand: hand model.
-        refine: adds ``+ diffusion``, and figures of contact to all rows.
+        refine: adds ``+ diffusion``, and figures of contact before and after it.
         out: keeps what was computed; the same call continues there.
         batch_size: records a batch of this process; rounded up to its devices.
         progress: whether to show a bar.
@@ -135,14 +135,17 @@ def evaluate_set(
     fitness.check(chosen, dataset=found.dataset, split=split)
     subject = regressor(Path(model_directory), hand=hand, refine=refine)
     score = evaluator.scorer(chosen)
+    scores = dict.fromkeys(subject.methods, score)
     if refine is not None:
-        score = contact_scores.with_contact(score)
+        *_, before, after = subject.methods
+        both = dict.fromkeys((before, after), contact_scores.with_contact(score))
+        scores |= both
     return evaluate(
         subject,
         dataset,
         split,
         protocol=chosen,
-        score=score,
+        score=scores,
         out=out,
         batch_size=batch_size,
         progress=progress,
@@ -155,7 +158,7 @@ def evaluate(
     split: str,
     *,
     protocol: protocols.Protocol,
-    score: evaluator.Score,
+    score: evaluator.Score | Mapping[str, evaluator.Score],
     out: Path | None = None,
     batch_size: int | None = None,
     progress: bool = True,
@@ -221,7 +224,7 @@ def _weights_digest(variables: Any) -> str:
 def _scores(
     subject: Subject,
     reader: "Reader",
-    score: evaluator.Score,
+    score: evaluator.Score | Mapping[str, evaluator.Score],
     store: Store | None,
     *,
     progress: bool,
