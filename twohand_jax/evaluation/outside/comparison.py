@@ -64,15 +64,7 @@ def compare_set(
     chosen = protocols.get(protocol)
     records = shards.open_split(dataset, split)
     fitness.check(chosen, dataset=records.dataset, split=split)
-    other = None if predictions is None else prediction_file.read(predictions)
-    name = mediapipe.NAME if predictions is None else predictions.stem
-    has_mesh = other is not None and other.vertices is not None
-    prediction_file.check_protocol(chosen, where=name, has_mesh=has_mesh)
-    if other is None and jax.process_count() > 1:
-        raise InputError(
-            "MediaPipe runs on one host: run it there, without --distributed, and give "
-            f"the {MEDIAPIPE} of its --out with --predictions."
-        )
+    name, other = _given(predictions, chosen)
     subject = run.regressor(Path(model_directory), hand=hand)
     reader = build.reader(subject.experiment, str(dataset), split, shuffle=False)
     labels = split_labels.of_rows(reader.rows())
@@ -96,6 +88,22 @@ def compare_set(
         progress=progress,
     )
     return Comparison(evaluation, coverage)
+
+
+def _given(
+    predictions: Path | None, protocol: protocols.Protocol
+) -> tuple[str, Outside | None]:
+    """The other system's name and file (None: MediaPipe, to be run), both checked."""
+    other = None if predictions is None else prediction_file.read(predictions)
+    name = mediapipe.NAME if predictions is None else predictions.stem
+    has_mesh = other is not None and other.vertices is not None
+    prediction_file.check_protocol(protocol, where=name, has_mesh=has_mesh)
+    if other is None and jax.process_count() > 1:
+        raise InputError(
+            "MediaPipe runs on one host: run it there, without --distributed, and give "
+            f"the {MEDIAPIPE} of its --out with --predictions."
+        )
+    return name, other
 
 
 def beside(
