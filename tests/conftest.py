@@ -1,6 +1,8 @@
 """Settings of the whole test session."""
 
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # Tests measure and compare on the host whatever accelerator the machine has.
@@ -12,6 +14,10 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 import jax
 import pytest
 
+MAPS = Path("/proc/self/maps")  # of Linux
+# Every compiled program takes dozens of a process's memory maps, of which Linux grants
+# 65,530: beyond them the next allocation aborts the process.
+MANY_MAPS = 20_000
 CACHE = Path(__file__).parent.parent / ".pytest_cache" / "jax"
 
 
@@ -25,3 +31,12 @@ def pytest_configure(config: pytest.Config) -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     # Our own warnings are errors; those of other packages are theirs.
     config.addinivalue_line("filterwarnings", r"error:::(twohand_jax|data_pipelines)\b")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def release_programs() -> Iterator[None]:
+    """Forget what was compiled before there is too much of it."""
+    yield
+    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > MANY_MAPS:
+        jax.clear_caches()
+        gc.collect()
