@@ -9,7 +9,7 @@ import pytest
 from tests.evaluation import golden, twins
 from twohand_jax import mano
 from twohand_jax.benchmarks import evaluate as benchmark
-from twohand_jax.benchmarks import numpy_metrics
+from twohand_jax.benchmarks import numpy_metrics, published_metrics
 from twohand_jax.benchmarks.examples import examples
 from twohand_jax.benchmarks.timing import Timing
 from twohand_jax.cli import main
@@ -37,14 +37,20 @@ def twin(name, samples, regressor):
     return twins.wrist(samples, regressor)
 
 
-@pytest.mark.parametrize("name", numpy_metrics.METRICS)
-def test_numpy_finds_the_published_figures_with_all_that_can_be_missing(name):
+@pytest.mark.parametrize(
+    ("name", "metrics"),
+    [
+        *numpy_metrics.METRICS.items(),
+        pytest.param("freihand", published_metrics.freihand, id="freihand-published"),
+    ],
+)
+def test_peers_find_the_published_figures_with_all_that_can_be_missing(name, metrics):
     case = golden.case()
     samples = golden.samples(case)
     truth = np.stack([sample.true_vertices for sample in samples])
     pictures = numpy_metrics.pictures(case.prediction, case.targets, truth)
     regressor = np.asarray(case.model.joint_regressor)
-    found = numpy_metrics.METRICS[name](pictures, regressor)
+    found = metrics(pictures, regressor)
     wanted = twin(name, samples, regressor.astype(float))
     for figure, value in wanted.items():
         assert found[figure] == pytest.approx(value, rel=2e-5), figure
@@ -65,7 +71,7 @@ def test_smplx_poses_the_same_truth(model, given):
     pytest.importorskip("smplx")
     plain, posed = (
         benchmark.peer(name, "mcp", model, given, threads=1)()
-        for name in (benchmark.NUMPY, benchmark.SMPLX)
+        for name in (benchmark.NUMPY, benchmark.PUBLISHED)
     )
     assert plain.keys() == posed.keys()
     for figure, value in plain.items():

@@ -12,7 +12,7 @@ import numpy as np
 from tests.data import scenes
 from tests.evaluation.twins import Sample
 from twohand_jax import mano
-from twohand_jax.evaluation import evaluator, protocols
+from twohand_jax.evaluation import evaluator, protocols, truth
 from twohand_jax.types import (
     LEFT,
     RIGHT,
@@ -94,6 +94,12 @@ def rows(one: Case, start: int, stop: int, size: int) -> tuple:
 
     prediction, targets = jax.tree.map(pick, (one.prediction, one.targets))
     return prediction, targets, one.model, real.astype(np.float32)
+
+
+def compared(one: Case, start: int, stop: int, size: int) -> tuple:
+    """The same rows as a protocol takes them."""
+    prediction, targets, model, weight = rows(one, start, stop, size)
+    return prediction, truth.posed(targets, model), model, weight
 
 
 def batches(

@@ -8,7 +8,7 @@ import pytest
 from tests.data import scenes
 from twohand_jax import mano
 from twohand_jax.collision import penetration
-from twohand_jax.evaluation import contact_scores
+from twohand_jax.evaluation import contact_scores, truth
 from twohand_jax.evaluation.results import Scores
 from twohand_jax.mano.topology import close_wrist
 from twohand_jax.types import LEFT, RIGHT, Mean, Prediction
@@ -33,7 +33,7 @@ def hands(model):
     return targets, vertices.at[:, LEFT].add(offset)
 
 
-def empty(prediction, targets, model, weight) -> Scores:
+def empty(prediction, truth, model, weight) -> Scores:
     return Scores({"MPJPE": Mean(weight, weight)}, *[jnp.zeros(COUNT)] * 4)
 
 
@@ -47,7 +47,7 @@ def measured(model, targets, vertices, weight) -> dict[str, Mean]:
         score=jnp.ones((COUNT, 2)),
     )
     score = contact_scores.with_contact(empty)
-    return score(prediction, targets, model, weight).metrics
+    return score(prediction, truth.posed(targets, model), model, weight).metrics
 
 
 def test_every_pair_is_measured_as_by_itself(model, hands):

@@ -58,7 +58,7 @@ def test_batch_size_does_not_matter(name, size, case):
 
 def test_the_columns_of_every_table_exist(case):
     for name, protocol in PROTOCOLS.items():
-        shapes = jax.eval_shape(protocol.compare, *golden.rows(case, 0, 2, 2))
+        shapes = jax.eval_shape(protocol.compare, *golden.compared(case, 0, 2, 2))
         made = {key.replace("PCK", "AUC") for key in shapes}
         assert set(protocol.columns) | set(protocol.essential) <= made, name
 

@@ -5,7 +5,7 @@ import pytest
 
 from tests.data import scenes
 from twohand_jax import mano
-from twohand_jax.evaluation import protocols, report, two_hands
+from twohand_jax.evaluation import protocols, report, truth, two_hands
 from twohand_jax.evaluation.prior import refinement
 from twohand_jax.types import LEFT, RIGHT, Prediction
 
@@ -36,7 +36,8 @@ def perfect(model, targets):
 
 def values(prediction, targets, model, weight=None):
     weight = jnp.ones(BATCH) if weight is None else weight
-    found = jax.jit(two_hands.wrist)(prediction, targets, model, weight)
+    known = truth.of_batch(targets, model)
+    found = jax.jit(two_hands.wrist)(prediction, known, model, weight)
     return protocols.numbers(found)
 
 

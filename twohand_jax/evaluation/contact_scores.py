@@ -7,6 +7,7 @@ from twohand_jax.collision import penetration
 from twohand_jax.evaluation.evaluator import Score
 from twohand_jax.evaluation.prior.refinement import NEGLIGIBLE_CM3
 from twohand_jax.evaluation.results import Scores
+from twohand_jax.evaluation.truth import Truth
 from twohand_jax.mano.topology import close_wrist
 from twohand_jax.types import (
     LEFT,
@@ -15,7 +16,6 @@ from twohand_jax.types import (
     ManoModel,
     Mean,
     Prediction,
-    Targets,
 )
 
 STEP = 8
@@ -36,12 +36,12 @@ def with_contact(score: Score, *, workers: int = 0) -> Score:
 
     def measure(
         prediction: Prediction,
-        targets: Targets,
+        truth: Truth,
         model: ManoModel,
         weight: Float[Array, "n"],
     ) -> Scores:
-        scores = score(prediction, targets, model, weight)
-        pairs = np.all(np.asarray(targets.hand_valid), axis=-1)
+        scores = score(prediction, truth, model, weight)
+        pairs = np.all(np.asarray(truth.targets.hand_valid), axis=-1)
         pairs &= np.asarray(weight) > 0
         found = _measure(
             np.asarray(prediction.geometry.vertices), pairs, model, workers

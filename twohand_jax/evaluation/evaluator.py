@@ -16,13 +16,14 @@ from jax.experimental import multihost_utils
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation import difficulty, hand_errors, hand_joints, protocols
+from twohand_jax.evaluation import hand_errors, hand_joints, protocols, truth
 from twohand_jax.evaluation.protocols import Protocol
 from twohand_jax.evaluation.results import Scores, totals
+from twohand_jax.evaluation.truth import Truth
 from twohand_jax.types import Batch, ManoModel, Prediction, Targets
 
 Method = Callable[[Batch], Prediction]
-Score = Callable[[Prediction, Targets, ManoModel, Float[Array, "n"]], Scores]
+Score = Callable[[Prediction, Truth, ManoModel, Float[Array, "n"]], Scores]
 Texts = Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]
 Row = dict[str, float]
 
@@ -49,31 +50,31 @@ def scorer(protocol: Protocol) -> Score:
     @jax.jit
     def score(
         prediction: Prediction,
-        targets: Targets,
+        truth: Truth,
         model: ManoModel,
         weight: Float[Array, "n"],
     ) -> Scores:
         protocols.check_shapes(prediction)
 
-        def compare(prediction: Prediction, targets: Targets, weight: Array):
-            return protocol.compare(prediction, targets, model, weight)
+        def compare(prediction: Prediction, truth: Truth, weight: Array):
+            return protocol.compare(prediction, truth, model, weight)
 
         joints = hand_joints.compared(model, prediction.geometry, tips=protocol.tips)
         return Scores(
-            metrics=jax.vmap(compare)(prediction, targets, weight),
+            metrics=jax.vmap(compare)(prediction, truth, weight),
             joints_mm=hand_errors.joint_errors(
                 joints,
-                targets,
+                truth,
                 model,
                 root=protocol.root,
                 tips=protocol.tips,
                 of_mesh=protocol.of_mesh,
             ),
             vertices_mm=hand_errors.vertex_errors(
-                prediction, targets, model, root=protocol.root, tips=protocol.tips
+                prediction, truth, model, root=protocol.root, tips=protocol.tips
             ),
-            overlap=difficulty.overlap(targets),
-            occluded=difficulty.occlusion(targets, model),
+            overlap=truth.overlap,
+            occluded=truth.occluded,
         )
 
     return score
@@ -100,12 +101,12 @@ def scored(
         InputError: an estimate is not a finite number.
     """
     for batch in batches:
-        found = {}
+        found, known = {}, truth.of_batch(batch.targets, model)
         for name, method in methods.items():
             prediction = method(batch)
             broken = not_finite(prediction, batch.targets, batch.weight)
             compare = score[name] if isinstance(score, Mapping) else score
-            scores = compare(prediction, batch.targets, model, batch.weight)
+            scores = compare(prediction, known, model, batch.weight)
             found[name], broken = jax.device_get((scores, broken))
             _require_finite(name, broken, np.asarray(batch.record))
         record = np.asarray(batch.record, np.int32)

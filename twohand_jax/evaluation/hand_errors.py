@@ -8,12 +8,13 @@ from jaxtyping import Array, Float
 
 from twohand_jax import metrics
 from twohand_jax.evaluation import hand_joints
-from twohand_jax.types import ManoModel, Prediction, Targets
+from twohand_jax.evaluation.truth import Truth
+from twohand_jax.types import ManoModel, Prediction
 
 
 def joint_errors(
     joints: Float[Array, "*b 2 21 3"],
-    targets: Targets,
+    truth: Truth,
     model: ManoModel,
     *,
     root: int,
@@ -24,17 +25,17 @@ def joint_errors(
 
     Args:
         joints: estimates, any frame.
-        targets: labels.
-        model: poses the fits.
+        truth: labels.
+        model: regresses joints.
         root: joint that is subtracted.
         tips: which vertices are fingertips (``mano.joints.FINGERTIPS``).
         of_mesh: whether the truth is taken from the fitted mesh, as the estimate is,
             or is the dataset's own.
     """
+    targets = truth.targets
     hands = targets.hand_valid[..., None]
     if of_mesh:
-        truth = hand_joints.true_hands(model, targets)
-        target = hand_joints.of_surface(model, truth, tips=tips)
+        target = hand_joints.of_surface(model, truth.hands, tips=tips)
         known = targets.mano_valid[..., None] & hands
     else:
         target = targets.joints_3d
@@ -49,7 +50,7 @@ def joint_errors(
 
 def vertex_errors(
     prediction: Prediction,
-    targets: Targets,
+    truth: Truth,
     model: ManoModel,
     *,
     root: int,
@@ -59,15 +60,15 @@ def vertex_errors(
 
     NaN without a fit, and everywhere for a method without meshes.
     """
+    targets = truth.targets
     if prediction.geometry.vertices is None:
         return jnp.full(targets.hand_valid.shape, jnp.nan)
-    truth = hand_joints.true_hands(model, targets)
     placed = (
         metrics.relative(
             hand.vertices,
             hand_joints.of_surface(model, hand, tips=tips)[..., root, :],
         )
-        for hand in (prediction.geometry, truth)
+        for hand in (prediction.geometry, truth.hands)
     )
     mean = jnp.mean(metrics.point_errors(*placed), axis=-1)
     return jnp.where(targets.mano_valid & targets.hand_valid, mean, jnp.nan)

@@ -4,9 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from twohand_jax import mano
 from twohand_jax.mano.joints import CANONICAL_FROM_MODEL, fingertips
-from twohand_jax.types import HandGeometry, ManoModel, Targets
+from twohand_jax.types import HandGeometry, ManoModel
 
 HIGHEST = jax.lax.Precision.HIGHEST
 TIPS = (4, 8, 12, 16, 20)
@@ -52,12 +51,6 @@ def near_origin(geometry: HandGeometry) -> HandGeometry:
     points = geometry.joints if geometry.vertices is None else geometry.vertices
     first = points[..., :1, :]
     return jax.tree.map(lambda place: place - first, geometry)
-
-
-def true_hands(model: ManoModel, targets: Targets) -> HandGeometry:
-    """The fits, each posed at the origin for the same reason."""
-    nowhere = jnp.zeros_like(targets.mano.transl)
-    return mano.forward(model, targets.mano._replace(transl=nowhere))
 
 
 def compared(

@@ -1,10 +1,10 @@
 """What is compared with what: the protocols of METHOD §7.
 
-A protocol is a pure function of predictions and labels, both in the picture's camera
-frame, to a dictionary of ``Mean`` in millimetres, which add up over batches, devices
-and hosts; ``numbers`` makes figures of them. Never compare figures of different
-protocols. Hands not in the picture, rows of weight 0 and labels without their flag
-are never looked at, NaN included.
+A protocol is a pure function of estimates and labels (``truth``), both in the
+picture's camera frame, to a dictionary of ``Mean`` in millimetres, which add up over
+batches, devices and hosts; ``numbers`` makes figures of them. Never compare figures of
+different protocols. Hands not in the picture, rows of weight 0 and labels without their
+flag are never looked at, NaN included.
 """
 
 import dataclasses
@@ -18,6 +18,7 @@ from twohand_jax import metrics
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation import single_hand, two_hands
 from twohand_jax.evaluation.single_hand import FREIHAND_TIPS, HO3D_TIPS
+from twohand_jax.evaluation.truth import Truth
 from twohand_jax.evaluation.two_hands import INTAGHAND_TIPS, INTERWILD_TIPS
 from twohand_jax.mano.joints import MIDDLE_BASE, WRIST
 from twohand_jax.types import (
@@ -26,12 +27,9 @@ from twohand_jax.types import (
     ManoModel,
     Mean,
     Prediction,
-    Targets,
 )
 
-Compare = Callable[
-    [Prediction, Targets, ManoModel, Float[Array, "*b"]], dict[str, Mean]
-]
+Compare = Callable[[Prediction, Truth, ManoModel, Float[Array, "*b"]], dict[str, Mean]]
 AXES = ("MPJPE-XY", "MPJPE-Z", "MPVPE-XY", "MPVPE-Z")
 SERVER = (
     *("PA-MPJPE", "PA-MPVPE", "PA-F@5", "PA-F@15", "PA-AUC-J", "PA-AUC-V"),

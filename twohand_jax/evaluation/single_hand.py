@@ -5,6 +5,7 @@ from jaxtyping import Array, Bool, Float
 
 from twohand_jax import metrics
 from twohand_jax.evaluation import hand_joints
+from twohand_jax.evaluation.truth import Truth
 from twohand_jax.geometry import alignment
 from twohand_jax.mano.joints import MIDDLE_BASE, WRIST
 from twohand_jax.types import RIGHT, ManoModel, Mean, Prediction, Targets
@@ -15,7 +16,7 @@ FREIHAND_TIPS, HO3D_TIPS = "freihand", "ho3d"
 
 def freihand(
     prediction: Prediction,
-    targets: Targets,
+    truth: Truth,
     model: ManoModel,
     weight: Float[Array, "*b"],
 ) -> dict[str, Mean]:
@@ -27,15 +28,16 @@ def freihand(
     50 mm (100 thresholds), F the harmonic mean of precision and recall of vertices
     within 5 and 15 mm. The true mesh is the posed fit of the record.
     """
+    targets = truth.targets
     known, fitted, joints = _right_hands(prediction, targets, weight, FREIHAND_TIPS)
     return _joint_errors(joints, targets, known) | _mesh_errors(
-        prediction, targets, model, fitted
+        prediction, truth, fitted
     )
 
 
 def ho3d(
     prediction: Prediction,
-    targets: Targets,
+    truth: Truth,
     model: ManoModel,
     weight: Float[Array, "*b"],
 ) -> dict[str, Mean]:
@@ -44,18 +46,19 @@ def ho3d(
     ``ST-`` scales the estimate to the true distance from wrist to middle base and
     lays the wrists on each other. The labels of its evaluation split are not public.
     """
+    targets = truth.targets
     known, fitted, joints = _right_hands(prediction, targets, weight, HO3D_TIPS)
     out = _joint_errors(joints, targets, known)
     target = targets.joints_3d[..., RIGHT, :, :]
-    estimate, truth = (
+    estimate, target = (
         metrics.relative(points, points[..., WRIST, :]) for points in (joints, target)
     )
-    bones = estimate[..., MIDDLE_BASE, :], truth[..., MIDDLE_BASE, :]
-    errors = metrics.point_errors(metrics.scaled_to_bone(estimate, *bones), truth)
+    bones = estimate[..., MIDDLE_BASE, :], target[..., MIDDLE_BASE, :]
+    errors = metrics.point_errors(metrics.scaled_to_bone(estimate, *bones), target)
     valid = jnp.broadcast_to(known[..., None], errors.shape)
     out["ST-MPJPE"] = metrics.masked(errors, valid)
     out["ST-PCK-J"] = metrics.pck(errors, valid)
-    return out | _mesh_errors(prediction, targets, model, fitted)
+    return out | _mesh_errors(prediction, truth, fitted)
 
 
 def _right_hands(
@@ -84,23 +87,20 @@ def _joint_errors(
 
 
 def _mesh_errors(
-    prediction: Prediction,
-    targets: Targets,
-    model: ManoModel,
-    fitted: Bool[Array, "*b"],
+    prediction: Prediction, truth: Truth, fitted: Bool[Array, "*b"]
 ) -> dict[str, Mean]:
-    truth = hand_joints.true_hands(model, targets).vertices[..., RIGHT, :, :]
-    place = targets.mano.transl[..., RIGHT, :]
+    place = truth.targets.mano.transl[..., RIGHT, :]
     vertices = metrics.relative(prediction.geometry.vertices[..., RIGHT, :, :], place)
-    vertices, truth = _cleared(vertices, fitted), _cleared(truth, fitted)
-    aligned = alignment.procrustes(vertices, truth, allow_reflection=True)
-    valid = jnp.broadcast_to(fitted[..., None], truth.shape[:-1])
+    vertices = _cleared(vertices, fitted)
+    target = _cleared(truth.hands.vertices[..., RIGHT, :, :], fitted)
+    aligned = alignment.procrustes(vertices, target, allow_reflection=True)
+    valid = jnp.broadcast_to(fitted[..., None], target.shape[:-1])
     out = {}
     for prefix, points in (("", vertices), ("PA-", aligned)):
-        errors = metrics.point_errors(points, truth)
+        errors = metrics.point_errors(points, target)
         out[f"{prefix}MPVPE"] = metrics.masked(errors, valid)
         out[f"{prefix}PCK-V"] = metrics.pck(errors, valid)
-        scores = metrics.f_scores(points, truth, fitted, thresholds_mm=THRESHOLDS_MM)
+        scores = metrics.f_scores(points, target, fitted, thresholds_mm=THRESHOLDS_MM)
         for threshold, score in zip(THRESHOLDS_MM, scores, strict=True):
             out[f"{prefix}F@{threshold}"] = score
     return out

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from twohand_jax import metrics
 from twohand_jax.evaluation import hand_joints
+from twohand_jax.evaluation.truth import Truth
 from twohand_jax.mano.joints import MIDDLE_BASE, WRIST
 from twohand_jax.types import (
     LEFT,
@@ -27,7 +28,7 @@ INTERWILD_TIPS, INTAGHAND_TIPS = "interwild", "manopth_right"
 
 def wrist(
     prediction: Prediction,
-    targets: Targets,
+    truth: Truth,
     model: ManoModel,
     weight: Float[Array, "*b"],
 ) -> dict[str, Mean]:
@@ -45,6 +46,7 @@ def wrist(
     A picture counts as interacting when both hands are labelled in it; InterWild asks
     the sequence, which differs where a hand of a pair is outside the picture.
     """
+    targets = truth.targets
     here = targets.hand_valid & (weight > 0)[..., None]
     shown = targets.joints_3d_valid & targets.joints_2d_valid & here[..., None]
     shown &= shown[..., WRIST : WRIST + 1]
@@ -62,12 +64,12 @@ def wrist(
     out |= _between(prediction, targets, jnp.all(shown[..., WRIST], axis=-1))
     if prediction.geometry.vertices is None:
         return out
-    return out | _mesh_errors(prediction, targets, model, here)
+    return out | _mesh_errors(prediction, truth, model, here)
 
 
 def hic(
     prediction: Prediction,
-    targets: Targets,
+    truth: Truth,
     model: ManoModel,
     weight: Float[Array, "*b"],
 ) -> dict[str, Mean]:
@@ -78,26 +80,24 @@ def hic(
     of the mesh; only hands count whose fit meets the mesh. MPJPE, which InterWild
     does not print and later papers do, is of joints regressed from both surfaces.
     """
+    targets = truth.targets
     here = targets.hand_valid & (weight > 0)[..., None]
     fitted = targets.mano_valid & here
     known = jnp.broadcast_to(fitted[..., None], targets.joints_3d_valid.shape)
     joints, true_joints = (
         hand_joints.of_surface(model, geometry, tips=INTERWILD_TIPS)
-        for geometry in (
-            hand_joints.near_origin(prediction.geometry),
-            hand_joints.true_hands(model, targets),
-        )
+        for geometry in (hand_joints.near_origin(prediction.geometry), truth.hands)
     )
     out: dict[str, Mean] = {}
     for axes, suffix in AXES:
         out["MPJPE" + suffix] = metrics.mpjpe(joints, true_joints, known, axes=axes)
     out |= _between(prediction, targets, jnp.all(here, axis=-1))
-    return out | _mesh_errors(prediction, targets, model, here)
+    return out | _mesh_errors(prediction, truth, model, here)
 
 
 def mcp(
     prediction: Prediction,
-    targets: Targets,
+    truth: Truth,
     model: ManoModel,
     weight: Float[Array, "*b"],
     *,
@@ -112,16 +112,17 @@ def mcp(
 
     Args:
         prediction: both hands.
-        targets: labels; only the fits are looked at, and the relative translation.
-        model: poses the fits.
+        truth: labels; only the fits are looked at, and the relative translation.
+        model: regresses joints.
         weight: 0 for rows that do not count.
         scaled: whether each hand is first scaled to the true length of the bone from
             wrist to root, as that code does; papers report both.
     """
+    targets = truth.targets
     both = jnp.all(targets.hand_valid & targets.mano_valid, axis=-1) & (weight > 0)
     hands = jnp.broadcast_to(both[..., None], targets.hand_valid.shape)
     estimate = _from_middle_base(model, hand_joints.near_origin(prediction.geometry))
-    target = _from_middle_base(model, hand_joints.true_hands(model, targets))
+    target = _from_middle_base(model, truth.hands)
     if scaled:
         bones = estimate.joints[..., WRIST, :], target.joints[..., WRIST, :]
         estimate = jax.tree.map(
@@ -168,28 +169,28 @@ def _between(
 
 def _mesh_errors(
     prediction: Prediction,
-    targets: Targets,
+    truth: Truth,
     model: ManoModel,
     here: Bool[Array, "*b 2"],
 ) -> dict[str, Mean]:
     """MPVPE by axes and splits, PA-MPVPE and RRVE against posed fits."""
-    truth = hand_joints.true_hands(model, targets)
+    targets, true_vertices = truth.targets, truth.hands.vertices
     near = hand_joints.near_origin(prediction.geometry)
-    roots = _wrists(model, near), _wrists(model, truth)
+    roots = _wrists(model, near), _wrists(model, truth.hands)
     vertices = near.vertices
     fitted = targets.mano_valid & here
     out: dict[str, Mean] = {}
     for axes, suffix in AXES:
         means = [
-            metrics.mpvpe(vertices, truth.vertices, *roots, mask, axes=axes)
+            metrics.mpvpe(vertices, true_vertices, *roots, mask, axes=axes)
             for mask in (fitted, *_splits(fitted, targets))
         ]
         out |= _named("MPVPE" + suffix, means)
-    out["PA-MPVPE"] = metrics.pa_mpvpe(vertices, truth.vertices, fitted)
+    out["PA-MPVPE"] = metrics.pa_mpvpe(vertices, true_vertices, fitted)
     if prediction.rel_trans is None:
         return out
     estimate = _beside_right(vertices, roots[0], prediction.rel_trans)
-    target = _beside_right(truth.vertices, roots[1], targets.rel_trans)
+    target = _beside_right(true_vertices, roots[1], targets.rel_trans)
     origin = jnp.zeros_like(roots[0])
     pairs = fitted & targets.rel_trans_valid[..., None]
     out["RRVE"] = metrics.rrve(estimate, target, origin, origin, pairs)

@@ -26,21 +26,34 @@ def procrustes(
         valid = jnp.ones(source.shape[:-1], bool)
     weight = valid[..., None, :].astype(source.dtype)
     count = jnp.maximum(jnp.sum(weight, axis=-1, keepdims=True), 1.0)
-    # Coordinates before points: a CPU works along the last axis, and 3 is short.
-    source, target = (jnp.swapaxes(points, -1, -2) for points in (source, target))
+    source, target = (_planes(each) for each in (source, target))
     mean_source = jnp.sum(source * weight, axis=-1, keepdims=True) / count
     mean_target = jnp.sum(target * weight, axis=-1, keepdims=True) / count
-    centered = (source - mean_source) * weight
-    reached = (target - mean_target) * weight
-    covariance = jnp.sum(reached[..., :, None, :] * centered[..., None, :, :], axis=-1)
+    centered, reached = (source - mean_source) * weight, (target - mean_target) * weight
+    covariance = _products(reached, centered)
     u, singular, vt = jnp.linalg.svd(covariance)
     flip = jnp.sign(jnp.linalg.det(u) * jnp.linalg.det(vt))
     last = jnp.ones_like(flip) if allow_reflection else flip
     signs = jnp.stack([jnp.ones_like(flip), jnp.ones_like(flip), last], axis=-1)
     R = jnp.einsum("...ij,...j,...jk->...ik", u, signs, vt, precision=HIGHEST)
-    spread = jnp.sum(centered**2, axis=(-2, -1))
+    spread = jnp.trace(_products(centered, centered), axis1=-2, axis2=-1)
     scale = jnp.sum(singular * signs, axis=-1) / jnp.maximum(spread, 1e-12)
     columns = (scale[..., None, None] * R)[..., None]
     from_mean = (source - mean_source)[..., None, :, :]
     moved = sum(columns[..., k, :] * from_mean[..., k, :] for k in range(3))
     return jnp.swapaxes(moved + mean_target, -1, -2)
+
+
+def _planes(points: Float[Array, "*b n 3"]) -> Float[Array, "*b 3 n"]:
+    """Coordinates before points, and so in memory.
+
+    A CPU works along the last axis, and 3 is short. Without the barrier XLA goes back
+    to the points wherever it fuses the swap into what uses them.
+    """
+    return jax.lax.optimization_barrier(jnp.swapaxes(points, -1, -2))
+
+
+def _products(
+    first: Float[Array, "*b 3 n"], second: Float[Array, "*b 3 n"]
+) -> Float[Array, "*b 3 3"]:
+    return jnp.einsum("...in,...jn->...ij", first, second, precision=HIGHEST)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.data import scenes
 from twohand_jax import mano
-from twohand_jax.evaluation import protocols
+from twohand_jax.evaluation import protocols, truth
 
 
 @pytest.fixture(scope="module")
@@ -34,4 +34,6 @@ def wrist(model):
 
 
 def _wrist(model, prediction, targets):
-    return protocols.get("wrist").compare(prediction, targets, model, jnp.ones(3))
+    return protocols.get("wrist").compare(
+        prediction, truth.posed(targets, model), model, jnp.ones(3)
+    )

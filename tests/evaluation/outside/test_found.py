@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation.outside.cases import IDS, predicted
-from twohand_jax.evaluation import protocols
+from twohand_jax.evaluation import protocols, truth
 from twohand_jax.evaluation.outside import found, prediction_file
 from twohand_jax.evaluation.results import Scores
 from twohand_jax.types import Camera, Mean, Prediction
@@ -27,7 +27,8 @@ def test_errors_are_of_found_hands_and_the_picture_keeps_its_split(
 
 
 def test_the_share_of_found_hands_stands_beside_the_errors(batch, joints, model):
-    def score(prediction, targets, model, weight):
+    def score(prediction, truth, model, weight):
+        targets = truth.targets
         count = np.asarray(targets.joints_3d_valid).sum(axis=(1, 2))
         between = np.asarray(targets.rel_trans_valid)
         metrics = {"joints": Mean(count, weight), "pairs": Mean(between, weight)}
@@ -38,7 +39,9 @@ def test_the_share_of_found_hands_stands_beside_the_errors(batch, joints, model)
     targets = batch.targets._replace(hand_valid=np.ones((3, 2), bool))
     weight = np.array([1.0, 1.0, 0.0], np.float32)
     estimate = prediction_file.method(one, IDS)(batch)
-    metrics = found.of_found(score)(estimate, targets, model, weight).metrics
+    metrics = found.of_found(score)(
+        estimate, truth.of_batch(targets, model), model, weight
+    ).metrics
     assert metrics["joints"].total.tolist() == [21, 0, 42]
     assert metrics["pairs"].total.tolist() == [False, False, True]
     assert metrics[found.FOUND].total.tolist() == [100, 0, 0]

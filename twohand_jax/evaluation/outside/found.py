@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float
 
 from twohand_jax.evaluation.evaluator import Method, Score
 from twohand_jax.evaluation.results import Scores
+from twohand_jax.evaluation.truth import Truth
 from twohand_jax.types import Batch, ManoModel, Mean, Prediction, Targets
 
 FOUND = "found %"
@@ -31,13 +32,13 @@ def of_found(score: Score) -> Score:
 
     def measure(
         prediction: Prediction,
-        targets: Targets,
+        truth: Truth,
         model: ManoModel,
         weight: Float[Array, "n"],
     ) -> Scores:
         found = jnp.asarray(prediction.score) > 0
-        scores = score(prediction, withdraw(targets, found), model, weight)
-        share = {FOUND: found_share(targets, found, weight)}
+        scores = score(prediction, _seen(truth, found), model, weight)
+        share = {FOUND: found_share(truth.targets, found, weight)}
         return scores._replace(metrics=scores.metrics | share)
 
     return measure
@@ -51,6 +52,16 @@ def withdraw(targets: Targets, found: Bool[Array, "*b 2"]) -> Targets:
         mano_valid=targets.mano_valid & found,
         rel_trans_valid=targets.rel_trans_valid & jnp.all(found, axis=-1),
     )
+
+
+def _seen(truth: Truth, found: Bool[Array, "*b 2"]) -> Truth:
+    """What is known of found hands."""
+    pairs = jnp.all(found, axis=-1, keepdims=True)
+    occluded = truth.occluded
+    if occluded is not None:
+        occluded = jnp.where(pairs, occluded, jnp.nan)
+    targets = withdraw(truth.targets, found)
+    return truth._replace(targets=targets, occluded=occluded)
 
 
 @jax.jit

@@ -26,7 +26,7 @@ from twohand_jax.diffusion.refine import (
     descend,
     refine,
 )
-from twohand_jax.evaluation import protocols
+from twohand_jax.evaluation import protocols, truth
 from twohand_jax.evaluation.two_hands import wrist
 from twohand_jax.mano.topology import close_wrist
 from twohand_jax.models.apply import Network, Variables
@@ -235,7 +235,8 @@ def table(
 def errors(prediction: Prediction, targets: Targets, model: ManoModel) -> Row:
     """MPJPE, MPVPE and MRRPE of all pairs, mm (protocol wrist)."""
     weight = jnp.ones(len(prediction.score))
-    found = jax.jit(wrist)(prediction, targets, model, weight)
+    known = truth.of_batch(targets, model)
+    found = jax.jit(wrist)(prediction, known, model, weight)
     row = protocols.numbers(found)
     return {name: row[name] for name in ("MPJPE", "MPVPE", "MRRPE")}
 
