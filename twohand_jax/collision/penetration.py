@@ -15,6 +15,7 @@ from twohand_jax.collision.surface import surface_distance, winding_number
 from twohand_jax.errors import InputError, MissingDependencyError
 
 CONTACT_DISTANCE = 0.002
+PIECE = 128  # points are padded to a multiple, so that few programs are compiled
 
 
 class Penetration(NamedTuple):
@@ -126,11 +127,27 @@ def _against(
     faces: Int[np.ndarray, "f 3"],
     contact_distance: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Depth of the deepest point inside a mesh, and which points touch it."""
-    within, distance = _inside_and_distance(points, vertices, jnp.asarray(faces))
-    within, distance = np.asarray(within), np.asarray(distance, np.float64)
-    depth = np.where(within, distance, 0.0).max(-1)
-    return depth, within | (distance < contact_distance)
+    """Depth of the deepest point inside a mesh, and which points touch it.
+
+    Points outside the mesh's bounding box, grown by the contact distance, do neither.
+    """
+    low = vertices.min(axis=-2, keepdims=True) - contact_distance
+    high = vertices.max(axis=-2, keepdims=True) + contact_distance
+    near = ((points >= low) & (points <= high)).all(axis=-1)
+    depth, touching = np.zeros(near.shape[:-1]), np.zeros_like(near)
+    mesh = jnp.asarray(faces)
+    for pair in np.ndindex(depth.shape):
+        rows = np.flatnonzero(near[pair])
+        if len(rows) == 0:
+            continue
+        few = points[pair][np.resize(rows, -(-len(rows) // PIECE) * PIECE)]
+        inside, distance = (
+            np.asarray(found)[: len(rows)]
+            for found in _inside_and_distance(few, vertices[pair], mesh)
+        )
+        depth[pair] = np.where(inside, distance, 0.0).max()
+        touching[pair][rows] = inside | (distance < contact_distance)
+    return depth, touching
 
 
 @jax.jit

@@ -18,7 +18,6 @@ from twohand_jax.types import (
     Prediction,
 )
 
-STEP = 8
 COLUMNS = ("volume cm³", "penetrating %", "depth", "contact %")
 
 
@@ -61,11 +60,9 @@ def _measure(
     found = np.zeros((len(COLUMNS), len(vertices)), np.float32)
     rows = np.flatnonzero(pairs & _near(vertices))
     if len(rows):
-        # Few sizes, so that few programs are compiled.
-        padded = np.resize(rows, -(-len(rows) // STEP) * STEP)
         faces = [close_wrist(np.asarray(side)) for side in model.faces]
         measured = penetration.measure(
-            vertices[padded, RIGHT], vertices[padded, LEFT], *faces, workers=workers
+            vertices[rows, RIGHT], vertices[rows, LEFT], *faces, workers=workers
         )
         figures = (
             measured.volume_cm3,
@@ -73,7 +70,7 @@ def _measure(
             measured.max_depth_mm,
             100.0 * measured.contact_ratio,
         )
-        found[:, rows] = np.stack(figures)[:, : len(rows)]
+        found[:, rows] = np.stack(figures)
     count = pairs.astype(np.float32)
     return {
         name: Mean(figure, count) for name, figure in zip(COLUMNS, found, strict=True)
