@@ -70,6 +70,17 @@ def test_a_table_by_the_official_protocol(evaluate, tmp_path, capsys):
     assert "| | PA-MPJPE | PA-MPVPE |" in capsys.readouterr().out
 
 
+def test_the_labels_have_no_error_of_their_own(evaluate, tmp_path):
+    words = ("--protocol", "freihand", "--labels", "--out", tmp_path)
+    assert evaluate(*words) == 0
+    found = json.loads((tmp_path / "freihand.json").read_text())
+    first, *others = found["rows"]
+    assert first == "labels" and others[-1] == "+ depth"
+    row = found["rows"][first]
+    assert row["found %"] == 100 and row["PA-MPVPE"] < 1e-2 and row["F@5"] == 1
+    assert (tmp_path / "samples" / "labels.npz").exists()
+
+
 def test_what_is_there_is_not_computed_again(evaluate, tmp_path, capsys, monkeypatch):
     words = ("--protocol", "freihand", "--out", tmp_path / "out", "--no-plots")
     assert evaluate(*words) == 0

@@ -26,6 +26,7 @@ def add(subparsers: Any) -> None:
     option("--split", default="test")
     option("--protocol", default="wrist", help=PROTOCOLS)
     option("--mano", type=Path, help="folder or .npz of the hand model")
+    option("--labels", action="store_true", help="a row of the records' own fits")
     option("--batch", type=int, metavar="N", help="records of this process; 64")
     option("--out", type=Path, metavar="DIR", help="results/DATASET-SPLIT-PROTOCOL")
     option(

@@ -23,6 +23,7 @@ def run(args: argparse.Namespace) -> None:
         args.protocol,
         hand=hand,
         refine=Prior.load(args.prior, model=hand) if args.refine else None,
+        labels=args.labels,
         out=out,
         batch_size=args.batch,
     )

@@ -22,7 +22,7 @@ COLUMNS = ("volume cm³", "penetrating %", "depth", "contact %")
 
 
 def with_contact(score: Score, *, workers: int = 0) -> Score:
-    """The same scores with those of contact, of pictures of two hands.
+    """The same scores with those of contact, of pairs of which both were found.
 
     ``volume cm³`` is what both closed meshes share, ``penetrating %`` the share of
     pairs with more of it than ``refinement.NEGLIGIBLE_CM3``, ``depth`` the deepest
@@ -40,7 +40,8 @@ def with_contact(score: Score, *, workers: int = 0) -> Score:
         weight: Float[Array, "n"],
     ) -> Scores:
         scores = score(prediction, truth, model, weight)
-        pairs = np.all(np.asarray(truth.targets.hand_valid), axis=-1)
+        hands = np.asarray(truth.targets.hand_valid) & (prediction.score > 0)
+        pairs = np.all(np.asarray(hands), axis=-1)
         pairs &= np.asarray(weight) > 0
         found = _measure(
             np.asarray(prediction.geometry.vertices), pairs, model, workers

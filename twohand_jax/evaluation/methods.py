@@ -1,4 +1,7 @@
-"""The rows of a table: the regressor with more and more of its cues, and the prior."""
+"""The rows of a table: the regressor with more and more of its cues, and the prior.
+
+Beside them the labels themselves, to read the others by.
+"""
 
 from collections.abc import Callable, Mapping
 
@@ -7,6 +10,7 @@ import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Bool
 
+from twohand_jax import mano
 from twohand_jax.data.augment import prepare
 from twohand_jax.data.inputs import CropConfig
 from twohand_jax.data.predictions import decode
@@ -25,6 +29,7 @@ CUE_SETS = {
 }
 ALL_CUES = (True, True, True)
 DIFFUSION = "+ diffusion"
+LABELS = "labels"
 Cues = Bool[Array, "3"] | tuple[bool, bool, bool]
 Estimate = Callable[[Variables, Batch, ManoModel, Cues], Prediction]
 
@@ -107,6 +112,32 @@ def refined(method: Method, prior: Prior) -> Method:
         return refine(prior, prediction, keypoints=keypoints).prediction
 
     return refine_batch
+
+
+def labels(model: ManoModel) -> Method:
+    """The records' own fits as estimates; hands without one are not found.
+
+    Where a protocol compares with the dataset's own joints, their error is that of the
+    fits, and no method that learned from these is expected below it. Their contact is
+    that of true hands.
+
+    Args:
+        model: poses the fits.
+    """
+    pose = jax.jit(mano.forward)
+
+    def method(batch: Batch) -> Prediction:
+        targets = batch.targets
+        return Prediction(
+            mano=targets.mano,
+            geometry=pose(model, targets.mano),
+            rel_trans=targets.rel_trans,
+            camera=targets.camera,
+            box=targets.box,
+            score=(targets.mano_valid & targets.hand_valid).astype(jnp.float32),
+        )
+
+    return method
 
 
 def local_mesh() -> Mesh:

@@ -10,6 +10,7 @@ from twohand_jax.evaluation import (
     bootstrap,
     breakdown,
     contact_scores,
+    methods,
     protocols,
     report,
 )
@@ -104,7 +105,8 @@ def write(table: Table, directory: Path, *, plots: bool = True) -> list[Path]:
     if plots:
         from twohand_jax.evaluation import error_plots
 
-        paths += error_plots.write(table.results, directory / "plots")
+        drawn = [one for one in table.results if one.method != methods.LABELS]
+        paths += error_plots.write(drawn, directory / "plots")
     return paths
 
 

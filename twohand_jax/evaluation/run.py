@@ -26,6 +26,7 @@ from twohand_jax.evaluation import (
     results,
 )
 from twohand_jax.evaluation.evaluator import Method
+from twohand_jax.evaluation.outside.found import of_found
 from twohand_jax.evaluation.results import Result
 from twohand_jax.evaluation.store import Store
 from twohand_jax.inference.prior import Prior
@@ -110,6 +111,7 @@ def evaluate_set(
     *,
     hand: ManoModel,
     refine: Prior | None = None,
+    labels: bool = False,
     out: Path | None = None,
     batch_size: int | None = None,
     progress: bool = True,
@@ -123,6 +125,7 @@ def evaluate_set(
         protocol: name of a protocol.
         hand: hand model.
         refine: adds ``+ diffusion``, and figures of contact before and after it.
+        labels: puts the records' own fits first, with their contact if refined.
         out: keeps what was computed; the same call continues there.
         batch_size: records a batch of this process; rounded up to its devices.
         progress: whether to show a bar.
@@ -136,10 +139,14 @@ def evaluate_set(
     subject = regressor(Path(model_directory), hand=hand, refine=refine)
     score = evaluator.scorer(chosen)
     scores = dict.fromkeys(subject.methods, score)
+    if labels:
+        own = {methods.LABELS: methods.labels(hand)}
+        subject = dataclasses.replace(subject, methods=own | dict(subject.methods))
+        scores = {methods.LABELS: of_found(score)} | scores
     if refine is not None:
         *_, before, after = subject.methods
-        both = dict.fromkeys((before, after), contact_scores.with_contact(score))
-        scores |= both
+        rows = {before, after} | (scores.keys() & {methods.LABELS})
+        scores |= {row: contact_scores.with_contact(scores[row]) for row in rows}
     return evaluate(
         subject,
         dataset,
