@@ -6,7 +6,8 @@
 The argument names the cues of the network: ``image`` (none), ``keypoints``,
 ``segmentation`` (keypoints too) or ``depth`` (all three). Everything else is that of
 configs/open.py, but for the length, and no cue is ever withheld. Cost on two CPU
-cores beside other jobs: ``image`` 17 minutes, ``keypoints`` 17, ``depth`` 22.
+cores beside other jobs: ``image`` 17 minutes, ``keypoints`` 17, ``segmentation`` 21,
+``depth`` 18 to 22.
 """
 
 import runpy
