@@ -17,7 +17,7 @@ from data_pipelines.labelled import LabelledSource, ShardConfig
 from tests.evaluation.made_results import made
 from twohand_jax.cli import main as cli
 from twohand_jax.data.tfrecord import Reader, ReaderConfig
-from twohand_jax.evaluation import evaluator, results, store, submissions
+from twohand_jax.evaluation import evaluator, methods, results, store, submissions
 from twohand_jax.evaluation.protocols import PROTOCOLS
 from twohand_jax.types import RIGHT
 
@@ -79,6 +79,25 @@ def test_the_labels_have_no_error_of_their_own(evaluate, tmp_path):
     row = found["rows"][first]
     assert row["found %"] == 100 and row["PA-MPVPE"] < 1e-2 and row["F@5"] == 1
     assert (tmp_path / "samples" / "labels.npz").exists()
+
+
+def test_labels_without_fits_are_none_found(evaluate, tmp_path, monkeypatch, capsys):
+    labels = methods.labels
+
+    def without_fits(model):
+        def method(batch):
+            estimate = labels(model)(batch)
+            return estimate._replace(score=0.0 * estimate.score)
+
+        return method
+
+    monkeypatch.setattr(methods, "labels", without_fits)
+    words = ("--protocol", "freihand", "--labels", "--no-plots", "--out", tmp_path)
+    assert evaluate(*words) == 0
+    rows = json.loads((tmp_path / "freihand.json").read_text())["rows"]
+    assert rows["labels"]["found %"] == 0 and rows["labels"]["PA-MPVPE"] is None
+    assert np.isfinite(rows["+ depth"]["PA-MPVPE"])
+    assert "nan" not in capsys.readouterr().out
 
 
 def test_what_is_there_is_not_computed_again(evaluate, tmp_path, capsys, monkeypatch):
@@ -190,6 +209,8 @@ def test_ho3d_keeps_the_labels_of_its_evaluation_split(evaluate, ho3d_records, c
         (("--protocol", "mcp"), "one right hand a picture"),
         (("--protocol", "pck"), "no protocol 'pck'"),
         (("--split", "train"), "no split 'train'"),
+        (("--labels", "--peer", "mediapipe"), "--labels adds a row to our own"),
+        (("--labels", "--table", "1"), "--labels adds a row to our own"),
         (("--protocol", "wrist", "--submission", "x"), "no server to submit to"),
         (("--protocol", "ho3d", "--submission", "x"), "does not take"),
     ],

@@ -8,6 +8,7 @@ from typing import Any
 from twohand_jax.cli import common
 from twohand_jax.errors import InputError
 
+OF_A_SET = "evaluate_set"
 PROTOCOLS = "wrist, mcp, mcp_scaled, hic, freihand or ho3d"
 
 
@@ -66,7 +67,13 @@ def run(args: argparse.Namespace) -> None:
         args.distributed, args.coordinator, args.processes, args.process
     )
     common.enable_compilation_cache()
-    importlib.import_module(f"twohand_jax.cli.{_action(args)}").run(args)
+    action = _action(args)
+    if args.labels and action != OF_A_SET:
+        raise InputError(
+            "--labels adds a row to our own estimates of a --dataset: give it without "
+            "--table, --compare, --predictions, --peer and --submission."
+        )
+    importlib.import_module(f"twohand_jax.cli.{action}").run(args)
 
 
 def _action(args: argparse.Namespace) -> str:
@@ -83,4 +90,4 @@ def _action(args: argparse.Namespace) -> str:
         return "evaluate_submission"
     if args.predictions is not None or args.peer is not None:
         return "evaluate_outside"
-    return "evaluate_set"
+    return OF_A_SET

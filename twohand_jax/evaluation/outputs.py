@@ -130,7 +130,9 @@ def _intervals(table: Table, columns: Sequence[str]) -> str:
     lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for name, found in table.intervals.items():
         cells = [
-            f"{found[c].low:.2f} – {found[c].high:.2f}" if c in found else "–"
+            f"{found[c].low:.2f} – {found[c].high:.2f}"
+            if c in found and not math.isnan(found[c].low)
+            else "–"
             for c in columns
         ]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
