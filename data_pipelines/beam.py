@@ -15,8 +15,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from tqdm import tqdm
 
 from data_pipelines import shard_file
+from data_pipelines.labelled import ShardSource
 from data_pipelines.shard_file import Receipt
-from data_pipelines.source import ShardSource
 from data_pipelines.writer import MakeShards, Shard
 from twohand_jax.errors import InputError
 

@@ -14,21 +14,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import google_crc32c
+import jax
 import numpy as np
+from jaxtyping import Float, Float32, Int
 
 from data_pipelines import shard_file
-from data_pipelines.cue_features import cue_features
-from data_pipelines.label_cues import LabelCues
-from data_pipelines.read_record import read_record
-from data_pipelines.source import Example, Rejection
+from data_pipelines.labelled import Example, Rejection
+from data_pipelines.shard_file import read_record
 from twohand_jax import mano
 from twohand_jax.cues import extraction
-from twohand_jax.cues.extraction import Extractor, Provenance
-from twohand_jax.data import images, shards
+from twohand_jax.cues.extraction import KINDS, Extractor, Provenance, no_cues
+from twohand_jax.data import decode, shards
 from twohand_jax.errors import InputError
-from twohand_jax.inference import cue_choice
-from twohand_jax.inference.cue_choice import CueConfig
-from twohand_jax.types import Cues
+from twohand_jax.inference import observe
+from twohand_jax.inference.observe import CueConfig
+from twohand_jax.types import Camera, Cues, ManoModel, ManoParams
+from twohand_jax.viz.overlay import hand_meshes
+from twohand_jax.viz.render import Scene
 
 LABELS = "labels"
 DAMAGED = "the stored record is damaged"
@@ -140,7 +142,7 @@ def load(config: StageConfig) -> Maker:
     if config.cues is None:
         truth = LabelCues(mano.load(config.mano))
         return Maker(truth, _kept(truth.provenance, config.only))
-    extractor = cue_choice.load_in_boxes(config.cues)
+    extractor = observe.load_in_boxes(config.cues)
     made_by = _kept(extraction.provenance(extractor), config.only)
     wanted = extraction.limit(extractor, made_by)
     return Maker(functools.partial(_extract, wanted, config.batch), made_by)
@@ -185,7 +187,7 @@ def _extract(
     for at, row in enumerate(rows):
         made.append(Rejection(UNREADABLE, row["image_id"]))
         try:
-            pictures[at] = images.decode_jpeg(row["image"])
+            pictures[at] = decode.decode_jpeg(row["image"])
         except InputError:
             continue
     if pictures:
@@ -196,3 +198,150 @@ def _extract(
         for at, cues in zip(pictures, found, strict=True):
             made[at] = cues
     return made
+
+
+ABSENT = Provenance("", "")
+
+
+def cue_features(cues: Cues, made_by: Mapping[str, Provenance]) -> dict[str, object]:
+    """The features of the kinds of cues that were made, and of no other.
+
+    Args:
+        cues: of one picture, numpy.
+        made_by: what made each kind; a cue whose flag is cleared is written as absent.
+    """
+    features: dict[str, object] = {}
+    for kind, source in made_by.items():
+        is_there = bool(getattr(cues, f"has_{kind}"))
+        source = source if is_there else ABSENT
+        features[f"cues/has_{kind}"] = is_there
+        features[f"cues/{kind}_source"] = source.source
+        features[f"cues/{kind}_version"] = source.version
+        features |= _VALUES[kind](cues)
+    return features
+
+
+def foreground(cues: Cues) -> np.ndarray:
+    """``(h, w)`` bool: the hands, or without a segmentation all that has a depth."""
+    return cues.segmentation > 0 if cues.has_segmentation else cues.depth > 0
+
+
+def _keypoints(cues: Cues) -> dict[str, object]:
+    return {"cues/keypoints": np.asarray(cues.keypoints, np.float32)}
+
+
+def _segmentation(cues: Cues) -> dict[str, object]:
+    labels = cues.segmentation if cues.has_segmentation else decode.EMPTY_UINT8
+    return {"cues/segmentation": decode.encode_map(labels)}
+
+
+def _depth(cues: Cues) -> dict[str, object]:
+    data, scale, offset = decode.encode_map(decode.EMPTY_UINT16), 0.0, 0.0
+    if cues.has_depth:
+        data, scale, offset = decode.encode_depth(cues.depth, foreground(cues))
+    return {
+        "cues/depth": data,
+        "cues/depth_scale": np.float32(scale),
+        "cues/depth_offset": np.float32(offset),
+    }
+
+
+_VALUES = {"keypoints": _keypoints, "segmentation": _segmentation, "depth": _depth}
+
+
+SOURCE, VERSION = "ground truth", "1"
+
+
+class LabelCues:
+    """Ground truth as cues.
+
+    Attributes:
+        model: the hand model that the records' fits belong to.
+        provenance: what records say of each cue.
+    """
+
+    def __init__(self, model: ManoModel) -> None:
+        """Take the hand model."""
+        self.model = model
+        self.provenance = dict.fromkeys(KINDS, Provenance(SOURCE, VERSION))
+        self._forward = jax.jit(mano.forward)
+
+    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """Cues of flat examples.
+
+        Raises:
+            InputError: the fits belong to another hand model.
+        """
+        return [self._one(example) for example in examples]
+
+    def _one(self, example: Mapping[str, Any]) -> Cues:
+        cues = no_cues(int(example["height"]), int(example["width"]))
+        cues = _with_keypoints(cues, example)
+        shown, fitted = example["hands/valid"], example["mano/valid"]
+        if not example["camera/valid"] or not shown.any() or (shown & ~fitted).any():
+            return cues
+        self._check_model(example)
+        params = ManoParams(*(example[f"mano/{name}"] for name in ManoParams._fields))
+        vertices = np.asarray(self._forward(self.model, params).vertices)
+        meshes = hand_meshes(self.model, vertices, shown)
+        # One ray of occlusion: nothing is shaded here.
+        scene = Scene(meshes, occlusion_rays=1)
+        camera = Camera(example["camera/focal"], example["camera/center"])
+        labels = np.flatnonzero(shown) + 1
+        return _with_maps(cues, scene, camera, labels)
+
+    def _check_model(self, example: Mapping[str, Any]) -> None:
+        if example["mano/model"] != self.model.name:
+            raise InputError(
+                f"The fits of record {example['image_id']} belong to the hand model "
+                f"{example['mano/model']!r}, but {self.model.name!r} is loaded: give "
+                "the right one with --mano."
+            )
+
+
+def _with_keypoints(cues: Cues, example: Mapping[str, Any]) -> Cues:
+    valid = example["hands/joints_2d_valid"] & example["hands/valid"][:, None]
+    score = valid[..., None].astype(np.float32)
+    keypoints = np.concatenate([example["hands/joints_2d"] * score, score], axis=-1)
+    return cues._replace(keypoints=keypoints, has_keypoints=np.asarray(valid.any()))
+
+
+def _with_maps(
+    cues: Cues, scene: Scene, camera: Camera, labels: Int[np.ndarray, "m"]
+) -> Cues:
+    """Label and relative depth of the first surface at each pixel's centre."""
+    height, width = cues.segmentation.shape
+    rays = _rays(camera, height, width)
+    hits = scene.first_hit(np.zeros_like(rays), rays)
+    found = hits["primID"] >= 0
+    owner = np.where(found, labels[scene.owner[hits["primID"]]], 0)
+    segmentation = owner.reshape(height, width).astype(np.uint8)
+    depth = relative_depth(np.where(found, hits["tfar"], 0).reshape(height, width))
+    return cues._replace(
+        segmentation=segmentation,
+        depth=depth,
+        has_segmentation=np.asarray(found.any()),
+        has_depth=np.asarray(found.any()),
+    )
+
+
+def relative_depth(depth_m: Float[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
+    """0 for the nearest to 1 for the farthest positive depth; 0 where there is none."""
+    there = depth_m > 0
+    if not there.any():
+        return np.zeros(depth_m.shape, np.float32)
+    near, far = depth_m[there].min(), depth_m[there].max()
+    share = (depth_m - near) / max(far - near, 1e-6)
+    return np.where(there, share, 0.0).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=2)
+def _grid(height: int, width: int) -> Float32[np.ndarray, "n 2"]:
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    return np.stack([x.ravel(), y.ravel()], axis=-1)
+
+
+def _rays(camera: Camera, height: int, width: int) -> Float32[np.ndarray, "n 3"]:
+    """Directions with z = 1 through all pixel centres, so lengths are depths."""
+    plane = (_grid(height, width) - np.asarray(camera.center)) / camera.focal
+    return np.column_stack([plane, np.ones(len(plane))]).astype(np.float32)

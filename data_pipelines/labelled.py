@@ -1,9 +1,4 @@
-"""What all real datasets share: an annotated picture in our conventions, as a record.
-
-A dataset's reader settles joint order, units, axes and pose convention and hands out
-``Labelled`` pictures; ``LabelledSource`` cuts them into shards for the writer. Cues are
-not made here: ``data_pipelines.cue_stage`` adds them to finished records.
-"""
+"""What all datasets share: an annotated picture as a record, a dataset as shards."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,8 +8,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from data_pipelines.source import Example, Rejection
-from twohand_jax.data import images, schema
+from twohand_jax.data import decode, schema
 from twohand_jax.errors import InputError
 from twohand_jax.types import LEFT, RIGHT, Camera, ManoParams
 
@@ -65,6 +59,14 @@ class Labelled(NamedTuple):
     mano_valid: Bool[np.ndarray, "2"]
     box: Float[np.ndarray, "2 4"] | None = None
     hand_type: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Rejection:
+    """A sample that was left out, and why (a short reason, the same for its like)."""
+
+    reason: str
+    sample: str
 
 
 class Dataset(Protocol):
@@ -125,6 +127,9 @@ class ShardConfig:
     shard_size: int = 1024
     max_samples: int | None = None
     seed: int = 0
+
+
+Example = Mapping[str, object]
 
 
 class LabelledSource:
@@ -224,8 +229,8 @@ def no_cues() -> dict[str, object]:
     """The cue features of a record that has none."""
     absent: dict[str, object] = {
         "cues/keypoints": np.zeros((2, 21, 3), np.float32),
-        "cues/segmentation": images.encode_map(images.EMPTY_UINT8),
-        "cues/depth": images.encode_map(images.EMPTY_UINT16),
+        "cues/segmentation": decode.encode_map(decode.EMPTY_UINT8),
+        "cues/depth": decode.encode_map(decode.EMPTY_UINT16),
         "cues/depth_scale": np.float32(0.0),
         "cues/depth_offset": np.float32(0.0),
     }
@@ -257,14 +262,14 @@ def _picture(sample: Labelled) -> tuple[bytes, tuple[int, int]]:
     if isinstance(sample.image, Path):
         try:
             data = sample.image.read_bytes()
-            pixels = images.decode_jpeg(data)
+            pixels = decode.decode_jpeg(data)
         except (OSError, InputError) as error:
             raise Unusable(UNREADABLE) from error
         if sample.image.suffix.lower() not in JPEG_SUFFIXES:
-            data = images.encode_jpeg(pixels, quality=JPEG_QUALITY)
+            data = decode.encode_jpeg(pixels, quality=JPEG_QUALITY)
     else:
         pixels = sample.image
-        data = images.encode_jpeg(pixels, quality=JPEG_QUALITY)
+        data = decode.encode_jpeg(pixels, quality=JPEG_QUALITY)
     height, width = pixels.shape[:2]
     if sample.size is not None and sample.size != (width, height):
         raise Unusable(OTHER_SIZE)
@@ -314,3 +319,40 @@ def _kept(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """The values where they are valid, zeros elsewhere."""
     mask = np.reshape(valid, np.shape(valid) + (1,) * (values.ndim - np.ndim(valid)))
     return np.where(mask, values, 0.0).astype(np.float32)
+
+
+class ShardSource(Protocol):
+    """A dataset cut into shards. Pickled into worker processes, so keep it small.
+
+    ``examples(split, shard)`` must depend on its arguments and the source's settings
+    alone: a shard written again is then the same byte for byte.
+    """
+
+    @property
+    def name(self) -> str:
+        """Dataset name, lower case with underscores."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Version of the dataset, three numbers."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """One paragraph for the metadata."""
+        ...
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """Everything that decides what is written, as JSON values."""
+        ...
+
+    @property
+    def shard_sizes(self) -> Mapping[str, tuple[int, ...]]:
+        """For each split, the samples of each shard (before rejections)."""
+        ...
+
+    def examples(self, split: str, shard: int) -> Iterator[Example | Rejection]:
+        """The samples of a shard: flat examples (``schema``) or rejections."""
+        ...

@@ -1,22 +1,23 @@
-"""One shard on disk: written beside, renamed when complete, with a receipt.
-
-The receipt (JSON in ``.shards/``) holds what the finished shard must look like, so that
-a later run can tell a finished shard from a damaged one without reading its pictures.
-"""
+"""One shard on disk, written beside and renamed when complete; its records."""
 
 import dataclasses
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import google_crc32c
+import numpy as np
+import tensorflow_datasets as tfds
+from google.protobuf.message import DecodeError
 from tensorflow_datasets.core import example_serializer
+from tensorflow_datasets.proto import tf_example_pb2
 
-from data_pipelines.features import features_dict, nest
-from data_pipelines.source import Rejection, ShardSource
-from twohand_jax.data import framing, schema
+from data_pipelines.labelled import Rejection, ShardSource
+from twohand_jax.data import schema, shards
+from twohand_jax.errors import InputError
 
 RECEIPTS = ".shards"
 KEPT_SAMPLES = 5
@@ -69,7 +70,7 @@ def write(
     count = payload_bytes = crc = 0
     with partial.open("wb") as file:
         for payload in _payloads(source, split, shard, rejected, progress):
-            framed = framing.frame(payload)
+            framed = shards.frame_record(payload)
             file.write(framed)
             crc = google_crc32c.extend(crc, framed)
             payload_bytes += len(payload)
@@ -140,3 +141,77 @@ def _save_receipt(directory: Path, shard_name: str, receipt: Receipt) -> None:
     partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
     partial.write_text(json.dumps(dataclasses.asdict(receipt), indent=1))
     partial.replace(path)
+
+
+def features_dict() -> tfds.features.FeaturesDict:
+    """The record as a nested ``FeaturesDict``; a slash in a name is one level."""
+    leaves = {feature.name: _connector(feature) for feature in schema.FEATURES}
+    return tfds.features.FeaturesDict(nest(leaves))
+
+
+def nest(flat: Mapping[str, object]) -> dict[str, object]:
+    """Nested dictionaries from names with slashes."""
+    nested: dict = {}
+    for name, value in flat.items():
+        *parents, leaf = name.split("/")
+        level = nested
+        for parent in parents:
+            level = level.setdefault(parent, {})
+        level[leaf] = value
+    return nested
+
+
+def _connector(feature: schema.Feature) -> tfds.features.FeatureConnector:
+    if feature.encoding is schema.Encoding.TEXT:
+        return tfds.features.Text(doc=feature.doc)
+    if feature.encoding is schema.Encoding.TENSOR:
+        return tfds.features.Tensor(
+            shape=feature.shape, dtype=feature.dtype, doc=feature.doc
+        )
+    return tfds.features.Image(
+        shape=feature.shape,
+        dtype=feature.dtype,
+        encoding_format=feature.encoding.value,
+        doc=feature.doc,
+    )
+
+
+def read_record(payload: bytes) -> dict[str, object]:
+    """The flat example of a record; written again, it gives the same bytes.
+
+    Pictures and maps stay encoded.
+
+    Raises:
+        InputError: it is no record of this schema.
+    """
+    try:
+        message = tf_example_pb2.Example.FromString(payload)
+    except DecodeError as error:
+        raise InputError("The record is no tf.train.Example.") from error
+    stored = message.features.feature
+    missing = sorted(schema.BY_NAME.keys() - stored.keys())
+    if missing:
+        raise InputError(f"The record lacks the features {missing}.")
+    example = {one.name: _value(one, stored[one.name]) for one in schema.FEATURES}
+    schema.check_version(int(np.asarray(example["schema_version"])), where="The record")
+    return example
+
+
+def _value(feature: schema.Feature, stored: Any) -> object:
+    kind = stored.WhichOneof("kind")
+    values = getattr(stored, kind).value if kind else []
+    if feature.encoding is not schema.Encoding.TENSOR:
+        if kind != "bytes_list" or len(values) != 1:
+            raise InputError(
+                f"Feature {feature.name!r} of the record is no single text or file."
+            )
+        is_text = feature.encoding is schema.Encoding.TEXT
+        return values[0].decode() if is_text else values[0]
+    wanted = "float_list" if feature.dtype is np.float32 else "int64_list"
+    if kind != wanted or len(values) != feature.size:
+        raise InputError(
+            f"Feature {feature.name!r} of the record holds {len(values)} values in "
+            f"{kind}; {feature.size} in {wanted} are expected."
+        )
+    shape = [length or 0 for length in feature.shape]
+    return np.array(values, feature.dtype).reshape(shape)

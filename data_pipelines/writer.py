@@ -24,9 +24,8 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from data_pipelines import shard_file
-from data_pipelines.features import features_dict
-from data_pipelines.shard_file import KEPT_SAMPLES, Receipt
-from data_pipelines.source import ShardSource
+from data_pipelines.labelled import ShardSource
+from data_pipelines.shard_file import KEPT_SAMPLES, Receipt, features_dict
 from twohand_jax.errors import InputError
 
 REJECTIONS = "rejections.json"

@@ -5,7 +5,7 @@ import pytest
 
 from tests.data import scenes
 from twohand_jax import losses, mano
-from twohand_jax.data.augment import CropConfig, prepare
+from twohand_jax.crops.augment import CropConfig, prepare
 from twohand_jax.geometry import rotations
 from twohand_jax.types import RIGHT, Mean, Output
 

@@ -9,23 +9,22 @@ import jax
 from ml_collections import ConfigDict
 
 from twohand_jax import fields
-from twohand_jax.cues.map_region import RegionConfig
-from twohand_jax.data.augment import AugmentConfig
-from twohand_jax.data.inputs import CropConfig
+from twohand_jax.crops.augment import AugmentConfig
+from twohand_jax.crops.inputs import CropConfig
+from twohand_jax.crops.region import RegionConfig
 from twohand_jax.errors import InputError
 from twohand_jax.losses import LossWeights
 from twohand_jax.models import apply
 from twohand_jax.models.denoiser import Denoiser, DenoiserConfig
-from twohand_jax.models.features import FeatureConfig, FeatureNetwork
-from twohand_jax.models.maps import MapNetwork, MapsConfig
+from twohand_jax.models.pair_encoder import PairEncoder, PairEncoderConfig
 from twohand_jax.models.regressor import Regressor, RegressorConfig
-from twohand_jax.train.features import FeatureLossConfig
+from twohand_jax.models.segdepth import SegDepthConfig, SegDepthNetwork
 from twohand_jax.train.loop import LoopConfig
-from twohand_jax.train.map_samples import MapsAugmentConfig
-from twohand_jax.train.maps import MapsLossConfig
 from twohand_jax.train.optim import OptimConfig
+from twohand_jax.train.pair_encoder import PairEncoderLossConfig
 from twohand_jax.train.prior import DiffusionConfig, PriorLossConfig
 from twohand_jax.train.regressor import RegressorLossConfig
+from twohand_jax.train.segdepth import SegDepthAugmentConfig, SegDepthLossConfig
 
 if TYPE_CHECKING:
     from twohand_jax.data.mixture import Mixture
@@ -106,24 +105,24 @@ class PriorExperiment:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class FeatureExperiment:
+class PairEncoderExperiment:
     """A whole experiment with the feature network, checked and typed."""
 
-    model: FeatureConfig
-    loss: FeatureLossConfig
+    model: PairEncoderConfig
+    loss: PairEncoderLossConfig
     optim: OptimConfig
     train: LoopConfig
     data: PosesConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class MapsExperiment:
+class SegDepthExperiment:
     """A whole experiment with the map network, checked and typed."""
 
-    model: MapsConfig
+    model: SegDepthConfig
     crop: RegionConfig
-    augment: MapsAugmentConfig
-    loss: MapsLossConfig
+    augment: SegDepthAugmentConfig
+    loss: SegDepthLossConfig
     optim: OptimConfig
     train: LoopConfig
     data: DataConfig
@@ -167,22 +166,24 @@ def prior_experiment(config: ConfigDict | Mapping[str, Any]) -> PriorExperiment:
     return _sections(PriorExperiment, config, PRIOR)
 
 
-def feature_experiment(config: ConfigDict | Mapping[str, Any]) -> FeatureExperiment:
+def pair_encoder_experiment(
+    config: ConfigDict | Mapping[str, Any],
+) -> PairEncoderExperiment:
     """Turn a feature network's config (ConfigDict or parsed JSON) into dataclasses.
 
     Raises:
         InputError: a section or field is unknown, missing or of the wrong type.
     """
-    return _sections(FeatureExperiment, config, FEATURES)
+    return _sections(PairEncoderExperiment, config, FEATURES)
 
 
-def maps_experiment(config: ConfigDict | Mapping[str, Any]) -> MapsExperiment:
+def segdepth_experiment(config: ConfigDict | Mapping[str, Any]) -> SegDepthExperiment:
     """Turn a map network's config (ConfigDict or parsed JSON) into dataclasses.
 
     Raises:
         InputError: a section or field is unknown, missing or of the wrong type.
     """
-    built = _sections(MapsExperiment, config, MAPS)
+    built = _sections(SegDepthExperiment, config, MAPS)
     built.model.check_sides(built.crop.crop_size)
     return built
 
@@ -197,9 +198,9 @@ def network(config: ConfigDict | Mapping[str, Any]) -> apply.Network:
     if found == PRIOR:
         return denoiser(prior_experiment(config).model)
     if found == FEATURES:
-        return feature_network(feature_experiment(config).model)
+        return pair_encoder(pair_encoder_experiment(config).model)
     if found == MAPS:
-        return map_network(maps_experiment(config).model)
+        return segdepth_network(segdepth_experiment(config).model)
     return regressor(experiment(config).model)
 
 
@@ -213,18 +214,18 @@ def denoiser(config: DenoiserConfig) -> apply.Network:
     return apply.network(lambda rngs: Denoiser(config, rngs=rngs))
 
 
-def feature_network(config: FeatureConfig) -> apply.Network:
+def pair_encoder(config: PairEncoderConfig) -> apply.Network:
     """The network that pairs are compared in, as pure functions."""
-    return apply.network(lambda rngs: FeatureNetwork(config, rngs=rngs))
+    return apply.network(lambda rngs: PairEncoder(config, rngs=rngs))
 
 
-def map_network(config: MapsConfig) -> apply.Network:
+def segdepth_network(config: SegDepthConfig) -> apply.Network:
     """The network of the segmentation and depth cues, as pure functions."""
-    return apply.network(lambda rngs: MapNetwork(config, rngs=rngs))
+    return apply.network(lambda rngs: SegDepthNetwork(config, rngs=rngs))
 
 
 def reader(
-    config: Experiment | MapsExperiment,
+    config: Experiment | SegDepthExperiment,
     directory: str,
     split: str,
     *,
@@ -240,7 +241,7 @@ def reader(
         shuffle: the training order, or the order on disk.
         batch_size: records of this process; None for those of training.
     """
-    from twohand_jax.data.canvas import CanvasConfig
+    from twohand_jax.crops.canvas import CanvasConfig
     from twohand_jax.data.tfrecord import Reader, ReaderConfig
 
     settings = ReaderConfig(
@@ -260,7 +261,7 @@ def reader(
     )
 
 
-def train_reader(config: Experiment | MapsExperiment) -> "Reader | Mixture":
+def train_reader(config: Experiment | SegDepthExperiment) -> "Reader | Mixture":
     """This process's shuffled reader of the training set, or of the mixture."""
     sets = config.data.train
     if isinstance(sets, str):

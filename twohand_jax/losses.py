@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from twohand_jax.data import labels
-from twohand_jax.data.inputs import CropConfig
+from twohand_jax.crops import labels
+from twohand_jax.crops.inputs import CropConfig
 from twohand_jax.geometry import affine, cameras, rotations, view
 from twohand_jax.mano import forward_side
 from twohand_jax.types import RIGHT, Inputs, ManoModel, Mean, Output, Targets

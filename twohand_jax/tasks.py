@@ -12,15 +12,15 @@ from jax.sharding import NamedSharding
 from jaxtyping import Float
 
 from twohand_jax import build, mano
-from twohand_jax.data import abstract, poses
+from twohand_jax.data import poses
 from twohand_jax.data.batching import Prefetcher, to_global
 from twohand_jax.diffusion import representation, schedule
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation import evaluator, methods, pictures, protocols
-from twohand_jax.evaluation import maps as map_evaluation
+from twohand_jax.evaluation import segdepth as map_evaluation
 from twohand_jax.evaluation.prior import denoising
 from twohand_jax.models.apply import Network, Variables
-from twohand_jax.train import features, maps, optim, prior, regressor
+from twohand_jax.train import dry_run, optim, pair_encoder, prior, regressor, segdepth
 from twohand_jax.train.dry_run import Outline
 from twohand_jax.train.loop import LoopConfig
 from twohand_jax.train.step import Loss
@@ -51,19 +51,19 @@ def make(config: Mapping[str, Any]) -> Run:
     experiment: (
         build.Experiment
         | build.PriorExperiment
-        | build.FeatureExperiment
-        | build.MapsExperiment
+        | build.PairEncoderExperiment
+        | build.SegDepthExperiment
     )
     kind = build.kind(config)
     if kind == build.PRIOR:
         experiment = build.prior_experiment(config)
         task = prior_task(experiment)
     elif kind == build.FEATURES:
-        experiment = build.feature_experiment(config)
-        task = feature_task(experiment)
+        experiment = build.pair_encoder_experiment(config)
+        task = pair_encoder_task(experiment)
     elif kind == build.MAPS:
-        experiment = build.maps_experiment(config)
-        task = maps_task(experiment)
+        experiment = build.segdepth_experiment(config)
+        task = segdepth_task(experiment)
     else:
         experiment = build.experiment(config)
         task = regressor_task(experiment)
@@ -89,22 +89,22 @@ def outline(config: Mapping[str, Any]) -> Outline:
         network = build.denoiser(one.model)
         constants = prior.PriorConstants(model, statistics, _schedule(one.diffusion))
         loss = prior.loss(network, one.loss)
-        batch = abstract.pairs(one.train.batch_size)
+        batch = dry_run.abstract_pairs(one.train.batch_size)
         return Outline(network, loss, constants, batch, one.optim, one.train, "pair")
     if kind == build.FEATURES:
-        other = build.feature_experiment(config)
-        network = build.feature_network(other.model)
-        known = features.FeatureConstants(model, statistics)
-        loss = features.loss(network, other.loss)
-        batch = abstract.pairs(other.train.batch_size)
+        other = build.pair_encoder_experiment(config)
+        network = build.pair_encoder(other.model)
+        known = pair_encoder.PairEncoderConstants(model, statistics)
+        loss = pair_encoder.loss(network, other.loss)
+        batch = dry_run.abstract_pairs(other.train.batch_size)
         return Outline(network, loss, known, batch, other.optim, other.train, "pair")
     if kind == build.MAPS:
-        return _maps_outline(build.maps_experiment(config))
+        return _segdepth_outline(build.segdepth_experiment(config))
     experiment = build.experiment(config)
     network = build.regressor(experiment.model)
     loss = regressor.loss(network, build.regressor_loss(experiment))
     size = experiment.train.batch_size
-    records = abstract.records(size, canvas=experiment.data.canvas_size)
+    records = dry_run.abstract_records(size, canvas=experiment.data.canvas_size)
     return Outline(
         network, loss, model, records, experiment.optim, experiment.train, "img"
     )
@@ -124,7 +124,7 @@ def regressor_task(experiment: build.Experiment) -> Task:
     draw = pictures.drawer(network, crop=experiment.crop, relative=relative)
 
     def evaluate(variables: Variables) -> dict[str, float]:
-        rows = methods.of_cues(estimate, variables, model, cue_sets=known)
+        rows = methods.cue_methods(estimate, variables, model, cue_sets=known)
         parts = list(evaluator.scored(rows, score, test.once(), model))
         return {
             f"{row}/{name}": value
@@ -174,31 +174,31 @@ def prior_task(experiment: build.PriorExperiment) -> Task:
     )
 
 
-def feature_task(experiment: build.FeatureExperiment) -> Task:
+def pair_encoder_task(experiment: build.PairEncoderExperiment) -> Task:
     """Training of the feature network on pose sets."""
-    network = build.feature_network(experiment.model)
+    network = build.pair_encoder(experiment.model)
     model, data = mano.load(), experiment.data
     _expect_hand(model, experiment.loss.hand, "config.loss.hand")
     train = pair_vectors(model, poses.load(data.train, "train"))
     test = pair_vectors(model, poses.load(data.test, "test"))
     statistics = representation.compute_statistics(jnp.asarray(train[:, 1]))
-    constants = features.FeatureConstants(model, statistics)
+    constants = pair_encoder.PairEncoderConstants(model, statistics)
     return Task(
         network=network,
-        loss=features.loss(network, experiment.loss),
+        loss=pair_encoder.loss(network, experiment.loss),
         constants=constants,
         batches=_pair_batches(train, experiment.train),
         describe=lambda record: f"pair {record} of {data.train}",
         evaluate=functools.partial(
-            features.evaluate, network, vectors=test, constants=constants
+            pair_encoder.evaluate, network, vectors=test, constants=constants
         ),
         unit="pair",
     )
 
 
-def maps_task(experiment: build.MapsExperiment) -> Task:
+def segdepth_task(experiment: build.SegDepthExperiment) -> Task:
     """Training of the map network on record sets."""
-    network = build.map_network(experiment.model)
+    network = build.segdepth_network(experiment.model)
     train = build.train_reader(experiment)
     test = build.reader(experiment, experiment.data.test, "test", shuffle=False)
 
@@ -209,7 +209,7 @@ def maps_task(experiment: build.MapsExperiment) -> Task:
 
     return Task(
         network=network,
-        loss=_maps_loss(network, experiment),
+        loss=_segdepth_loss(network, experiment),
         constants=mano.load(),
         batches=_prefetched(train.batches),
         describe=train.describe,
@@ -217,21 +217,23 @@ def maps_task(experiment: build.MapsExperiment) -> Task:
     )
 
 
-def _maps_outline(experiment: build.MapsExperiment) -> Outline:
-    network, loop = build.map_network(experiment.model), experiment.train
+def _segdepth_outline(experiment: build.SegDepthExperiment) -> Outline:
+    network, loop = build.segdepth_network(experiment.model), experiment.train
     return Outline(
         network=network,
-        loss=_maps_loss(network, experiment),
+        loss=_segdepth_loss(network, experiment),
         constants=mano.load(),
-        batch=abstract.records(loop.batch_size, canvas=experiment.data.canvas_size),
+        batch=dry_run.abstract_records(
+            loop.batch_size, canvas=experiment.data.canvas_size
+        ),
         optim=experiment.optim,
         loop=loop,
         unit="img",
     )
 
 
-def _maps_loss(network: Network, experiment: build.MapsExperiment) -> Loss:
-    return maps.loss(
+def _segdepth_loss(network: Network, experiment: build.SegDepthExperiment) -> Loss:
+    return segdepth.loss(
         network, experiment.loss, region=experiment.crop, changes=experiment.augment
     )
 
@@ -286,10 +288,10 @@ def _backbones(
     init = experiment.init
     if not (init.image or init.cue):
         return None
-    from twohand_jax.weights import backbones
+    from twohand_jax.weights import torchvision
 
     return functools.partial(
-        backbones.adopt, image=init.image or None, cue=init.cue or None
+        torchvision.adopt_backbones, image=init.image or None, cue=init.cue or None
     )
 
 

@@ -1,20 +1,19 @@
-"""COCO-WholeBody's hands as records, one a person (Jin et al., ECCV 2020)."""
+"""COCO-WholeBody v1.0 (Jin et al., ECCV 2020): its hands as records, one a person."""
 
 import argparse
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Bool, Float
 
-from data_pipelines.coco_wholebody import annotations, cameras, layout
-from data_pipelines.coco_wholebody.annotations import Fit
+from data_pipelines.coco_wholebody import layout
 from data_pipelines.fits import load_model
 from data_pipelines.index import Index
-from data_pipelines.labelled import Labelled, Unusable
-from data_pipelines.source import Rejection
+from data_pipelines.labelled import Labelled, Rejection, Unusable
 from twohand_jax.mano import params as mano_params
 from twohand_jax.types import SIDES, Camera, ManoModel, ManoParams
 
@@ -35,6 +34,16 @@ class CocoWholeBodyConfig:
 
     splits: tuple[str, ...] = ()
     fits: bool = True
+
+
+class Fit(NamedTuple):
+    """MANO parameters of one hand in the frame of its own camera."""
+
+    global_orient: Float[np.ndarray, "3"]
+    hand_pose: Float[np.ndarray, "15 3"]
+    betas: Float[np.ndarray, "10"]
+    transl: Float[np.ndarray, "3"]
+    camera: Camera
 
 
 class CocoWholeBody:
@@ -85,7 +94,7 @@ class CocoWholeBody:
         Raises:
             InputError: a file is missing or broken.
         """
-        splits = self.config.splits or layout.splits(self.root)
+        splits = self.config.splits or layout.find_splits(self.root)
         return {
             split: layout.index_of(
                 self.root, split, self._path(split), fits=self.config.fits
@@ -114,8 +123,8 @@ class CocoWholeBody:
         image = index.get("images", person.get("image_id"))
         if image is None:
             raise Unusable(NO_IMAGE)
-        path, size = layout.picture(self.root, split, image)
-        hands = annotations.hands(person, size)
+        path, size = layout.picture_path(self.root, split, image)
+        hands = read_hands(person, size)
         shown = [bool(flags.any()) for flags in hands.known]
         fits = self._fits(person, index, shown)
         camera, params = _in_one_camera(fits, load_model(self.mano_path))
@@ -144,8 +153,8 @@ class CocoWholeBody:
         if found is None:
             return [None, None]
         if not isinstance(found, dict):
-            raise Unusable(annotations.NO_FIT)
-        fits = [annotations.fit(found.get(side)) for side in SIDES]
+            raise Unusable(NO_FIT)
+        fits = [read_fit(found.get(side)) for side in SIDES]
         return [fit if seen else None for fit, seen in zip(fits, shown, strict=True)]
 
 
@@ -172,7 +181,7 @@ def _in_one_camera(
     own = [fit.camera for fit in fits if fit is not None]
     if not own:
         return None, _stacked([none, none])
-    camera = cameras.shared(own)
+    camera = shared_camera(own)
     params = _stacked([fit or none for fit in fits])
     rest = np.asarray(_rest_wrist(model, params.betas))
     for side, fit in enumerate(fits):
@@ -180,7 +189,7 @@ def _in_one_camera(
             wrist = rest[side] + fit.transl
             if wrist[2] <= 0:
                 raise Unusable(BEHIND)
-            params.transl[side] = cameras.moved(wrist, fit.camera, camera) - rest[side]
+            params.transl[side] = moved_fit(wrist, fit.camera, camera) - rest[side]
     return camera, params
 
 
@@ -188,3 +197,116 @@ def _stacked(fits: Sequence[Fit]) -> ManoParams:
     """The parameters of both hands, as their cameras see them."""
     columns = list(zip(*fits, strict=True))[: len(ManoParams._fields)]
     return ManoParams(*(np.stack(values).astype(np.float32) for values in columns))
+
+
+FIT_LENGTHS = {"pose": 48, "shape": 10, "trans": 3}
+CAMERA_LENGTHS = {"focal": 2, "princpt": 2}
+NO_KEYPOINTS = "a hand's keypoints are not 21 points with a flag each"
+NO_BOX = "a hand's box is not four numbers"
+NO_FIT = "a MANO vector is missing or has a wrong length"
+
+
+class Hands(NamedTuple):
+    """The 2D labels of a person's hands, pixels."""
+
+    joints: Float[np.ndarray, "2 21 2"]
+    known: Bool[np.ndarray, "2 21"]
+    box: Float[np.ndarray, "2 4"]
+
+
+def read_hands(annotation: Mapping[str, Any], size: tuple[int, int]) -> Hands:
+    """The labels of both hands.
+
+    A hand without a box in the picture has no labels: no crop could show it.
+
+    Args:
+        annotation: of a person.
+        size: width and height of the picture.
+
+    Raises:
+        Unusable: keypoints or box of a labelled hand have another form.
+    """
+    joints, known, box = np.zeros((2, 21, 2)), np.zeros((2, 21), bool), np.zeros((2, 4))
+    for row, side in enumerate(SIDES):
+        if annotation.get(f"{side}hand_valid"):
+            points = _vector(annotation, f"{side}hand_kpts", 63, NO_KEYPOINTS)
+            corners = _vector(annotation, f"{side}hand_box", 4, NO_BOX)
+            box[row] = _box(corners, size)
+            joints[row] = points.reshape(21, 3)[:, :2]
+            known[row] = (points.reshape(21, 3)[:, 2] > 0) & box[row].any()
+    return Hands(joints, known, box)
+
+
+def read_fit(entry: object) -> Fit | None:
+    """A hand's parameters and camera; None for a hand without.
+
+    Raises:
+        Unusable: a vector is missing or has another length.
+    """
+    if entry is None:
+        return None
+    if not isinstance(entry, Mapping):
+        raise Unusable(NO_FIT)
+    params, camera = entry.get("mano_param"), entry.get("cam_param")
+    pose, shape, transl = (
+        _vector(params, key, length, NO_FIT) for key, length in FIT_LENGTHS.items()
+    )
+    focal, center = (
+        _vector(camera, key, length, NO_FIT) for key, length in CAMERA_LENGTHS.items()
+    )
+    return Fit(pose[:3], pose[3:].reshape(15, 3), shape, transl, Camera(focal, center))
+
+
+def _box(
+    corners: Float[np.ndarray, "4"], size: tuple[int, int]
+) -> Float[np.ndarray, "4"]:
+    """Corners of the part in the picture; zeros where there is none."""
+    low, high = corners[:2], corners[:2] + corners[2:]
+    limit = np.asarray(size) - 1
+    inside = np.concatenate([np.clip(low, 0, limit), np.clip(high, 0, limit)])
+    return inside if (inside[2:] > inside[:2]).all() else np.zeros(4)
+
+
+def _vector(
+    entry: object, key: str, length: int, reason: str
+) -> Float[np.ndarray, "n"]:
+    """The numbers under a key, flat; null is NaN."""
+    if not isinstance(entry, Mapping):
+        raise Unusable(reason)
+    try:
+        values = np.asarray(entry[key], np.float64).ravel()
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise Unusable(reason) from error
+    if values.size != length:
+        raise Unusable(reason)
+    return values
+
+
+# How many times further away than the fits' own cameras.
+FURTHER = 20.0
+SAME_WITHIN_PX = 1e-3
+
+
+def shared_camera(cameras: Sequence[Camera]) -> Camera:
+    """The one camera for hands that were fitted with these.
+
+    Args:
+        cameras: one or two.
+    """
+    first = cameras[0]
+    stacked = [np.stack(values) for values in zip(*cameras, strict=True)]
+    if all(np.ptp(values, axis=0).max() <= SAME_WITHIN_PX for values in stacked):
+        return first
+    focal, center = stacked
+    return Camera(focal=FURTHER * focal.max(axis=0), center=center.mean(axis=0))
+
+
+def moved_fit(
+    wrist: Float[np.ndarray, "3"], own: Camera, other: Camera
+) -> Float[np.ndarray, "3"]:
+    """Where a hand's wrist has the same pixel and scale before the other camera."""
+    if own is other:
+        return wrist
+    depth = wrist[2] * np.mean(other.focal) / np.mean(own.focal)
+    pixel = wrist[:2] / wrist[2] * own.focal + own.center
+    return np.append((pixel - other.center) / other.focal * depth, depth)

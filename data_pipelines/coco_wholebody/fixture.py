@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from data_pipelines.coco_wholebody import cameras
+from data_pipelines.coco_wholebody import dataset
 from data_pipelines.coco_wholebody.layout import FITS
 from data_pipelines.fixtures.scenes import Scene, scenes
 from twohand_jax import mano
@@ -112,7 +112,7 @@ def _person(
         joints = scene.joints[side].astype(float)
         pixels = _project(joints, seen)
         camera = _fit_camera(pixels) if own else seen
-        moved = cameras.moved(joints[0], seen, camera) if own else joints[0]
+        moved = dataset.moved_fit(joints[0], seen, camera) if own else joints[0]
         orient, pose, betas, _ = (value[side] for value in scene.params)
         labels[name] = _project(joints + (moved - joints[0]), camera)
         fits[name] = {

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from data_pipelines import index
-from data_pipelines.coco_wholebody.annotations import has_hands
-from data_pipelines.index import Index
-from data_pipelines.json_stream import Collection, Entries, Items, Readable, Row
+from data_pipelines.index import Collection, Entries, Index, Items, Readable, Row
 from data_pipelines.labelled import Unusable
 from twohand_jax.errors import InputError
+from twohand_jax.types import SIDES
 
 SPLITS = ("train", "val")
 FITS = "MSCOCO_train_MANO_NeuralAnnot.json"
@@ -52,7 +51,7 @@ class Fields(Items):
                 yield key, kept
 
 
-def splits(root: Path) -> tuple[str, ...]:
+def find_splits(root: Path) -> tuple[str, ...]:
     """The splits that are there.
 
     Raises:
@@ -64,7 +63,7 @@ def splits(root: Path) -> tuple[str, ...]:
     return found
 
 
-def check(root: Path, split: str, *, fits: bool) -> None:
+def check_layout(root: Path, split: str, *, fits: bool) -> None:
     """Look for everything a split needs.
 
     Raises:
@@ -97,7 +96,7 @@ def index_of(root: Path, split: str, path: Path, *, fits: bool) -> Index:
     Raises:
         InputError: a file is missing or broken, or no person has hands.
     """
-    check(root, split, fits=fits)
+    check_layout(root, split, fits=fits)
     people = _people(root, split)
     collections: list[Collection] = [
         Fields(
@@ -124,7 +123,7 @@ def index_of(root: Path, split: str, path: Path, *, fits: bool) -> Index:
     return built
 
 
-def picture(
+def picture_path(
     root: Path, split: str, image: Mapping[str, Any]
 ) -> tuple[Path, tuple[int, int]]:
     """The file of an image, and its annotated width and height.
@@ -146,3 +145,14 @@ def _people(root: Path, split: str) -> Path:
 
 def _fits(root: Path) -> Path:
     return root / "annotations" / FITS
+
+
+def has_hands(annotation: Mapping[str, Any]) -> bool:
+    """Whether a person has a labelled hand and is no crowd.
+
+    The rule of facebookresearch/InterWild, ``data/MSCOCO/MSCOCO.py``, which also leaves
+    out people without a labelled body joint because it looks for hands in body boxes;
+    here a hand that fills the picture is welcome.
+    """
+    labelled = any(annotation.get(f"{side}hand_valid") for side in SIDES)
+    return labelled and not annotation.get("iscrowd")

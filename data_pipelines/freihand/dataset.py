@@ -1,18 +1,17 @@
-"""FreiHAND v2 as labelled pictures: one right hand each, with its MANO fit."""
+"""FreiHAND v2 (Zimmermann et al., ICCV 2019): pictures of one right hand each."""
 
 import argparse
 import dataclasses
 import functools
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from data_pipelines import fits
-from data_pipelines.freihand import annotations
-from data_pipelines.labelled import NOT_FINITE, Labelled
-from data_pipelines.source import Rejection
+from data_pipelines.labelled import NOT_FINITE, Labelled, Rejection
 from data_pipelines.synthetic.labels import project
 from twohand_jax.errors import InputError
 from twohand_jax.types import Camera, ManoParams
@@ -44,10 +43,32 @@ class FreiHandConfig:
     max_fit_error: float = 0.003
 
 
+@dataclasses.dataclass(frozen=True)
+class Annotations:
+    """A split's annotations, one row a sample.
+
+    ``mano`` is 48 pose (global orientation and 15 joints relative to the mean pose),
+    10 shape, 2 root pixel and 1 scale (toolbox: ``utils/model.py``, ``split_theta``
+    and ``HandModel``, which ``view_samples.py`` makes with ``use_mean_pose``).
+    ``complete`` says for each file which rows had as many numbers as they should;
+    the others are NaN.
+    """
+
+    K: Float[np.ndarray, "n 3 3"]
+    xyz: Float[np.ndarray, "n 21 3"]
+    mano: Float[np.ndarray, "n 61"]
+    complete: dict[str, Bool[np.ndarray, "n"]]
+
+    @property
+    def count(self) -> int:
+        """Number of samples."""
+        return len(self.K)
+
+
 @functools.lru_cache(maxsize=2)
-def _annotations(root: Path, split: str) -> annotations.Annotations:
+def _annotations(root: Path, split: str) -> Annotations:
     """Read once a process: the files hold some 100 MB of text."""
-    return annotations.read(root, OFFICIAL[split])
+    return read_annotations(root, OFFICIAL[split])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,12 +112,12 @@ class FreiHand:
         found = {
             split: _annotations(self.root, split).count * len(self._versions(split))
             for split, official in OFFICIAL.items()
-            if annotations.path(self.root, official, "xyz").exists()
+            if part_path(self.root, official, "xyz").exists()
         }
         if not found:
             raise InputError(
                 f"{self.root} holds neither training_xyz.json nor evaluation_xyz.json; "
-                f"expected the unpacked FreiHAND v2. {annotations.HOME}."
+                f"expected the unpacked FreiHAND v2. {HOME}."
             )
         for split, count in found.items():
             for number in (0, count - 1):
@@ -140,12 +161,12 @@ class FreiHand:
                 f"{picture} is missing: {OFFICIAL[split]}/rgb should hold "
                 f"{_annotations(self.root, split).count} pictures for each version; "
                 "version 1 of the dataset has one version only (name it with "
-                f"--versions gs). {annotations.HOME}."
+                f"--versions gs). {HOME}."
             )
 
     def _labelled(
         self,
-        table: annotations.Annotations,
+        table: Annotations,
         row: int,
         picture: Path,
         image_id: str,
@@ -193,7 +214,7 @@ class FreiHand:
         return params, error <= self.config.max_fit_error
 
 
-def _finite(table: annotations.Annotations, row: int) -> bool:
+def _finite(table: Annotations, row: int) -> bool:
     columns = (table.K, table.xyz, table.mano)
     return all(bool(np.isfinite(column[row]).all()) for column in columns)
 
@@ -213,3 +234,72 @@ def from_arguments(args: argparse.Namespace) -> FreiHand:
     """The dataset that the command line describes."""
     config = FreiHandConfig(versions=tuple(args.versions))
     return FreiHand(args.source, config, args.mano)
+
+
+PARTS = {"K": (3, 3), "xyz": (21, 3), "mano": (61,)}
+HOME = (
+    "FreiHAND v2 comes from its project page at the University of Freiburg "
+    "(lmb.informatik.uni-freiburg.de, FreiHAND dataset), for research only"
+)
+
+
+def part_path(root: Path, split: str, part: str) -> Path:
+    """One annotation file of a split (``training`` or ``evaluation``)."""
+    return root / f"{split}_{part}.json"
+
+
+def read_annotations(root: Path, split: str) -> Annotations:
+    """The annotations of a split.
+
+    Raises:
+        InputError: a file is missing, is not a JSON list, or the lists differ in
+            length.
+    """
+    columns, complete = {}, {}
+    for part, shape in PARTS.items():
+        columns[part], complete[part] = _table(
+            _load(part_path(root, split, part)), shape
+        )
+    lengths = {part: len(column) for part, column in columns.items()}
+    if len(set(lengths.values())) != 1:
+        found = ", ".join(f"{split}_{part}.json {n}" for part, n in lengths.items())
+        raise InputError(
+            f"The annotation files of FreiHAND's {split} split below {root} list "
+            f"different numbers of samples ({found}); get all of them from one "
+            f"release. {HOME}."
+        )
+    return Annotations(**columns, complete=complete)
+
+
+def _load(file: Path) -> list:
+    try:
+        content = json.loads(file.read_text())
+    except OSError as error:
+        raise InputError(f"{file} is missing or not readable. {HOME}.") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{file} is not readable as JSON ({error}): it is damaged or cut short; "
+            f"get it again. {HOME}."
+        ) from error
+    if not isinstance(content, list):
+        raise InputError(
+            f"{file} holds a {type(content).__name__}, expected a list with an entry "
+            f"for each sample. {HOME}."
+        )
+    return content
+
+
+def _table(
+    rows: list, shape: tuple[int, ...]
+) -> tuple[Float[np.ndarray, "n ..."], Bool[np.ndarray, "n"]]:
+    """Rows as one array, and which of them have the right number of numbers."""
+    table = np.full((len(rows), *shape), np.nan)
+    complete = np.zeros(len(rows), bool)
+    for number, row in enumerate(rows):
+        try:
+            values = np.asarray(row, float)
+        except (TypeError, ValueError):
+            continue
+        if values.size == table[number].size:
+            table[number], complete[number] = values.reshape(shape), True
+    return table, complete

@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 
 from data_pipelines.fixtures.scenes import Scene, scenes
 from data_pipelines.freihand.dataset import FINGERTIPS, SIZE, VERSIONS
-from twohand_jax.data import images
+from twohand_jax.data import decode
 from twohand_jax.mano.joints import MIDDLE_BASE
 from twohand_jax.mano.joints import fingertips as tip_vertices
 from twohand_jax.types import RIGHT
@@ -95,4 +95,4 @@ def _bone(scene: Scene) -> float:
 
 
 def _save(path: Path, picture: UInt8[np.ndarray, "h w 3"]) -> None:
-    path.write_bytes(images.encode_jpeg(picture))
+    path.write_bytes(decode.encode_jpeg(picture))

@@ -1,25 +1,26 @@
-"""HIC as labelled pictures: two hands or one, with meshes, for evaluation only."""
+"""HIC (Tzionas et al., IJCV 2016) as InterWild lays it out, for evaluation only."""
 
 import argparse
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from data_pipelines import fits
-from data_pipelines.hic import annotations
-from data_pipelines.hic.annotations import Picture
 from data_pipelines.hic.fit import fit_mesh
-from data_pipelines.labelled import NOT_FINITE, Labelled
-from data_pipelines.source import Rejection
+from data_pipelines.labelled import NOT_FINITE, Labelled, Rejection
 from data_pipelines.synthetic.labels import project
 from twohand_jax.errors import InputError
 from twohand_jax.mano.joints import CANONICAL_FROM_MODEL
 from twohand_jax.mano.joints import fingertips as tip_vertices
-from twohand_jax.types import Camera, ManoModel, ManoParams
+from twohand_jax.types import NUM_VERTICES, SIDES, Camera, ManoModel, ManoParams
 
 # InterWild, data/HIC/HIC.py: one camera for all sequences.
 SIZE = (640, 480)
@@ -48,9 +49,21 @@ class HicConfig:
     max_fit_error: float = 0.001
 
 
+class Picture(NamedTuple):
+    """One annotated picture; paths are relative to the source folder.
+
+    ``problem`` says why it cannot be used, "" if it can.
+    """
+
+    file_name: str
+    hand_type: str
+    meshes: tuple[str | None, str | None]
+    problem: str = ""
+
+
 @functools.lru_cache(maxsize=1)
 def _pictures(root: Path) -> list[Picture]:
-    return annotations.read(root)
+    return read_index(root)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,8 +108,8 @@ class Hic:
         for folder in sorted(needed):
             if not (self.root / folder).is_dir():
                 raise InputError(
-                    f"{self.root / folder} is missing, but {annotations.FILE} names "
-                    f"files in it. {annotations.HOME}."
+                    f"{self.root / folder} is missing, but {FILE} names "
+                    f"files in it. {HOME}."
                 )
         return {SPLIT: len(pictures)}
 
@@ -112,7 +125,7 @@ class Hic:
                 continue
             try:
                 meshes = [
-                    None if path is None else annotations.read_mesh(self.root, path)
+                    None if path is None else read_mesh(self.root, path)
                     for path in picture.meshes
                 ]
             except InputError:
@@ -193,3 +206,163 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def from_arguments(args: argparse.Namespace) -> Hic:
     """The dataset that the command line describes."""
     return Hic(args.source, mano_path=args.mano)
+
+
+FILE = "HIC.json"
+HAND_TYPES = ("right", "left", "interacting")
+HOME = (
+    "Sequences and MANO fits of HIC come from its page at the MPI for Intelligent "
+    "Systems (files.is.tue.mpg.de, Hand-Object-Capture), HIC.json from "
+    "github.com/facebookresearch/InterWild, for research only"
+)
+
+
+def read_index(root: Path) -> list[Picture]:
+    """The annotated pictures in the order of the annotations.
+
+    Raises:
+        InputError: the file is missing, damaged, lacks a list, or lists an id twice.
+    """
+    file = root / FILE
+    content = _load(file)
+    images, entries = (_list(content, key, file) for key in ("images", "annotations"))
+    _no_twice((image.get("id") for image in images), "image id", file)
+    _no_twice((entry.get("id") for entry in entries), "annotation id", file)
+    by_id = {repr(image.get("id")): image for image in images}
+    pictures, seen = [], set()
+    for entry in entries:
+        image_id = repr(entry.get("image_id"))
+        picture = _picture(entry, by_id.get(image_id, {}))
+        if image_id in seen:
+            picture = picture._replace(problem="the image is annotated more than once")
+        seen.add(image_id)
+        pictures.append(picture)
+    return pictures
+
+
+def read_mesh(root: Path, path: str) -> Float[np.ndarray, "778 3"]:
+    """A hand's vertices, metres, camera frame.
+
+    Raises:
+        InputError: the file is missing or is no mesh in MANO's topology.
+    """
+    return read_vertices(root / path, NUM_VERTICES)
+
+
+def _load(file: Path) -> dict:
+    try:
+        content = json.loads(file.read_text())
+    except OSError as error:
+        raise InputError(f"{file} is missing or not readable. {HOME}.") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{file} is not readable as JSON ({error}): it is damaged or cut short; "
+            f"get it again. {HOME}."
+        ) from error
+    return content if isinstance(content, dict) else {}
+
+
+def _list(content: dict, key: str, file: Path) -> list[dict]:
+    found = content.get(key)
+    if not isinstance(found, list) or not all(isinstance(x, dict) for x in found):
+        raise InputError(f"{file} has no list of {key!r} in COCO's style. {HOME}.")
+    return found
+
+
+def _no_twice(values: Iterable[object], what: str, file: Path) -> None:
+    twice = [value for value, count in Counter(map(repr, values)).items() if count > 1]
+    if twice:
+        raise InputError(f"{file} has {what} {twice[0]} more than once. {HOME}.")
+
+
+def _picture(entry: dict, image: dict) -> Picture:
+    right, left = (entry.get(f"{side}_mano_path") for side in SIDES)
+    meshes = (right, left)
+    name, kind = image.get("file_name"), entry.get("hand_type")
+    problem = ""
+    if not image:
+        problem = "the annotation names an unknown image"
+    elif kind not in HAND_TYPES:
+        problem = "the hand type is none of right, left and interacting"
+    elif not all(_inside(path) for path in (name, *meshes) if path is not None):
+        problem = "a path is not below the source folder"
+    elif name is None or meshes == (None, None):
+        problem = "no hand has a mesh"
+    if problem:
+        return Picture(str(name), "", (None, None), problem)
+    return Picture(image["file_name"], entry["hand_type"], meshes)
+
+
+def _inside(path: object) -> bool:
+    if not isinstance(path, str):
+        return False
+    parts = PurePosixPath(path)
+    return bool(path) and not parts.is_absolute() and ".." not in parts.parts
+
+
+MAX_BYTES = 1 << 20
+_ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
+_TYPES = {
+    "char": "i1",
+    "uchar": "u1",
+    "short": "i2",
+    "ushort": "u2",
+    "int": "i4",
+    "uint": "u4",
+    "float": "f4",
+    "double": "f8",
+}
+_TYPES |= {
+    f"{name}{8 * size}": f"{code}{size}"
+    for name, code, sizes in (("int", "i", "124"), ("uint", "u", "124"))
+    for size in map(int, sizes)
+} | {"float32": "f4", "float64": "f8"}
+_END = re.compile(rb"end_header\r?\n")
+
+
+def read_vertices(path: Path, count: int) -> Float[np.ndarray, "count 3"]:
+    """The vertices of a mesh that must have ``count`` of them; faces are not read.
+
+    Raises:
+        InputError: the file is missing, is no PLY, or has other vertices.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path} is larger than a hand's mesh, {MAX_BYTES} bytes.")
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    try:
+        return _vertices(data, count)
+    except (ValueError, LookupError) as error:
+        raise InputError(
+            f"{path} is not a PLY mesh of {count} vertices ({error}); expected a hand "
+            "of MANO's topology."
+        ) from error
+
+
+def _vertices(data: bytes, count: int) -> Float[np.ndarray, "count 3"]:
+    end = _END.search(data)
+    if not data.startswith(b"ply") or end is None:
+        raise ValueError("it has no PLY header")
+    header = data[: end.start()].decode("ascii").splitlines()
+    lines = [line.split() for line in header[1:] if line.strip()]
+    order = _ORDERS[{line[0]: line for line in lines}["format"][1]]
+    elements = [at for at, line in enumerate(lines) if line[0] == "element"]
+    first = lines[elements[0]]
+    if first[1:] != ["vertex", str(count)]:
+        raise ValueError(f"its first element is {' '.join(first[1:])!r}")
+    stop = elements[1] if len(elements) > 1 else len(lines)
+    properties = [line for line in lines[elements[0] : stop] if line[0] == "property"]
+    row = np.dtype([(name, order + _TYPES[kind]) for _, kind, name in properties])
+    table = _rows(data[end.end() :], row, count, text=not order)
+    return np.stack([table[axis].astype(float) for axis in "xyz"], axis=-1)
+
+
+def _rows(body: bytes, row: np.dtype, count: int, *, text: bool) -> np.ndarray:
+    if not text:
+        return np.frombuffer(body, row, count)
+    width = len(row.names or ())
+    words = body.split(None, count * width)[: count * width]
+    numbers = np.array(words, float).reshape(count, width)
+    return np.rec.fromarrays(numbers.T, dtype=row)

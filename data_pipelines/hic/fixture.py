@@ -12,8 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from data_pipelines.fixtures.scenes import GROUND, OCCLUSION_RAYS, Scene, scenes
-from data_pipelines.hic.annotations import FILE, HAND_TYPES
-from data_pipelines.hic.dataset import CENTER, FOCAL, SIZE
+from data_pipelines.hic.dataset import CENTER, FILE, FOCAL, HAND_TYPES, SIZE
 from twohand_jax import mano
 from twohand_jax.types import LEFT, RIGHT, SIDES, Camera, ManoModel
 from twohand_jax.viz import overlay

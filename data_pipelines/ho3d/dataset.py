@@ -1,21 +1,21 @@
-"""HO-3D v2 and v3 as labelled pictures: a right hand that holds an object."""
+"""HO-3D v2 and v3: a right hand that holds an object (Hampali et al., CVPR 2020)."""
 
 import argparse
 import dataclasses
 import functools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from data_pipelines import fits
-from data_pipelines.ho3d import annotations
-from data_pipelines.ho3d.annotations import OUR_FROM_OPENGL, Frame, NotAnnotatedError
-from data_pipelines.labelled import NOT_FINITE, Labelled
-from data_pipelines.source import Rejection
+from data_pipelines.labelled import NOT_FINITE, Labelled, Rejection
 from data_pipelines.synthetic.labels import project
 from twohand_jax.errors import InputError
+from twohand_jax.mano import safe_pickle
 from twohand_jax.mano.joints import CANONICAL_FROM_MODEL
 from twohand_jax.types import RIGHT, Camera, ManoParams
 
@@ -41,9 +41,20 @@ class Ho3dConfig:
     max_fit_error: float = 0.003
 
 
+class Frame(NamedTuple):
+    """One line of a list: a picture of a sequence."""
+
+    sequence: str
+    frame: str
+
+    def file(self, root: Path, split: str, kind: str, suffix: str) -> Path:
+        """The frame's file of a kind (``rgb``, ``depth``, ``meta``)."""
+        return root / split / self.sequence / kind / f"{self.frame}{suffix}"
+
+
 @functools.lru_cache(maxsize=2)
 def _frames(root: Path, split: str) -> list[Frame]:
-    return annotations.read_list(root, OFFICIAL[split])
+    return read_list(root, OFFICIAL[split])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +98,7 @@ class Ho3d:
         if not found:
             raise InputError(
                 f"{self.root} holds neither train.txt nor evaluation.txt; expected "
-                f"the unpacked HO-3D v2 or v3. {annotations.HOME}."
+                f"the unpacked HO-3D v2 or v3. {HOME}."
             )
         for split in found:
             self._check_sequences(split)
@@ -103,7 +114,7 @@ class Ho3d:
             image_id = f"{official}/{frame.sequence}/{frame.frame}"
             picture = frame.file(self.root, official, "rgb", suffix)
             try:
-                meta = annotations.read_meta(
+                meta = read_meta(
                     frame.file(self.root, official, "meta", ".pkl"), official
                 )
             except NotAnnotatedError:
@@ -128,7 +139,7 @@ class Ho3d:
                 return suffix
         raise InputError(
             f"{picture.with_suffix('')} is missing as .jpg (version 3) and .png "
-            f"(version 2). {annotations.HOME}."
+            f"(version 2). {HOME}."
         )
 
     def _check_sequences(self, split: str) -> None:
@@ -140,7 +151,7 @@ class Ho3d:
                     raise InputError(
                         f"{folder / sequence / kind} is missing, but "
                         f"{OFFICIAL[split]}.txt lists its pictures. "
-                        f"{annotations.HOME}."
+                        f"{HOME}."
                     )
 
     def _train(
@@ -237,3 +248,80 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def from_arguments(args: argparse.Namespace) -> Ho3d:
     """The dataset that the command line describes."""
     return Ho3d(args.source, mano_path=args.mano)
+
+
+OUR_FROM_OPENGL = np.diag([1.0, -1.0, -1.0])
+HOME = (
+    'HO-3D v2 and v3 come from the project page "Hand-Object 3D pose annotation" of '
+    "TU Graz, linked from github.com/shreyashampali/ho3d, for academic research only"
+)
+_TRAIN = {
+    "camMat": (3, 3),
+    "handJoints3D": (21, 3),
+    "handPose": (48,),
+    "handBeta": (10,),
+    "handTrans": (3,),
+}
+_EVALUATION = {"camMat": (3, 3), "handJoints3D": (3,), "handBoundingBox": (4,)}
+FIELDS = {"train": _TRAIN, "evaluation": _EVALUATION}
+
+
+class NotAnnotatedError(InputError):
+    """A file that lacks the hand's annotation, or holds None for it."""
+
+
+def read_list(root: Path, split: str) -> list[Frame]:
+    """The frames of ``{split}.txt``, which alone are annotated (README of the release).
+
+    Raises:
+        InputError: the list is missing, empty or has lines of another form.
+    """
+    file = root / f"{split}.txt"
+    try:
+        lines = file.read_text().split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} is missing or not readable. {HOME}.") from error
+    frames = [Frame(*line.split("/")) for line in lines if _is_frame(line)]
+    if len(frames) != len(lines) or not frames:
+        wrong = next((line for line in lines if not _is_frame(line)), "nothing")
+        raise InputError(
+            f"{file} holds {wrong!r}, expected lines of the form SEQUENCE/FRAME. "
+            f"{HOME}."
+        )
+    (most, times), *_ = Counter(frames).most_common(1)
+    if times > 1:
+        raise InputError(f"{file} lists {'/'.join(most)} {times} times. {HOME}.")
+    return frames
+
+
+def _is_frame(line: str) -> bool:
+    parts = line.split("/")
+    return len(parts) == 2 and not {"", ".", ".."} & set(parts)
+
+
+def read_meta(file: Path, split: str) -> dict[str, Float[np.ndarray, "..."]]:
+    """The hand's fields of an annotation file, OpenGL's axes, metres and pixels.
+
+    ``handPose`` is 16 rotations in the model's order without the mean subtracted
+    (toolbox: ``forwardKinematics`` loads MANO with ``flat_hand_mean``),
+    ``handBoundingBox`` x and y of two corners.
+
+    Raises:
+        NotAnnotatedError: a field is missing or None.
+        InputError: the file is missing, hostile, damaged, or a field has another
+            shape.
+    """
+    shapes = FIELDS[split]
+    fields = safe_pickle.load_arrays(file, shapes, what="HO-3D annotation")
+    missing = sorted(shapes.keys() - fields.keys())
+    if missing:
+        raise NotAnnotatedError(f"{file} has no {', '.join(missing)}. {HOME}.")
+    for name, shape in shapes.items():
+        # Vectors are written as rows in some files and as columns in others.
+        if fields[name].size != np.prod(shape):
+            raise InputError(
+                f"{file}: field {name!r} has shape {fields[name].shape}, expected "
+                f"{shape}. {HOME}."
+            )
+        fields[name] = fields[name].reshape(shape).astype(float)
+    return fields

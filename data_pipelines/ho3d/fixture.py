@@ -11,11 +11,16 @@ import numpy as np
 from data_pipelines import fits
 from data_pipelines.fixtures.scenes import Scene, scenes
 from data_pipelines.ho3d import python2_pickle
-from data_pipelines.ho3d.annotations import OUR_FROM_OPENGL, Frame
-from data_pipelines.ho3d.dataset import FINGERTIPS, RELEASES, SIZE
+from data_pipelines.ho3d.dataset import (
+    FINGERTIPS,
+    OUR_FROM_OPENGL,
+    RELEASES,
+    SIZE,
+    Frame,
+)
 from data_pipelines.labelled import hand_boxes
 from twohand_jax import mano
-from twohand_jax.data import images
+from twohand_jax.data import decode
 from twohand_jax.mano.joints import CANONICAL_FROM_MODEL
 from twohand_jax.mano.joints import fingertips as tip_vertices
 from twohand_jax.types import RIGHT, ManoModel
@@ -109,7 +114,7 @@ def _write_frame(
     _, depth = cv2.imencode(".png", np.zeros_like(scene.image))
     files = {
         ("rgb", suffix): (
-            images.encode_jpeg(scene.image) if suffix == ".jpg" else png.tobytes()
+            decode.encode_jpeg(scene.image) if suffix == ".jpg" else png.tobytes()
         ),
         ("depth", ".png"): depth.tobytes(),
         ("meta", ".pkl"): python2_pickle.dumps(meta),

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from data_pipelines.interhand26m import annotations
+from data_pipelines.interhand26m import dataset
 from twohand_jax import metrics
 from twohand_jax.cues.mediapipe import MediaPipeHands
 from twohand_jax.errors import InputError
@@ -39,7 +39,7 @@ def pa_mpjpe(
 
 
 def judge(
-    sample: annotations.Sample, reconstructor: Reconstructor, detector: MediaPipeHands
+    sample: dataset.Sample, reconstructor: Reconstructor, detector: MediaPipeHands
 ) -> dict[str, dict[str, float]]:
     """Errors by hand and column."""
     image = read_image(sample.image)
@@ -83,7 +83,7 @@ def main() -> None:
         reconstructor = Reconstructor.load(args.checkpoint)
         detector = MediaPipeHands()
         print("| picture, hand | " + " | ".join(COLUMNS) + " |\n" + "|---" * 6 + "|")
-        samples = annotations.read(args.root, args.split)
+        samples = dataset.read_records(args.root, args.split)
         for sample in itertools.islice(samples, args.max_samples):
             for hand, row in judge(sample, reconstructor, detector).items():
                 cells = " | ".join(f"{row[column]:.1f}" for column in COLUMNS)

@@ -1,22 +1,23 @@
-"""InterHand2.6M v1.0 (5 or 30 frames a second) as a dataset of labelled pictures.
-
-The annotation files, hundreds of megabytes to gigabytes, are indexed on disk once (see
-``data_pipelines.index``), so memory does not grow with them. Rules of the annotations
-and their sources: ``data_pipelines.interhand26m.annotations``.
-"""
+"""InterHand2.6M v1.0 (Moon et al., ECCV 2020), 5 or 30 frames a second."""
 
 import argparse
 import array
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
 
 from data_pipelines import fits
 from data_pipelines.index import Index
-from data_pipelines.interhand26m import annotations
 from data_pipelines.interhand26m.layout import SUBSETS, Layout, is_listed
-from data_pipelines.labelled import Labelled, Unusable
-from data_pipelines.source import Rejection
+from data_pipelines.labelled import Labelled, Rejection, Unusable
+from twohand_jax.errors import InputError
+from twohand_jax.mano.joints import CANONICAL_FROM_INTERHAND, WRIST
+from twohand_jax.types import SIDES, Camera, ManoParams
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,29 @@ class InterHandConfig:
     splits: tuple[str, ...] = ()
     subset: str = "all"
     fits: bool = True
+
+
+class Sample(NamedTuple):
+    """One annotated picture: both hands, right first; pixels.
+
+    ``joints_3d`` is in metres in the camera frame; ``fits`` in metres in the *world*
+    frame, with ``x_cam = R x_world + t``.
+    """
+
+    image: Path
+    image_id: str
+    subset: str
+    size: tuple[int, int]
+    hand_type: str
+    camera: Camera
+    R: Float[np.ndarray, "3 3"]
+    t: Float[np.ndarray, "3"]
+    joints_3d: Float[np.ndarray, "2 21 3"]
+    joints_3d_valid: Bool[np.ndarray, "2 21"]
+    joints_2d: Float[np.ndarray, "2 21 2"]
+    joints_2d_valid: Bool[np.ndarray, "2 21"]
+    fits: ManoParams
+    fits_valid: Bool[np.ndarray, "2"]
 
 
 class InterHand26M:
@@ -101,9 +125,9 @@ class InterHand26M:
         for number in numbers:
             annotation = index.at("annotations", number)
             try:
-                records = annotations.look_up(index, annotation)
+                records = look_up(index, annotation)
                 yield self._labelled(
-                    annotations.sample(
+                    read_sample(
                         records,
                         images=self.layout.images(split),
                         subset=_subset(ids, annotation, self.config.subset),
@@ -115,7 +139,7 @@ class InterHand26M:
     def _path(self, split: str) -> Path:
         return self.indices / f"{self.name}-{split}.sqlite"
 
-    def _labelled(self, sample: annotations.Sample) -> Labelled:
+    def _labelled(self, sample: Sample) -> Labelled:
         """With the fits in the camera frame."""
         model = fits.load_model(self.mano_path)
         return Labelled(
@@ -182,3 +206,176 @@ def from_arguments(args: argparse.Namespace) -> InterHand26M:
         mano_path=args.mano,
         human_lists=args.human_lists,
     )
+
+
+NUM_JOINTS = 42
+FIT_LENGTHS = {"pose": 48, "shape": 10, "trans": 3}
+MM = 1000.0
+NO_IMAGE = "the annotation's image is not in the data file"
+NO_CAMERA = "the capture or camera is not in the camera file"
+NO_FRAME = "the capture or frame is not in the joint file"
+JOINT_COUNT = "there are not 42 joints"
+FIT_LENGTH = "a MANO vector has another length than 48 + 10 + 3"
+HAND_TYPE = "the hand type is not right, left or interacting"
+MALFORMED = "a field is missing or has another form"
+
+
+class Records(NamedTuple):
+    """What the files say of one annotation."""
+
+    annotation: Mapping[str, Any]
+    image: Mapping[str, Any]
+    camera: Mapping[str, Any]
+    frame: Mapping[str, Any]
+    fits: Mapping[str, Any]
+
+
+def read_records(
+    root: str | Path, split: str, *, fits: bool = False
+) -> Iterator[Sample]:
+    """The samples of a split, in the order of its annotations.
+
+    Args:
+        root: folder with ``annotations`` and ``images``.
+        split: train, val or test.
+        fits: whether the MANO file is read.
+
+    Raises:
+        InputError: a file is missing or broken, or an annotation is not usable.
+    """
+    layout = Layout(root=Path(root), fits=fits)
+    with TemporaryDirectory() as folder:
+        index = layout.index(split, Path(folder) / "index.sqlite")
+        for number in range(index.count("annotations")):
+            annotation = index.at("annotations", number)
+            try:
+                records = look_up(index, annotation)
+                yield read_sample(records, images=layout.images(split))
+            except Unusable as error:
+                raise InputError(
+                    f"Annotation {annotation.get('id')} of split {split}: {error}."
+                ) from error
+
+
+def look_up(index: Index, annotation: Mapping[str, Any]) -> Records:
+    """Everything that belongs to an annotation.
+
+    Raises:
+        Unusable: it names an image, camera or frame that is not there.
+    """
+    image = index.get("images", annotation.get("image_id"))
+    if image is None:
+        raise Unusable(NO_IMAGE)
+    capture, camera = image.get("capture"), image.get("camera")
+    cameras = {
+        key: index.get("cameras", f"{capture}/{key}/{camera}")
+        for key in ("campos", "camrot", "focal", "princpt")
+    }
+    if None in cameras.values():
+        raise Unusable(NO_CAMERA)
+    place = f"{capture}/{image.get('frame_idx')}"
+    frame = index.get("frames", place)
+    if frame is None:
+        raise Unusable(NO_FRAME)
+    fits = index.get("fits", place) if "fits" in index.tables else None
+    return Records(annotation, image, cameras, frame, fits or {})
+
+
+def read_sample(records: Records, *, images: Path, subset: str = "") -> Sample:
+    """An annotation in our conventions.
+
+    Args:
+        records: of the annotation.
+        images: folder that the picture's name starts from.
+        subset: H or M, "" for neither.
+
+    Raises:
+        Unusable: something in it is missing, or has another form.
+    """
+    try:
+        return _sample(records, images, subset)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Unusable(MALFORMED) from error
+    except ValueError as error:
+        raise error if isinstance(error, Unusable) else Unusable(MALFORMED) from error
+
+
+def _sample(records: Records, images: Path, subset: str) -> Sample:
+    annotation, image, camera, frame, fits = records
+    if annotation["hand_type"] not in (*SIDES, "interacting"):
+        raise Unusable(HAND_TYPE)
+    R = np.asarray(camera["camrot"], float).reshape(3, 3)
+    t = -R @ np.asarray(camera["campos"], float).reshape(3) / MM
+    pinhole = Camera(
+        focal=np.asarray(camera["focal"], float).reshape(2),
+        center=np.asarray(camera["princpt"], float).reshape(2),
+    )
+    joints = _canonical(frame["world_coord"], 3) / MM @ R.T + t
+    seen = _flags(annotation["joint_valid"])
+    valid = _flags(frame.get("joint_valid", annotation["joint_valid"]))
+    in_picture = seen & valid
+    shown = in_picture.sum(axis=-1) > 1
+    params, fits_valid = _fits(fits)
+    path = images / image["file_name"]
+    return Sample(
+        image=path,
+        image_id=f"{images.name}/{Path(image['file_name']).with_suffix('')}",
+        subset=subset,
+        size=(image["width"], image["height"]),
+        hand_type=annotation["hand_type"],
+        camera=pinhole,
+        R=R,
+        t=t,
+        joints_3d=joints,
+        joints_3d_valid=valid & shown[:, None],
+        joints_2d=_project(joints, pinhole, in_picture),
+        joints_2d_valid=in_picture & shown[:, None],
+        fits=params,
+        fits_valid=fits_valid & shown,
+    )
+
+
+def _canonical(values: object, size: int) -> Float[np.ndarray, "2 21 size"]:
+    """From 42 joints, right hand first and tip to base."""
+    array = np.asarray(values, float)
+    if len(array) != NUM_JOINTS:
+        raise Unusable(JOINT_COUNT)
+    return array.reshape(2, 21, size)[:, CANONICAL_FROM_INTERHAND]
+
+
+def _flags(values: object) -> Bool[np.ndarray, "2 21"]:
+    """Joint flags; none of a hand holds when that of its wrist does not."""
+    valid = _canonical(values, 1)[..., 0] > 0
+    return valid & valid[:, [WRIST]]
+
+
+def _project(
+    joints: Float[np.ndarray, "2 21 3"], camera: Camera, valid: Bool[np.ndarray, "2 21"]
+) -> Float[np.ndarray, "2 21 2"]:
+    """Pixels of the valid joints, zeros for the others."""
+    depth = np.where(valid, joints[..., 2], 1.0)[..., None]
+    pixels = joints[..., :2] / depth * camera.focal + camera.center
+    return np.where(valid[..., None], pixels, 0.0)
+
+
+def _fits(fits: Mapping[str, Any]) -> tuple[ManoParams, Bool[np.ndarray, "2"]]:
+    """MANO parameters in the world frame; zeros for a hand without."""
+    vectors = {name: np.zeros((2, n)) for name, n in FIT_LENGTHS.items()}
+    valid = np.zeros(2, bool)
+    for side, name in enumerate(SIDES):
+        fit = fits.get(name)
+        if fit is None:
+            continue
+        for key, length in FIT_LENGTHS.items():
+            vector = np.asarray(fit[key], float)
+            if vector.shape != (length,):
+                raise Unusable(FIT_LENGTH)
+            vectors[key][side] = vector
+        valid[side] = True
+    params = ManoParams(
+        global_orient=vectors["pose"][:, :3],
+        hand_pose=vectors["pose"][:, 3:].reshape(2, 15, 3),
+        betas=vectors["shape"],
+        transl=vectors["trans"],
+    )
+    return params, valid

@@ -18,7 +18,7 @@ from jaxtyping import Bool
 
 from data_pipelines.fixtures.scenes import Scene, World, scenes, world
 from twohand_jax import mano
-from twohand_jax.data import images
+from twohand_jax.data import decode
 from twohand_jax.mano.joints import CANONICAL_FROM_INTERHAND
 from twohand_jax.types import LEFT, RIGHT, SIDES, ManoModel
 
@@ -107,7 +107,7 @@ def _take(model: ManoModel, place: int, *, seed: int) -> Take:
             **about,
             "hand_type_valid": 1,
         },
-        picture=images.encode_jpeg(scene.image, quality=95),
+        picture=decode.encode_jpeg(scene.image, quality=95),
     )
 
 

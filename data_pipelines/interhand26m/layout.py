@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from data_pipelines import index
-from data_pipelines.index import Index
-from data_pipelines.json_stream import Collection, Entries, Items
+from data_pipelines.index import Collection, Entries, Index, Items
 from twohand_jax.errors import InputError
 
 SPLITS = ("train", "val", "test")

@@ -1,9 +1,13 @@
-"""The sixteen-joint rig: joint tree, hand frame, flat rest pose, flexion axes."""
+"""The sixteen-joint rig: joints, rest pose, blend weights and shape space."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from scipy import sparse
+from scipy.optimize import nnls
+from scipy.sparse.linalg import splu
 from scipy.spatial.transform import Rotation
 
 # MANO's joint order. The thumb's metacarpal is a joint of its own, the other
@@ -166,3 +170,214 @@ def relaxed_pose() -> Float[np.ndarray, "45"]:
     """Axis-angles of a gently curled hand, the pose mean."""
     degrees = np.concatenate([_RELAXED_DEG[name] for name in FINGERS])
     return (np.radians(degrees)[:, None] * flexion_axes()).ravel()
+
+
+_WRIST_BONES = ("lowerarm01", "lowerarm02", "wrist") + tuple(
+    f"metacarpal{i}" for i in range(1, 5)
+)
+# Smoothing lengths in metres: everywhere, and where thumb and palm share the skin (the
+# web between thumb and index finger stretches over some centimetres).
+_SMOOTHING = 0.0015
+_WEB_SMOOTHING = 0.006
+# MPFB2 leaves most of the ball of the thumb to the wrist; 1 keeps its weights.
+_THUMB_FIRMNESS = 2.0
+
+
+def merge_weights(
+    bones: Mapping[str, Float[np.ndarray, " v"]],
+) -> Float[np.ndarray, "v 16"]:
+    """Blend weights on MANO's joints; forearm and metacarpals go to the wrist."""
+    columns = [np.sum([bones[name] for name in _WRIST_BONES], axis=0)]
+    for name in FINGERS:
+        number = FINGER_NUMBERS[name]
+        columns += [bones[f"finger{number}-{k}"] for k in (1, 2, 3)]
+    weights = np.stack(columns, axis=-1)
+    total = weights.sum(-1, keepdims=True)
+    merged = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
+    return _firm_thumb(merged)
+
+
+def _firm_thumb(weights: Float[np.ndarray, "v 16"]) -> Float[np.ndarray, "v 16"]:
+    """Let the ball of the thumb follow the thumb's metacarpal more than the wrist."""
+    base = FINGERS["thumb"]
+    both = weights[:, 0] + weights[:, base]
+    share = np.divide(weights[:, base], both, out=np.zeros(len(both)), where=both > 0)
+    firmed = weights.copy()
+    firmed[:, base] = both * (1 - (1 - share) ** _THUMB_FIRMNESS)
+    firmed[:, 0] = both - firmed[:, base]
+    return firmed
+
+
+def _laplacian(
+    vertices: Float[np.ndarray, "v 3"], triangles: Int[np.ndarray, "t 3"]
+) -> tuple[sparse.csc_array, sparse.csc_array]:
+    """Lumped mass and cotangent stiffness (negative cotangents clipped)."""
+    count = len(vertices)
+    corners = vertices[triangles]
+    doubled = np.linalg.norm(
+        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=-1
+    )
+    mass = np.bincount(triangles.ravel(), np.repeat(doubled / 6, 3), count) + 1e-12
+    links = sparse.csc_array((count, count))
+    for k in range(3):
+        i, j, o = triangles[:, k - 2], triangles[:, k - 1], corners[:, k]
+        cosine = np.sum((vertices[i] - o) * (vertices[j] - o), -1)
+        half_cotangent = np.clip(0.5 * cosine / doubled, 0.0, None)
+        links = links + sparse.csc_array((half_cotangent, (i, j)), (count, count))
+    links = links + links.T
+    degree = sparse.diags_array(np.asarray(links.sum(1)).ravel())
+    return sparse.csc_array(sparse.diags_array(mass)), sparse.csc_array(degree - links)
+
+
+def smooth_weights(
+    weights: Float[np.ndarray, "v 16"],
+    vertices: Float[np.ndarray, "v 3"],
+    triangles: Int[np.ndarray, "t 3"],
+) -> Float[np.ndarray, "v 16"]:
+    """Diffuse the weights over the skin, further about the web of the thumb."""
+    mass, stiffness = _laplacian(vertices, triangles)
+
+    def diffuse(length: float) -> Float[np.ndarray, "v 16"]:
+        return splu(mass + 0.5 * length**2 * stiffness).solve(mass @ weights)
+
+    little, much = diffuse(_SMOOTHING), diffuse(_WEB_SMOOTHING)
+    thumb = much[:, FINGERS["thumb"] :].sum(-1, keepdims=True)
+    web = np.clip(4 * thumb * (1 - thumb), 0.0, 1.0)
+    return web * much + (1 - web) * little
+
+
+def keep_largest_weights(
+    weights: Float[np.ndarray, "v 16"], count: int
+) -> Float[np.ndarray, "v 16"]:
+    """Keep the largest `count` weights of each vertex, summing to 1."""
+    floor = np.sort(weights, axis=-1)[:, [-count]]
+    kept = np.where(weights >= np.maximum(floor, 1e-3), weights, 0.0)
+    return kept / kept.sum(-1, keepdims=True)
+
+
+# MPFB2's wrist marker lies behind the wrist crease, and its thumb starts within the
+# metacarpal; moved towards the fingers and towards the wrist, in palm lengths.
+_WRIST_SHIFT = 0.071
+_THUMB_SHIFT = 0.064
+_REACH = 60  # nearest skin vertices a joint may be tied to
+_MARKER_SUM_WEIGHT = 1.0  # how firmly the combination is held to sum 1, metres
+
+
+class Markers(NamedTuple):
+    """Base-mesh vertices whose mean marks each joint and each fingertip."""
+
+    joints: list[Int[np.ndarray, " k"]]  # 16, MANO's order
+    tips: list[Int[np.ndarray, " k"]]  # 5, in the order of FINGERS
+
+
+def find_markers(groups: Mapping[str, Int[np.ndarray, " k"]]) -> Markers:
+    """The joint cubes of MPFB2's default rig, in MANO's joint order."""
+    joints = [groups["joint-r-hand"]]
+    tips = []
+    for name in FINGERS:
+        number = FINGER_NUMBERS[name]
+        joints += [groups[f"joint-r-finger-{number}-{k}"] for k in (1, 2, 3)]
+        tips.append(groups[f"joint-r-finger-{number}-4"])
+    return Markers(joints, tips)
+
+
+def locate_joints(
+    markers: Markers, vertices: Float[np.ndarray, "v 3"]
+) -> Float[np.ndarray, "21 3"]:
+    """Joints, then fingertips, of one body, with wrist and thumb base corrected."""
+    joints = np.stack([vertices[rows].mean(0) for rows in markers.joints])
+    tips = np.stack([vertices[rows].mean(0) for rows in markers.tips])
+    forward = joints[FINGERS["middle"]] - joints[0]
+    joints[0] += _WRIST_SHIFT * forward
+    base = FINGERS["thumb"]
+    metacarpal = joints[base + 1] - joints[base]
+    length = _THUMB_SHIFT * np.linalg.norm(forward)
+    joints[base] -= length * metacarpal / np.linalg.norm(metacarpal)
+    return np.concatenate([joints, tips])
+
+
+def tie_to_skin(
+    located: Float[np.ndarray, "n 21 3"],
+    bodies: Float[np.ndarray, "n v 3"],
+    skin: Int[np.ndarray, " s"],
+) -> sparse.csr_array:
+    """Non-negative combinations (21, v) of skin vertices that follow the markers.
+
+    Args:
+        located: joints and tips of sampled bodies.
+        bodies: their vertices.
+        skin: rows of the vertices that are skin.
+    """
+    mean = bodies[:, skin].mean(0)
+    tied = np.zeros((located.shape[1], bodies.shape[1]))
+    for j in range(located.shape[1]):
+        apart = np.linalg.norm(mean - located[:, j].mean(0), axis=-1)
+        near = skin[np.argsort(apart, kind="stable")[:_REACH]]
+        offsets = bodies[:, near] - located[:, j, None]
+        system = offsets.transpose(0, 2, 1).reshape(-1, len(near)) / np.sqrt(
+            len(bodies)
+        )
+        system = np.concatenate([system, np.full((1, len(near)), _MARKER_SUM_WEIGHT)])
+        wanted = np.zeros(len(system))
+        wanted[-1] = _MARKER_SUM_WEIGHT
+        solution, _ = nnls(system, wanted)
+        tied[j, near] = solution / solution.sum()
+    return sparse.csr_array(tied)
+
+
+_REGRESSOR_REACH = 200  # nearest template vertices a joint may depend on
+_SUM_WEIGHT = 10.0  # how firmly a regressor row is held to sum 1, metres
+
+
+class ShapeSpace(NamedTuple):
+    """Mean hand and components; multiply components by N(0, 1) coefficients."""
+
+    vertices: Float[np.ndarray, "v 3"]
+    vertex_components: Float[np.ndarray, "v 3 k"]
+    joints: Float[np.ndarray, "16 3"]
+    joint_components: Float[np.ndarray, "16 3 k"]
+
+
+def principal_shapes(
+    vertices: Float[np.ndarray, "n v 3"],
+    joints: Float[np.ndarray, "n 16 3"],
+    num_components: int,
+) -> ShapeSpace:
+    """PCA of sampled hands, each component scaled by its standard deviation.
+
+    The first component's sign is chosen so that positive means larger.
+    """
+    count = len(vertices)
+    mean, joint_mean = vertices.mean(0), joints.mean(0)
+    centred = (vertices - mean).reshape(count, -1) / np.sqrt(count - 1)
+    left, singular, right = np.linalg.svd(centred, full_matrices=False)
+    left, right = left[:, :num_components], right[:num_components]
+    length = np.ptp(vertices[..., 0], axis=-1)
+    reference = left.T @ (length - length.mean())
+    sign = np.where(reference < 0, -1.0, 1.0)
+    components = (singular[:num_components] * sign)[:, None] * right
+    betas = left * sign * np.sqrt(count - 1)
+    joint_components = np.einsum("njc,nk->jck", joints - joint_mean, betas) / (
+        count - 1
+    )
+    return ShapeSpace(
+        mean, components.T.reshape(*mean.shape, -1), joint_mean, joint_components
+    )
+
+
+def fit_regressor(space: ShapeSpace) -> Float[np.ndarray, "16 v"]:
+    """Sparse non-negative rows that give the joints from the vertices."""
+    count = len(space.vertices)
+    regressor = np.zeros((len(space.joints), count))
+    for j, joint in enumerate(space.joints):
+        distance = np.linalg.norm(space.vertices - joint, axis=-1)
+        near = np.argsort(distance, kind="stable")[:_REGRESSOR_REACH]
+        shapes = space.vertex_components[near].reshape(len(near), -1).T
+        rows = [space.vertices[near].T - joint[:, None], shapes]
+        system = np.concatenate([*rows, np.full((1, len(near)), _SUM_WEIGHT)])
+        wanted = np.concatenate(
+            [np.zeros(3), space.joint_components[j].ravel(), [_SUM_WEIGHT]]
+        )
+        solution, _ = nnls(system, wanted)
+        regressor[j, near] = solution / solution.sum()
+    return regressor

@@ -1,17 +1,15 @@
-"""Synthesises the skin texture from where each texel lies on the hand.
+"""The open hand's skin texture: colours by place, baked into texels."""
 
-Everything is computed here: tone, mottling, redness of knuckles and pads, nails,
-creases. The tone is neutral, to be multiplied by a skin colour when rendering.
-"""
-
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
-from scipy.ndimage import map_coordinates
+from jaxtyping import Bool, Float, Int, UInt8
+from scipy.ndimage import distance_transform_edt, map_coordinates
 from scipy.spatial import cKDTree
 
 from data_pipelines.open_hand import rig
+from data_pipelines.open_hand.decimate import vertex_normals
 
 _BASE = np.array([0.82, 0.645, 0.555])
 _RED = np.array([0.035, -0.045, -0.040])
@@ -154,7 +152,7 @@ def _palm_creases(place: Place, wobble: np.ndarray) -> Float[np.ndarray, " n"]:
     return palm * _ramp(-place.normal[:, 1], 0.1, 0.5) * total
 
 
-def colours(
+def skin_colours(
     place: Place, joints: Float[np.ndarray, "16 3"], rng: np.random.Generator
 ) -> Float[np.ndarray, "n 3"]:
     """Colours of the texels, sRGB in [0, 1]."""
@@ -179,3 +177,82 @@ def colours(
     skin = skin + np.clip(crease, 0, 1)[:, None] * _DARK + 0.35 * veins[:, None] * _BLUE
     nail = _NAIL + edge_all[:, None] * (_NAIL_EDGE - _NAIL)
     return np.clip(skin + plate_all[:, None] * (nail - skin), 0.0, 1.0)
+
+
+class Texels(NamedTuple):
+    """Attributes of the covered texels, row by row, and how to fill the rest."""
+
+    covered: Bool[np.ndarray, "s s"]
+    values: Float[np.ndarray, "n k"]
+
+
+def _texel_weights(
+    corners: Float[np.ndarray, "3 2"], size: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows, columns and barycentric weights of the texels one triangle covers."""
+    low = np.floor(corners.min(0)).astype(int)
+    high = np.ceil(corners.max(0)).astype(int)
+    low, high = np.clip([low, high], 0, size - 1)
+    columns, rows = np.meshgrid(
+        np.arange(low[0], high[0] + 1), np.arange(low[1], high[1] + 1)
+    )
+    points = np.stack([columns.ravel(), rows.ravel()], -1) - corners[0]
+    edges = (corners[1:] - corners[0]).T
+    if abs(np.linalg.det(edges)) < 1e-9:
+        empty = np.zeros(0, int)
+        return empty, empty, np.zeros((0, 3))
+    second_third = np.linalg.solve(edges, points.T).T
+    weights = np.concatenate(
+        [1 - second_third.sum(-1, keepdims=True), second_third], -1
+    )
+    inside = (weights > -1e-6).all(-1)
+    return rows.ravel()[inside], columns.ravel()[inside], weights[inside]
+
+
+def bake_texels(
+    uv: Float[np.ndarray, "n 2"],
+    uv_triangles: Int[np.ndarray, "t 3"],
+    triangles: Int[np.ndarray, "t 3"],
+    attributes: Float[np.ndarray, "v k"],
+    size: int,
+) -> Texels:
+    """Interpolate vertex attributes at every texel centre inside a chart."""
+    pixels = np.stack([uv[:, 0] * size - 0.5, (1 - uv[:, 1]) * size - 0.5], -1)
+    image = np.zeros((size, size, attributes.shape[1]))
+    covered = np.zeros((size, size), bool)
+    for texture_corners, corners in zip(uv_triangles, triangles, strict=True):
+        rows, columns, weights = _texel_weights(pixels[texture_corners], size)
+        image[rows, columns] = weights @ attributes[corners]
+        covered[rows, columns] = True
+    return Texels(covered, image[covered])
+
+
+def spread_texels(
+    covered: Bool[np.ndarray, "s s"], colours: Float[np.ndarray, "n 3"]
+) -> Float[np.ndarray, "s s 3"]:
+    """The texture image, with uncovered texels coloured as their nearest chart."""
+    image = np.zeros((*covered.shape, 3))
+    image[covered] = colours
+    nearest = distance_transform_edt(
+        ~covered, return_distances=False, return_indices=True
+    )
+    return image[nearest[0], nearest[1]]
+
+
+_SIZE = 1024
+_SEED = 1
+
+
+def paint_texture(arrays: Mapping[str, np.ndarray]) -> UInt8[np.ndarray, "s s 3"]:
+    """The texture of the hand whose arrays are given; row 0 is v = 1."""
+    vertices = arrays["v_template"].astype(float)
+    normals = vertex_normals(vertices, arrays["f"])
+    attributes = np.concatenate([vertices, normals, arrays["weights"]], axis=-1)
+    texels = bake_texels(arrays["uv"], arrays["f_uv"], arrays["f"], attributes, _SIZE)
+    position, normal, weights = np.split(texels.values, [3, 6], axis=-1)
+    normal = normal / np.linalg.norm(normal, axis=-1, keepdims=True)
+    joints = arrays["J_regressor"].astype(float) @ vertices
+    colours = skin_colours(
+        Place(position, normal, weights), joints, np.random.default_rng(_SEED)
+    )
+    return np.round(255 * spread_texels(texels.covered, colours)).astype(np.uint8)

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Int
 
 from data_pipelines.labelled import Unusable
-from data_pipelines.reinterhand.annotations import WorldCamera, world_camera
+from data_pipelines.reinterhand.labels import WorldCamera, read_camera
 from twohand_jax.errors import InputError
 
 FOLDERS = {"mugsy": "Mugsy_cameras", "ego": "Ego_cameras"}
@@ -145,7 +145,7 @@ def _fixed_cameras(path: Path) -> dict[str, WorldCamera]:
     cameras = {}
     for name, entry in _object(path).items():
         try:
-            cameras[name] = world_camera(entry)
+            cameras[name] = read_camera(entry)
         except Unusable as error:
             raise InputError(
                 f"{path}, camera {name}: expected R (3 x 3, a rotation), t (3), focal "

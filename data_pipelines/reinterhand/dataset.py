@@ -11,12 +11,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from data_pipelines.fits import load_model
-from data_pipelines.labelled import UNREADABLE, Labelled, Unusable
-from data_pipelines.reinterhand import annotations, captures, fisheye, labels
-from data_pipelines.reinterhand.annotations import WorldCamera
+from data_pipelines.labelled import UNREADABLE, Labelled, Rejection, Unusable
+from data_pipelines.reinterhand import captures, fisheye, labels
 from data_pipelines.reinterhand.captures import FOLDERS, LIGHTS, Series
-from data_pipelines.source import Rejection
-from twohand_jax.data import images
+from data_pipelines.reinterhand.labels import WorldCamera
+from twohand_jax.data import decode
 from twohand_jax.errors import InputError
 from twohand_jax.types import NUM_JOINTS, Camera
 
@@ -145,7 +144,7 @@ class ReInterHand:
     def _camera(self, series: Series, frame: int) -> WorldCamera:
         if series.cameras == "ego":
             path = series.folder(self.source) / "cam_params" / f"{frame:06d}.json"
-            return annotations.world_camera(annotations.load(path))
+            return labels.read_camera(labels.load_json(path))
         if series.known is None:
             raise Unusable(NO_FRAME_CAMERA)
         return series.known
@@ -155,7 +154,7 @@ class ReInterHand:
     ) -> tuple[UInt8[np.ndarray, "h w 3"], Camera]:
         """The picture without distortion, and its camera."""
         try:
-            image = images.decode_jpeg(path.read_bytes())
+            image = decode.decode_jpeg(path.read_bytes())
         except (OSError, InputError) as error:
             raise Unusable(UNREADABLE) from error
         if world.distortion is None:

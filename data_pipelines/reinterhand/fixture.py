@@ -16,12 +16,12 @@ from jaxtyping import Float, UInt8
 
 from data_pipelines.fixtures.scenes import Scene, World, scenes, world
 from data_pipelines.reinterhand import fisheye
-from data_pipelines.reinterhand.annotations import (
+from data_pipelines.reinterhand.captures import FOLDERS, LIGHTS
+from data_pipelines.reinterhand.labels import (
     CANONICAL_FROM_RELIGHTED,
     MILLIMETRE,
     SOURCE_JOINTS,
 )
-from data_pipelines.reinterhand.captures import FOLDERS, LIGHTS
 from twohand_jax import mano
 from twohand_jax.types import SIDES, Camera
 

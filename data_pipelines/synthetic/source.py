@@ -1,23 +1,35 @@
 """The synthetic set as shards: each a pure function of the config and its number."""
 
+import argparse
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import google_crc32c
+import jax
 import numpy as np
+from jaxtyping import Bool
 
-from data_pipelines.source import Example, Rejection
-from data_pipelines.synthetic import labels, samples
-from data_pipelines.synthetic.config import SPLIT_STREAMS, VERSION, SyntheticConfig
-from data_pipelines.synthetic.labels import Sample
+from data_pipelines import writer
+from data_pipelines.labelled import Example, Rejection
+from data_pipelines.synthetic import labels
+from data_pipelines.synthetic.labels import (
+    SPLIT_STREAMS,
+    VERSION,
+    Sample,
+    SyntheticConfig,
+)
+from data_pipelines.synthetic.poses import sampler, view
 from data_pipelines.synthetic.render.hand_mesh import load_hand_mesh
 from data_pipelines.synthetic.render.renderer import Renderer, Rendering
 from data_pipelines.synthetic.render.sample_scene import sample_scene
 from twohand_jax import mano
 from twohand_jax.errors import InputError
 from twohand_jax.mano.loading import OPEN_HAND
-from twohand_jax.types import ManoModel
+from twohand_jax.types import Camera, HandGeometry, ManoModel, ManoParams
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +71,7 @@ class SyntheticSource:
         stream = np.random.SeedSequence([config.seed, SPLIT_STREAMS[split], shard])
         pose_stream, *streams = stream.spawn(count + 1)
         model, renderer = load(config.size, self.hand)
-        drawn = samples.draw(pose_stream, count, model=model, config=config)
+        drawn = draw_samples(pose_stream, count, model=model, config=config)
         for number, (sample, own) in enumerate(zip(drawn, streams, strict=True)):
             rng = np.random.default_rng(own)
             image_id = f"{split}-{shard:05d}-{number:05d}"
@@ -109,3 +121,139 @@ def load(size: int, hand: int) -> tuple[ManoModel, Renderer]:
             "again in an empty directory."
         )
     return model, renderer
+
+
+def build(
+    config: SyntheticConfig, out: str | Path, *, workers: int, progress: bool = True
+) -> writer.Report:
+    """Render and write the set, or what is missing of it.
+
+    Args:
+        config: decides every byte.
+        out: directory of the records.
+        workers: rendering processes.
+        progress: whether to show a bar.
+    """
+    # Posing is cheap; every worker would reserve the accelerator's memory.
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    return writer.write(
+        SyntheticSource(config), out, workers=workers, progress=progress
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags, shared with ``twohand data build synthetic``."""
+    default = SyntheticConfig()
+    parser.add_argument("--out", required=True, help="directory of the records")
+    parser.add_argument("--train", type=int, default=default.train, help="pictures")
+    parser.add_argument("--test", type=int, default=default.test, help="pictures")
+    parser.add_argument("--size", type=int, default=default.size, help="pixels")
+    parser.add_argument("--seed", type=int, default=default.seed)
+    parser.add_argument("--views", type=int, default=default.views, help="of a pose")
+    parser.add_argument("--shard-size", type=int, default=default.shard_size)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Build as the flags say and print what was written."""
+    config = SyntheticConfig(
+        size=args.size,
+        seed=args.seed,
+        train=args.train,
+        test=args.test,
+        shard_size=args.shard_size,
+        views=args.views,
+    )
+    report = build(config, args.out, workers=args.workers)
+    print(report.text())
+
+
+def main() -> None:
+    """Entry point of ``python -m``."""
+    parser = argparse.ArgumentParser(description="Build the synthetic record set.")
+    add_arguments(parser)
+    try:
+        run(parser.parse_args())
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+CHUNK = 64
+
+
+def draw_samples(
+    stream: np.random.SeedSequence,
+    count: int,
+    *,
+    model: ManoModel,
+    config: SyntheticConfig,
+) -> Iterator[Sample]:
+    """The hands of ``count`` pictures, in the camera frame of each.
+
+    A pose takes far longer to make than a picture (two hands must be moved out of each
+    other), so each is seen ``config.views`` times, by another camera in another scene.
+    """
+    pose_seed, view_seed = stream.generate_state(2).tolist()
+    number = -(-count // config.views)
+    poses = sampler.sample(
+        pose_seed, number, model=model, config=_sampler_config(config)
+    )
+    rows = np.repeat(np.arange(number), config.views)[:count]
+    seen = jax.tree.map(lambda x: x[rows], poses)
+    params, camera = view.place(
+        view_seed, seen, (config.size, config.size), model=model
+    )
+    kinds = [sampler.KINDS[kind] for kind in seen.kind]
+    yield from posed_samples(model, params, camera, seen.present, kinds)
+
+
+def posed_samples(
+    model: ManoModel,
+    params: ManoParams,
+    camera: Camera,
+    shown: Bool[np.ndarray, "n 2"],
+    kinds: Sequence[str],
+) -> Iterator[Sample]:
+    """Pictures' hands from their parameters, all in the camera frame, host arrays."""
+    geometry = posed_geometry(model, params)
+    for row, kind in enumerate(kinds):
+        yield Sample(
+            params=ManoParams(*(value[row] for value in params)),
+            joints=geometry.joints[row],
+            vertices=geometry.vertices[row],
+            camera=Camera(*(value[row] for value in camera)),
+            shown=shown[row],
+            kind=kind,
+            model=model.name,
+        )
+
+
+def _sampler_config(config: SyntheticConfig) -> sampler.SamplerConfig:
+    if not config.kinds:
+        return sampler.DEFAULT
+    weights = {kind: sampler.DEFAULT.weights.get(kind, 1.0) for kind in config.kinds}
+    return sampler.SamplerConfig(weights=weights)
+
+
+@jax.jit
+def _forward(model: ManoModel, params: ManoParams) -> HandGeometry:
+    return mano.forward(model, params)
+
+
+def posed_geometry(model: ManoModel, params: ManoParams) -> HandGeometry:
+    """The posed hands as host arrays, in chunks of one size: one compilation."""
+    count = len(params.transl)
+    rows = np.resize(np.arange(count), -(-count // CHUNK) * CHUNK)
+    parts = [
+        jax.tree.map(
+            np.asarray,
+            _forward(model, ManoParams(*(value[chunk] for value in params))),
+        )
+        for chunk in rows.reshape(-1, CHUNK)
+    ]
+    return jax.tree.map(lambda *x: np.concatenate(x)[:count], *parts)
+
+
+if __name__ == "__main__":
+    main()

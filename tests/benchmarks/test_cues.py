@@ -10,8 +10,8 @@ from tests.weights.tiny_sapiens import tiny
 from twohand_jax.benchmarks import cues as benchmark
 from twohand_jax.benchmarks import report
 from twohand_jax.cli import benchmark as command
-from twohand_jax.models import apply, sapiens_config
-from twohand_jax.models.sapiens_config import KINDS, POSE, released
+from twohand_jax.models import apply, sapiens
+from twohand_jax.models.sapiens import KINDS, POSE, released
 from twohand_jax.weights import sapiens as weights
 
 
@@ -65,6 +65,6 @@ def test_the_command_knows_it():
     assert "cues" in command.SUBJECTS
     defaults = arguments()
     assert (defaults.size, defaults.batch, defaults.peers) == ("0.3b", 1, "all")
-    assert set(sapiens_config.SIZES) == {"0.3b", "0.6b", "1b", "2b"}
+    assert set(sapiens.SIZES) == {"0.3b", "0.6b", "1b", "2b"}
     with pytest.raises(SystemExit):
         arguments("--size", "5b")

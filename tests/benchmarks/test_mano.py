@@ -7,7 +7,7 @@ import pytest
 
 from twohand_jax import mano
 from twohand_jax.benchmarks import mano as benchmark
-from twohand_jax.benchmarks import timing
+from twohand_jax.benchmarks import report
 from twohand_jax.cli import main
 from twohand_jax.mano.joints import PARENTS
 
@@ -15,7 +15,7 @@ ROWS = [
     benchmark.Row(
         1,
         "forward",
-        {"twohand_jax": timing.Timing(0.5, 0.6), "smplx": timing.Timing(2.0, 9.0)},
+        {"twohand_jax": report.Timing(0.5, 0.6), "smplx": report.Timing(2.0, 9.0)},
     )
 ]
 

@@ -7,7 +7,7 @@ import pytest
 
 from twohand_jax import mano
 from twohand_jax.benchmarks import nearest as benchmark
-from twohand_jax.benchmarks.timing import Timing
+from twohand_jax.benchmarks.report import Timing
 from twohand_jax.cli import main
 
 SMALL = "--batches 2 --seconds 0.01".split()

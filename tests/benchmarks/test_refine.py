@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from twohand_jax.benchmarks import pairs
+from twohand_jax.benchmarks import examples
 from twohand_jax.benchmarks import refine as benchmark
-from twohand_jax.benchmarks.timing import Timing
+from twohand_jax.benchmarks.report import Timing
 from twohand_jax.cli import main
 from twohand_jax.diffusion import representation
 from twohand_jax.diffusion.gate import Status
@@ -27,12 +27,15 @@ def prior():
 def test_ours_and_pytorch_find_the_same_hands(prior):
     pytest.importorskip("torch")
     pytest.importorskip("smplx")
-    config, given = benchmark.configuration(STEPS), pairs.touching(prior.model, 2)
+    config, given = (
+        benchmark.configuration(STEPS),
+        examples.touching_pair(prior.model, 2),
+    )
     refined = benchmark.compiled(prior, given, config)()
     problem = benchmark.to_problem(prior, given, config)
     theirs = benchmark.theirs(prior, problem, 2, config, threads=1)()
     reference = jnp.full(2, LEFT)
-    frame = representation.frame(prior.model, given.mano, reference)
+    frame = representation.pair_frame(prior.model, given.mano, reference)
 
     def other(prediction):
         vertices = prediction.geometry.vertices[:, RIGHT]
@@ -47,7 +50,7 @@ def test_ours_and_pytorch_find_the_same_hands(prior):
 
 def test_the_denoisers_agree(prior):
     torch = pytest.importorskip("torch")
-    from twohand_jax.benchmarks.torch_denoiser import Denoiser
+    from twohand_jax.benchmarks.torch_refine import Denoiser
 
     rng = np.random.default_rng(0)
     x, condition = rng.normal(size=(2, 1, 64)).astype(np.float32)
@@ -62,7 +65,7 @@ def test_the_denoisers_agree(prior):
 def test_pytorch_gets_the_first_pairs(prior):
     pytest.importorskip("torch")
     pytest.importorskip("smplx")
-    config, given = benchmark.configuration(1), pairs.touching(prior.model, 3)
+    config, given = benchmark.configuration(1), examples.touching_pair(prior.model, 3)
     problem = benchmark.to_problem(prior, given, config)
     assert benchmark.theirs(prior, problem, 2, config, 1)().shape == (2, 778, 3)
 

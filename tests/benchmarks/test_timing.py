@@ -2,13 +2,13 @@
 
 import itertools
 
-from twohand_jax.benchmarks import timing
+from twohand_jax.benchmarks import report
 
 
 def test_programs_take_turns():
     order = []
     programs = {name: lambda name=name: order.append(name) for name in "ab"}
-    timings = timing.interleaved(programs, repetitions=3, warmup=1)
+    timings = report.interleaved(programs, repetitions=3, warmup=1)
     assert "".join(order) == "ab" + "ab" * 3
     assert set(timings) == {"a", "b"}
     assert all(0 <= t.minimum_ms <= t.median_ms for t in timings.values())
@@ -17,5 +17,5 @@ def test_programs_take_turns():
 def test_times_are_of_the_given_clock():
     """A clock that runs 1 s between any two looks: every call takes a second."""
     clock = itertools.count().__next__
-    timings = timing.interleaved({"a": int}, repetitions=3, clock=clock)
-    assert timings == {"a": timing.Timing(1000.0, 1000.0)}
+    timings = report.interleaved({"a": int}, repetitions=3, clock=clock)
+    assert timings == {"a": report.Timing(1000.0, 1000.0)}

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 
 from twohand_jax import build
-from twohand_jax.benchmarks import programs, steps
+from twohand_jax.benchmarks import report, steps
 from twohand_jax.benchmarks import train as benchmark
-from twohand_jax.benchmarks.timing import Timing
-from twohand_jax.cli import configs, main
+from twohand_jax.benchmarks.report import Timing
+from twohand_jax.cli import common, main
 from twohand_jax.models import apply
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def config(name="tiny"):
-    return configs.load(str(CONFIGS / f"{name}.py"), []).to_dict()
+    return common.load_config(str(CONFIGS / f"{name}.py"), []).to_dict()
 
 
 def sizes(name="tiny"):
@@ -64,12 +64,12 @@ def test_both_networks_give_estimates_of_the_same_size():
 
 def test_a_pytorch_step_changes_every_kind_of_weight():
     torch = pytest.importorskip("torch")
-    from twohand_jax.benchmarks import torch_steps
+    from twohand_jax.benchmarks import torch_regressor
 
     torch.manual_seed(0)
-    module = torch_steps.Regressor(sizes())
+    module = torch_regressor.Regressor(sizes())
     pictures = [torch.rand(2, 3, 64, 64) for _ in range(4)]
-    step = torch_steps.step_of(module, lambda: module(pictures))
+    step = torch_regressor.step_of(module, lambda: module(pictures))
     before = {name: weight.clone() for name, weight in module.named_parameters()}
     step()
     moved = {n for n, w in module.named_parameters() if not torch.equal(w, before[n])}
@@ -111,14 +111,14 @@ def test_what_is_carried_goes_into_the_next_call():
 
 
 def test_the_ceiling_is_a_rate_of_the_machine():
-    assert 1e6 < programs.ceiling("float32", 64) < 1e16
+    assert 1e6 < report.ceiling("float32", 64) < 1e16
 
 
 def test_the_table_has_rates_shares_and_ratios():
     program = steps.Program(lambda: None, 4e9, 2.5, 2**31)
     timings = {"twohand_jax": Timing(100.0, 200.0), "PyTorch": Timing(80.0, 90.0)}
-    row = programs.Row("forward", "float32", 2, program, 80e9, timings)
-    assert programs.table([row], what="", unit="item").lines[0] == [
+    row = report.ProgramRow("forward", "float32", 2, program, 80e9, timings)
+    assert report.program_table([row], what="", unit="item").lines[0] == [
         *["forward", "float32", "20 (10)", "100 (200)", "2", "40", "50%", "2.5"],
         *["2.00", "80 (90)", "0.80"],
     ]

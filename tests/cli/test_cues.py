@@ -11,7 +11,7 @@ from tests.cues.extractors import Painter
 from tests.inference.conftest import detections
 from twohand_jax.cli import main as cli
 from twohand_jax.cues.mediapipe import MediaPipeHands
-from twohand_jax.inference import cue_choice
+from twohand_jax.inference import observe
 
 NAMES = {"_cues.json", "_segmentation.png", "_depth.png", "_cues.png"}
 
@@ -26,7 +26,7 @@ def painter(monkeypatch, keypoints) -> Painter:
 
     monkeypatch.setattr(MediaPipeHands, "__init__", lambda _: None)
     monkeypatch.setattr(MediaPipeHands, "__call__", find)
-    monkeypatch.setattr(cue_choice, "load", lambda _: painter)
+    monkeypatch.setattr(observe, "load", lambda _: painter)
     return painter
 
 

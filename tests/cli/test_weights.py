@@ -8,7 +8,7 @@ import torch
 from tests.models import reference
 from twohand_jax.cli import main as cli
 from twohand_jax.models.resnet import RESNET18
-from twohand_jax.weights import backbones, native, torchvision
+from twohand_jax.weights import native, torchvision
 
 STATISTICS = {"mano_mean": 55, "mano_var": 55, "rel_mean": 9, "rel_var": 9}
 
@@ -36,8 +36,10 @@ def test_a_backbone_is_converted(tmp_path, capsys):
         convert("torchvision", "--arch", "resnet18", tmp_path / "net.pth", "--out", out)
         == 0
     )
-    expected = torchvision.convert(reference.state(module), RESNET18, where="memory")
-    loaded = backbones.load_backbone(out, expected)
+    expected = torchvision.convert_resnet(
+        reference.state(module), RESNET18, where="memory"
+    )
+    loaded = torchvision.load_backbone(out, expected)
     assert jax.tree.all(jax.tree.map(np.array_equal, loaded, expected))
     assert str(out) in capsys.readouterr().out
 

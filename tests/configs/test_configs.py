@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from twohand_jax import build, tasks
-from twohand_jax.cli import configs
+from twohand_jax.cli import common
 from twohand_jax.errors import InputError
 from twohand_jax.train import optim, state, step
 
@@ -25,7 +25,7 @@ EXPERIMENTS = [
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_config_builds_and_abstractly_runs_one_step(name):
-    config = configs.load(str(FOLDER / name), []).to_dict()
+    config = common.load_config(str(FOLDER / name), []).to_dict()
     outline = tasks.outline(json.loads(json.dumps(config)))
     optimizer = optim.optimizer(outline.optim)
     key = jax.random.key(0)
@@ -54,18 +54,18 @@ def test_every_config_builds_and_abstractly_runs_one_step(name):
 )
 def test_a_wrong_change_is_named(change, message):
     with pytest.raises(InputError, match=message):
-        build.experiment(configs.load(str(FOLDER / "tiny.py"), [change]))
+        build.experiment(common.load_config(str(FOLDER / "tiny.py"), [change]))
 
 
 def test_a_change_reaches_the_object():
-    config = configs.load(str(FOLDER / "tiny.py"), ["optim.learning_rate=0.5"])
+    config = common.load_config(str(FOLDER / "tiny.py"), ["optim.learning_rate=0.5"])
     assert build.experiment(config).optim.learning_rate == 0.5
     assert build.experiment(config.to_dict()) == build.experiment(config)
 
 
 def test_a_missing_config_file_is_named():
     with pytest.raises(InputError, match="no config file nowhere.py"):
-        configs.load("nowhere.py", [])
+        common.load_config("nowhere.py", [])
 
 
 def test_schedules_reach_their_documented_values():

@@ -7,7 +7,7 @@ import numpy as np
 
 from tests.weights.tiny_sapiens import loaded, tiny, torch_network
 from twohand_jax.cues.sapiens import SapiensCues, SapiensCuesConfig
-from twohand_jax.models.sapiens_config import POSE
+from twohand_jax.models.sapiens import POSE
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import pytest
 from tests.cues.extractors import Painter
 from twohand_jax.cues import extraction
 from twohand_jax.cues.extraction import Provenance
-from twohand_jax.cues.mediapipe_cues import MediaPipeCues
+from twohand_jax.cues.mediapipe import MediaPipeCues
 from twohand_jax.data import schema
 from twohand_jax.errors import InputError
 

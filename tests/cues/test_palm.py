@@ -5,13 +5,17 @@ import pytest
 
 from twohand_jax.cues.palm import (
     Palm,
+    Region,
     anchor_centers,
     box_iou,
+    cut_region,
+    from_picture,
     hand_region,
     pointing_angle,
     suppress,
+    tiles,
+    to_picture,
 )
-from twohand_jax.cues.regions import Region, cut, from_picture, tiles, to_picture
 
 
 def test_anchors_cover_two_grids():
@@ -73,7 +77,7 @@ def test_region_maps_are_inverse():
 def test_cut_of_an_upright_square_copies_its_pixels():
     image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
     region = Region(np.array([19.5, 14.5]), 16.0, 0.0)
-    crop = cut(image, region, side=16)
+    crop = cut_region(image, region, side=16)
     np.testing.assert_allclose(crop, image[7:23, 12:28] / 255, atol=1e-6)
 
 
@@ -81,7 +85,7 @@ def test_cut_agrees_with_the_point_map():
     image = np.zeros((64, 64, 3), np.uint8)
     image[20, 40] = 255
     region = Region(np.array([35.0, 25.0]), 40.0, np.pi / 2)
-    crop = cut(image, region, side=40)[..., 0]
+    crop = cut_region(image, region, side=40)[..., 0]
     y, x = np.unravel_index(crop.argmax(), crop.shape)
     expected = from_picture(np.array([40.0, 20.0]), region) * 40 - 0.5
     assert np.abs(expected - [x, y]).max() <= 0.5

@@ -11,9 +11,9 @@ from tests.multiprocess import launch
 from tests.weights.tiny_sapiens import loaded, tiny, torch_network
 from twohand_jax.cues.extraction import combine, extract
 from twohand_jax.cues.sapiens import SapiensCues, SapiensCuesConfig
-from twohand_jax.cues.sapiens_sets import HAND_KEYPOINTS
+from twohand_jax.cues.sapiens_decode import HAND_KEYPOINTS
 from twohand_jax.errors import InputError
-from twohand_jax.models.sapiens_config import DEPTH, POSE, SEGMENTATION
+from twohand_jax.models.sapiens import DEPTH, POSE, SEGMENTATION
 from twohand_jax.types import LEFT, RIGHT
 from twohand_jax.weights import sapiens as weights
 

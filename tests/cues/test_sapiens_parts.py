@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from tests.cues import sapiens_twin
-from twohand_jax.cues import sapiens_decode, sapiens_input, sapiens_stitch
-from twohand_jax.cues.sapiens_sets import HAND_CLASSES, HAND_KEYPOINTS
-from twohand_jax.cues.sapiens_stitch import View
+from twohand_jax.cues import sapiens, sapiens_decode
+from twohand_jax.cues.sapiens_decode import HAND_CLASSES, HAND_KEYPOINTS, View
 from twohand_jax.types import LEFT, RIGHT
 
 SIZE = (1024, 768)
@@ -49,9 +48,9 @@ def test_inputs_reach_over_the_grown_box(box, margin):
     side = max(extent[0] / 3, extent[1] / 4)
     half = side * np.array([3, 4]) / 2
     grown = np.concatenate([center - half, center + half])
-    unbiased = sapiens_input.keypoint_map(box, SIZE, margin=margin)
+    unbiased = sapiens.keypoint_map(box, SIZE, margin=margin)
     np.testing.assert_allclose(ends(unbiased, grown), [[0, 0], [767, 1023]], atol=1e-9)
-    area = sapiens_input.area_map(box, SIZE, margin=margin)
+    area = sapiens.area_map(box, SIZE, margin=margin)
     np.testing.assert_allclose(
         ends(area, grown - 0.5), [[-0.5, -0.5], [767.5, 1023.5]], atol=1e-9
     )
@@ -79,8 +78,8 @@ def sampled(image, x, y):
 
 def test_cut_is_bilinear_and_black_outside():
     image, size = picture(), (32, 24)
-    T = sapiens_input.keypoint_map(np.array([-20.0, 5, 40, 50]), size, margin=1.25)
-    got = sapiens_input.cut(image, T, size)
+    T = sapiens.keypoint_map(np.array([-20.0, 5, 40, 50]), size, margin=1.25)
+    got = sapiens.cut_person(image, T, size)
     want = np.array(
         [
             [
@@ -98,7 +97,7 @@ def test_normalisation_is_the_papers():
     pixel = np.array([[[255, 0, 103]]], np.uint8)
     want = [(255 - 123.5) / 58.5, -116.5 / 57, -0.5 / 57.5]
     np.testing.assert_allclose(
-        sapiens_input.normalise(pixel)[0, 0], want, rtol=1e-6, atol=1e-6
+        sapiens.normalise_image(pixel)[0, 0], want, rtol=1e-6, atol=1e-6
     )
 
 
@@ -171,11 +170,11 @@ def test_keypoints_are_ours_in_input_pixels(count):
 
 def test_keypoints_go_back_where_their_input_came_from():
     points = np.random.default_rng(0).uniform(50, 400, (2, 21, 2))
-    T = sapiens_input.keypoint_map(PERSON, SIZE, margin=1.25)
+    T = sapiens.keypoint_map(PERSON, SIZE, margin=1.25)
     score = np.ones((2, 21, 1))
     score[LEFT, 3] = 0
     seen = np.concatenate([points @ T[:, :2].T + T[:, 2], score], axis=-1)
-    placed = sapiens_stitch.place_keypoints(View(seen, T, SIZE))
+    placed = sapiens_decode.place_keypoints(View(seen, T, SIZE))
     points[LEFT, 3] = 0
     np.testing.assert_allclose(placed[..., :2], points, atol=1e-4)
     np.testing.assert_array_equal(placed[..., 2:], score)
@@ -192,17 +191,17 @@ def test_a_whole_picture_is_interpolated_as_pytorch_does(shape):
     torch = pytest.importorskip("torch")
     values, size = scores()[..., :3], (64, 48)
     whole = np.array([0.0, 0.0, shape[1], shape[0]])
-    T = sapiens_input.area_map(whole, size, margin=1.0)
-    got = sapiens_stitch.place_map(View(values, T, size), shape)
+    T = sapiens.area_map(whole, size, margin=1.0)
+    got = sapiens_decode.place_map(View(values, T, size), shape)
     planes = torch.tensor(values).permute(2, 0, 1)[None]
     want = torch.nn.functional.interpolate(planes, size=shape, mode="bilinear")
     np.testing.assert_allclose(got, want[0].permute(1, 2, 0), atol=1e-5)
-    assert sapiens_stitch.inside(View(values, T, size), shape).all()
+    assert sapiens_decode.inside(View(values, T, size), shape).all()
 
 
 def test_only_the_box_is_seen():
-    T = sapiens_input.area_map(np.array([30.0, 20, 60, 60]), (64, 48), margin=1.0)
-    seen = sapiens_stitch.inside(View(np.zeros((1, 1, 1)), T, (64, 48)), (80, 100))
+    T = sapiens.area_map(np.array([30.0, 20, 60, 60]), (64, 48), margin=1.0)
+    seen = sapiens_decode.inside(View(np.zeros((1, 1, 1)), T, (64, 48)), (80, 100))
     want = np.zeros((80, 100), bool)
     want[20:60, 30:60] = True
     np.testing.assert_array_equal(seen, want)
@@ -212,10 +211,10 @@ def test_labels_are_the_hands_that_win():
     torch = pytest.importorskip("torch")
     values, size, shape = scores(), (64, 48), (128, 96)
     values[..., [5, 14]] += 0.25
-    T = sapiens_input.area_map(np.array([0.0, 0, 96, 128]), size, margin=1.0)
+    T = sapiens.area_map(np.array([0.0, 0, 96, 128]), size, margin=1.0)
     margins = np.asarray(sapiens_decode.hand_margins(values))
-    placed = sapiens_stitch.place_map(View(margins, T, size), shape)
-    labels = sapiens_stitch.hand_labels(placed)
+    placed = sapiens_decode.place_map(View(margins, T, size), shape)
+    labels = sapiens_decode.hand_labels(placed)
     planes = torch.tensor(values).permute(2, 0, 1)[None]
     full = torch.nn.functional.interpolate(planes, size=shape, mode="bilinear")
     best = full[0].argmax(0).numpy()
@@ -223,7 +222,7 @@ def test_labels_are_the_hands_that_win():
     assert labels.dtype == np.uint8 and set(np.unique(want)) == {0, 1, 2}
     assert (labels == want).mean() > 0.98
     assert (labels == want)[labels > 0].all()
-    inner = placed[..., sapiens_stitch.FOREGROUND] > 0
+    inner = placed[..., sapiens_decode.FOREGROUND] > 0
     assert (inner == (best > 0)).mean() > 0.98
 
 
@@ -232,7 +231,7 @@ def test_each_class_has_its_label(winner, label):
     values = np.zeros((2, 2, 28), np.float32)
     values[..., winner] = 1.0
     margins = np.asarray(sapiens_decode.hand_margins(values))
-    assert (sapiens_stitch.hand_labels(margins) == label).all()
+    assert (sapiens_decode.hand_labels(margins) == label).all()
     assert (margins[..., 2] > 0).all() == (winner != 0)
 
 
@@ -240,12 +239,12 @@ def test_depth_is_spread_over_the_foreground():
     depth = np.random.default_rng(0).uniform(2, 5, (6, 7)).astype(np.float32)
     mask = np.zeros((6, 7), bool)
     mask[1:4, 2:6] = True
-    got = sapiens_stitch.relative_depth(depth, mask)
+    got = sapiens_decode.relative_depth(depth, mask)
     assert got[mask].min() == 0 and got[mask].max() == 1 and (got[~mask] == 0).all()
     order = np.argsort(depth[mask])
     assert (np.diff(got[mask][order]) >= 0).all()
     np.testing.assert_allclose(
-        sapiens_stitch.relative_depth(3 * depth + 1, mask), got, atol=1e-6
+        sapiens_decode.relative_depth(3 * depth + 1, mask), got, atol=1e-6
     )
-    assert (sapiens_stitch.relative_depth(np.ones((6, 7)), mask) == 0).all()
-    assert (sapiens_stitch.relative_depth(depth, mask & False) == 0).all()
+    assert (sapiens_decode.relative_depth(np.ones((6, 7)), mask) == 0).all()
+    assert (sapiens_decode.relative_depth(depth, mask & False) == 0).all()

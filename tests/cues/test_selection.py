@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from twohand_jax.cues.detections import (
+from twohand_jax.cues.selection import (
     HandDetection,
     best_of_each_side_first,
     distinct,
+    two_hands,
 )
-from twohand_jax.cues.selection import two_hands
 from twohand_jax.types import LEFT, RIGHT
 
 SHAPE = np.random.default_rng(0).uniform(0, 100, (21, 2)).astype(np.float32)

@@ -6,11 +6,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from data_pipelines import labelled
-from data_pipelines.cue_features import cue_features
+from data_pipelines.cue_stage import LabelCues, cue_features
 from data_pipelines.fixtures.scenes import Scene, scenes
-from data_pipelines.label_cues import LabelCues
-from data_pipelines.labelled import Labelled
-from data_pipelines.source import Example, Rejection
+from data_pipelines.labelled import Example, Labelled, Rejection
 from twohand_jax.types import ManoModel
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from data_pipelines.source import Example, Rejection
-from twohand_jax.data import images, schema
+from data_pipelines.labelled import Example, Rejection
+from twohand_jax.data import decode, schema
 
 NUM_JOINTS = 21
 
@@ -70,7 +70,7 @@ def example(name: str, height: int, width: int, rng: np.random.Generator) -> dic
         joints.append(points)
         boxes.append([x0, y0, x0 + side - 1, y0 + side - 1])
     joints_2d = np.array(joints, np.float32)
-    data, scale, offset = images.encode_depth(depth, labels > 0)
+    data, scale, offset = decode.encode_depth(depth, labels > 0)
     real = {
         feature.name: rng.normal(size=feature.shape).astype(np.float32)
         for feature in schema.FEATURES
@@ -91,13 +91,13 @@ def example(name: str, height: int, width: int, rng: np.random.Generator) -> dic
         **flags,
         **texts,
         "schema_version": schema.SCHEMA_VERSION,
-        "image": images.encode_jpeg(image, quality=98),
+        "image": decode.encode_jpeg(image, quality=98),
         "image_id": name,
         "height": height,
         "width": width,
         "hands/box": np.array(boxes, np.float32),
         "hands/joints_2d": joints_2d,
-        "cues/segmentation": images.encode_map(labels),
+        "cues/segmentation": decode.encode_map(labels),
         "cues/depth": data,
         "cues/depth_scale": np.float32(scale),
         "cues/depth_offset": np.float32(offset),

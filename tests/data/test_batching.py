@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from twohand_jax.crops.canvas import CanvasConfig
 from twohand_jax.data import batching
-from twohand_jax.data.canvas import CanvasConfig
 from twohand_jax.data.tfrecord import Reader, ReaderConfig
 from twohand_jax.errors import InputError
 from twohand_jax.types import Batch

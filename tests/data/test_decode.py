@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.data.records import example
-from twohand_jax.data import decode, images, schema
-from twohand_jax.data.canvas import CanvasConfig
+from twohand_jax.crops.canvas import CanvasConfig
+from twohand_jax.data import decode, schema
 
 SIZES = [(64, 64), (40, 64), (64, 40), (48, 90), (130, 64), (128, 128)]
 
@@ -47,13 +47,13 @@ def test_fast_and_plain_decoding_agree(
     """In place, through kept memory and from OpenCV: the same batch for any size."""
     pytest.importorskip("simplejpeg")
     fast = _decoded(rows)
-    monkeypatch.setattr(images, "_simplejpeg", None)
+    monkeypatch.setattr(decode, "_simplejpeg", None)
     plain = _decoded(rows)
     np.testing.assert_array_equal(fast.canvas, plain.canvas)
     np.testing.assert_array_equal(fast.cues.depth, plain.cues.depth)
     np.testing.assert_array_equal(fast.cues.segmentation, plain.cues.segmentation)
     for row, (height, width) in enumerate(SIZES[:3]):
-        picture = images.decode_jpeg(rows.fields["image"][row])
+        picture = decode.decode_jpeg(rows.fields["image"][row])
         np.testing.assert_array_equal(fast.canvas[row, :height, :width], picture)
         assert not fast.canvas[row, height:].any()
         assert not fast.canvas[row, :, width:].any()
@@ -66,7 +66,7 @@ def test_depth_lies_on_the_segmentation(rows: decode.Rows) -> None:
 
 def test_a_broken_picture_leaves_an_empty_row(rows: decode.Rows) -> None:
     """Half of a JPEG with the wrong map beside it: nothing of it stays."""
-    rows.fields["cues/segmentation"][0] = images.encode_map(np.ones((5, 5), np.uint8))
+    rows.fields["cues/segmentation"][0] = decode.encode_map(np.ones((5, 5), np.uint8))
     problems = {}
     (batch,) = decode.batches(
         [rows],

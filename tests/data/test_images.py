@@ -2,13 +2,13 @@ import cv2
 import numpy as np
 import pytest
 
-from twohand_jax.data import images
+from twohand_jax.data import decode
 from twohand_jax.errors import InputError
 
 
 def test_label_maps_survive_exactly() -> None:
     labels = np.random.default_rng(0).integers(0, 3, (40, 50), dtype=np.uint8)
-    np.testing.assert_array_equal(images.decode_map(images.encode_map(labels)), labels)
+    np.testing.assert_array_equal(decode.decode_map(decode.encode_map(labels)), labels)
 
 
 def test_depth_survives_to_a_level_and_keeps_its_foreground() -> None:
@@ -16,26 +16,26 @@ def test_depth_survives_to_a_level_and_keeps_its_foreground() -> None:
     depth = rng.uniform(0, 1, (40, 50)).astype(np.float32)
     depth[:5] = 0.0  # near, and foreground
     foreground = rng.random((40, 50)) < 0.6
-    data, scale, offset = images.encode_depth(depth, foreground)
-    found = images.depth_from_levels(
-        images.decode_map(data), scale=scale, offset=offset
+    data, scale, offset = decode.encode_depth(depth, foreground)
+    found = decode.depth_from_levels(
+        decode.decode_map(data), scale=scale, offset=offset
     )
     np.testing.assert_array_equal(found > 0, foreground)
     error = np.abs(found - depth)[foreground]
-    assert error.max() <= 1.5 / images.DEPTH_LEVELS
+    assert error.max() <= 1.5 / decode.DEPTH_LEVELS
     assert found.max() <= 1.0
 
 
 def test_an_offset_moves_the_foreground_alone() -> None:
     levels = np.array([[0, 1, 100]], np.uint16)
-    depth = images.depth_from_levels(levels, scale=0.001, offset=0.5)
+    depth = decode.depth_from_levels(levels, scale=0.001, offset=0.5)
     np.testing.assert_allclose(depth, [[0.0, 0.501, 0.6]], rtol=1e-6)
 
 
 def test_pictures_keep_their_channels() -> None:
     image = np.zeros((32, 32, 3), np.uint8)
     image[..., 0] = 200
-    found = images.decode_jpeg(images.encode_jpeg(image, quality=95))
+    found = decode.decode_jpeg(decode.encode_jpeg(image, quality=95))
     assert found[..., 0].min() > 180 and found[..., 1:].max() < 20
 
 
@@ -43,27 +43,27 @@ def test_pictures_keep_their_channels() -> None:
 def jpeg() -> bytes:
     rng = np.random.default_rng(1)
     rough = rng.integers(0, 256, (9, 12, 3), dtype=np.uint8)
-    return images.encode_jpeg(cv2.resize(rough, (75, 50)))
+    return decode.encode_jpeg(cv2.resize(rough, (75, 50)))
 
 
 def test_both_decoders_give_the_same_pixels(
     jpeg: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("simplejpeg")
-    fast = images.decode_jpeg(jpeg)
-    assert images.jpeg_size(jpeg) == (50, 75)
-    monkeypatch.setattr(images, "_simplejpeg", None)
-    np.testing.assert_array_equal(images.decode_jpeg(jpeg), fast)
-    assert images.jpeg_size(jpeg) is None
+    fast = decode.decode_jpeg(jpeg)
+    assert decode.jpeg_size(jpeg) == (50, 75)
+    monkeypatch.setattr(decode, "_simplejpeg", None)
+    np.testing.assert_array_equal(decode.decode_jpeg(jpeg), fast)
+    assert decode.jpeg_size(jpeg) is None
 
 
 def test_pictures_are_decoded_into_given_memory(jpeg: bytes) -> None:
     pytest.importorskip("simplejpeg")
     room = np.zeros(50 * 75 * 3 + 10, np.uint8)
-    found = images.decode_jpeg(jpeg, out=room)
+    found = decode.decode_jpeg(jpeg, out=room)
     assert np.shares_memory(found, room)
-    np.testing.assert_array_equal(found, images.decode_jpeg(jpeg))
-    small = images.decode_jpeg(jpeg, out=room[:100])
+    np.testing.assert_array_equal(found, decode.decode_jpeg(jpeg))
+    small = decode.decode_jpeg(jpeg, out=room[:100])
     np.testing.assert_array_equal(small, found)
 
 
@@ -72,10 +72,10 @@ def test_other_pictures_are_read_too(kind: str) -> None:
     """PNG, as HO-3D v2 stores them, and grey JPEG."""
     grey = np.full((20, 30), 77, np.uint8)
     data = cv2.imencode(kind, grey)[1].tobytes()
-    np.testing.assert_array_equal(images.decode_jpeg(data), np.full((20, 30, 3), 77))
+    np.testing.assert_array_equal(decode.decode_jpeg(data), np.full((20, 30, 3), 77))
 
 
 @pytest.mark.parametrize("data", [b"", b"not a picture", b"\xff\xd8\xff\xe0 cut"])
 def test_what_does_not_decode_is_said(data: bytes) -> None:
     with pytest.raises(InputError, match=f"picture of {len(data)} bytes"):
-        images.decode_jpeg(data)
+        decode.decode_jpeg(data)

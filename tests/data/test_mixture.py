@@ -8,7 +8,7 @@ import pytest
 from data_pipelines import writer
 from tests.data.records import Squares
 from tests.data.test_tfrecord import break_payload
-from twohand_jax.data.canvas import CanvasConfig
+from twohand_jax.crops.canvas import CanvasConfig
 from twohand_jax.data.mixture import Mixture
 from twohand_jax.data.tfrecord import Reader, ReaderConfig
 from twohand_jax.errors import InputError

@@ -10,8 +10,9 @@ import pytest
 
 from data_pipelines import writer
 from tests.data.records import Squares
-from twohand_jax.data import framing, images
-from twohand_jax.data.canvas import CanvasConfig
+from twohand_jax.crops.canvas import CanvasConfig
+from twohand_jax.data import decode
+from twohand_jax.data.shards import HEADER, frame_record, frames
 from twohand_jax.data.tfrecord import Reader, ReaderConfig
 from twohand_jax.errors import InputError
 from twohand_jax.types import Batch
@@ -60,9 +61,9 @@ def test_records_come_back_as_they_were_written(record_set: Path) -> None:
             targets.camera.focal[row], example["camera/focal"]
         )
         np.testing.assert_array_equal(cues.keypoints[row], example["cues/keypoints"])
-        picture = images.decode_jpeg(example["image"])
+        picture = decode.decode_jpeg(example["image"])
         np.testing.assert_array_equal(batch.canvas[row, :48, :64], picture)
-        labels = images.decode_map(example["cues/segmentation"])
+        labels = decode.decode_map(example["cues/segmentation"])
         np.testing.assert_array_equal(cues.segmentation[row, :48, :64], labels)
         np.testing.assert_array_equal(cues.depth[row, :48, :64] > 0, labels > 0)
     assert batch.targets.hand_valid.dtype == bool
@@ -143,8 +144,8 @@ def test_processes_read_disjoint_shards_in_equally_many_batches(
 
 def break_payload(path: Path, number: int) -> None:
     data = bytearray(path.read_bytes())
-    offset = list(framing.frames(bytes(data)))[number].offset
-    data[offset + framing.HEADER + 100] ^= 0xFF
+    offset = list(frames(bytes(data)))[number].offset
+    data[offset + HEADER + 100] ^= 0xFF
     path.write_bytes(bytes(data))
 
 
@@ -239,7 +240,7 @@ def test_a_shard_that_goes_away_while_reading_is_named(damaged: Path) -> None:
 
 def test_a_shard_of_too_few_records_is_named(damaged: Path) -> None:
     path = damaged / TRAIN.format(1)
-    last = list(framing.frames(path.read_bytes()))[-1]
+    last = list(frames(path.read_bytes()))[-1]
     path.write_bytes(path.read_bytes()[: last.offset])
     with pytest.raises(InputError, match="ecord 3 of .*00001.*3 of 4 records can"):
         list(_reader(damaged).once())
@@ -249,7 +250,7 @@ def _rewrite(path: Path, change: dict) -> None:
     """The first record with some features replaced, or removed where None."""
     from tensorflow_datasets.proto import tf_example_pb2
 
-    payloads = [frame.payload for frame in framing.frames(path.read_bytes())]
+    payloads = [frame.payload for frame in frames(path.read_bytes())]
     example = tf_example_pb2.Example.FromString(payloads[0])
     for name, value in change.items():
         del example.features.feature[name]
@@ -260,7 +261,7 @@ def _rewrite(path: Path, change: dict) -> None:
         elif value is not None:
             example.features.feature[name].bytes_list.value.append(value)
     payloads[0] = example.SerializeToString()
-    path.write_bytes(b"".join(framing.frame(payload or b"") for payload in payloads))
+    path.write_bytes(b"".join(frame_record(payload or b"") for payload in payloads))
 
 
 @pytest.mark.parametrize(
@@ -283,7 +284,7 @@ def test_bad_records_are_named(damaged: Path, change: dict, message: str) -> Non
 
 
 def test_a_map_of_another_size_is_named(damaged: Path) -> None:
-    other = images.encode_map(np.zeros((10, 12), np.uint8))
+    other = decode.encode_map(np.zeros((10, 12), np.uint8))
     _rewrite(damaged / TRAIN.format(0), {"cues/segmentation": other})
     message = "segmentation map is 12 x 10 pixels, but its picture is 64 x 48"
     with pytest.raises(InputError, match=message):

@@ -6,10 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines import fits, writer
-from data_pipelines.labelled import Dataset, LabelledSource, ShardConfig, record
-from data_pipelines.read_record import read_record
-from data_pipelines.source import Rejection
-from twohand_jax.data import framing
+from data_pipelines.labelled import (
+    Dataset,
+    LabelledSource,
+    Rejection,
+    ShardConfig,
+    record,
+)
+from data_pipelines.shard_file import read_record
+from twohand_jax.data import shards
 from twohand_jax.types import ManoModel, ManoParams
 
 Record = dict[str, np.ndarray]
@@ -21,7 +26,7 @@ def written(dataset: Dataset, out: Path) -> dict[str, Record]:
     writer.write(source, out, workers=0, progress=False)
     found = {}
     for shard in sorted(out.glob("*.tfrecord*")):
-        for frame in framing.frames(shard.read_bytes()):
+        for frame in shards.frames(shard.read_bytes()):
             example = read_record(frame.payload)
             found[example["image_id"]] = example
     return found

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from data_pipelines.interhand26m import fixture
-from twohand_jax.cli import data_build, main
+from twohand_jax.cli import data, main
 
 ROOT = Path(__file__).parents[2]
 FRAMES = 40  # of each of the two scenes
@@ -129,7 +129,7 @@ def test_bad_flags_are_refused_before_anything_is_written(
     assert not list((tmp_path / "set").rglob("*tfrecord*"))
 
 
-@pytest.mark.parametrize("name", data_build.REAL)
+@pytest.mark.parametrize("name", data.REAL)
 def test_every_dataset_has_a_builder(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

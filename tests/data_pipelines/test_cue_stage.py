@@ -14,14 +14,14 @@ import pytest
 
 from data_pipelines import cue_stage, writer
 from data_pipelines.cue_stage import RecordCues, StageConfig
-from data_pipelines.read_record import read_record
+from data_pipelines.shard_file import read_record
 from tests.cues.extractors import Painter
 from tests.data.records import Squares
 from twohand_jax.cli import main as cli
-from twohand_jax.data import images, schema, shards
+from twohand_jax.data import decode, schema, shards
 from twohand_jax.errors import InputError
-from twohand_jax.inference import cue_choice
-from twohand_jax.inference.cue_choice import CueConfig
+from twohand_jax.inference import observe
+from twohand_jax.inference.observe import CueConfig
 
 ROOT = Path(__file__).parents[2]
 TRUTH = StageConfig(cues=None)
@@ -39,7 +39,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def painter(monkeypatch) -> Iterator[Painter]:
     """In place of the networks."""
     painter = Painter(version="2")
-    monkeypatch.setattr(cue_choice, "load_in_boxes", lambda _: painter)
+    monkeypatch.setattr(observe, "load_in_boxes", lambda _: painter)
     cue_stage.load.cache_clear()
     yield painter
     cue_stage.load.cache_clear()
@@ -94,13 +94,13 @@ def test_cues_change_and_nothing_else(records, tmp_path, painter) -> None:
             assert changed and all(name.startswith("cues/") for name in changed)
             box, valid = after["hands/box"], after["hands/valid"]
             (cues,) = painter(
-                [images.decode_jpeg(after["image"])], box[None], valid[None]
+                [decode.decode_jpeg(after["image"])], box[None], valid[None]
             )
             np.testing.assert_array_equal(after["cues/keypoints"], cues.keypoints)
-            labels = images.decode_map(after["cues/segmentation"])
+            labels = decode.decode_map(after["cues/segmentation"])
             np.testing.assert_array_equal(labels, cues.segmentation)
-            depth = images.depth_from_levels(
-                images.decode_map(after["cues/depth"]),
+            depth = decode.depth_from_levels(
+                decode.decode_map(after["cues/depth"]),
                 scale=float(after["cues/depth_scale"]),
                 offset=float(after["cues/depth_offset"]),
             )
@@ -134,7 +134,7 @@ def test_a_cue_that_is_not_found_is_marked_absent(records, tmp_path, painter) ->
     after = read_record(_payloads(tmp_path)[0])
     assert after["cues/has_keypoints"] and not after["cues/has_segmentation"]
     assert after["cues/segmentation_source"] == after["cues/segmentation_version"] == ""
-    assert images.decode_map(after["cues/segmentation"]).shape == (1, 1)
+    assert decode.decode_map(after["cues/segmentation"]).shape == (1, 1)
 
 
 def test_other_models_or_records_are_another_set(records, tmp_path, painter) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from data_pipelines import index
-from data_pipelines.index import Index
-from data_pipelines.json_stream import Entries, Items
+from data_pipelines.index import Entries, Index, Items
 from twohand_jax.errors import InputError
 
 LIST = {"info": {"id": 1}, "images": [{"id": 7, "x": [1, 2.5]}, {"id": 3}], "n": [{}]}

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from data_pipelines.cue_stage import LabelCues, relative_depth
 from data_pipelines.fixtures import scenes
-from data_pipelines.label_cues import LabelCues, relative_depth
 from data_pipelines.labelled import no_cues
 from twohand_jax import mano
 from twohand_jax.errors import InputError

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from data_pipelines import labelled
-from data_pipelines.labelled import Labelled, LabelledSource, ShardConfig
-from data_pipelines.source import Rejection
-from twohand_jax.data import images, schema
+from data_pipelines.labelled import Labelled, LabelledSource, Rejection, ShardConfig
+from twohand_jax.data import decode, schema
 from twohand_jax.errors import InputError
 from twohand_jax.types import LEFT, RIGHT, Camera, ManoParams
 
@@ -112,14 +111,14 @@ def test_the_hand_type_is_that_of_the_labelled_hands(hands: list, kind: str) -> 
 
 
 def test_a_jpeg_is_kept_and_another_picture_is_encoded_once(tmp_path: Path) -> None:
-    data = images.encode_jpeg(PICTURE, quality=50)
+    data = decode.encode_jpeg(PICTURE, quality=50)
     (tmp_path / "a.jpg").write_bytes(data)
     assert _record(image=tmp_path / "a.jpg")["image"] == data
     cv2.imwrite(str(tmp_path / "a.png"), PICTURE)
     for image in (tmp_path / "a.png", PICTURE):
         made = _record(image=image)["image"]
         assert isinstance(made, bytes) and made[:2] == b"\xff\xd8"
-        error = images.decode_jpeg(made).astype(int) - PICTURE
+        error = decode.decode_jpeg(made).astype(int) - PICTURE
         assert np.abs(error).max() <= 3
 
 

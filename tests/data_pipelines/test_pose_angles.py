@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from data_pipelines.synthetic.poses import angles, library, limits
+from data_pipelines.synthetic.poses import angles, library
 from twohand_jax import mano
 from twohand_jax.types import RIGHT
 
@@ -87,22 +87,22 @@ def test_any_leading_batch(bones, batch):
 
 def test_library_is_large_and_within_the_limits():
     assert len(set(library.NAMES)) == len(library.NAMES) >= 40
-    clamped = np.asarray(limits.clamp(jnp.asarray(library.ANGLES, jnp.float32)))
+    clamped = np.asarray(angles.clamp_angles(jnp.asarray(library.ANGLES, jnp.float32)))
     assert np.rad2deg(np.abs(clamped - library.ANGLES)).max() < 3
 
 
 def test_clamp_is_idempotent_and_inside():
     wild = np.random.default_rng(0).normal(0, 2, (200, 21))
-    once = limits.clamp(jnp.asarray(wild, jnp.float32))
-    np.testing.assert_allclose(limits.clamp(once), once, atol=1e-6)
-    assert np.all(once >= limits.LOW - 1e-6) and np.all(once <= limits.HIGH + 1e-6)
+    once = angles.clamp_angles(jnp.asarray(wild, jnp.float32))
+    np.testing.assert_allclose(angles.clamp_angles(once), once, atol=1e-6)
+    assert np.all(once >= angles.LOW - 1e-6) and np.all(once <= angles.HIGH + 1e-6)
 
 
 def test_a_bent_finger_hardly_spreads():
     open_hand, fist = np.zeros(21), np.zeros(21)
     open_hand[1] = fist[1] = np.deg2rad(18)
     fist[0] = np.deg2rad(90)
-    spread = [float(limits.clamp(jnp.asarray(x))[1]) for x in (open_hand, fist)]
+    spread = [float(angles.clamp_angles(jnp.asarray(x))[1]) for x in (open_hand, fist)]
     assert spread[1] < 0.5 * spread[0]
 
 

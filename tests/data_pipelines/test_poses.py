@@ -5,10 +5,8 @@ import pytest
 
 from data_pipelines.synthetic.poses import (
     angles,
-    arms,
     draw,
     library,
-    limits,
     pca,
     placement,
     sampler,
@@ -51,7 +49,9 @@ def _pair(count: int, seed: int = 0) -> Pair:
     orient = orient * jnp.sign(jnp.linalg.det(orient))[..., None, None]
     values = draw.blends(rng, 2 * count, config=config)
     return Pair(
-        angles=limits.clamp(jnp.asarray(values, jnp.float32)).reshape(count, 2, 21),
+        angles=angles.clamp_angles(jnp.asarray(values, jnp.float32)).reshape(
+            count, 2, 21
+        ),
         wobble=jnp.asarray(rng.normal(0, 0.03, (count, 2, 15, 3)), jnp.float32),
         betas=jnp.asarray(draw.shapes(rng, count, config=config), jnp.float32),
         orient=orient,
@@ -98,7 +98,7 @@ def _join(kit, name: str, gap: float, count: int = 16):
         *made,
     )
     pair = _pair(count)._replace(
-        angles=np.asarray(limits.clamp(values)),
+        angles=np.asarray(angles.clamp_angles(values)),
         wobble=np.zeros((count, 2, 15, 3), np.float32),
     )
     return stages.join(kit, jax.tree.map(np.asarray, pair), places)
@@ -137,8 +137,8 @@ def test_forearms_need_room():
     joints[:, :, 9, 0] = 0.1  # both point along x
     joints[0, LEFT, :, 1] = 0.02  # side by side, 2 cm apart
     joints[1, LEFT, :, 1] = 0.2
-    np.testing.assert_array_equal(arms.clear(joints), [False, True])
-    np.testing.assert_array_equal(arms.within_reach(joints), [True, False])
+    np.testing.assert_array_equal(sampler.arms_clear(joints), [False, True])
+    np.testing.assert_array_equal(sampler.within_reach(joints), [True, False])
 
 
 def test_sampled_shapes_and_flags(batch):

@@ -9,12 +9,16 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 import twohand_jax.mano
-from data_pipelines.synthetic.render import context, forearm
+from data_pipelines.synthetic.render import forearm, gpu
 from data_pipelines.synthetic.render.draw_list import build_limb
 from data_pipelines.synthetic.render.hand_mesh import HandMesh, load_hand_mesh
 from data_pipelines.synthetic.render.renderer import Renderer
-from data_pipelines.synthetic.render.sample_scene import sample_scene
-from data_pipelines.synthetic.render.scene import Occluder, Scene, Surface
+from data_pipelines.synthetic.render.sample_scene import (
+    Occluder,
+    Scene,
+    Surface,
+    sample_scene,
+)
 from twohand_jax.errors import InputError, MissingDependencyError
 from twohand_jax.types import Camera
 
@@ -32,7 +36,7 @@ def mesh() -> HandMesh:
 
 @pytest.fixture(scope="module")
 def renderer(mesh: HandMesh) -> Renderer:
-    context.check_egl()
+    gpu.check_egl()
     return Renderer(mesh, SIZE)
 
 
@@ -217,17 +221,17 @@ def test_bad_vertices_are_refused(renderer, template):
 
 
 def test_missing_egl_names_the_install_line(monkeypatch):
-    monkeypatch.setattr(context.ctypes.util, "find_library", lambda name: None)
+    monkeypatch.setattr(gpu.ctypes.util, "find_library", lambda name: None)
     with pytest.raises(MissingDependencyError, match="apt-get install -y libegl1"):
-        context.create_context()
+        gpu.create_context()
 
 
 def test_broken_driver_names_the_install_line(monkeypatch):
     def fail(**options: object) -> None:
         raise Exception("eglInitialize failed")
 
-    monkeypatch.setattr(context.ctypes.util, "find_library", lambda name: "libEGL.so.1")
-    monkeypatch.setattr(context.ctypes, "CDLL", lambda name: None)
-    monkeypatch.setattr(context.moderngl, "create_context", fail)
+    monkeypatch.setattr(gpu.ctypes.util, "find_library", lambda name: "libEGL.so.1")
+    monkeypatch.setattr(gpu.ctypes, "CDLL", lambda name: None)
+    monkeypatch.setattr(gpu.moderngl, "create_context", fail)
     with pytest.raises(MissingDependencyError, match="eglInitialize failed.*apt-get"):
-        context.create_context()
+        gpu.create_context()

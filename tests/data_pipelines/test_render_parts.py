@@ -4,13 +4,20 @@ import numpy as np
 import pytest
 
 from data_pipelines.synthetic.render.background import make_background
-from data_pipelines.synthetic.render.camera_effects import develop, tone_table
+from data_pipelines.synthetic.render.draw_list import ambient_visibility
 from data_pipelines.synthetic.render.environment import load_environments, sh_basis
-from data_pipelines.synthetic.render.occlusion import ambient_visibility
-from data_pipelines.synthetic.render.sample_scene import sample_scene
-from data_pipelines.synthetic.render.scene import BACKGROUNDS, Background
-from data_pipelines.synthetic.render.skin import palm_albedo, skin_albedo
-from data_pipelines.synthetic.render.topology import boundary_loop, tube_faces
+from data_pipelines.synthetic.render.hand_mesh import (
+    boundary_loop,
+    palm_albedo,
+    skin_albedo,
+    tube_faces,
+)
+from data_pipelines.synthetic.render.renderer import develop, tone_table
+from data_pipelines.synthetic.render.sample_scene import (
+    BACKGROUNDS,
+    Background,
+    sample_scene,
+)
 from twohand_jax.errors import InputError
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from data_pipelines import writer
 from tests.data.records import Squares
-from twohand_jax.data import images
+from twohand_jax.data import decode
 from twohand_jax.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -157,7 +157,7 @@ def test_tfds_reads_the_set(tmp_path: Path) -> None:
     expected = next(iter(Squares().examples("test", 0)))
     found = next(e for e in examples if e["image_id"].decode() == expected["image_id"])
     np.testing.assert_array_equal(found["hands"]["box"], expected["hands/box"])
-    labels = images.decode_map(expected["cues/segmentation"])
+    labels = decode.decode_map(expected["cues/segmentation"])
     np.testing.assert_array_equal(found["cues"]["segmentation"][..., 0], labels)
     assert found["cues"]["depth"].dtype == np.uint16
     assert found["cues"]["depth_source"].decode() == expected["cues/depth_source"]

@@ -9,7 +9,7 @@ from jax.tree_util import Partial
 
 from twohand_jax import mano
 from twohand_jax.diffusion import schedule
-from twohand_jax.diffusion.parts import PriorParts
+from twohand_jax.diffusion.ddim import PriorParts
 from twohand_jax.diffusion.representation import Statistics
 from twohand_jax.types import Camera, ManoParams, Prediction
 

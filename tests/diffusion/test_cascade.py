@@ -9,10 +9,9 @@ from tests.diffusion import fakes
 from tests.inference.priors import random_pairs
 from twohand_jax import mano
 from twohand_jax.diffusion import cascade, representation, schedule
-from twohand_jax.diffusion.cascade import Collision, Walk
-from twohand_jax.diffusion.ddim import DdimConfig
+from twohand_jax.diffusion.cascade import Collision, SampleConfig
+from twohand_jax.diffusion.ddim import DdimConfig, PriorParts
 from twohand_jax.diffusion.guidance import GuidanceConfig
-from twohand_jax.diffusion.parts import PriorParts
 from twohand_jax.diffusion.representation import OTHER, REFERENCE, Statistics
 from twohand_jax.types import LEFT, RIGHT, HandGeometry
 
@@ -44,7 +43,7 @@ def test_the_second_hand_is_denoised_given_the_first_ones_normalised_vector():
     given = prior(lambda x, t, condition: condition)
     first = vectors(4)[:, REFERENCE]
     key = jax.random.key(0)
-    drawn = cascade.draw_second(given, MODEL, key, first, config=Walk(ddim=FEW))
+    drawn = cascade.draw_second(given, MODEL, key, first, config=SampleConfig(ddim=FEW))
     condition = representation.normalise(first, STATISTICS, hand=REFERENCE)
     expected = representation.denormalise(condition, STATISTICS, hand=OTHER)
     np.testing.assert_allclose(drawn, expected, atol=1e-6)
@@ -53,7 +52,7 @@ def test_the_second_hand_is_denoised_given_the_first_ones_normalised_vector():
 def test_the_first_hand_is_drawn_without_condition_and_becomes_the_reference():
     given = prior(lambda x, t, condition: condition)
     pairs = cascade.draw_pairs(
-        given, MODEL, jax.random.key(0), 3, config=Walk(ddim=FEW)
+        given, MODEL, jax.random.key(0), 3, config=SampleConfig(ddim=FEW)
     )
     alone = cascade.as_reference(jnp.broadcast_to(STATISTICS.mean, (3, 64)))
     np.testing.assert_allclose(pairs[:, REFERENCE], alone, atol=1e-6)
@@ -62,7 +61,9 @@ def test_the_first_hand_is_drawn_without_condition_and_becomes_the_reference():
 def test_first_and_second_hand_come_from_different_noise():
     """A denoiser that answers with the noisy vector keeps the noise."""
     echo = prior(lambda x, t, condition: x)
-    pairs = cascade.draw_pairs(echo, MODEL, jax.random.key(0), 8, config=Walk(ddim=FEW))
+    pairs = cascade.draw_pairs(
+        echo, MODEL, jax.random.key(0), 8, config=SampleConfig(ddim=FEW)
+    )
     pose = np.asarray(pairs[..., representation.POSE])
     assert abs(np.corrcoef(pose[:, 0].ravel(), pose[:, 1].ravel())[0, 1]) < 0.3
 
@@ -90,7 +91,7 @@ def test_an_energy_of_vectors_sees_the_pair_in_the_prior_frame(batch):
         weights = jnp.arange(1.0, 3.0)[:, None]
         return jnp.sum(weights * pair.joints[..., 8, :] ** 2, axis=(-2, -1))
 
-    energy = cascade.of_vectors(spread, MODEL, STATISTICS, pairs[..., REFERENCE, :])
+    energy = cascade.vectors_of(spread, MODEL, STATISTICS, pairs[..., REFERENCE, :])
     seen = mano.forward(MODEL, representation.unpack_at_origin(MODEL, pairs))
     np.testing.assert_allclose(
         energy(normal[..., OTHER, :]), spread(MODEL, seen), rtol=1e-4, atol=1e-7
@@ -121,12 +122,12 @@ def test_guidance_lowers_an_energy_and_the_limit_holds():
     def draw(config):
         found = cascade.draw_second(stubborn, MODEL, key, first, config=config)
         normal = representation.normalise(found, STATISTICS, hand=OTHER)
-        energy = cascade.of_vectors(index_tips, MODEL, STATISTICS, first)
+        energy = cascade.vectors_of(index_tips, MODEL, STATISTICS, first)
         return np.asarray(energy(normal)), np.linalg.norm(normal - target, axis=-1)
 
-    free, still = draw(Walk(ddim=FEW))
+    free, still = draw(SampleConfig(ddim=FEW))
     np.testing.assert_allclose(still, 0.0, atol=1e-5)
     guidance = GuidanceConfig(last=0.5, limit=0.25)
-    guided, moved = draw(Walk(ddim=FEW, energy=index_tips, guidance=guidance))
+    guided, moved = draw(SampleConfig(ddim=FEW, energy=index_tips, guidance=guidance))
     assert (guided < free).all()
     assert (moved <= 0.25 + 1e-4).all()

@@ -5,8 +5,8 @@ import pytest
 
 from tests.diffusion import fakes
 from twohand_jax import collision, mano
-from twohand_jax.diffusion import energies, representation
-from twohand_jax.diffusion.energies import EnergyConfig
+from twohand_jax.diffusion import guidance, representation
+from twohand_jax.diffusion.guidance import EnergyConfig
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
 
@@ -18,15 +18,17 @@ def _setting(params, *, keypoints=None):
     model = fakes.hand_model()
     reference = jnp.arange(len(params.transl)) % 2
     prediction = fakes.estimate(params)
-    frame = representation.frame(model, params, reference)
-    scene = energies.scene(prediction, reference, frame, keypoints)
+    frame = representation.pair_frame(model, params, reference)
+    scene = guidance.pair_context(prediction, reference, frame, keypoints)
     vectors = representation.pack(model, params, reference)
     clean = representation.normalise(vectors, fakes.STATISTICS)
     return scene, clean[:, representation.OTHER]
 
 
 def _energy(scene, config):
-    return energies.total(fakes.hand_model(), fakes.STATISTICS, scene, config=config)
+    return guidance.total_energy(
+        fakes.hand_model(), fakes.STATISTICS, scene, config=config
+    )
 
 
 def _seen(params):

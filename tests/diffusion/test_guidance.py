@@ -5,8 +5,7 @@ import pytest
 
 from tests.diffusion import fakes
 from twohand_jax.diffusion.guidance import GuidanceConfig, by_energy, step_sizes
-from twohand_jax.diffusion.layout import TRANSLATION
-from twohand_jax.diffusion.statistics import Statistics
+from twohand_jax.diffusion.representation import TRANSLATION, Statistics
 from twohand_jax.errors import InputError
 
 DEFAULT = GuidanceConfig()

@@ -9,12 +9,15 @@ from jax.tree_util import Partial
 
 from tests.diffusion import fakes
 from twohand_jax import mano
-from twohand_jax.diffusion import selective
 from twohand_jax.diffusion.ddim import DdimConfig
-from twohand_jax.diffusion.energies import EnergyConfig
 from twohand_jax.diffusion.gate import GateConfig, Status
-from twohand_jax.diffusion.guidance import GuidanceConfig
-from twohand_jax.diffusion.refine import RefineConfig, descend, refine
+from twohand_jax.diffusion.guidance import EnergyConfig, GuidanceConfig
+from twohand_jax.diffusion.refine import (
+    RefineConfig,
+    gradient_descent,
+    refine,
+    refine_selected,
+)
 from twohand_jax.diffusion.search import SearchConfig
 from twohand_jax.errors import InputError
 from twohand_jax.types import LEFT, RIGHT
@@ -27,7 +30,7 @@ QUICK = RefineConfig(
 )
 KEY = jax.random.key(0)
 _refine = jax.jit(refine, static_argnames="config")
-_descend = jax.jit(descend, static_argnames="config")
+_descend = jax.jit(gradient_descent, static_argnames="config")
 
 
 def _same(first, second):
@@ -221,7 +224,7 @@ def test_seen_keypoints_and_areas_choose_the_hand_that_stays():
 
 def test_a_prior_of_another_hand_model_is_refused():
     prior = dataclasses.replace(fakes.prior(), hand_model="mano")
-    for method in (refine, selective.refine):
+    for method in (refine, refine_selected):
         with pytest.raises(InputError, match="'mano'.*'open-hand-1'"):
             method(prior, fakes.hand_model(), _mixed(), KEY, config=QUICK)
 
@@ -234,7 +237,7 @@ def test_shares_lie_between_0_and_1(share):
 
 def test_selective_refinement_is_the_same():
     """Three samples in chunks of two: one full chunk and one padded to one."""
-    result = selective.refine(
+    result = refine_selected(
         fakes.prior(), fakes.hand_model(), _mixed(), KEY, config=QUICK, chunk=2
     )
     np.testing.assert_array_equal(result.status, EXPECTED)
@@ -251,6 +254,6 @@ def test_selective_refinement_is_the_same():
 
 def test_empty_chunks_are_refused():
     with pytest.raises(InputError, match="Chunks of 0"):
-        selective.refine(
+        refine_selected(
             fakes.prior(), fakes.hand_model(), _mixed(), KEY, config=QUICK, chunk=0
         )

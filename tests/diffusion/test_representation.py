@@ -10,13 +10,13 @@ from twohand_jax.geometry import rotations
 from twohand_jax.types import LEFT, RIGHT, ManoParams
 
 pack = jax.jit(representation.pack)
-frame_of = jax.jit(representation.frame)
+frame_of = jax.jit(representation.pair_frame)
 forward = jax.jit(mano.forward)
 
 
 def _there_and_back(model, params, reference):
     vectors = representation.pack(model, params, reference)
-    frame = representation.frame(model, params, reference)
+    frame = representation.pair_frame(model, params, reference)
     return vectors, representation.unpack(model, vectors, reference, frame)
 
 

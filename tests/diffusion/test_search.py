@@ -5,8 +5,8 @@ import pytest
 
 from tests.diffusion import fakes
 from twohand_jax.diffusion import representation, search
-from twohand_jax.diffusion.energies import line_of_sight, scene
-from twohand_jax.diffusion.layout import OTHER, TRANSLATION
+from twohand_jax.diffusion.guidance import line_of_sight, pair_context
+from twohand_jax.diffusion.representation import OTHER, TRANSLATION
 from twohand_jax.diffusion.search import SearchConfig
 from twohand_jax.errors import InputError
 from twohand_jax.types import LEFT, RIGHT
@@ -62,8 +62,8 @@ def test_a_hand_where_the_prior_knows_it_is_not_moved(pair):
 def test_the_line_of_sight_is_the_ray_to_the_hand_in_the_prior_frame(reference):
     prediction = fakes.estimate(fakes.hands(3, seed=4))
     sides = jnp.full(3, reference)
-    frame = representation.frame(fakes.hand_model(), prediction.mano, sides)
-    sight = line_of_sight(scene(prediction, sides, frame))
+    frame = representation.pair_frame(fakes.hand_model(), prediction.mano, sides)
+    sight = line_of_sight(pair_context(prediction, sides, frame))
     base = prediction.geometry.joints[:, 1 - reference, 9]
     ray = base / jnp.linalg.norm(base, axis=-1, keepdims=True)
     ends = representation.to_prior(

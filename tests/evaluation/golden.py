@@ -99,7 +99,7 @@ def rows(one: Case, start: int, stop: int, size: int) -> tuple:
 def compared(one: Case, start: int, stop: int, size: int) -> tuple:
     """The same rows as a protocol takes them."""
     prediction, targets, model, weight = rows(one, start, stop, size)
-    return prediction, truth.posed(targets, model), model, weight
+    return prediction, truth.posed_truth(targets, model), model, weight
 
 
 def batches(

@@ -85,7 +85,7 @@ def test_intervals_cover_the_true_mean_as_often_as_they_say():
     for trial in range(400):
         errors = rng.normal(10.0, 3.0, 80)
         means = {"MRRPE": Mean(errors, np.ones(80))}
-        low, high = bootstrap.of_means(means, draws=DRAWS, seed=trial)["MRRPE"]
+        low, high = bootstrap.interval_of_means(means, draws=DRAWS, seed=trial)["MRRPE"]
         covered.append(low <= 10.0 <= high)
     assert 0.92 <= np.mean(covered) <= 0.97
 
@@ -144,7 +144,7 @@ def test_a_figure_of_nothing_stays_nan_and_leaves_the_others_alone():
 def test_draws_in_which_a_figure_counts_nothing_are_left_out():
     means = {"MRRPE": Mean(np.array([4.0, 0, 0]), np.array([1.0, 0, 0]))}
     assert np.isnan(bootstrap.resample(means, draws=50, seed=0)["MRRPE"]).any()
-    assert bootstrap.of_means(means, draws=50)["MRRPE"] == (4.0, 4.0)
+    assert bootstrap.interval_of_means(means, draws=50)["MRRPE"] == (4.0, 4.0)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation.made_results import made
-from twohand_jax.evaluation import breakdown, report
+from twohand_jax.evaluation import breakdown, outputs
 from twohand_jax.evaluation.breakdown import OCCLUSION, OVERLAP
 from twohand_jax.types import Mean
 
@@ -171,5 +171,5 @@ def test_rows_are_a_table_with_the_number_of_records():
     assert "IoU of the hands: over 0.3 (n = 300)" in rows
     assert "hand: left (n = 1,500)" in rows
     assert not any(np.isnan(v) for row in rows.values() for v in row.values())
-    lines = report.markdown(rows, columns=("MPJPE", "MPVPE")).splitlines()
+    lines = outputs.markdown(rows, columns=("MPJPE", "MPVPE")).splitlines()
     assert len(lines) == 2 + len(rows) and "nan" not in "".join(lines)

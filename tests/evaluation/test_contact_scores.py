@@ -47,7 +47,7 @@ def measured(model, targets, vertices, weight) -> dict[str, Mean]:
         score=jnp.ones((COUNT, 2)),
     )
     score = contact_scores.with_contact(empty)
-    return score(prediction, truth.posed(targets, model), model, weight).metrics
+    return score(prediction, truth.posed_truth(targets, model), model, weight).metrics
 
 
 def test_every_pair_is_measured_as_by_itself(model, hands):

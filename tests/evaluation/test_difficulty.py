@@ -10,7 +10,7 @@ import trimesh
 
 from tests.data import scenes
 from twohand_jax import mano
-from twohand_jax.evaluation import difficulty
+from twohand_jax.evaluation.truth import box_overlap, occlusion_share
 from twohand_jax.types import LEFT, RIGHT
 
 COUNT = 4
@@ -49,7 +49,7 @@ def by_rays(model, targets, sample: int, side: int) -> float:
 
 
 def test_hidden_joints_are_those_whose_rays_meet_the_other_hand(model, targets):
-    found = np.asarray(difficulty.occlusion(targets, model))
+    found = np.asarray(occlusion_share(targets, model))
     wanted = [
         [by_rays(model, targets, sample, side) for side in (RIGHT, LEFT)]
         for sample in range(COUNT)
@@ -63,19 +63,19 @@ def test_a_picture_without_two_fits_has_no_occlusion(model, targets):
         one = targets._replace(
             **{flags: getattr(targets, flags).at[0, LEFT].set(False)}
         )
-        found = np.asarray(difficulty.occlusion(one, model))
+        found = np.asarray(occlusion_share(one, model))
         assert np.isnan(found[0]).all() and np.isfinite(found[1:]).all()
 
 
 def test_overlap_of_boxes(targets):
     box = jnp.array([[[0.0, 0, 10, 10], [5, 0, 15, 10]]] * COUNT)
     valid = jnp.ones((COUNT, 2), bool).at[2, RIGHT].set(False)
-    found = difficulty.overlap(targets._replace(box=box, hand_valid=valid))
+    found = box_overlap(targets._replace(box=box, hand_valid=valid))
     assert np.isnan(found[2])
     assert np.delete(found, 2) == pytest.approx(1 / 3)
 
 
 def test_it_does_not_depend_on_which_hand_model_poses(model, targets):
     renamed = dataclasses.replace(model, name="MANO_RIGHT")
-    first, second = (difficulty.occlusion(targets, one) for one in (model, renamed))
+    first, second = (occlusion_share(targets, one) for one in (model, renamed))
     np.testing.assert_array_equal(first, second)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.evaluation.made_results import made
 from twohand_jax.errors import InputError, MissingDependencyError
-from twohand_jax.evaluation import bootstrap, breakdown, error_curves, error_plots
+from twohand_jax.evaluation import bootstrap, breakdown, error_plots
 from twohand_jax.types import Mean
 
 NAMES = ("pck", "overlap", "occlusion", "joints")
@@ -22,7 +22,7 @@ def methods():
 
 @pytest.fixture(scope="module")
 def curves(methods):
-    return error_curves.curves(methods)
+    return breakdown.curves(methods)
 
 
 def without_scores(result, **changes):
@@ -60,11 +60,11 @@ def test_servers_protocols_have_their_own_aligned_curve():
         "PA-MPJPE": result.scores.metrics["MPVPE"],
     }
     result = dataclasses.replace(result, scores=result.scores._replace(metrics=metrics))
-    line = error_curves.pck(result)
+    line = breakdown.pck_lines(result)
     np.testing.assert_allclose(line.y, aligned.total.sum(0) / (60 * 0.21))
     assert line.area == pytest.approx(result.figures()["PA-AUC-J"])
-    assert error_curves.metric("freihand") == "PA-MPJPE"
-    assert error_curves.overlap(result).y[0] == pytest.approx(
+    assert breakdown.metric_lines("freihand") == "PA-MPJPE"
+    assert breakdown.overlap_lines(result).y[0] == pytest.approx(
         result.take(result.scores.overlap == 0).figures()["PA-MPJPE"]
     )
 
@@ -96,14 +96,14 @@ def test_points_by_joint_are_means_over_both_hands_without_the_root(curves, meth
     np.testing.assert_allclose(line.y, np.nanmean(errors, axis=(0, 1))[1:])
     assert (line.low < line.y).all() and (line.y < line.high).all()
     relative_to_middle = dataclasses.replace(methods[0], protocol="mcp")
-    assert 9 not in error_curves.joints(relative_to_middle).x
+    assert 9 not in breakdown.joint_lines(relative_to_middle).x
 
 
 def test_a_range_of_few_records_has_no_point():
     result = made()
     rows = np.flatnonzero(result.scores.overlap > 0.3)
-    few = error_curves.MIN_RECORDS - 1
-    line = error_curves.overlap(result.take(np.setdiff1d(np.arange(60), rows[few:])))
+    few = breakdown.MIN_RECORDS - 1
+    line = breakdown.overlap_lines(result.take(np.setdiff1d(np.arange(60), rows[few:])))
     assert line.x.tolist() == [0, 1, 2]
 
 
@@ -111,19 +111,19 @@ def test_methods_without_numbers_for_a_plot_are_not_in_it(methods):
     full = methods[0]
     silent = dataclasses.replace(full, method="silent")
     silent = without_scores(silent, joints_mm=True, overlap=True)
-    found = error_curves.curves([silent, full])
+    found = breakdown.curves([silent, full])
     assert [line.method for line in found["pck"]] == ["image"]
     assert [line.method for line in found["overlap"]] == ["image"]
     assert [line.method for line in found["joints"]] == ["image"]
     assert [line.method for line in found["occlusion"]] == ["silent", "image"]
-    assert tuple(error_curves.curves([silent])) == ("occlusion",)
+    assert tuple(breakdown.curves([silent])) == ("occlusion",)
 
 
 def test_a_method_without_vertices_has_all_plots_of_joints(methods):
     joints_only = without_scores(methods[0], vertices_mm=True)
     metrics = {k: v for k, v in methods[0].scores.metrics.items() if k != "MPVPE"}
     scores = joints_only.scores._replace(metrics=metrics)
-    found = error_curves.curves([dataclasses.replace(joints_only, scores=scores)])
+    found = breakdown.curves([dataclasses.replace(joints_only, scores=scores)])
     assert tuple(found) == NAMES
 
 

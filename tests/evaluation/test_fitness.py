@@ -6,7 +6,7 @@ import pytest
 
 from tests.evaluation import golden
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation import evaluator, fitness, protocols
+from twohand_jax.evaluation import evaluator, protocols
 from twohand_jax.types import Camera, HandGeometry, ManoParams, Prediction
 
 
@@ -35,7 +35,7 @@ def prediction(joints: int = 21, vertices: int = 778) -> Prediction:
 )
 def test_a_protocol_that_does_not_fit(name, dataset, split, message):
     with pytest.raises(InputError, match=message):
-        fitness.check(protocols.get(name), dataset=dataset, split=split)
+        protocols.check_fit(protocols.get(name), dataset=dataset, split=split)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_protocol_that_does_not_fit(name, dataset, split, message):
     ],
 )
 def test_protocols_that_fit(name, dataset, split):
-    fitness.check(protocols.get(name), dataset=dataset, split=split)
+    protocols.check_fit(protocols.get(name), dataset=dataset, split=split)
 
 
 def test_an_unknown_protocol():

@@ -5,7 +5,7 @@ import pytest
 
 from tests.data import scenes
 from twohand_jax import mano
-from twohand_jax.evaluation import protocols, report, truth, two_hands
+from twohand_jax.evaluation import outputs, protocols, truth, two_hands
 from twohand_jax.evaluation.prior import refinement
 from twohand_jax.types import LEFT, RIGHT, Prediction
 
@@ -36,7 +36,7 @@ def perfect(model, targets):
 
 def values(prediction, targets, model, weight=None):
     weight = jnp.ones(BATCH) if weight is None else weight
-    known = truth.of_batch(targets, model)
+    known = truth.batch_truth(targets, model)
     found = jax.jit(two_hands.wrist)(prediction, known, model, weight)
     return protocols.numbers(found)
 
@@ -108,13 +108,13 @@ def test_what_refinement_reports_is_protocol_wrist(perfect, targets, model):
 
 def test_tables_show_what_there_is_and_are_written_whole(tmp_path):
     rows = {"image": {"MPJPE": 12.345, "MRRPE": 3.0}, "+ depth": {"MPJPE": 9.0}}
-    text = report.markdown(rows)
+    text = outputs.markdown(rows)
     assert text.splitlines()[0] == "| | MPJPE | MRRPE |"
     assert text.splitlines()[2:] == [
         "| image | 12.35 | 3.00 |",
         "| + depth | 9.00 | – |",
     ]
-    paths = report.write(rows, tmp_path / "new", name="wrist", title="A title")
+    paths = outputs.write_table(rows, tmp_path / "new", name="wrist", title="A title")
     assert sorted(path.name for path in paths) == ["wrist.json", "wrist.md"]
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
         "wrist.json",

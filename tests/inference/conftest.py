@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from twohand_jax import build
-from twohand_jax.cues.detections import HandDetection
+from twohand_jax.cues.selection import HandDetection
 from twohand_jax.models import apply
 from twohand_jax.weights import native
 

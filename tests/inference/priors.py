@@ -43,7 +43,7 @@ def write_features(directory: Path, **loss) -> Path:
     """A model directory of a feature network with small random weights."""
     settings = config("features.py", FEATURES)
     settings["loss"] |= loss
-    network = build.feature_network(build.feature_experiment(settings).model)
+    network = build.pair_encoder(build.pair_encoder_experiment(settings).model)
     native.save(directory, _draw(network), settings)
     return directory
 

@@ -13,7 +13,7 @@ import pytest
 from twohand_jax import mano
 from twohand_jax.cli import main as cli
 from twohand_jax.errors import InputError
-from twohand_jax.inference import export, loading, program
+from twohand_jax.inference import export, predict
 from twohand_jax.types import Camera
 
 CANVAS = 96
@@ -21,7 +21,7 @@ CANVAS = 96
 
 @pytest.fixture(scope="module")
 def trained(checkpoint):
-    return loading.load_network(checkpoint)
+    return predict.load_network(checkpoint)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def expected(trained, pictures) -> dict[str, np.ndarray]:
         camera = Camera(value["focal"], value["center"])
         names = ("canvas", "T_canvas_image", "boxes", "keypoints", "score")
         given = [value[name] for name in names]
-        found = program.look(
+        found = predict.predict(
             variables, model, *given, camera, apply=apply, crop=trained.crop
         )
         geometry = found.geometry._asdict()

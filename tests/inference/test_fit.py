@@ -9,9 +9,9 @@ import pytest
 
 from twohand_jax import mano
 from twohand_jax.geometry import alignment, cameras, rotations
-from twohand_jax.inference import anatomy
 from twohand_jax.inference.fit import fit
 from twohand_jax.inference.reconstruct import keypoint_error
+from twohand_jax.mano import anatomy
 from twohand_jax.types import ManoModel, ManoParams, Prediction
 
 CAMERA = cameras.default(480, 720)

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from twohand_jax.errors import InputError
-from twohand_jax.inference import hints
+from twohand_jax.inference import detections
 
 ROWS = np.random.default_rng(0).uniform(10, 90, (21, 2))
 
 
 def test_keypoints_get_the_box_of_training() -> None:
-    hands = hints.given(keypoints=[ROWS.tolist(), None])
+    hands = detections.given_detections(keypoints=[ROWS.tolist(), None])
     np.testing.assert_array_equal(hands.present, [True, False])
     low, high = ROWS.min(0), ROWS.max(0)
     np.testing.assert_allclose(
@@ -24,7 +24,7 @@ def test_keypoints_get_the_box_of_training() -> None:
 
 
 def test_given_boxes_stay_as_they_are() -> None:
-    hands = hints.given(boxes=[None, [1, 2, 30, 40]])
+    hands = detections.given_detections(boxes=[None, [1, 2, 30, 40]])
     np.testing.assert_array_equal(hands.boxes[1], [1, 2, 30, 40])
     np.testing.assert_array_equal(hands.score, [0, 1])
     assert not hands.has_keypoints
@@ -32,8 +32,8 @@ def test_given_boxes_stay_as_they_are() -> None:
 
 def test_nan_boxes_and_unscored_keypoints_mean_absent() -> None:
     boxes = np.full((2, 4), np.nan)
-    assert not hints.given(boxes=boxes).present.any()
-    assert not hints.given(keypoints=np.zeros((2, 21, 3))).present.any()
+    assert not detections.given_detections(boxes=boxes).present.any()
+    assert not detections.given_detections(keypoints=np.zeros((2, 21, 3))).present.any()
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_nan_boxes_and_unscored_keypoints_mean_absent() -> None:
 )
 def test_bad_boxes(boxes: list, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        hints.given(boxes=boxes)
+        detections.given_detections(boxes=boxes)
 
 
 @pytest.mark.parametrize(
@@ -60,19 +60,19 @@ def test_bad_boxes(boxes: list, words: str) -> None:
 )
 def test_bad_keypoints(rows: list, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        hints.given(keypoints=[rows, None])
+        detections.given_detections(keypoints=[rows, None])
 
 
 def test_files_for_one_and_for_several_pictures(tmp_path: Path) -> None:
     path = tmp_path / "boxes.json"
     one = {"right": [0, 0, 5, 5], "left": None}
     path.write_text(json.dumps(one))
-    content = hints.read_file(path)
-    assert hints.for_picture(content, "any", "f") == [[0, 0, 5, 5], None]
+    content = detections.read_file(path)
+    assert detections.for_picture(content, "any", "f") == [[0, 0, 5, 5], None]
     path.write_text(json.dumps({"a": {"left": [1, 1, 2, 2]}}))
-    content = hints.read_file(path)
-    assert hints.for_picture(content, "a", "f") == [None, [1, 1, 2, 2]]
-    assert hints.for_picture(content, "b", "f") is None
+    content = detections.read_file(path)
+    assert detections.for_picture(content, "a", "f") == [None, [1, 1, 2, 2]]
+    assert detections.for_picture(content, "b", "f") is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", "{}", "\x00"])
@@ -80,11 +80,11 @@ def test_bad_files(tmp_path: Path, text: str) -> None:
     path = tmp_path / "boxes.json"
     path.write_text(text)
     with pytest.raises(InputError, match="boxes.json"):
-        hints.read_file(path)
+        detections.read_file(path)
 
 
 def test_bad_entry_of_a_picture(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="keys 'right'"):
-        hints.for_picture({"a": {"rechts": [1]}}, "a", "file.json")
+        detections.for_picture({"a": {"rechts": [1]}}, "a", "file.json")
     with pytest.raises(InputError, match="no file"):
-        hints.read_file(tmp_path / "missing.json")
+        detections.read_file(tmp_path / "missing.json")

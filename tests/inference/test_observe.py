@@ -10,10 +10,9 @@ from tests.inference.conftest import detections
 from twohand_jax import assets
 from twohand_jax.cues.onnx_detector import HandBoxes
 from twohand_jax.errors import InputError
-from twohand_jax.inference import cue_choice
-from twohand_jax.inference.cue_choice import CueConfig
-from twohand_jax.inference.hints import box_around
-from twohand_jax.inference.observe import GIVEN, MEDIAPIPE, Observer
+from twohand_jax.inference import observe
+from twohand_jax.inference.detections import box_around
+from twohand_jax.inference.observe import GIVEN, MEDIAPIPE, CueConfig, Observer
 
 
 def observer(keypoints=None, extractor=None, **config) -> Observer:
@@ -123,8 +122,8 @@ def test_sapiens_tells_sides_and_is_asked_once(image, keypoints, monkeypatch) ->
 
     sees_the_person.makes, sees_the_person.name = painter.makes, "sapiens_0.3b"
     sees_the_person.version = "1"
-    monkeypatch.setattr(cue_choice, "check", lambda _: None)
-    monkeypatch.setattr(cue_choice, "load", lambda _: sees_the_person)
+    monkeypatch.setattr(observe, "check", lambda _: None)
+    monkeypatch.setattr(observe, "load", lambda _: sees_the_person)
     some = {f"sapiens_{kind}": Path(kind) for kind in painter.makes}
     made = Observer(CueConfig(source="sapiens", **some))
     made._boxes = lambda picture: boxed(keypoints)
@@ -159,15 +158,15 @@ def test_what_cannot_work_is_refused_at_once(config, message) -> None:
 def test_in_boxes_mediapipe_is_an_extractor(monkeypatch) -> None:
     monkeypatch.setattr(assets, "MAPS", Path("not shipped"))
     for source in ("auto", "mediapipe"):
-        assert cue_choice.load(CueConfig(source=source)) is None
-        made = cue_choice.load_in_boxes(CueConfig(source=source))
+        assert observe.load_extractor(CueConfig(source=source)) is None
+        made = observe.load_in_boxes(CueConfig(source=source))
         assert made.makes == ("keypoints",)
 
 
 def test_converted_sapiens_models_make_all_cues(tmp_path, image, keypoints) -> None:
     pytest.importorskip("torch")
     from tests.weights.tiny_sapiens import loaded, tiny, torch_network
-    from twohand_jax.models.sapiens_config import DEPTH, POSE, SEGMENTATION
+    from twohand_jax.models.sapiens import DEPTH, POSE, SEGMENTATION
     from twohand_jax.weights import sapiens
 
     kinds = {"keypoints": POSE, "segmentation": SEGMENTATION, "depth": DEPTH}

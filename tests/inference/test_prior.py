@@ -8,13 +8,13 @@ import pytest
 import twohand_jax
 from tests.inference.priors import random_pairs, write_features, write_prior
 from twohand_jax import assets, mano
-from twohand_jax.diffusion.cascade import Collision, Walk
+from twohand_jax.diffusion.cascade import Collision, SampleConfig
 from twohand_jax.diffusion.ddim import DdimConfig
 from twohand_jax.errors import InputError
 from twohand_jax.inference.prior import Prior
 from twohand_jax.types import LEFT, RIGHT
 
-FEW = Walk(ddim=DdimConfig(steps=2))
+FEW = SampleConfig(ddim=DdimConfig(steps=2))
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ import pytest
 from tests.cues.extractors import Painter
 from tests.inference.conftest import detections
 from twohand_jax import mano
-from twohand_jax.cues.mediapipe_cues import to_fingertips
+from twohand_jax.cues.mediapipe import to_fingertips
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
-from twohand_jax.inference.cue_choice import CueConfig
+from twohand_jax.inference.observe import CueConfig
 from twohand_jax.inference.reconstruct import Reconstructor, keypoint_error
 
 

@@ -12,7 +12,7 @@ from twohand_jax.diffusion.search import SearchConfig
 from twohand_jax.errors import InputError
 from twohand_jax.inference import refinement
 from twohand_jax.inference.prior import Prior
-from twohand_jax.inference.refinement import is_needed, separator
+from twohand_jax.inference.refinement import is_needed, refiner
 
 
 @pytest.fixture(scope="module")
@@ -72,19 +72,19 @@ def test_the_prior_is_only_asked_about_overlapping_near_hands():
 
 def test_without_a_prior_of_this_hand_auto_does_without_and_always_refuses():
     other = dataclasses.replace(fakes.hand_model(), name="another-hand")
-    assert separator("never", None, other) is None
-    assert separator("auto", None, other) is None
+    assert refiner("never", None, other) is None
+    assert refiner("auto", None, other) is None
     with pytest.raises(InputError, match="another-hand"):
-        separator("always", None, other)
+        refiner("always", None, other)
 
 
 def test_another_hand_model_is_refused_with_both_names(folder):
     other = dataclasses.replace(fakes.hand_model(), name="another-hand")
     with pytest.raises(InputError, match=r"open-hand-1.*another-hand"):
-        separator("auto", folder, other)
+        refiner("auto", folder, other)
 
 
 def test_programs_of_other_settings_have_other_keys(folder):
     model = fakes.hand_model()
-    keys = {separator(c, folder, model).key for c in ("auto", "always")}
+    keys = {refiner(c, folder, model).key for c in ("auto", "always")}
     assert len(keys) == 2 and GateConfig().when == "auto"

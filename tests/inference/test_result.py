@@ -8,8 +8,8 @@ import pytest
 
 from twohand_jax import mano
 from twohand_jax.errors import InputError
-from twohand_jax.inference import program, result
-from twohand_jax.inference.batch import penetration
+from twohand_jax.inference import predict, result
+from twohand_jax.inference.photos import penetration
 from twohand_jax.types import Camera, Prediction
 from twohand_jax.viz.overlay import hand_meshes
 
@@ -30,7 +30,7 @@ def prediction(model) -> Prediction:
     params = params._replace(transl=transl)
     geometry = mano.forward(model, params)
     camera = Camera(focal=np.array([500.0, 500]), center=np.array([99.5, 49.5]))
-    return program.EMPTY._replace(
+    return predict.EMPTY._replace(
         mano=params,
         geometry=geometry,
         camera=camera,

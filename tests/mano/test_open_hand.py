@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 import twohand_jax
-from data_pipelines.open_hand import decimate, rig, write
-from data_pipelines.open_hand.measure import measure
-from data_pipelines.open_hand.order import TIP_INDICES
+from data_pipelines.open_hand import build, decimate, rig
+from data_pipelines.open_hand.build import TIP_INDICES, measure_hand
 from twohand_jax.errors import InputError
 
 ASSETS = Path(twohand_jax.__file__).parent / "mano" / "assets"
@@ -195,7 +194,7 @@ def test_other_tip_indices_lie_beside_the_tip(hand, template, name):
 
 
 def test_sizes_are_those_of_adults(hand, template, joints):
-    sizes = measure(template, hand["f"], hand["weights"], joints)
+    sizes = measure_hand(template, hand["f"], hand["weights"], joints)
     assert 180 < sizes["hand length"] < 192
     assert 78 < sizes["hand breadth"] < 90
     assert 180 < sizes["hand circumference"] < 210
@@ -229,9 +228,9 @@ def test_texture_coordinates_cover_every_face(hand):
 
 def test_pose_space_can_be_rewritten(hand, tmp_path):
     path = tmp_path / "hand.npz"
-    write.save(path, hand)
+    build.save_hand(path, hand)
     poses = np.random.default_rng(0).normal(scale=0.3, size=(60, 45))
-    write.set_pose_space(path, poses)
+    build.set_pose_space(path, poses)
     with np.load(path) as file:
         components, mean = file["hands_components"], file["hands_mean"]
         np.testing.assert_array_equal(file["v_template"], hand["v_template"])
@@ -243,4 +242,4 @@ def test_pose_space_can_be_rewritten(hand, tmp_path):
 
 def test_pose_space_refuses_other_shapes(tmp_path):
     with pytest.raises(InputError, match=r"\(3, 45\)"):
-        write.set_pose_space(tmp_path / "hand.npz", np.zeros((3, 45)))
+        build.set_pose_space(tmp_path / "hand.npz", np.zeros((3, 45)))

@@ -36,7 +36,7 @@ def close(ours, theirs, tolerance):
 def test_resnets_agree_with_pytorch_evaluating_and_training(config):
     module = reference.randomised(reference.ResNet(config.depths, config.bottleneck))
     image = np.random.default_rng(0).normal(size=(4, 3, 64, 96)).astype(np.float32)
-    loaded = torchvision.convert(reference.state(module), config, where="memory")
+    loaded = torchvision.convert_resnet(reference.state(module), config, where="memory")
     variables = apply.Variables(*({"net": tree} for tree in loaded))
     net = apply.network(lambda rngs: Frozen(config, rngs=rngs))
     run = jax.jit(net.apply, static_argnames="train")
@@ -46,7 +46,7 @@ def test_resnets_agree_with_pytorch_evaluating_and_training(config):
             expected = module.train(train)(torch.from_numpy(image)).numpy()
         ours, updated = run(variables, nhwc, train=train)
         close(ours, expected.transpose(0, 2, 3, 1), 1e-4)
-    after = torchvision.convert(reference.state(module), config, where="memory")
+    after = torchvision.convert_resnet(reference.state(module), config, where="memory")
     jax.tree.map(
         lambda a, b: close(a, b, 1e-4), updated.batch_stats["net"], after.batch_stats
     )

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from tests.data import scenes
-from tests.data.test_augment import mirrored
+from tests.crops.test_augment import mirrored
 from tests.models.test_regressor import CONFIG, network, random_inputs, run, variables
 from twohand_jax import mano
-from twohand_jax.data.augment import CropConfig, prepare
-from twohand_jax.data.predictions import decode
+from twohand_jax.crops.augment import CropConfig, prepare
+from twohand_jax.crops.predictions import decode
 from twohand_jax.types import Inputs
 
 __all__ = ["network", "run", "variables"]

@@ -7,14 +7,14 @@ import pytest
 
 from tests.weights.tiny_sapiens import loaded, run_torch, tiny, torch_network
 from twohand_jax.errors import InputError
-from twohand_jax.models import apply, vit
-from twohand_jax.models.sapiens import instance_norm
-from twohand_jax.models.sapiens_config import (
+from twohand_jax.models import apply, sapiens
+from twohand_jax.models.sapiens import (
     KINDS,
     PATCH_SHIFT,
     POSE,
     SIZES,
     SapiensConfig,
+    instance_norm,
     released,
     size_name,
 )
@@ -71,24 +71,24 @@ def tokens(seed=0):
 def test_attention_is_softmax_attention():
     parts = tokens()
     want = softmax_attention(*parts.astype(np.float64))
-    np.testing.assert_allclose(vit.attend(*parts), want, atol=1e-5)
+    np.testing.assert_allclose(sapiens.attend(*parts), want, atol=1e-5)
 
 
 def test_attention_follows_the_order_of_queries_and_ignores_that_of_keys():
     query, key, value = tokens()
     order = np.random.default_rng(1).permutation(7)
-    plain = vit.attend(query, key, value)
+    plain = sapiens.attend(query, key, value)
     np.testing.assert_allclose(
-        vit.attend(query[:, order], key, value), plain[:, order], atol=1e-6
+        sapiens.attend(query[:, order], key, value), plain[:, order], atol=1e-6
     )
     np.testing.assert_allclose(
-        vit.attend(query, key[:, order], value[:, order]), plain, atol=1e-6
+        sapiens.attend(query, key[:, order], value[:, order]), plain, atol=1e-6
     )
 
 
 def test_attention_stands_large_scores():
     query, key, value = 100 * tokens()
-    assert np.isfinite(vit.attend(query, key, value)).all()
+    assert np.isfinite(sapiens.attend(query, key, value)).all()
 
 
 def test_the_fused_kernel_gets_heads_of_a_multiple_of_eight(monkeypatch):
@@ -102,11 +102,11 @@ def test_the_fused_kernel_gets_heads_of_a_multiple_of_eight(monkeypatch):
     parts = jnp.asarray(tokens(), jnp.bfloat16)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     monkeypatch.setattr(jax.nn, "dot_product_attention", kernel)
-    got = vit.attend(*parts)
+    got = sapiens.attend(*parts)
     assert widths == [16] and got.shape[-1] == 10
     want = softmax_attention(*np.asarray(parts, np.float64))
     np.testing.assert_allclose(np.asarray(got, np.float64), want, atol=0.02)
-    vit.attend(*tokens())  # float32 goes another way
+    sapiens.attend(*tokens())  # float32 goes another way
     assert widths == [16]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from data_pipelines import writer
-from data_pipelines.source import Example
+from data_pipelines.labelled import Example
 from tests.data.records import Squares, example
 from twohand_jax.data.order import Order
 

@@ -13,9 +13,9 @@ import numpy as np
 from tests.data import scenes
 from tests.train import runs
 from twohand_jax import build, mano
-from twohand_jax.cli import configs
+from twohand_jax.cli import common
 from twohand_jax.data.batching import to_global
-from twohand_jax.train import optim, regressor, rng, sharding, state, step
+from twohand_jax.train import optim, regressor, sharding, state, step
 
 STEPS, BATCH, MINIMUM = 3, 4, 64
 OPTIM = optim.OptimConfig(learning_rate=1e-4, schedule="constant")
@@ -24,7 +24,9 @@ OPTIM = optim.OptimConfig(learning_rate=1e-4, schedule="constant")
 def experiment() -> build.Experiment:
     """configs/tiny.py made small."""
     changes = [f"{name}={value!r}" for name, value in runs.SMALL_REGRESSOR.items()]
-    return build.experiment(configs.load(str(runs.ROOT / "configs/tiny.py"), changes))
+    return build.experiment(
+        common.load_config(str(runs.ROOT / "configs/tiny.py"), changes)
+    )
 
 
 def run(mesh: jax.sharding.Mesh) -> dict[str, np.ndarray]:
@@ -32,10 +34,10 @@ def run(mesh: jax.sharding.Mesh) -> dict[str, np.ndarray]:
     settings, model = experiment(), mano.load()
     network = build.regressor(settings.model)
     optimizer = optim.optimizer(OPTIM)
-    key = rng.stream(0, "augment")
+    key = state.key_stream(0, "augment")
 
     def create() -> state.TrainState:
-        return state.create(network, optimizer, rng.stream(0, "init"))
+        return state.create(network, optimizer, state.key_stream(0, "init"))
 
     places = sharding.state(mesh, jax.eval_shape(create), minimum=MINIMUM)
     now = jax.jit(create, out_shardings=places)()

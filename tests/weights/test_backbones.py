@@ -11,7 +11,7 @@ from twohand_jax.models import apply
 from twohand_jax.models.fusion import FusionConfig
 from twohand_jax.models.regressor import Regressor, RegressorConfig
 from twohand_jax.models.resnet import ResNet, ResNetConfig
-from twohand_jax.weights import backbones, native
+from twohand_jax.weights import native, torchvision
 
 TINY = ResNetConfig(depths=(1, 1), width=4)
 DEEP = dataclasses.replace(TINY, depths=(1, 2))
@@ -48,8 +48,10 @@ def values(tree):
 
 def test_a_regressor_starts_from_saved_backbones(tmp_path, regressor):
     for name, config, value in (("image", DEEP, 2.0), ("cue", TINY, 3.0)):
-        backbones.save(tmp_path / name, filled(config, value), arch=name)
-    started = backbones.adopt(regressor, image=tmp_path / "image", cue=tmp_path / "cue")
+        torchvision.save_backbone(tmp_path / name, filled(config, value), arch=name)
+    started = torchvision.adopt_backbones(
+        regressor, image=tmp_path / "image", cue=tmp_path / "cue"
+    )
     assert jax.tree.structure(started) == jax.tree.structure(regressor)
     for group in started:
         assert values(group["image"]) == {2.0} and values(group["cues"]) == {3.0}
@@ -58,8 +60,8 @@ def test_a_regressor_starts_from_saved_backbones(tmp_path, regressor):
 
 
 def test_what_is_not_named_stays(tmp_path, regressor):
-    backbones.save(tmp_path, filled(TINY, 3.0), arch="tiny")
-    started = backbones.adopt(regressor, cue=tmp_path)
+    torchvision.save_backbone(tmp_path, filled(TINY, 3.0), arch="tiny")
+    started = torchvision.adopt_backbones(regressor, cue=tmp_path)
     assert values(started.params["image"]) == {0.0}
     assert values(started.params["cues"]) == {3.0}
     assert values(regressor.params) == {0.0}, "the given variables changed"
@@ -69,17 +71,17 @@ def test_a_network_without_cues_needs_no_backbone_for_them(tmp_path, regressor):
     bare = regressor._replace(
         params={k: v for k, v in regressor.params.items() if k != "cues"}
     )
-    backbones.save(tmp_path, filled(TINY, 3.0), arch="tiny")
-    assert backbones.adopt(bare, cue=tmp_path).params == bare.params
+    torchvision.save_backbone(tmp_path, filled(TINY, 3.0), arch="tiny")
+    assert torchvision.adopt_backbones(bare, cue=tmp_path).params == bare.params
 
 
 def test_a_backbone_of_another_network_is_refused(tmp_path, regressor):
-    backbones.save(tmp_path, filled(TINY, 3.0), arch="tiny")
+    torchvision.save_backbone(tmp_path, filled(TINY, 3.0), arch="tiny")
     with pytest.raises(InputError, match="The tiny in .* does not fit .* no weight"):
-        backbones.adopt(regressor, image=tmp_path)
+        torchvision.adopt_backbones(regressor, image=tmp_path)
 
 
 def test_a_directory_of_another_kind_is_refused(tmp_path, regressor):
     (tmp_path / native.CONFIG).write_text(json.dumps({"model": {}}))
     with pytest.raises(InputError, match="holds no backbone; write one with"):
-        backbones.adopt(regressor, cue=tmp_path)
+        torchvision.adopt_backbones(regressor, cue=tmp_path)

@@ -8,7 +8,7 @@ import torch
 
 from tests.models import reference
 from twohand_jax import mano
-from twohand_jax.diffusion.statistics import Statistics
+from twohand_jax.diffusion.representation import Statistics
 from twohand_jax.errors import InputError
 from twohand_jax.inference.prior import Prior
 from twohand_jax.models import apply

@@ -6,9 +6,10 @@ import pytest
 from tests.weights.tiny_sapiens import CONVS, DECONVS, state_of, tiny, torch_network
 from twohand_jax.cli import main as cli
 from twohand_jax.errors import InputError
-from twohand_jax.models import sapiens_config
-from twohand_jax.models.sapiens_config import KINDS, POSE, SEGMENTATION, SIZES, released
-from twohand_jax.weights import native, sapiens, sapiens_layout, torchscript
+from twohand_jax.models import sapiens
+from twohand_jax.models.sapiens import KINDS, POSE, SEGMENTATION, SIZES, released
+from twohand_jax.weights import native, torchscript
+from twohand_jax.weights import sapiens as released_files
 
 torch = pytest.importorskip("torch")
 
@@ -16,7 +17,7 @@ torch = pytest.importorskip("torch")
 def hollow(config):
     """A state dict of the right shapes that takes no memory."""
     zero = np.zeros((), np.float32)
-    shapes = sapiens_layout.layout(config).items()
+    shapes = released_files.released_layout(config).items()
     return {name: np.broadcast_to(zero, shape) for name, shape in shapes}
 
 
@@ -26,7 +27,7 @@ def small_release(monkeypatch):
     monkeypatch.setitem(SIZES, "0.3b", (24, 3, 2, 40))
     for kind in KINDS:
         heads = (DECONVS[kind], CONVS[kind])
-        monkeypatch.setitem(sapiens_config.HEADS, kind, heads)
+        monkeypatch.setitem(sapiens.HEADS, kind, heads)
     return torch_network(released(POSE, "0.3b"))
 
 
@@ -39,17 +40,17 @@ def test_names_and_shapes_are_those_of_the_module(size, kind):
     with torch.device("meta"):
         module = TorchSapiens(config)
     theirs = {name: tuple(w.shape) for name, w in module.state_dict().items()}
-    assert sapiens_layout.layout(config) == theirs
+    assert released_files.released_layout(config) == theirs
 
 
 @pytest.mark.parametrize("outputs", [308, 133])
 @pytest.mark.parametrize("size", SIZES)
 def test_size_and_kind_follow_from_the_shapes(size, outputs):
     config = released(POSE, size, outputs=outputs)
-    assert sapiens.infer(hollow(config), where="x.pth") == config
+    assert released_files.infer(hollow(config), where="x.pth") == config
     for kind in KINDS:
         config = released(kind, size)
-        assert sapiens.infer(hollow(config), where="x.pth") == config
+        assert released_files.infer(hollow(config), where="x.pth") == config
 
 
 def changed(name, shape):
@@ -60,20 +61,20 @@ def test_a_network_of_another_shape_is_refused_by_the_first_weight():
     name = "backbone.layers.3.attn.qkv.weight"
     state = changed(name, (2, 1024))
     with pytest.raises(InputError) as refusal:
-        sapiens.convert(state, where="x.pth")
+        released_files.convert(state, where="x.pth")
     assert str(refusal.value) == (
         "x.pth holds no Sapiens pose network of size 0.3b: the weight "
         f"{name!r} has shape (2, 1024), expected (3072, 1024)."
     )
     del state[name]
     with pytest.raises(InputError, match=rf"{name}' is absent, expected \(3072, 1024"):
-        sapiens.convert(state, where="x.pth")
+        released_files.convert(state, where="x.pth")
 
 
 def test_more_layers_than_the_size_has_are_refused():
     state = changed("backbone.layers.24.ln1.weight", (1024,))
     with pytest.raises(InputError, match=r"'backbone.layers.24.ln1.weight' \(1024,\)"):
-        sapiens.convert(state, where="x.pth")
+        released_files.convert(state, where="x.pth")
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_more_layers_than_the_size_has_are_refused():
 )
 def test_other_networks_are_refused(state, said):
     with pytest.raises(InputError, match=said):
-        sapiens.convert(state, where="x.pth")
+        released_files.convert(state, where="x.pth")
 
 
 @pytest.mark.parametrize(
@@ -109,13 +110,13 @@ def test_networks_that_make_no_cue_are_refused(name, maps):
         f"{name}.weight": np.zeros((maps, 768, 1, 1)),
     }
     with pytest.raises(InputError, match=f"'{name}.weight' has {maps} maps"):
-        sapiens.infer(state, where="x.pth")
+        released_files.infer(state, where="x.pth")
 
 
 def test_a_head_that_is_a_number_is_refused():
     state = hollow(released(POSE, "0.3b")) | {"head.final_layer.weight": np.float32(1)}
     with pytest.raises(InputError, match="has 0 maps"):
-        sapiens.infer(state, where="x.pth")
+        released_files.infer(state, where="x.pth")
 
 
 def write(module, path):
@@ -140,7 +141,7 @@ def test_every_container_gives_the_same_weights(name, tmp_path):
     module = torch_network(config)
     module.backbone_size = config.image
     write(module, tmp_path / name)
-    read, want = sapiens.read(tmp_path / name), state_of(module)
+    read, want = released_files.read(tmp_path / name), state_of(module)
     assert set(read) == set(want)
     for key, value in want.items():
         np.testing.assert_array_equal(read[key], value)
@@ -149,10 +150,10 @@ def test_every_container_gives_the_same_weights(name, tmp_path):
 def test_a_truncated_or_absent_archive_is_named(tmp_path):
     file = tmp_path / "a_torchscript.pt2"
     with pytest.raises(InputError, match="There is no weights file .*torchscript.pt2"):
-        sapiens.read(file)
+        released_files.read(file)
     file.write_bytes(b"PK\x03\x04 cut short")
     with pytest.raises(InputError, match="damaged, cut short"):
-        sapiens.read(file)
+        released_files.read(file)
 
 
 def test_half_precision_and_views_in_torchscript(tmp_path):
@@ -183,10 +184,10 @@ def test_the_command_writes_a_directory_that_loads(small_release, tmp_path, caps
     words = ["weights", "convert", "sapiens", str(file), "--out", str(out)]
     assert cli.main(words) == 0
     assert "pose network" in capsys.readouterr().out
-    found = sapiens.load(out, dtype="bfloat16")
+    found = released_files.load(out, dtype="bfloat16")
     assert found.config == released(POSE, "0.3b", dtype="bfloat16")
     assert found.origin.startswith("best.pth ") and len(found.origin.split()[1]) == 12
-    _, want = sapiens.convert(state_of(small_release), where="memory")
+    _, want = released_files.convert(state_of(small_release), where="memory")
     got = found.variables.params["backbone"]["blocks"]["qkv"]["kernel"]
     np.testing.assert_array_equal(
         got, want.params["backbone"]["blocks"]["qkv"]["kernel"]
@@ -214,4 +215,4 @@ def test_the_command_refuses_another_network_and_writes_nothing(tmp_path, capsys
 def test_other_directories_are_refused(content, tmp_path):
     native.save(tmp_path, sapiens.Variables({}, {}), content)
     with pytest.raises(InputError, match="holds no Sapiens network"):
-        sapiens.load(tmp_path)
+        released_files.load(tmp_path)

@@ -14,7 +14,7 @@ def state():
 
 
 def test_every_weight_lands_under_its_own_name(state):
-    params, stats = torchvision.convert(state, RESNET18, where="memory")
+    params, stats = torchvision.convert_resnet(state, RESNET18, where="memory")
     block = params["stages"]["blocks"]["5"]  # the second of the third stage
     ours = block["convs"]["1"]["kernel"]
     np.testing.assert_array_equal(
@@ -26,10 +26,10 @@ def test_every_weight_lands_under_its_own_name(state):
 
 def test_weights_of_another_depth_are_refused(state):
     with pytest.raises(InputError, match="net.pth belongs to another network: it la"):
-        torchvision.convert(state, RESNET50, where="net.pth")
+        torchvision.convert_resnet(state, RESNET50, where="net.pth")
 
 
 def test_another_width_is_refused():
     state = reference.state(reference.ResNet(RESNET18.depths, False, width=8))
     with pytest.raises(InputError, match=r"another network: '.*' has shape \(8,"):
-        torchvision.convert(state, RESNET18, where="net.pth")
+        torchvision.convert_resnet(state, RESNET18, where="net.pth")

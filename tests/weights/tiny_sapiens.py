@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from twohand_jax.models.sapiens_config import (
+from twohand_jax.models.sapiens import (
     DEPTH,
     PATCH_SHIFT,
     POSE,

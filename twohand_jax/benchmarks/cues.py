@@ -19,22 +19,29 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from twohand_jax.benchmarks import peers, steps
-from twohand_jax.benchmarks.programs import DTYPES, OURS, PEER, Row, ceiling, table
-from twohand_jax.benchmarks.report import Report
+from twohand_jax.benchmarks import report, steps
+from twohand_jax.benchmarks.report import (
+    DTYPES,
+    OURS,
+    PEER,
+    ProgramRow,
+    Report,
+    ceiling,
+    interleaved,
+    program_table,
+)
 from twohand_jax.benchmarks.steps import Program
-from twohand_jax.benchmarks.timing import interleaved
 from twohand_jax.models import apply
 from twohand_jax.models.apply import Variables
-from twohand_jax.models.sapiens import Sapiens
-from twohand_jax.models.sapiens_config import (
+from twohand_jax.models.sapiens import (
     KINDS,
     POSE,
     SIZES,
+    Backbone,
+    Sapiens,
     SapiensConfig,
     released,
 )
-from twohand_jax.models.vit import Backbone
 
 BACKBONE, NETWORK = "backbone", "network"
 Calls = Mapping[str, Callable[[], object]]
@@ -65,7 +72,7 @@ def run(args: argparse.Namespace) -> Report:
             threads=args.threads,
         )
     what = f"Sapiens {args.size} {args.kind}, batch {args.batch}"
-    return table(rows, what=what, unit="image")
+    return program_table(rows, what=what, unit="image")
 
 
 def measure(
@@ -76,7 +83,7 @@ def measure(
     peer: bool = True,
     threads: int = 2,
     product: int | None = None,
-) -> list[Row]:
+) -> list[ProgramRow]:
     """Time backbone and network in turns with the peer.
 
     Args:
@@ -91,7 +98,7 @@ def measure(
         MissingDependencyError: the peer is wanted and torch is absent.
     """
     if peer:
-        peers.require("torch")
+        report.require_peers("torch")
     limit = ceiling(config.dtype, product)
     _tell(f"{config.dtype}: matrix product {limit / 1e9:.4g} GFLOP/s")
     ours = network_programs(config, batch)
@@ -100,7 +107,7 @@ def measure(
     for task, program in ours.items():
         calls = {OURS: program.call} | ({PEER: theirs[task]} if peer else {})
         timings = interleaved(calls, repetitions=repetitions, warmup=1)
-        rows.append(Row(task, config.dtype, batch, program, limit, timings))
+        rows.append(ProgramRow(task, config.dtype, batch, program, limit, timings))
         best = ", ".join(f"{k} {t.minimum_ms:.4g} ms" for k, t in timings.items())
         _tell(f"{config.dtype} {task}: {best}")
     limit = max(limit, ceiling(config.dtype, product))

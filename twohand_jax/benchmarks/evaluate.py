@@ -24,11 +24,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from twohand_jax import assets, mano
-from twohand_jax.benchmarks import numpy_metrics, peers, published_metrics
+from twohand_jax.benchmarks import numpy_metrics, report
 from twohand_jax.benchmarks.examples import Examples, examples
 from twohand_jax.benchmarks.mano import smplx_module
-from twohand_jax.benchmarks.report import Report
-from twohand_jax.benchmarks.timing import Timing, interleaved
+from twohand_jax.benchmarks.report import Report, Timing, interleaved
 from twohand_jax.evaluation import evaluator, protocols, truth
 from twohand_jax.evaluation import run as evaluation
 from twohand_jax.types import LEFT, NUM_VERTICES, RIGHT, ManoModel, ManoParams, Mean
@@ -129,7 +128,7 @@ def measure(
         MissingDependencyError: a peer's package is absent.
         RuntimeError: a peer finds other figures.
     """
-    peers.require(*(("torch", "smplx") if PUBLISHED in peer_names else ()))
+    report.require_peers(*(("torch", "smplx") if PUBLISHED in peer_names else ()))
     # Named like MANO, so that joints are regressed from surfaces as with MANO.
     model = dataclasses.replace(mano.load(), name="MANO")
     rows = []
@@ -194,7 +193,7 @@ def ours(task: str, name: str, model: ManoModel, given: Examples) -> Program:
     batch, prediction = given.batch, given.prediction
     if task == METRICS:
         compare = protocols.get(name).compare
-        pose = jax.jit(jax.vmap(truth.posed, in_axes=(0, None)))
+        pose = jax.jit(jax.vmap(truth.posed_truth, in_axes=(0, None)))
         each = jax.jit(jax.vmap(compare, in_axes=(0, 0, None, 0)))
         return lambda: jax.block_until_ready(
             each(prediction, pose(batch.targets, model), model, batch.weight)
@@ -229,7 +228,7 @@ def peer(
     if name == NUMPY:
         return lambda: compute(pictures, regressor)
     if protocol == "freihand":
-        return lambda: published_metrics.freihand(pictures, regressor)
+        return lambda: numpy_metrics.freihand_by_points(pictures, regressor)
     poses = [ManoParams(*row) for row in zip(*targets.mano, strict=True)]
     pose = _smplx(model, threads)
     return lambda: compute(

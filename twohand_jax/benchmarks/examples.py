@@ -1,4 +1,4 @@
-"""Labelled pictures with estimates that miss, for the benchmark of evaluation."""
+"""Made-up inputs for the benchmarks: labelled pictures, and pairs that penetrate."""
 
 from typing import NamedTuple
 
@@ -8,11 +8,19 @@ import numpy as np
 from jaxtyping import Array
 
 from twohand_jax import mano
-from twohand_jax.benchmarks import pairs
 from twohand_jax.benchmarks.steps import filled
-from twohand_jax.data import abstract
 from twohand_jax.geometry import boxes, cameras
-from twohand_jax.types import LEFT, Batch, HandGeometry, ManoModel, Prediction, Targets
+from twohand_jax.train import dry_run
+from twohand_jax.types import (
+    LEFT,
+    RIGHT,
+    Batch,
+    Camera,
+    HandGeometry,
+    ManoModel,
+    Prediction,
+    Targets,
+)
 
 SINGLE_EVERY = 4  # every fourth picture shows the right hand only
 IN_PICTURE = 0.9  # share of the joints that are visible
@@ -37,7 +45,7 @@ def examples(
         canvas: side of their canvases, pixels, which hold noise.
         seed: of poses, errors and flags.
     """
-    true = pairs.touching(model, count, seed)
+    true = touching_pair(model, count, seed)
     rng = np.random.default_rng(seed)
 
     def missed(leaf: Array) -> Array:
@@ -50,7 +58,7 @@ def examples(
         rel_trans=missed(true.rel_trans),
     )
     targets = _labels(true, rng)
-    batch = filled(abstract.records(count, canvas=canvas))
+    batch = filled(dry_run.abstract_records(count, canvas=canvas))
     keypoints = jnp.concatenate(
         [targets.joints_2d, jnp.ones((count, 2, 21, 1))], axis=-1
     )
@@ -87,4 +95,31 @@ def _labels(true: Prediction, rng: np.random.Generator) -> Targets:
         mano_valid=jnp.asarray(present),
         rel_trans=true.rel_trans,
         rel_trans_valid=jnp.asarray(~single),
+    )
+
+
+def touching_pair(model: ManoModel, count: int, seed: int = 0) -> Prediction:
+    """Hands half a metre from the camera; the left one was seen better.
+
+    Args:
+        model: hand model.
+        count: how many pairs.
+        seed: of their poses and shapes.
+    """
+    rng = np.random.default_rng(seed)
+    params = jax.tree.map(
+        lambda leaf: jnp.asarray(rng.normal(0, 0.05, leaf.shape), jnp.float32),
+        mano.zeros(count),
+    )
+    apart = jnp.array([[0.0, 0.0, 0.5], [0.0, 0.03, 0.5]])
+    wrists = mano.params.rest_wrist(model, params.betas)
+    params = params._replace(transl=apart - wrists)
+    geometry = mano.forward(model, params)
+    return Prediction(
+        mano=params,
+        geometry=geometry,
+        rel_trans=geometry.joints[:, LEFT, 0] - geometry.joints[:, RIGHT, 0],
+        camera=Camera(jnp.full((count, 2), 500.0), jnp.full((count, 2), 128.0)),
+        box=jnp.broadcast_to(jnp.array([0.0, 0.0, 200.0, 200.0]), (count, 2, 4)),
+        score=jnp.broadcast_to(jnp.array([0.5, 0.9]), (count, 2)),
     )

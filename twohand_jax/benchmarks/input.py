@@ -17,10 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from twohand_jax.benchmarks.report import Report
-from twohand_jax.benchmarks.timing import Timing, interleaved
-from twohand_jax.data import images, tfrecord
-from twohand_jax.data.canvas import CanvasConfig
+from twohand_jax.benchmarks.report import Report, Timing, interleaved
+from twohand_jax.crops.canvas import CanvasConfig
+from twohand_jax.data import decode, tfrecord
 from twohand_jax.types import Batch
 
 READER, BARE = "reader", "bare decoding"
@@ -139,12 +138,12 @@ def _decode_all(pictures: list[Encoded], workers: int) -> None:
 
 def _decode(pictures: list[Encoded]) -> None:
     """Each picture into the same memory, as large as the largest needs."""
-    sizes = (images.jpeg_size(each.picture) or (1, 1) for each in pictures)
+    sizes = (decode.jpeg_size(each.picture) or (1, 1) for each in pictures)
     room = np.empty(max((3 * h * w for h, w in sizes), default=0), np.uint8)
     for picture, maps in pictures:
-        images.decode_jpeg(picture, out=room)
+        decode.decode_jpeg(picture, out=room)
         for each in maps:
-            images.decode_map(each)
+            decode.decode_map(each)
 
 
 def _cells(row: Row) -> list[str]:

@@ -20,8 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from twohand_jax import mano
-from twohand_jax.benchmarks.report import Report
-from twohand_jax.benchmarks.timing import Timing, interleaved
+from twohand_jax.benchmarks.report import Report, Timing, interleaved
 from twohand_jax.errors import MissingDependencyError
 from twohand_jax.geometry import rotations
 from twohand_jax.mano.joints import PARENTS

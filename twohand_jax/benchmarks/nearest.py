@@ -14,9 +14,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from twohand_jax import collision, mano
-from twohand_jax.benchmarks import pairs, peers
-from twohand_jax.benchmarks.report import Report
-from twohand_jax.benchmarks.timing import Timing, interleaved
+from twohand_jax.benchmarks import examples, report
+from twohand_jax.benchmarks.report import Report, Timing, interleaved
 from twohand_jax.types import LEFT, RIGHT, ManoModel
 
 OURS = "twohand_jax"
@@ -81,7 +80,7 @@ def measure(
         MissingDependencyError: a peer is absent.
         RuntimeError: a peer finds other distances.
     """
-    peers.require(*names)
+    report.require_peers(*names)
     model, rows = mano.load(), []
     for batch in batches:
         meshes = hands(model, batch)
@@ -106,7 +105,7 @@ def measure(
 
 def hands(model: ManoModel, count: int) -> Meshes:
     """Right and left hands that run into each other, metres."""
-    vertices = np.array(pairs.touching(model, count).geometry.vertices)
+    vertices = np.array(examples.touching_pair(model, count).geometry.vertices)
     return vertices[:, RIGHT], vertices[:, LEFT]
 
 

@@ -19,10 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from twohand_jax import collision
-from twohand_jax.benchmarks import pairs, peers
-from twohand_jax.benchmarks.report import Report
-from twohand_jax.benchmarks.timing import Timing, interleaved
-from twohand_jax.diffusion import energies, guidance, representation
+from twohand_jax.benchmarks import examples, report
+from twohand_jax.benchmarks.report import Report, Timing, interleaved
+from twohand_jax.diffusion import guidance, representation
 from twohand_jax.diffusion.ddim import DdimConfig
 from twohand_jax.diffusion.gate import GateConfig
 from twohand_jax.diffusion.refine import RefineConfig, Refined, refine
@@ -122,10 +121,10 @@ def measure(
         MissingDependencyError: the peer is wanted and torch or smplx is absent.
     """
     if peer:
-        peers.require("torch", "smplx")
+        report.require_peers("torch", "smplx")
     rows = []
     for batch in batches:
-        given = pairs.touching(prior.model, batch)
+        given = examples.touching_pair(prior.model, batch)
         start = time.perf_counter()
         ours = compiled(prior, given, config)
         took = time.perf_counter() - start
@@ -163,8 +162,8 @@ def to_problem(
 
     parts, model, hands = prior.parts, prior.model, prediction.mano
     reference = jnp.full(len(prediction.score), LEFT)
-    frame = representation.frame(model, hands, reference)
-    scene = energies.scene(prediction, reference, frame)
+    frame = representation.pair_frame(model, hands, reference)
+    scene = guidance.pair_context(prediction, reference, frame)
     vectors = representation.pack(model, hands, reference)
     pair = representation.normalise(vectors, parts.statistics)
     sizes = guidance.step_sizes(
@@ -174,7 +173,7 @@ def to_problem(
         clean=np.array(pair[:, OTHER]),
         condition=np.array(pair[:, REFERENCE]),
         fixed=np.array(scene.reference_vertices),
-        sight=np.array(energies.line_of_sight(scene)),
+        sight=np.array(guidance.line_of_sight(scene)),
         sizes=np.array(sizes),
     )
 

@@ -9,8 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from twohand_jax.models.sapiens_config import POSE, SapiensConfig
-from twohand_jax.models.vit import EPSILON
+from twohand_jax.models.sapiens import EPSILON, POSE, SapiensConfig
 
 
 class Attention(nn.Module):

@@ -22,9 +22,18 @@ import jax
 import numpy as np
 
 from twohand_jax import build
-from twohand_jax.benchmarks import peers
-from twohand_jax.benchmarks.programs import DTYPES, OURS, PEER, Row, ceiling, table
-from twohand_jax.benchmarks.report import Report
+from twohand_jax.benchmarks import report
+from twohand_jax.benchmarks.report import (
+    DTYPES,
+    OURS,
+    PEER,
+    ProgramRow,
+    Report,
+    Timing,
+    ceiling,
+    interleaved,
+    program_table,
+)
 from twohand_jax.benchmarks.steps import (
     FORWARD,
     NETWORK_STEP,
@@ -32,7 +41,6 @@ from twohand_jax.benchmarks.steps import (
     network_programs,
     training_step,
 )
-from twohand_jax.benchmarks.timing import Timing, interleaved
 from twohand_jax.models.regressor import RegressorConfig
 
 Calls = dict[str, Callable[[], object]]
@@ -64,7 +72,7 @@ def run(args: argparse.Namespace) -> Report:
         peer=args.peers == "all",
         threads=args.threads,
     )
-    return table(rows, what=f"Batch {args.batch}", unit="item")
+    return program_table(rows, what=f"Batch {args.batch}", unit="item")
 
 
 def measure(
@@ -76,7 +84,7 @@ def measure(
     peer: bool = True,
     threads: int = 2,
     product: int | None = None,
-) -> list[Row]:
+) -> list[ProgramRow]:
     """Time every program of a config in every dtype, in turns with the peer.
 
     Args:
@@ -94,7 +102,7 @@ def measure(
     """
     regressor = build.kind(config) == build.REGRESSOR
     if peer and regressor:
-        peers.require("torch")
+        report.require_peers("torch")
     rows = []
     for dtype in dtypes if regressor else DTYPES[:1]:
         changed = _changed(config, batch, dtype if regressor else None)
@@ -111,15 +119,15 @@ def measure(
                 calls[PEER] = theirs[task]
             print(f"timing {task}, {dtype} …", file=sys.stderr, flush=True)
             timings = _timed(calls, seconds)
-            rows.append(Row(task, dtype, batch, program, limit, timings))
+            rows.append(ProgramRow(task, dtype, batch, program, limit, timings))
     return rows
 
 
 def torch_programs(model: RegressorConfig, batch: int, threads: int) -> Calls:
     """PyTorch's forward pass and network step of the same sizes."""
-    from twohand_jax.benchmarks import torch_steps
+    from twohand_jax.benchmarks import torch_regressor
 
-    forward, step = torch_steps.programs(
+    forward, step = torch_regressor.programs(
         model, batch, threads=threads, gpu=jax.default_backend() == "gpu"
     )
     return {FORWARD: forward, NETWORK_STEP: step}

@@ -38,7 +38,7 @@ def add(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measure, print the table and write the JSON."""
     from twohand_jax.benchmarks import report
-    from twohand_jax.cli import configs
+    from twohand_jax.cli import common
 
     subject = importlib.import_module(f"twohand_jax.benchmarks.{args.subject}")
     parser = argparse.ArgumentParser(
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
     if flags.out is not None:
         report.check_path(flags.out)
     if hasattr(flags, "config"):
-        flags.config = configs.load(flags.config, []).to_dict()
+        flags.config = common.load_config(flags.config, []).to_dict()
     found = subject.run(flags)
     print(f"{found.title}\n\n{report.markdown(found)}")
     if flags.out is not None:

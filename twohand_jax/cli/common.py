@@ -1,11 +1,20 @@
-"""What several commands share."""
+"""What several commands share: configs, cue options, progress, processes."""
 
 import argparse
 import os
+import runpy
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ml_collections import ConfigDict
+
+from twohand_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from twohand_jax.inference.observe import CueConfig
+
 
 T = TypeVar("T")
 
@@ -58,3 +67,91 @@ def say(message: str) -> None:
     from tqdm import tqdm
 
     tqdm.write(message, file=sys.stdout)
+
+
+CUE_SOURCES = ("auto", "mediapipe", "sapiens")
+CUE_KINDS = ("keypoints", "segmentation", "depth")
+
+
+def add_cue_options(parser: argparse.ArgumentParser, *more: str) -> None:
+    """Add ``--cues``, the Sapiens models and ``--detector``.
+
+    Args:
+        parser: of the command.
+        more: further values of ``--cues``.
+    """
+    option = parser.add_argument
+    option(
+        "--cues",
+        choices=[*CUE_SOURCES, *more],
+        default="auto",
+        help="mediapipe: keypoints; auto: and maps by the shipped network; sapiens: "
+        "whatever models are given",
+    )
+    for kind in CUE_KINDS:
+        text = "model that `twohand weights convert sapiens` wrote"
+        option(f"--sapiens-{kind}", type=Path, metavar="DIR", help=text)
+    text = "pictures on each device at a time; 1"
+    option("--sapiens-batch", type=int, metavar="N", default=1, help=text)
+    option("--detector", type=Path, metavar="FILE.onnx", help="finds the hands")
+
+
+def cue_config(args: argparse.Namespace) -> "CueConfig":
+    """What the flags say."""
+    from twohand_jax.inference.observe import CueConfig
+
+    given: dict[str, Any] = {
+        "source": args.cues,
+        "sapiens_keypoints": args.sapiens_keypoints,
+        "sapiens_segmentation": args.sapiens_segmentation,
+        "sapiens_depth": args.sapiens_depth,
+        "sapiens_batch": args.sapiens_batch,
+        "detector": args.detector,
+    }
+    return CueConfig(**given)
+
+
+def load_config(path: str, changes: list[str]) -> ConfigDict:
+    """The config of a Python file, with ``section.field=value`` changes applied.
+
+    Args:
+        path: ``FILE.py`` or ``FILE.py:ARGUMENT``; the file defines ``get_config``,
+            which takes the argument when one is given.
+        changes: values are read as Python literals where they are some.
+
+    Raises:
+        InputError: no such file or field, or a value of another type.
+    """
+    file, _, argument = path.partition(":")
+    if not Path(file).is_file():
+        raise InputError(f"There is no config file {file}; try configs/open.py.")
+    namespace = runpy.run_path(file)
+    if "get_config" not in namespace:
+        raise InputError(f"{file} defines no function get_config, so it is no config.")
+    config = namespace["get_config"](*([argument] if argument else []))
+    for change in changes:
+        _apply(config, change)
+    return config
+
+
+def _apply(config: ConfigDict, change: str) -> None:
+    name, equals, text = change.partition("=")
+    *sections, field = name.split(".")
+    if not equals or not sections:
+        raise InputError(f"--set {change} must read section.field=value.")
+    node = config
+    for section in sections:
+        if section not in node or not isinstance(node[section], ConfigDict):
+            raise InputError(f"--set {change}: the config has no section {section!r}.")
+        node = node[section]
+    with node.unlocked(), node.ignore_type():
+        node[field] = _literal(text)
+
+
+def _literal(text: str) -> object:
+    import ast
+
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

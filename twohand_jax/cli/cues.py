@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from twohand_jax.cli import common, cue_options
+from twohand_jax.cli import common
 from twohand_jax.errors import InputError
 
 DESCRIPTION = """\
@@ -26,7 +26,7 @@ def add(subparsers: Any) -> None:
     option = parser.add_argument
     option("photos", nargs="+", metavar="IMAGE", help="images, videos or folders")
     option("--out", required=True, type=Path, metavar="DIR", help="output folder")
-    cue_options.add(parser)
+    common.add_cue_options(parser)
     option("--boxes", type=Path, metavar="FILE", help="hand boxes, as of reconstruct")
     option("--batch", type=int, default=8, help="pictures extracted at once")
     option("--again", action="store_true", help="make finished pictures anew")
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
     job = cue_files.CueJob(
         photos=args.photos,
         out=args.out,
-        cues=cue_options.config(args),
+        cues=common.cue_config(args),
         boxes=args.boxes,
         batch=args.batch,
         again=args.again,

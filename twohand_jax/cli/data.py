@@ -1,14 +1,189 @@
-"""``twohand data``: build record sets, and look into them."""
+"""``twohand data``: build record sets, renew their cues, look into them."""
 
+import argparse
+import sys
+from pathlib import Path
 from typing import Any
 
-from twohand_jax.cli import data_build, data_cues, data_inspect
+from twohand_jax.cli import common
+from twohand_jax.errors import InputError, MissingDependencyError
 
 
 def add(subparsers: Any) -> None:
     """The command's flags."""
     parser = subparsers.add_parser("data", help="build and inspect record sets")
     actions = parser.add_subparsers(dest="action", required=True)
-    data_build.add(actions)
-    data_cues.add(actions)
-    data_inspect.add(actions)
+    add_build(actions)
+    add_cues(actions)
+    add_inspect(actions)
+
+
+DRAWN = ("synthetic", "benchmark", "poses")
+REAL = ("interhand26m", "reinterhand", "coco_wholebody", "freihand", "ho3d", "hic")
+
+
+def add_build(actions: Any) -> None:
+    """The action's flags."""
+    parser = actions.add_parser(
+        "build",
+        help="write records",
+        description="Write a record set. The same command continues one that was "
+        "interrupted. `twohand data build NAME --help` lists the options of a set.",
+        add_help=False,
+    )
+    parser.add_argument("dataset", choices=DRAWN + REAL)
+    parser.add_argument("options", nargs=argparse.REMAINDER)
+    parser.set_defaults(run=run_build)
+
+
+def run_build(args: argparse.Namespace) -> None:
+    """Hand over to the dataset's builder in ``data_pipelines``."""
+    builder: Any
+    try:
+        if args.dataset == "synthetic":
+            from data_pipelines.synthetic import source as builder
+        elif args.dataset == "benchmark":
+            from data_pipelines.synthetic.benchmark import source as builder
+        elif args.dataset == "poses":
+            from data_pipelines.synthetic import pose_set as builder
+        else:
+            from data_pipelines.build_dataset import Builder
+
+            builder = Builder(args.dataset)
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"`twohand data build` needs the package {error.name}: install the extras "
+            "with pip install 'twohand_jax[data,render]'."
+        ) from error
+    parser = argparse.ArgumentParser(prog=f"twohand data build {args.dataset}")
+    builder.add_arguments(parser)
+    builder.run(parser.parse_args(args.options))
+
+
+LABELS = "labels"
+CUES_DESCRIPTION = """\
+Extract cues anew in the labelled boxes of a record set, and write the set with them.
+Pictures and labels keep their bytes, and so do cues that are not made anew. The same
+command continues one that was interrupted. `--cues labels` makes the cues from the
+labels themselves, for ablations; they are marked as ground truth."""
+
+
+def add_cues(actions: Any) -> None:
+    """The action's flags."""
+    parser = actions.add_parser(
+        "cues", help="new cues for records", description=CUES_DESCRIPTION
+    )
+    option = parser.add_argument
+    option("directory", type=Path, help="record set")
+    option("--out", type=Path, required=True, help="directory of the new set")
+    common.add_cue_options(parser, LABELS)
+    option("--only", nargs="+", choices=common.CUE_KINDS, default=(), metavar="CUE")
+    option("--mano", type=Path, help="hand model of the fits, with --cues labels")
+    option("--splits", nargs="+", default=(), help="to write; all")
+    option("--batch", type=int, default=8, help="pictures extracted at once")
+    option("--workers", type=int, default=0, help="processes; 0: this one")
+    text = "run as an Apache Beam pipeline with this option, as runner=DirectRunner"
+    option("--beam", action="append", metavar="OPTION=VALUE", help=text)
+    parser.set_defaults(run=run_cues)
+
+
+def run_cues(args: argparse.Namespace) -> None:
+    """Extract and write what is missing; print what came of it."""
+    try:
+        from data_pipelines import cue_stage, writer
+
+        if args.beam:
+            from data_pipelines import beam
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"`twohand data cues` needs the package {error.name}: install the extras "
+            "with pip install 'twohand_jax[data]' (with --beam: [data,beam])."
+        ) from error
+    if args.batch < 1 or args.workers < 0:
+        raise InputError("--batch must be at least 1 and --workers at least 0.")
+    if args.out.resolve() == args.directory.resolve():
+        raise InputError("--out must be another directory than that of the records.")
+    is_truth = args.cues == LABELS
+    if args.detector or (args.mano and not is_truth):
+        raise InputError(
+            "Records hold their hands' boxes, so that --detector has no use here, and "
+            "--mano is of use with --cues labels only."
+        )
+    config = cue_stage.StageConfig(
+        cues=None if is_truth else common.cue_config(args),
+        mano=args.mano,
+        only=tuple(args.only),
+        batch=args.batch,
+        splits=tuple(args.splits),
+    )
+    source = cue_stage.RecordCues(args.directory, config)
+    make = beam.maker(args.beam) if args.beam else None
+    print(writer.write(source, args.out, workers=args.workers, make=make).text())
+
+
+INSPECT_DESCRIPTION = """\
+Counts, validity rates, provenance, histograms and pictures of a record set. --out
+FILE.html is one self-contained page, --out FILE.png a contact sheet. --check holds
+every record against the schema and its labels against each other, lists violations
+and ends with exit code 1 if there are any."""
+REPORT = "inspection.html"
+BENCHMARK = "synthetic_benchmark"
+VIOLATIONS = 1
+
+
+def add_inspect(actions: Any) -> None:
+    """The action's flags."""
+    parser = actions.add_parser(
+        "inspect", help="what is in a record set", description=INSPECT_DESCRIPTION
+    )
+    option = parser.add_argument
+    default = f"{REPORT} in the record set; none with --check"
+    option("directory", type=Path, help="record set")
+    option("--split", help="one split; all by default")
+    option("--out", type=Path, help=f"report, .html or .png; {default}")
+    option("--count", type=int, default=24, help="records drawn of each split")
+    option("--max-records", type=int, help="of each split, for a quick look; all")
+    option("--mano", type=Path, help="hand model of the fits; the open hand")
+    option("--check", action="store_true", help="verify every record")
+    limit = {"type": float, "help": "limit of --check, see data/record_check.py"}
+    option("--max-reprojection", default=1.0, metavar="PX", **limit)
+    option("--max-posing", default=50.0, metavar="MM", **limit)
+    parser.set_defaults(run=run_inspect)
+
+
+def run_inspect(args: argparse.Namespace) -> None:
+    """Print what is in each split, write the report, end with 1 on a violation."""
+    from twohand_jax import mano
+    from twohand_jax.data import shards
+    from twohand_jax.inspection import report
+    from twohand_jax.inspection.check import CheckConfig
+
+    if args.count < 0 or (args.max_records is not None and args.max_records < 1):
+        raise InputError("--count must be at least 0 and --max-records at least 1.")
+    if not (args.max_reprojection > 0 and args.max_posing > 0):
+        raise InputError("--max-reprojection and --max-posing must be above 0.")
+    out = args.out or (None if args.check else args.directory / REPORT)
+    splits = [args.split] if args.split else shards.split_names(args.directory)
+    if out:
+        report.check_path(out, args.count)
+    check = CheckConfig(
+        max_reprojection_px=args.max_reprojection, max_posing_mm=args.max_posing
+    )
+    config = report.InspectConfig(
+        count=args.count if out else 0,
+        max_records=args.max_records,
+        check=check if args.check else None,
+    )
+    model, parts = mano.load(args.mano), []
+    for split in splits:
+        parts.append(report.inspect(args.directory, split, model, config))
+        print(report.text(parts[-1]))
+    if args.check and shards.read_info(args.directory).get("name") == BENCHMARK:
+        from data_pipelines.synthetic import benchmark
+
+        print(benchmark.verify(args.directory).text())
+    if out:
+        report.write(out, args.directory, parts, model=model.name)
+        print(f"\nwrote {out}")
+    if any(part.violations for part in parts):
+        sys.exit(VIOLATIONS)

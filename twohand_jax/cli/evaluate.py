@@ -2,11 +2,20 @@
 
 import argparse
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twohand_jax.cli import common
 from twohand_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from twohand_jax.evaluation.results import Result
+    from twohand_jax.evaluation.tables.filling import Job
+    from twohand_jax.evaluation.tables.layout import Missing
+    from twohand_jax.inference.prior import Prior
+    from twohand_jax.types import ManoModel
+
 
 OF_A_SET = "evaluate_set"
 PROTOCOLS = "wrist, mcp, mcp_scaled, hic, freihand or ho3d"
@@ -91,3 +100,211 @@ def _action(args: argparse.Namespace) -> str:
     if args.predictions is not None or args.peer is not None:
         return "evaluate_outside"
     return OF_A_SET
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Print paired differences of figures, with intervals by bootstrap."""
+    from twohand_jax.evaluation import bootstrap, outputs, results
+
+    first, second = (results.load(path) for path in args.compare)
+    found = bootstrap.difference(first, second)
+    print(
+        f"{args.compare[0]} minus {args.compare[1]}: {len(first):,} records, protocol "
+        f"{first.protocol}\n\n{outputs.differences(found, first.protocol)}"
+    )
+
+
+def evaluate_outside(args: argparse.Namespace) -> None:
+    """Evaluate the other system, and ours on the hands that it found."""
+    from twohand_jax import assets, mano
+    from twohand_jax.data import shards
+    from twohand_jax.errors import InputError
+    from twohand_jax.evaluation import outputs
+    from twohand_jax.evaluation.outside import comparison
+    from twohand_jax.train import distributed
+
+    if args.predictions is not None and args.peer is not None:
+        raise InputError("--predictions and --peer are two systems: give one of them.")
+    if args.refine:
+        raise InputError(
+            "--refine compares this library's own estimates: give it without "
+            "--predictions and --peer."
+        )
+    directory = args.model or assets.REGRESSOR
+    source = shards.open_split(args.dataset, args.split).dataset
+    name = args.peer or args.predictions.stem
+    default = Path("results") / f"{source}-{args.split}-{args.protocol}-{name}"
+    out = args.out or default
+    found = comparison.compare_set(
+        directory,
+        args.dataset,
+        args.split,
+        args.protocol,
+        hand=mano.load(args.mano),
+        predictions=args.predictions,
+        workers=args.workers,
+        out=out,
+        batch_size=args.batch,
+    )
+    if not distributed.is_first():
+        return
+    title = f"{name} and {directory} on {args.dataset} ({args.split})"
+    evaluation = found.evaluation
+    table = outputs.Table(
+        evaluation.results, title=title, rate=evaluation.images_per_second
+    )
+    print(f"{table.summary()}\n\n{found.coverage}")
+    for path in outputs.write(table, out, plots=args.plots):
+        print(f"wrote {path}")
+
+
+def evaluate_set(args: argparse.Namespace) -> None:
+    """Evaluate, print the table, and write it with scores and plots."""
+    from twohand_jax import assets, mano
+    from twohand_jax.data import shards
+    from twohand_jax.evaluation import outputs, run
+    from twohand_jax.inference.prior import Prior
+    from twohand_jax.train import distributed
+
+    hand = mano.load(args.mano)
+    directory = args.model or assets.REGRESSOR
+    source = shards.open_split(args.dataset, args.split).dataset
+    out = args.out or Path("results") / f"{source}-{args.split}-{args.protocol}"
+    found = run.evaluate_set(
+        directory,
+        args.dataset,
+        args.split,
+        args.protocol,
+        hand=hand,
+        refine=Prior.load(args.prior, model=hand) if args.refine else None,
+        labels=args.labels,
+        out=out,
+        batch_size=args.batch,
+    )
+    if not distributed.is_first():
+        return
+    title = f"{directory} on {args.dataset} ({args.split})"
+    table = outputs.Table(found.results, title=title, rate=found.images_per_second)
+    print(table.summary())
+    for path in outputs.write(table, out, plots=args.plots):
+        print(f"wrote {path}")
+
+
+# Toolboxes of FreiHAND and HO-3D, db_size: pictures of their evaluation splits.
+EXPECTED = {"freihand": "3,960", "ho3d": "11,524 (version 2) or 20,137 (version 3)"}
+
+
+def write_submission(args: argparse.Namespace) -> None:
+    """Estimate every right hand of the split and write them in the server's format."""
+    import jax
+
+    from twohand_jax import assets, build, mano
+    from twohand_jax.errors import InputError
+    from twohand_jax.evaluation import submissions
+    from twohand_jax.models import apply
+    from twohand_jax.weights import native
+
+    benchmark = args.protocol
+    if benchmark not in EXPECTED:
+        raise InputError(
+            f"Protocol {benchmark!r} has no server to submit to; --submission goes "
+            f"with --protocol {' or '.join(EXPECTED)}."
+        )
+    directory = args.model or assets.REGRESSOR
+    experiment = build.experiment(native.load_config(directory))
+    network = build.regressor(experiment.model)
+    variables = native.load(directory, apply.shapes(network))
+    reader = build.reader(experiment, str(args.dataset), args.split, shuffle=False)
+    if reader.split.dataset != benchmark:
+        raise InputError(
+            f"{args.dataset} holds records of {reader.split.dataset}, which the "
+            f"{benchmark} server does not take: give the test split of {benchmark}."
+        )
+    if benchmark == "ho3d" and args.list is None:
+        raise InputError(
+            "The HO-3D server expects the order of its evaluation.txt: give that file "
+            "with --list."
+        )
+    if jax.process_count() > 1:
+        raise InputError("A submission is one file: write it with one process.")
+    names = submissions.image_ids(reader.rows())
+    if benchmark == "ho3d":
+        order = submissions.ho3d_order(args.list)
+    else:
+        order = submissions.freihand_order(list(names.values()))
+    found = submissions.estimate(
+        network,
+        variables,
+        reader.once(),
+        names,
+        mano.load(args.mano),
+        crop=experiment.crop,
+        benchmark=benchmark,
+        relative=experiment.model.transnet is not None,
+    )
+    submissions.write(args.submission, found, order, benchmark=benchmark)
+    print(
+        f"wrote {args.submission}: {len(order):,} pictures; the server expects "
+        f"{EXPECTED[benchmark]}, zipped"
+    )
+
+
+RESULTS = Path("results")
+
+
+def fill_table(args: argparse.Namespace) -> None:
+    """Say what is missing, evaluate the rest, print and write the table."""
+    from twohand_jax import assets, mano
+    from twohand_jax.evaluation import methods
+    from twohand_jax.evaluation import run as evaluation
+    from twohand_jax.evaluation.tables import filling, layout, rendering
+    from twohand_jax.evaluation.tables.filling import read_checkpoint
+    from twohand_jax.evaluation.tables.layout import Missing
+    from twohand_jax.train import distributed
+
+    table = layout.get(args.table)
+    hand = mano.load(args.mano)
+    checkpoint = read_checkpoint(args.model or assets.REGRESSOR)
+    prior = _prior(args, hand)
+    out = args.out or RESULTS
+    subject = f"{checkpoint.name}, hand model {hand.name}"
+    jobs = filling.plan(table, args.data, checkpoint=checkpoint, hand=hand, prior=prior)
+
+    def evaluate(job: "Job") -> Sequence["Result"]:
+        refine = None
+        if not isinstance(prior, Missing) and methods.DIFFUSION in job.rows:
+            refine = prior
+        name = job.name if refine is None else f"{job.name}-refined"
+        return evaluation.evaluate_set(
+            checkpoint.directory,
+            args.data / job.block.records.directory,
+            job.block.records.split,
+            job.protocol,
+            hand=hand,
+            refine=refine,
+            out=out / name,
+            batch_size=args.batch,
+        ).results
+
+    if distributed.is_first():
+        common.say(f"{subject}: {rendering.outlook(jobs)}")
+    sections = filling.fill(jobs, evaluate)
+    if not distributed.is_first():
+        return
+    print(rendering.markdown(table, sections, subject=subject))
+    for path in rendering.write(table, sections, out, subject=subject):
+        print(f"wrote {path}")
+
+
+def _prior(args: argparse.Namespace, hand: "ManoModel") -> "Prior | Missing":
+    """The prior of the refined row, or why there is none."""
+    from twohand_jax.errors import InputError
+    from twohand_jax.evaluation.tables.layout import Missing
+    from twohand_jax.inference.prior import Prior
+
+    if not args.refine:
+        return Missing("Refinement by the two-hand prior takes --refine.")
+    try:
+        return Prior.load(args.prior, model=hand)
+    except InputError as error:
+        return Missing(str(error))

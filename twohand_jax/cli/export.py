@@ -35,9 +35,9 @@ def add(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     """Load, export, write."""
     from twohand_jax import mano
-    from twohand_jax.inference import export, loading
+    from twohand_jax.inference import export, predict
 
-    trained = loading.load_network(args.checkpoint)
+    trained = predict.load_network(args.checkpoint)
     export.write(
         args.out,
         trained,

@@ -1,10 +1,8 @@
-"""``twohand prior``: draw pairs of hands from a prior, and judge it."""
+"""``twohand prior``: draw pairs of hands from a prior, judge it, compare refinement."""
 
 import argparse
 from pathlib import Path
 from typing import Any
-
-from twohand_jax.cli import prior_refine
 
 
 def add(subparsers: Any) -> None:
@@ -34,7 +32,7 @@ def add(subparsers: Any) -> None:
     judge.add_argument("--features", type=Path, metavar="DIR", help="feature network")
     judge.add_argument("--out", type=Path, help="folder for the table")
     judge.set_defaults(run=_evaluate)
-    prior_refine.add(actions)
+    add_compare(actions)
     for action in (sample, judge):
         action.add_argument("--seed", type=int, default=0)
     for action in actions.choices.values():
@@ -46,15 +44,15 @@ def _sample(args: argparse.Namespace) -> None:
     import jax
 
     from twohand_jax.cli import common
-    from twohand_jax.diffusion.cascade import Collision, Walk
-    from twohand_jax.inference import samples
+    from twohand_jax.diffusion.cascade import Collision, SampleConfig
+    from twohand_jax.inference import result
     from twohand_jax.inference.prior import Prior
 
     common.enable_compilation_cache()
     prior = Prior.load(args.prior)
-    walk = Walk(energy=Collision()) if args.guided else Walk()
+    walk = SampleConfig(energy=Collision()) if args.guided else SampleConfig()
     drawn = prior.sample(jax.random.key(args.seed), args.n, config=walk)
-    for path in samples.write(args.out, prior.model, drawn):
+    for path in result.write_samples(args.out, prior.model, drawn):
         print(f"wrote {path}")
 
 
@@ -64,12 +62,12 @@ def _evaluate(args: argparse.Namespace) -> None:
 
     from twohand_jax.cli import common
     from twohand_jax.data import poses
-    from twohand_jax.evaluation import report
-    from twohand_jax.evaluation.prior import pair_features, prior_table
+    from twohand_jax.evaluation import outputs
+    from twohand_jax.evaluation.prior import plausibility, prior_table
     from twohand_jax.inference.prior import Prior
 
     common.enable_compilation_cache()
-    prior, encoder = Prior.load(args.prior), pair_features.Encoder.load(args.features)
+    prior, encoder = Prior.load(args.prior), plausibility.Encoder.load(args.features)
     data = poses.load(args.data, args.split)
     config = prior_table.TableConfig(pairs=args.n)
     key = jax.random.key(args.seed)
@@ -78,7 +76,76 @@ def _evaluate(args: argparse.Namespace) -> None:
     name = args.prior or "The shipped prior"
     title = f"{name} against {args.data} ({args.split})"
     shown: Any = {"columns": prior_table.COLUMNS}
-    print(f"{title}\n\n{report.markdown(found, **shown)}")
+    print(f"{title}\n\n{outputs.markdown(found, **shown)}")
     if args.out is not None:
-        for path in report.write(found, args.out, name="prior", title=title, **shown):
+        for path in outputs.write_table(
+            found, args.out, name="prior", title=title, **shown
+        ):
             print(f"wrote {path}")
+
+
+def add_compare(actions: Any) -> None:
+    """The flags."""
+    parser = actions.add_parser(
+        "compare",
+        help="estimates before and after refinement",
+        description="What refinement does to a regressor's estimates of overlapping "
+        "hands, beside plain descent on the collision energy without the prior.",
+    )
+    option = parser.add_argument
+    option("--dataset", type=Path, required=True, metavar="DIR", help="of records")
+    option("--split", default="test")
+    option("--model", type=Path, metavar="DIR", help="the shipped one")
+    option("--mano", type=Path, help="folder or .npz of the hand model")
+    option("--pairs", type=int, default=500, help="how many hands")
+    option("--out", type=Path, help="folder for the tables")
+    parser.set_defaults(run=run_compare)
+
+
+def run_compare(args: argparse.Namespace) -> None:
+    """Print and write what refinement does to the estimates."""
+    from twohand_jax import assets, build
+    from twohand_jax.cli import common
+    from twohand_jax.evaluation import outputs
+    from twohand_jax.evaluation.prior import plausibility, refinement
+    from twohand_jax.inference.prior import Prior
+    from twohand_jax.mano import load
+    from twohand_jax.models import apply
+    from twohand_jax.weights import native
+
+    common.enable_compilation_cache()
+    directory = args.model or assets.REGRESSOR
+    experiment = build.experiment(native.load_config(directory))
+    network = build.regressor(experiment.model)
+    variables = native.load(directory, apply.shapes(network))
+    reader = build.reader(experiment, str(args.dataset), args.split, shuffle=False)
+    model = load(args.mano)
+    prior = Prior.load(args.prior, model=model)
+    encoder = plausibility.Encoder.load(model=model)
+    relative = experiment.model.transnet is not None
+    pairs = refinement.collect(
+        network,
+        variables,
+        reader.once(),
+        model,
+        crop=experiment.crop,
+        count=args.pairs,
+        relative=relative,
+    )
+    title = (
+        f"{len(pairs.keypoints)} pairs of overlapping hands of {args.dataset} "
+        f"({args.split}), protocol wrist; errors and depths in mm, volumes in cm³"
+    )
+    print(title)
+    for name, one in refinement.cases(pairs, model).items():
+        rows = refinement.table(prior.parts, model, one, features=encoder)
+        print(f"\n{name}\n\n{outputs.markdown(rows, columns=refinement.COLUMNS)}")
+        if args.out is not None:
+            for path in outputs.write_table(
+                rows,
+                args.out,
+                name=f"refine-{name.split()[0]}",
+                title=f"{title}: {name}",
+                columns=refinement.COLUMNS,
+            ):
+                print(f"wrote {path}")

@@ -5,7 +5,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from twohand_jax.cli import common, cue_options
+from twohand_jax.cli import common
 from twohand_jax.errors import InputError
 from twohand_jax.timing import Stopwatch
 
@@ -35,7 +35,7 @@ def add(subparsers: Any) -> None:
     option("--out", required=True, type=Path, metavar="DIR", help="output folder")
     option("--mano", type=Path, metavar="DIR", help="hand model; the open hand")
     option("--checkpoint", type=Path, metavar="DIR", help="model; the shipped one")
-    cue_options.add(parser)
+    common.add_cue_options(parser)
     option("--boxes", type=Path, metavar="FILE", help="hand boxes (see below)")
     option("--keypoints", type=Path, metavar="FILE", help="2D joints (see below)")
     option(
@@ -61,17 +61,17 @@ def run(args: argparse.Namespace) -> None:
     timing = Stopwatch()
     with timing.stage("import"):
         common.enable_compilation_cache()
-        from twohand_jax.inference import batch
-    names = [f.name for f in dataclasses.fields(batch.Job) if f.name in args]
+        from twohand_jax.inference import photos
+    names = [f.name for f in dataclasses.fields(photos.Job) if f.name in args]
     given: dict[str, Any] = {name: getattr(args, name) for name in names}
-    given["cues"] = cue_options.config(args)
-    job = batch.Job(**given, cache=common.cache_folder())
+    given["cues"] = common.cue_config(args)
+    job = photos.Job(**given, cache=common.cache_folder())
     bad = []
-    for one in common.progress(batch.outcomes(job, timing), unit="picture"):
-        if isinstance(one, batch.Failed):
+    for one in common.progress(photos.outcomes(job, timing), unit="picture"):
+        if isinstance(one, photos.Failed):
             bad.append(one.message)
         else:
-            common.say(batch.describe(one))
+            common.say(photos.describe(one))
     if args.timing:
         common.say(timing.table())
     if bad:

@@ -43,7 +43,7 @@ def add(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     """Train and write the averaged weights as a model directory."""
     from twohand_jax import tasks
-    from twohand_jax.cli import configs
+    from twohand_jax.cli import common
     from twohand_jax.train import distributed, dry_run, loop, sharding, state
     from twohand_jax.weights import native
 
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
         args.distributed, args.coordinator, args.processes, args.process
     )
     common.enable_compilation_cache()
-    config = configs.load(args.config, args.set).to_dict()
+    config = common.load_config(args.config, args.set).to_dict()
     if args.workdir is None and not args.dry_run:
         raise InputError("Give a --workdir for checkpoints, metrics and the model.")
     if args.dry_run:

@@ -45,24 +45,25 @@ def add(subparsers: Any) -> None:
 
 def _torchvision(args: argparse.Namespace) -> None:
     """Convert a backbone."""
-    from twohand_jax.weights import backbones, torch_files, torchvision
+    from twohand_jax.weights import torch_files, torchvision
+    from twohand_jax.weights.torchvision import save_backbone
 
     config = torchvision.ARCHITECTURES[args.arch]
-    variables = torchvision.convert(
+    variables = torchvision.convert_resnet(
         torch_files.read(args.file), config, where=args.file
     )
-    backbones.save(args.out, variables, arch=args.arch)
+    save_backbone(args.out, variables, arch=args.arch)
     print(f"wrote the {args.arch} {args.out}; name it in a config's init section")
 
 
 def _interhandgen(args: argparse.Namespace) -> None:
     """Convert a prior."""
-    from twohand_jax.diffusion import statistics
+    from twohand_jax.diffusion import representation
     from twohand_jax.weights import interhandgen, torch_files
 
     released = interhandgen.convert(
         torch_files.read(args.file),
-        statistics.load_released_statistics(args.statistics),
+        representation.load_released_statistics(args.statistics),
         where=args.file,
     )
     interhandgen.save(args.out, released)
@@ -71,7 +72,7 @@ def _interhandgen(args: argparse.Namespace) -> None:
 
 def _sapiens(args: argparse.Namespace) -> None:
     """Convert a cue network; its size and kind follow from the weights."""
-    from twohand_jax.models.sapiens_config import size_name
+    from twohand_jax.models.sapiens import size_name
     from twohand_jax.weights import sapiens
 
     config = sapiens.convert_file(args.file, args.out)

@@ -12,8 +12,7 @@ from twohand_jax.collision.energy import (
     pair_cost,
     preset,
 )
-from twohand_jax.collision.nearest import gather, nearest
-from twohand_jax.collision.normals import vertex_normals
+from twohand_jax.collision.nearest import gather, nearest, vertex_normals
 from twohand_jax.collision.penetration import Penetration, measure
 
 __all__ = [

@@ -13,8 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from twohand_jax.collision.nearest import gather, nearest
-from twohand_jax.collision.normals import vertex_normals
+from twohand_jax.collision.nearest import gather, nearest, vertex_normals
 from twohand_jax.errors import InputError
 
 

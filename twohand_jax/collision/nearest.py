@@ -1,9 +1,4 @@
-"""Exact nearest neighbours between two small vertex sets, in static shapes.
-
-On CPU ``jnp.argmin`` costs several times the distances themselves. A minimum followed
-by the smallest index that attains it (a second minimum over ``where(iota)``) is exact,
-and running one pair of meshes at a time keeps the 778 x 778 table in cache.
-"""
+"""Exact nearest neighbours between two small vertex sets, and vertex normals."""
 
 from functools import partial
 
@@ -72,3 +67,21 @@ def _lowest(table: Float[Array, "n m"], axis: int) -> Int[Array, "k"]:
     number = jax.lax.broadcasted_iota(table.dtype, table.shape, axis)
     least = jnp.min(table, axis=axis, keepdims=True)
     return jnp.min(jnp.where(table == least, number, last), axis=axis).astype(jnp.int32)
+
+
+def vertex_normals(
+    vertices: Float[Array, "*b v 3"], faces: Int[Array, "f 3"]
+) -> Float[Array, "*b v 3"]:
+    """Unit normals, each the area-weighted mean of the faces around its vertex.
+
+    A vertex whose faces are all degenerate gets the zero vector, so that every test of
+    a direction against it fails.
+    """
+    corners = vertices[..., faces, :]
+    edges = corners[..., 1:, :] - corners[..., :1, :]
+    areas = jnp.cross(edges[..., 0, :], edges[..., 1, :])
+    spread = jnp.broadcast_to(areas[..., None, :], corners.shape)
+    total = jnp.zeros_like(vertices).at[..., faces, :].add(spread)
+    squared = jnp.sum(total**2, axis=-1, keepdims=True)
+    safe = jnp.where(squared > 1e-24, squared, 1.0)
+    return jnp.where(squared > 1e-24, total * jax.lax.rsqrt(safe), 0.0)

@@ -1,39 +1,39 @@
-"""Hands of a photograph with MediaPipe's networks: find, place 21 joints, tell sides.
-
-A palm detector looks at the whole picture, then, while fewer hands are known than
-wanted, at a padded picture (hands that fill it) and at overlapping tiles (small
-hands). Each palm gives a rotated region for the landmark network, whose answer gives
-the region for a second, sharper look. Where hand boxes are given, the landmark
-network also tries each box at eight rotations, so it needs no palm.
-"""
+"""Hands of a photograph with MediaPipe's networks, as detector and as cue extractor."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import resources
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, Float32, UInt8
 
-from twohand_jax.cues.detections import (
+from twohand_jax.cues.extraction import no_cues
+from twohand_jax.cues.palm import (
+    MIDDLE_BASE,
+    WRIST,
+    Landmarks,
+    Palm,
+    Region,
+    box_iou,
+    detect_palms,
+    find_landmarks,
+    hand_region,
+    sharpen,
+    tiles,
+    whole_picture,
+)
+from twohand_jax.cues.selection import (
     HandDetection,
     best_of_each_side_first,
     certainty,
     detection,
     distinct,
     long_side,
+    two_hands,
 )
-from twohand_jax.cues.landmarks import Landmarks, find_landmarks, sharpen
-from twohand_jax.cues.litert import load_network
-from twohand_jax.cues.palm import (
-    MIDDLE_BASE,
-    WRIST,
-    Palm,
-    box_iou,
-    detect_palms,
-    hand_region,
-)
-from twohand_jax.cues.regions import Region, tiles, whole_picture
-from twohand_jax.errors import InputError
-from twohand_jax.types import LEFT, RIGHT
+from twohand_jax.errors import InputError, MissingDependencyError
+from twohand_jax.types import LEFT, RIGHT, Cues
 
 PADDING = 1.5
 TILE_PARTS = (0.67, 0.5, 0.33)
@@ -190,3 +190,101 @@ def _check(
             f"Each of the {len(boxes)} hand boxes needs one side, 0 (right) or "
             f"1 (left), but got {list(sides)}."
         )
+
+
+# MediaPipe puts a fingertip inside the finger, hand models put it at the very end:
+# outlines of photographed fingers end 0.3 to 0.4 end-bone lengths further out.
+TIP_REACH = 1.3
+TIPS = (4, 8, 12, 16, 20)
+
+
+class MediaPipeCues:
+    """Keypoints by MediaPipe (an ``extraction.Extractor``).
+
+    Attributes:
+        hands: the networks.
+    """
+
+    name = "mediapipe_hand_landmark_full"
+    version = "1"
+    makes = ("keypoints",)
+
+    def __init__(self, hands: MediaPipeHands | None = None) -> None:
+        """Take loaded networks, or load them."""
+        self.hands = MediaPipeHands() if hands is None else hands
+
+    def __call__(
+        self,
+        images: Sequence[UInt8[np.ndarray, "h w 3"]],
+        boxes: Float[np.ndarray, "n 2 4"],
+        valid: Bool[np.ndarray, "n 2"],
+    ) -> list[Cues]:
+        """See ``extraction.Extractor``; the boxes' sides are believed."""
+        return [self._one(*each) for each in zip(images, boxes, valid, strict=True)]
+
+    def _one(
+        self,
+        image: UInt8[np.ndarray, "h w 3"],
+        boxes: Float[np.ndarray, "2 4"],
+        valid: Bool[np.ndarray, "2"],
+    ) -> Cues:
+        cues = no_cues(*image.shape[:2])
+        sides = np.flatnonzero(valid)
+        if not len(sides):
+            return cues
+        found = two_hands(self.hands(image, boxes[sides], sides.tolist()))
+        for side in np.flatnonzero(found.present):
+            cues.keypoints[side] = to_fingertips(found.keypoints[side])
+        return cues._replace(has_keypoints=np.asarray(found.present.any()))
+
+
+def to_fingertips(
+    keypoints: Float32[np.ndarray, "21 3"],
+) -> Float32[np.ndarray, "21 3"]:
+    """MediaPipe's keypoints with the tips moved on to where the fingers end."""
+    moved = keypoints.copy()
+    for tip in TIPS:
+        bone = keypoints[tip, :2] - keypoints[tip - 1, :2]
+        moved[tip, :2] = keypoints[tip - 1, :2] + TIP_REACH * bone
+    return moved
+
+
+def load_network(
+    name: str, *, num_threads: int
+) -> Callable[[Float32[np.ndarray, "h w 3"]], list[np.ndarray]]:
+    """Load `assets/<name>.tflite`; returns image in [0, 1] -> list of outputs.
+
+    The outputs come in the file's own order, without their batch axis.
+    """
+    interpreter = _interpreter(name, num_threads=num_threads)
+    image_index = interpreter.get_input_details()[0]["index"]
+    output_indices = [d["index"] for d in interpreter.get_output_details()]
+
+    def network(image: Float32[np.ndarray, "h w 3"]) -> list[np.ndarray]:
+        interpreter.set_tensor(image_index, image[None])
+        interpreter.invoke()
+        return [interpreter.get_tensor(index)[0] for index in output_indices]
+
+    return network
+
+
+def _interpreter(name: str, *, num_threads: int) -> Any:
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        raise MissingDependencyError(
+            "The MediaPipe keypoint source runs its networks with the package "
+            "ai-edge-litert, which is not installed here. Install it with "
+            "`python -m pip install ai-edge-litert`, or give the hands' keypoints "
+            "in a file (--keypoints FILE)."
+        ) from error
+    path = resources.files("twohand_jax.cues") / "assets" / f"{name}.tflite"
+    with resources.as_file(path) as file:
+        if not file.is_file():
+            raise InputError(
+                f"The network file {path} is missing from this installation of "
+                "twohand_jax, which ships it as package data. Reinstall the package."
+            )
+        interpreter = Interpreter(model_path=str(file), num_threads=num_threads)
+    interpreter.allocate_tensors()
+    return interpreter

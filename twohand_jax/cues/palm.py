@@ -1,20 +1,13 @@
-"""MediaPipe's palm detector: anchors, decoding, weighted suppression.
-
-The network (192×192, single-shot detector with 2016 anchors) finds palms: a square
-box, a score and seven points, of which the wrist (0) and the base of the middle
-finger (2) give the direction of the hand. Numbers from MediaPipe's palm detection
-graphs (google-ai-edge/mediapipe, Apache-2.0).
-"""
+"""MediaPipe's palm detector and landmark network on rotated regions of a picture."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
+import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float32, UInt8
 
-from twohand_jax.cues.regions import Region, cut, to_picture
-
-INPUT_SIDE = 192
+PALM_SIDE = 192
 STRIDES = (8, 16, 16, 16)
 ANCHORS_PER_LAYER = 2
 SCORE_CLIP = 100.0
@@ -39,12 +32,27 @@ def anchor_centers() -> Float[np.ndarray, "2016 2"]:
     """
     centers = []
     for stride in sorted(set(STRIDES)):
-        cells = INPUT_SIDE // stride
+        cells = PALM_SIDE // stride
         copies = ANCHORS_PER_LAYER * STRIDES.count(stride)
         y, x = np.divmod(np.arange(cells * cells), cells)
         grid = (np.stack([x, y], axis=-1) + 0.5) / cells
         centers.append(np.repeat(grid, copies, axis=0))
     return np.concatenate(centers)
+
+
+class Region(NamedTuple):
+    """A square of the picture, turned about its centre.
+
+    Attributes:
+        center: its centre, pixels.
+        size: its side, pixels.
+        angle: radians by which its axes are turned against the picture's,
+            clockwise as seen (x right, y down).
+    """
+
+    center: Float[np.ndarray, "2"]
+    size: float
+    angle: float
 
 
 def detect_palms(
@@ -60,11 +68,11 @@ def detect_palms(
     Args:
         max_overlap: IoU above which two boxes are averaged into one.
     """
-    raw, logits = network(cut(image, region, side=INPUT_SIDE))
+    raw, logits = network(cut_region(image, region, side=PALM_SIDE))
     score = 1 / (1 + np.exp(-np.clip(logits[:, 0], -SCORE_CLIP, SCORE_CLIP)))
     keep = score >= min_score
     anchors = anchor_centers()[keep]
-    values = raw[keep].reshape(-1, 9, 2) / INPUT_SIDE
+    values = raw[keep].reshape(-1, 9, 2) / PALM_SIDE
     values[:, [0, *range(2, 9)]] += anchors[:, None]
     palms = suppress(score[keep], values, max_overlap=max_overlap)
     return [_place(score, values, region) for score, values in palms]
@@ -124,3 +132,164 @@ def _place(score: float, values: np.ndarray, region: Region) -> Palm:
     points = to_picture(values, region)
     size = float(values[1].max()) * region.size
     return Palm(score, points[0], size, points[2:])
+
+
+LANDMARK_SIDE = 224
+# Joints that MediaPipe bounds for its tracking region: palm and first finger joints.
+PALM_JOINTS = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)
+TRACK_SCALE, TRACK_SHIFT = 2.0, -0.1
+
+
+class Landmarks(NamedTuple):
+    """What the network says about a region, in picture pixels and metres.
+
+    Attributes:
+        points: 21 joints x, y in pixels.
+        world: 21 joints in metres about the hand's centre; x right, y down,
+            z forward, the picture's axes.
+        presence: probability that the region holds a hand.
+        right: probability that it is a right hand.
+    """
+
+    points: Float[np.ndarray, "21 2"]
+    world: Float[np.ndarray, "21 3"]
+    presence: float
+    right: float
+
+
+def find_landmarks(
+    network: Callable[[np.ndarray], list[np.ndarray]],
+    image: UInt8[np.ndarray, "h w 3"],
+    region: Region,
+    *,
+    mirrored_too: bool = False,
+) -> Landmarks:
+    """Run the landmark network on a region.
+
+    Args:
+        mirrored_too: run it on the mirrored region as well and average, which
+            steadies the side most of all.
+    """
+    crop = cut_region(image, region, side=LANDMARK_SIDE)
+    unit = _run(network, crop)
+    if mirrored_too:
+        unit = _average(unit, _mirror(_run(network, crop[:, ::-1])))
+    world = unit.world.copy()
+    world[:, :2] = world[:, :2] @ region_rotation(region.angle).T
+    return unit._replace(points=to_picture(unit.points, region), world=world)
+
+
+def tracking_region(points: Float[np.ndarray, "21 2"]) -> Region:
+    """The region in which MediaPipe would look for this hand in the next frame.
+
+    The fingers' mean direction points up in it; the box of the palm and the first
+    finger joints, in those axes, is squared, doubled and shifted to the fingers.
+    """
+    index, middle, ring = points[5], points[9], points[13]
+    angle = pointing_angle((index + ring) / 4 + middle / 2 - points[0])
+    axes = region_rotation(angle)
+    upright = points[list(PALM_JOINTS)] @ axes
+    low, high = upright.min(axis=0), upright.max(axis=0)
+    extent = high - low
+    center = (low + high) / 2 + np.array([0.0, TRACK_SHIFT * extent[1]])
+    return Region(axes @ center, float(TRACK_SCALE * extent.max()), angle)
+
+
+def sharpen(
+    network: Callable[[np.ndarray], list[np.ndarray]],
+    image: UInt8[np.ndarray, "h w 3"],
+    first: Landmarks,
+) -> Landmarks:
+    """Look again in the landmarks' own region, and at its mirror image."""
+    region = tracking_region(first.points)
+    return find_landmarks(network, image, region, mirrored_too=True)
+
+
+def _run(
+    network: Callable[[np.ndarray], list[np.ndarray]], crop: np.ndarray
+) -> Landmarks:
+    """The network's answer in the crop's own axes, points in the unit square."""
+    pixels, presence, right, world = network(np.ascontiguousarray(crop))
+    points = pixels.reshape(21, 3)[:, :2] / LANDMARK_SIDE
+    return Landmarks(points, world.reshape(21, 3), float(presence[0]), float(right[0]))
+
+
+def _mirror(unit: Landmarks) -> Landmarks:
+    points = unit.points * [-1, 1] + [1, 0]
+    return Landmarks(points, unit.world * [-1, 1, 1], unit.presence, 1 - unit.right)
+
+
+def _average(first: Landmarks, second: Landmarks) -> Landmarks:
+    return Landmarks(
+        points=(first.points + second.points) / 2,
+        world=(first.world + second.world) / 2,
+        presence=(first.presence + second.presence) / 2,
+        right=(first.right + second.right) / 2,
+    )
+
+
+def region_rotation(angle: float) -> Float[np.ndarray, "2 2"]:
+    """Rotation matrix of `angle` radians, from region axes to picture axes."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.array([[cos, -sin], [sin, cos]])
+
+
+def whole_picture(height: int, width: int) -> Region:
+    """Smallest upright square that holds a whole picture."""
+    center = np.array([(width - 1) / 2, (height - 1) / 2])
+    return Region(center, float(max(height, width)), 0.0)
+
+
+def to_picture(
+    points: Float[np.ndarray, "*n 2"], region: Region
+) -> Float[np.ndarray, "*n 2"]:
+    """Map points from the region's unit square ([0, 1], edge to edge) to pixels."""
+    return (
+        region.center + (points - 0.5) * region.size @ region_rotation(region.angle).T
+    )
+
+
+def from_picture(
+    points: Float[np.ndarray, "*n 2"], region: Region
+) -> Float[np.ndarray, "*n 2"]:
+    """Map pixels to the region's unit square; the inverse of `to_picture`."""
+    return (points - region.center) @ region_rotation(region.angle) / region.size + 0.5
+
+
+def cut_region(
+    image: UInt8[np.ndarray, "h w 3"], region: Region, *, side: int
+) -> Float32[np.ndarray, "side side 3"]:
+    """Resample a region to `side`² pixels in [0, 1]; black outside the picture.
+
+    A region larger than the output is sampled finer first and then averaged, so
+    that large photographs do not alias.
+    """
+    fine = side * int(np.clip(np.ceil(region.size / side), 1, 8))
+    axes = region_rotation(region.angle) * (region.size / fine)
+    origin = region.center - axes @ np.full(2, (fine - 1) / 2)
+    affine = np.concatenate([axes, origin[:, None]], axis=1)
+    crop = cv2.warpAffine(
+        image, affine, (fine, fine), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    )
+    if fine != side:
+        crop = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
+    return crop.astype(np.float32) / 255
+
+
+def tiles(height: int, width: int, part: float) -> list[Region]:
+    """Overlapping upright squares that cover a picture.
+
+    Args:
+        part: their side as a part of the picture's longer side; neighbours lie at
+            most 0.6 sides apart.
+    """
+    side = part * max(height, width)
+    xs, ys = _tile_centers(width, side), _tile_centers(height, side)
+    return [Region(np.array([x, y]), side, 0.0) for y in ys for x in xs]
+
+
+def _tile_centers(length: int, side: float) -> Float[np.ndarray, "n"]:
+    if length <= side:
+        return np.array([(length - 1) / 2])
+    count = int(np.ceil((length - side) / (0.6 * side))) + 1
+    return np.linspace((side - 1) / 2, length - 1 - (side - 1) / 2, count)

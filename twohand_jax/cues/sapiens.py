@@ -1,24 +1,28 @@
 """Sapiens as a cue extractor: keypoints, segmentation and depth of whole pictures."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import cv2
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jaxtyping import Array, Bool, Float, UInt8
 
-from twohand_jax.cues import sapiens_input
+from twohand_jax.cues import sapiens_decode
 from twohand_jax.cues.extraction import KINDS
-from twohand_jax.cues.sapiens_run import Runner
-from twohand_jax.cues.sapiens_stitch import View, stitch
+from twohand_jax.cues.sapiens_decode import View, stitch
 from twohand_jax.errors import InputError
-from twohand_jax.models.sapiens_config import (
+from twohand_jax.models.apply import Variables
+from twohand_jax.models.sapiens import (
     DEPTH,
     DTYPES,
     OUTPUTS,
     POSE,
     SEGMENTATION,
+    SapiensConfig,
     size_name,
 )
 from twohand_jax.types import Cues
@@ -94,7 +98,7 @@ class SapiensCues:
         self.config = config
         self.makes = tuple(cue for cue in KINDS if cue in networks)
         self._runners = {
-            cue: Runner(networks[cue], batch=batch, devices=devices)
+            cue: SapiensRunner(networks[cue], batch=batch, devices=devices)
             for cue in self.makes
         }
         self.dtype = self._runners[self.makes[0]].config.dtype
@@ -154,7 +158,7 @@ class SapiensCues:
                 are, pixels; None is the whole picture.
         """
         if persons is None:
-            persons = [sapiens_input.whole(image) for image in images]
+            persons = [whole_person(image) for image in images]
         _check(images, persons)
         seen = {cue: self._look(cue, images, persons) for cue in self.makes}
         return [
@@ -168,12 +172,12 @@ class SapiensCues:
         """What a network says about each person."""
         runner, config = self._runners[cue], self.config
         if cue == KEYPOINTS:
-            place, margin = sapiens_input.keypoint_map, config.keypoint_margin
+            place, margin = keypoint_map, config.keypoint_margin
         else:
-            place, margin = sapiens_input.area_map, config.map_margin
+            place, margin = area_map, config.map_margin
         maps = [place(np.asarray(one), runner.size, margin=margin) for one in persons]
         pairs = zip(images, maps, strict=True)
-        found = runner([sapiens_input.cut(image, T, runner.size) for image, T in pairs])
+        found = runner([cut_person(image, T, runner.size) for image, T in pairs])
         return [View(*each, runner.size) for each in zip(found, maps, strict=True)]
 
 
@@ -209,3 +213,147 @@ def _check(images: Images, persons: Persons) -> None:
                 f"The box of person {index} for Sapiens is {np.asarray(person)}; "
                 "expected x0 < x1 and y0 < y1, pixels."
             )
+
+
+AXIS = "data"
+
+
+class SapiensRunner:
+    """A network with its decoding as one compiled program.
+
+    Attributes:
+        config: of the network.
+        origin: which weights it has.
+        size: height and width of its input.
+    """
+
+    def __init__(
+        self, loaded: Loaded, *, batch: int, devices: Sequence[jax.Device]
+    ) -> None:
+        """Place the weights on all devices, in the dtype of the activations.
+
+        Args:
+            loaded: the network.
+            batch: pictures on each device at a time.
+            devices: each takes its part of every batch.
+        """
+        mesh = jax.make_mesh(
+            (len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices
+        )
+        everywhere = NamedSharding(mesh, PartitionSpec())
+        split = NamedSharding(mesh, PartitionSpec(AXIS))
+        self.config, self.origin = loaded.config, loaded.origin
+        self.size = loaded.config.image
+        self._count = batch * len(devices)
+        self._variables = jax.device_put(
+            _cast(loaded.variables, loaded.config), everywhere
+        )
+        self._program = jax.jit(
+            _look(loaded.config), in_shardings=(everywhere, split), out_shardings=split
+        )
+
+    def __call__(
+        self, inputs: Sequence[UInt8[np.ndarray, "h w 3"]]
+    ) -> list[Float[np.ndarray, "..."]]:
+        """What the network says about each input (``sapiens_decode``, or the depth).
+
+        The last batch is filled up with black pictures.
+        """
+        running = []
+        for start in range(0, len(inputs), self._count):
+            part = np.zeros((self._count, *self.size, 3), np.uint8)
+            for row, picture in enumerate(inputs[start : start + self._count]):
+                part[row] = picture
+            running.append(self._program(self._variables, part))
+        found = [row for batch in running for row in np.asarray(batch)]
+        return found[: len(inputs)]
+
+
+def _cast(variables: Variables, config: SapiensConfig) -> Variables:
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, config.dtype), variables)
+
+
+def _look(config: SapiensConfig) -> Callable[[Variables, Array], Array]:
+    """Pixels to what is needed of the maps."""
+    network = weights.network(config)
+
+    def look(
+        variables: Variables, pictures: UInt8[Array, "b h w 3"]
+    ) -> Float[Array, "b ..."]:
+        maps, _ = network.apply(variables, normalise_image(pictures))
+        if config.kind == POSE:
+            return sapiens_decode.decode_keypoints(maps, config.image)
+        if config.kind == SEGMENTATION:
+            return sapiens_decode.hand_margins(maps)
+        return maps
+
+    return look
+
+
+MEAN = (123.5, 116.5, 103.5)  # RGB, 0 to 255
+STD = (58.5, 57.0, 57.5)
+
+
+def whole_person(image: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "4"]:
+    """The box of a whole picture."""
+    return np.array([0.0, 0.0, image.shape[1], image.shape[0]])
+
+
+def keypoint_map(
+    box: Float[np.ndarray, "4"], size: tuple[int, int], *, margin: float
+) -> Float[np.ndarray, "2 3"]:
+    """``T_input_image`` of a pose network: "unbiased" in the sense of UDP.
+
+    The box reaches from the centre of the first to that of the last pixel (Huang et
+    al., CVPR 2020), which is how heat maps are decoded (``sapiens_decode``).
+
+    Args:
+        box: x0, y0, x1, y1 of a person.
+        size: height and width of the input.
+        margin: factor by which the box grows first; Sapiens' is 1.25.
+    """
+    low, extent = _window(box, size, margin)
+    scale = (np.array(size[::-1]) - 1) / extent
+    return np.concatenate([np.diag(scale), -(scale * low)[:, None]], axis=1)
+
+
+def area_map(
+    box: Float[np.ndarray, "4"], size: tuple[int, int], *, margin: float
+) -> Float[np.ndarray, "2 3"]:
+    """``T_input_image`` of the other networks: the box is the pixels' area.
+
+    Args:
+        box: x0, y0, x1, y1; pixel ``i`` covers ``i`` to ``i + 1``.
+        size: height and width of the input.
+        margin: factor by which the box grows first.
+    """
+    low, extent = _window(box, size, margin)
+    scale = np.array(size[::-1]) / extent
+    offset = scale * (0.5 - low) - 0.5
+    return np.concatenate([np.diag(scale), offset[:, None]], axis=1)
+
+
+def cut_person(
+    image: UInt8[np.ndarray, "h w 3"],
+    T_input_image: Float[np.ndarray, "2 3"],
+    size: tuple[int, int],
+) -> UInt8[np.ndarray, "i j 3"]:
+    """The input of a network, bilinear, black outside the picture."""
+    return cv2.warpAffine(image, T_input_image, size[::-1], flags=cv2.INTER_LINEAR)
+
+
+def normalise_image(pictures: UInt8[Array, "*b h w 3"]) -> Float[Array, "*b h w 3"]:
+    """Pixels as the networks were trained on."""
+    mean, std = jnp.asarray(MEAN, jnp.float32), jnp.asarray(STD, jnp.float32)
+    return (pictures.astype(jnp.float32) - mean) / std
+
+
+def _window(
+    box: Float[np.ndarray, "4"], size: tuple[int, int], margin: float
+) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"]]:
+    """First corner and extent of a box grown to the input's aspect ratio."""
+    center = (box[:2] + box[2:]) / 2
+    width, height = margin * (box[2:] - box[:2])
+    aspect = size[1] / size[0]
+    extent = np.array([max(width, height * aspect), max(height, width / aspect)])
+    return center - extent / 2, extent

@@ -1,20 +1,14 @@
-"""Several record sets as one stream, each with its share of every batch.
-
-Which set a place of a batch is taken from follows from its number in the stream
-(``data.shares``), and each set comes in its own order (``data.order``), so that batch k
-is the same however often the run was interrupted. A set that is used up begins again,
-in a new order, whatever the others do. Every process takes the same places from its
-own shards of each set.
-"""
+"""Several record sets as one stream, each with its share of every batch."""
 
 import itertools
 import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from jaxtyping import Int
 
-from twohand_jax.data import decode, shares, tfrecord
-from twohand_jax.data.pieces import Group
+from twohand_jax.data import decode, tfrecord
+from twohand_jax.data.order import Group
 from twohand_jax.data.tfrecord import Reader
 from twohand_jax.errors import InputError
 from twohand_jax.types import Batch
@@ -92,8 +86,8 @@ class Mixture:
 
     def _mixed(self, step: int) -> Iterator[Group]:
         size, weights = self._batch_size, self._weights
-        slots = (shares.slots(k * size, size, weights) for k in itertools.count(step))
-        positions = shares.counts(step * size, weights)
+        slots = (share_slots(k * size, size, weights) for k in itertools.count(step))
+        positions = share_counts(step * size, weights)
         mine, *theirs = itertools.tee(slots, 1 + len(self.readers))
         parts = [
             reader.groups(int(positions[n]), _how_many(n, theirs[n]))
@@ -140,3 +134,30 @@ def _check(
             )
     if batch_size < 1:
         raise InputError(f"A batch of {batch_size} records is none: give 1 or more.")
+
+
+def share_counts(places: int, weights: np.ndarray) -> Int[np.ndarray, "sets"]:
+    """How many of the first places went to each set.
+
+    Args:
+        places: number of places.
+        weights: ``(sets,)``, positive, of sum 1.
+    """
+    sets = len(weights)
+    # No set is ever (sets + 1) / 2 places behind its exact share.
+    sure = np.maximum(np.floor(places * weights).astype(np.int64) - sets, 0)
+    rest = _next(sure, places - int(sure.sum()), weights)
+    return sure + np.bincount(rest, minlength=sets)
+
+
+def share_slots(start: int, size: int, weights: np.ndarray) -> Int[np.ndarray, "size"]:
+    """The set of each of ``size`` places from number ``start`` on."""
+    return _next(share_counts(start, weights), size, weights)
+
+
+def _next(given: np.ndarray, size: int, weights: np.ndarray) -> Int[np.ndarray, "size"]:
+    """The sets of the next places when each set has been given so many."""
+    places = given[:, None] + np.arange(size)
+    claims = weights[:, None] / (2 * places + 1)
+    # Stable and set by set: of equal claims the first set's comes first.
+    return np.argsort(-claims, axis=None, kind="stable")[:size] // max(size, 1)

@@ -1,14 +1,8 @@
-"""The order in which a process sees its records: seeded, exact, cheap to resume.
-
-An epoch shuffles the process's shards and then, window by window of a few shards, all
-records inside of the window. So the stream reads whole shards one after another (fast
-on any storage) and still mixes thousands of records, and the record at any position
-follows from (seed, epoch) alone: resuming costs at most reading one window.
-"""
+"""In which order records are read: shards, windows, and groups cut from windows."""
 
 import dataclasses
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -83,3 +77,44 @@ def _permutation(size: int, seed: int, epoch: int, stream: int = 0) -> np.ndarra
     words = np.random.SeedSequence([seed, epoch, stream]).generate_state(2, np.uint64)
     bits = np.random.Philox(key=words).random_raw(size)
     return np.argsort(bits, kind="stable")
+
+
+class Group(NamedTuple):
+    """Serialised records, their numbers, and which are whole."""
+
+    payloads: Any
+    records: np.ndarray
+    usable: np.ndarray
+
+
+class Piece(NamedTuple):
+    """Records of a window: all of its payloads, and which of them, in what order.
+
+    ``problems`` tells by their numbers what is wrong with damaged records.
+    """
+
+    payloads: Any
+    order: np.ndarray
+    records: np.ndarray
+    problems: dict[int, str]
+
+    def cut(self, part: slice) -> "Piece":
+        """Some of the records."""
+        return self._replace(order=self.order[part], records=self.records[part])
+
+
+def regroup(
+    windows: Iterator[Piece], sizes: Iterable[int]
+) -> Iterator[tuple[Piece, ...]]:
+    """Pieces that hold as many records as each size, while there are any."""
+    rest: Piece | None = None
+    for size in sizes:
+        pieces: list[Piece] = []
+        while size:
+            rest = rest if rest is not None and len(rest.order) else next(windows, None)
+            if rest is None:
+                break
+            pieces.append(rest.cut(slice(size)))
+            rest = rest.cut(slice(size, None))
+            size -= len(pieces[-1].order)
+        yield tuple(pieces)

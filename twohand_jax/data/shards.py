@@ -1,19 +1,18 @@
-"""What lies in a directory of records: its splits, shards and counts.
-
-The directory is TFDS's (``dataset_info.json`` beside the shards); it is read here as
-plain JSON, so that neither TFDS nor TensorFlow is needed to look into it.
-"""
+"""A directory of records: splits, shards, counts, and the TFRecord framing on disk."""
 
 import dataclasses
 import functools
 import hashlib
 import json
+import struct
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, NamedTuple
 
+import google_crc32c
 import numpy as np
 from etils import epath
 
-from twohand_jax.data import framing
 from twohand_jax.errors import InputError
 
 INFO = "dataset_info.json"
@@ -117,7 +116,7 @@ def read_shard(path: str, count: int) -> tuple[list[bytes], dict[int, str]]:
         data = epath.Path(path).read_bytes()
     except OSError as error:
         return [b""] * count, {number: str(error) for number in range(count)}
-    for number, frame in enumerate(framing.frames(data)):
+    for number, frame in enumerate(frames(data)):
         payloads.append(frame.payload or b"")
         if frame.problem:
             problems[number] = frame.problem
@@ -140,6 +139,82 @@ def offset(path: str, number: int) -> int | None:
 def _offsets(path: str) -> tuple[int, ...]:
     try:
         with epath.Path(path).open("rb") as file:
-            return tuple(framing.offsets(file))
+            return tuple(offsets(file))
     except OSError:
         return ()
+
+
+HEADER, FOOTER = 12, 4
+
+
+class Frame(NamedTuple):
+    """One record of a shard, or what is wrong with it."""
+
+    offset: int
+    payload: bytes | None
+    problem: str | None
+
+
+def frame_record(payload: bytes) -> bytes:
+    """The payload as one TFRecord."""
+    length = struct.pack("<Q", len(payload))
+    return b"".join(
+        [
+            length,
+            struct.pack("<I", _masked_crc(length)),
+            payload,
+            struct.pack("<I", _masked_crc(payload)),
+        ]
+    )
+
+
+def frames(data: bytes) -> Iterator[Frame]:
+    """The records of a shard's bytes.
+
+    A damaged payload is reported and skipped; after a damaged length or a truncation
+    the rest cannot be found, so that frame is the last.
+    """
+    offset = 0
+    while offset < len(data):
+        header = data[offset : offset + HEADER]
+        if len(header) < HEADER:
+            yield Frame(offset, None, "the file ends inside of a record's header")
+            return
+        length, checksum = struct.unpack("<QI", header)
+        if _masked_crc(header[:8]) != checksum:
+            yield Frame(offset, None, "the checksum of the record's length is wrong")
+            return
+        start = offset + HEADER
+        end = start + length
+        if end + FOOTER > len(data):
+            yield Frame(offset, None, "the file ends inside of the record")
+            return
+        payload = data[start:end]
+        (checksum,) = struct.unpack("<I", data[end : end + FOOTER])
+        if _masked_crc(payload) == checksum:
+            yield Frame(offset, payload, None)
+        else:
+            yield Frame(offset, None, "the checksum of the record is wrong")
+        offset = end + FOOTER
+
+
+def offsets(file: IO[bytes]) -> Iterator[int]:
+    """Where the records of a shard begin, from their headers alone.
+
+    The last one is where the file ends early or a length is damaged.
+    """
+    offset = 0
+    while header := file.read(HEADER):
+        yield offset
+        if len(header) < HEADER:
+            return
+        length, checksum = struct.unpack("<QI", header)
+        if _masked_crc(header[:8]) != checksum:
+            return
+        offset += HEADER + length + FOOTER
+        file.seek(offset)
+
+
+def _masked_crc(data: bytes) -> int:
+    crc = google_crc32c.value(data)
+    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF

@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from twohand_jax.crops.canvas import CanvasConfig
 from twohand_jax.data import checks, decode, order, schema, shards
-from twohand_jax.data.canvas import CanvasConfig
 from twohand_jax.data.decode import Fields, Rows
-from twohand_jax.data.pieces import Group, Piece, regroup
+from twohand_jax.data.order import Group, Piece, regroup
 from twohand_jax.errors import InputError, MissingDependencyError
 from twohand_jax.types import Batch, ManoParams
 

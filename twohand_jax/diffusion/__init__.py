@@ -1,18 +1,22 @@
 """The two-hand prior: representation, sampling, guidance, refinement."""
 
-from twohand_jax.diffusion import representation, schedule, selective
-from twohand_jax.diffusion.ddim import DdimConfig, Inversion, invert, sample
-from twohand_jax.diffusion.energies import EnergyConfig
+from twohand_jax.diffusion import representation, schedule
+from twohand_jax.diffusion.ddim import DdimConfig, Inversion, PriorParts, invert, sample
 from twohand_jax.diffusion.gate import SENTENCES, GateConfig, Status, choose_reference
-from twohand_jax.diffusion.guidance import GuidanceConfig, by_energy, step_sizes
-from twohand_jax.diffusion.parts import PriorParts
+from twohand_jax.diffusion.guidance import (
+    EnergyConfig,
+    GuidanceConfig,
+    by_energy,
+    step_sizes,
+)
 from twohand_jax.diffusion.refine import (
     RefineConfig,
     Refined,
-    descend,
+    gradient_descent,
     refine,
+    refine_selected,
 )
-from twohand_jax.diffusion.statistics import Statistics
+from twohand_jax.diffusion.representation import Statistics
 
 __all__ = [
     "SENTENCES",
@@ -28,12 +32,12 @@ __all__ = [
     "Status",
     "by_energy",
     "choose_reference",
-    "descend",
+    "gradient_descent",
     "invert",
     "refine",
+    "refine_selected",
     "representation",
     "sample",
     "schedule",
-    "selective",
     "step_sizes",
 ]

@@ -14,9 +14,8 @@ from jaxtyping import Array, Float, Key
 from twohand_jax import collision, mano
 from twohand_jax.collision import CollisionConfig
 from twohand_jax.diffusion import ddim, guidance, representation
-from twohand_jax.diffusion.ddim import DdimConfig, Energy
+from twohand_jax.diffusion.ddim import DdimConfig, Energy, PriorParts
 from twohand_jax.diffusion.guidance import GuidanceConfig
-from twohand_jax.diffusion.parts import PriorParts
 from twohand_jax.diffusion.representation import OTHER, REFERENCE, RELATIVE, Statistics
 from twohand_jax.types import LEFT, RIGHT, HandGeometry, ManoModel
 
@@ -44,7 +43,7 @@ class Collision:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Walk:
+class SampleConfig:
     """How samples are drawn.
 
     Attributes:
@@ -65,7 +64,7 @@ def draw_pairs(
     key: Key[Array, ""],
     count: int,
     *,
-    config: Walk,
+    config: SampleConfig,
 ) -> Float[Array, "n 2 64"]:
     """Pairs of reference and other hand, not normalised.
 
@@ -91,7 +90,7 @@ def draw_second(
     key: Key[Array, ""],
     reference: Float[Array, "*b 64"],
     *,
-    config: Walk,
+    config: SampleConfig,
 ) -> Float[Array, "*b 64"]:
     """A second hand beside each reference hand, not normalised.
 
@@ -114,7 +113,7 @@ def as_reference(vectors: Float[Array, "*b 64"]) -> Float[Array, "*b 64"]:
     return vectors.at[..., RELATIVE].set(jnp.asarray(AT_ORIGIN, vectors.dtype))
 
 
-def of_vectors(
+def vectors_of(
     energy: PairEnergy,
     model: ManoModel,
     statistics: Statistics,
@@ -150,13 +149,13 @@ def _draw(
     reference: Float[Array, "*b 64"],
     condition: Float[Array, "*b 64"],
     *,
-    config: Walk,
+    config: SampleConfig,
 ) -> Float[Array, "*b 64"]:
     statistics, steps = parts.statistics, config.ddim.steps
     change = None
     if config.energy is not None:
         change = guidance.by_energy(
-            of_vectors(config.energy, model, statistics, reference),
+            vectors_of(config.energy, model, statistics, reference),
             guidance.step_sizes(steps, statistics, parts.kind, config=config.guidance),
             limit=config.guidance.limit,
         )

@@ -1,8 +1,4 @@
-"""Deterministic diffusion sampling and its inversion (Song et al., ICLR 2021).
-
-The denoiser predicts the clean vector. Sampling walks a stride of the timesteps down
-to the clean sample in one ``lax.scan``; inversion walks the same way up with η = 0.
-"""
+"""Deterministic diffusion sampling and its inversion (Song et al., ICLR 2021)."""
 
 import dataclasses
 from collections.abc import Callable
@@ -13,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from twohand_jax.diffusion.representation import Statistics
 from twohand_jax.errors import InputError
-from twohand_jax.types import NoiseSchedule
+from twohand_jax.types import ManoModel, NoiseSchedule
 
 Vector = Float[Array, "*b 64"]
 Denoise = Callable[[Vector, Int[Array, ""], Vector], Vector]
@@ -249,3 +246,38 @@ def _up(below: Vector, noise: Vector, level: _Level) -> Vector:
         level.alpha_below
     )
     return jnp.sqrt(level.alpha) * clean + jnp.sqrt(1 - level.alpha) * noise
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PriorParts:
+    """What refinement needs of a trained prior; passes through ``jax.jit``.
+
+    Attributes:
+        denoise: predicts normalised clean vectors; ``jax.tree_util.Partial`` of a
+            function and its weights, so that the weights are an argument of the jit.
+        statistics: that normalise the vectors.
+        schedule: that the denoiser was trained with.
+        hand_model: name of the hand model it was trained on.
+        kind: "std" or "variance", what the statistics' scale is.
+    """
+
+    denoise: Denoise
+    statistics: Statistics
+    schedule: NoiseSchedule
+    hand_model: str = dataclasses.field(metadata={"static": True})
+    kind: str = dataclasses.field(default="std", metadata={"static": True})
+
+
+def check_hand_model(prior: PriorParts, model: ManoModel) -> None:
+    """Refuse hands of another model than the prior's.
+
+    Raises:
+        InputError: the names differ; the message says both.
+    """
+    if prior.hand_model != model.name:
+        raise InputError(
+            f"The prior was trained on the hand model {prior.hand_model!r}, the hands "
+            f"to refine belong to {model.name!r}; load a prior for {model.name!r} or "
+            f"the hand model {prior.hand_model!r}."
+        )

@@ -11,23 +11,15 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Bool, Float, Int, Key, PyTree
 
 from twohand_jax import mano
-from twohand_jax.diffusion import (
-    ddim,
-    energies,
-    gate,
-    guidance,
-    representation,
-    search,
-)
-from twohand_jax.diffusion.ddim import Change, DdimConfig
-from twohand_jax.diffusion.energies import EnergyConfig
+from twohand_jax.diffusion import ddim, gate, guidance, representation, search
+from twohand_jax.diffusion.ddim import Change, DdimConfig, PriorParts, check_hand_model
 from twohand_jax.diffusion.gate import GateConfig, Status
-from twohand_jax.diffusion.guidance import GuidanceConfig
-from twohand_jax.diffusion.layout import OTHER, REFERENCE, TRANSLATION
-from twohand_jax.diffusion.parts import PriorParts, check_hand_model
+from twohand_jax.diffusion.guidance import EnergyConfig, GuidanceConfig
+from twohand_jax.diffusion.representation import OTHER, REFERENCE, TRANSLATION
 from twohand_jax.diffusion.search import SearchConfig
 from twohand_jax.errors import InputError
 from twohand_jax.types import (
@@ -102,7 +94,7 @@ class _Case(NamedTuple):
     visible: Float[Array, "*b 2"] | None
 
 
-class Verdict(NamedTuple):
+class GateResult(NamedTuple):
     """What the gate says of each sample."""
 
     status: Int[Array, "n"]
@@ -168,7 +160,7 @@ def refine(
     return _on_one_axis(prior, model, case, solve, searched, config=config)
 
 
-def descend(
+def gradient_descent(
     prior: PriorParts,
     model: ManoModel,
     prediction: Prediction,
@@ -191,17 +183,17 @@ def descend(
     return _on_one_axis(prior, model, case, solve, config=config)
 
 
-def verdict(
+def check_gate(
     model: ManoModel,
     prediction: Prediction,
     *,
     config: RefineConfig,
     keypoints: Float[Array, "*b 2 21 3"] | None = None,
     visible: Float[Array, "*b 2"] | None = None,
-) -> Verdict:
+) -> GateResult:
     """What ``refine`` will do: status before it, hand that stays, penetration (m)."""
     depth = gate.penetration_depth(model, prediction, criteria=config.energy.criteria)
-    return Verdict(
+    return GateResult(
         status=gate.status(prediction, depth, config=config.gate),
         reference=gate.choose_reference(
             prediction.score, visible=visible, keypoints=keypoints
@@ -239,7 +231,7 @@ def _attempt(
 ) -> Refined:
     """Gate, solve, and accept what is usable and penetrates no more than before."""
     prediction, keypoints, visible = case
-    before = verdict(
+    before = check_gate(
         model, prediction, config=config, keypoints=keypoints, visible=visible
     )
     wanted = before.status == Status.REFINED
@@ -274,13 +266,13 @@ def _solved(
     """Into the prior frame, solve for the other hand, and back into the camera."""
     prediction, statistics = case.prediction, prior.statistics
     vectors = representation.pack(model, prediction.mano, reference)
-    frame = representation.frame(model, prediction.mano, reference)
-    scene = energies.scene(prediction, reference, frame, case.keypoints)
-    energy = energies.total(model, statistics, scene, config=config.energy)
+    frame = representation.pair_frame(model, prediction.mano, reference)
+    scene = guidance.pair_context(prediction, reference, frame, case.keypoints)
+    energy = guidance.total_energy(model, statistics, scene, config=config.energy)
     sizes = guidance.step_sizes(
         config.ddim.steps, statistics, prior.kind, config=config.guidance
     )
-    sight = energies.line_of_sight(scene)
+    sight = guidance.line_of_sight(scene)
     change = guidance.by_energy(
         energy,
         sizes,
@@ -324,3 +316,72 @@ def _choose(mask: Bool[Array, "*m"], yes: PyTree, no: PyTree) -> PyTree:
         return jnp.where(mask.reshape(mask.shape + (1,) * (a.ndim - mask.ndim)), a, b)
 
     return jax.tree.map(leaf, yes, no)
+
+
+_check_gate = jax.jit(check_gate, static_argnames="config")
+_refine = jax.jit(refine, static_argnames="config")
+
+
+def refine_selected(
+    prior: PriorParts,
+    model: ManoModel,
+    prediction: Prediction,
+    key: Key[Array, ""],
+    *,
+    config: RefineConfig,
+    keypoints: Float[Array, "n 2 21 3"] | None = None,
+    visible: Float[Array, "n 2"] | None = None,
+    chunk: int = 64,
+) -> Refined:
+    """``refine.refine`` over one batch axis, compiled, where it is needed.
+
+    Args:
+        prior: its ``denoise`` must be a ``jax.tree_util.Partial``.
+        model: two-hand model.
+        prediction: both hands in the camera.
+        key: another one is derived from it for each chunk.
+        config: how.
+        keypoints: as in ``refine.refine``.
+        visible: as in ``refine.refine``.
+        chunk: most samples at a time.
+
+    Returns:
+        Host arrays.
+    """
+    if chunk < 1:
+        raise InputError(f"Chunks of {chunk} samples hold none; give at least 1.")
+    check_hand_model(prior, model)
+    case = jax.tree.map(np.array, (prediction, keypoints, visible))
+    before = _check_gate(
+        model, case[0], config=config, keypoints=case[1], visible=case[2]
+    )
+    status, reference, depth = jax.tree.map(np.array, before)
+    refined = Refined(case[0], status, reference, depth, depth.copy())
+    needed = np.flatnonzero(status == Status.REFINED)
+    for number, start in enumerate(range(0, len(needed), chunk)):
+        rows = needed[start : start + chunk]
+        given = _rows(case, _padded(rows, chunk))
+        part = _refine(
+            prior,
+            model,
+            given[0],
+            jax.random.fold_in(key, number),
+            config=config,
+            keypoints=given[1],
+            visible=given[2],
+        )
+        for target, source in zip(
+            jax.tree.leaves(refined), jax.tree.leaves(part), strict=True
+        ):
+            target[rows] = np.asarray(source)[: len(rows)]
+    return refined
+
+
+def _rows(tree: PyTree, rows: Int[np.ndarray, "m"]) -> PyTree:
+    return jax.tree.map(lambda leaf: leaf[rows], tree)
+
+
+def _padded(rows: Int[np.ndarray, "m"], chunk: int) -> Int[np.ndarray, "k"]:
+    """The rows, the last repeated up to the next power of two, or the chunk's size."""
+    size = min(chunk, 1 << (len(rows) - 1).bit_length())
+    return np.concatenate([rows, np.repeat(rows[-1:], size - len(rows))])

@@ -1,36 +1,15 @@
-"""Two hands as 64 numbers each, one placed relative to the other (METHOD §5).
+"""Two hands as 64 normalised numbers each, one beside the other (METHOD §5)."""
 
-The *reference* hand is expressed as a left hand with identity rotation and its
-middle-finger base at the origin: the *prior frame*. When the reference is the right
-hand, the pair is seen in a mirror first. The *other* hand is then always a right hand,
-placed by its rotation and its middle-finger base in the prior frame.
-"""
-
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from twohand_jax import mano
-from twohand_jax.diffusion.layout import (
-    OTHER,
-    POSE,
-    REFERENCE,
-    RELATIVE,
-    ROTATION,
-    SHAPE,
-    SIZE,
-    TRANSLATION,
-)
-from twohand_jax.diffusion.statistics import (
-    Statistics,
-    check_statistics,
-    compute_statistics,
-    denormalise,
-    load_released_statistics,
-    normalise,
-)
+from twohand_jax.errors import InputError
 from twohand_jax.geometry import rotations
 from twohand_jax.types import LEFT, RIGHT, ManoModel, ManoParams
 
@@ -43,12 +22,12 @@ __all__ = [
     "SHAPE",
     "SIZE",
     "TRANSLATION",
-    "Frame",
+    "PairFrame",
     "Statistics",
     "check_statistics",
     "compute_statistics",
     "denormalise",
-    "frame",
+    "pair_frame",
     "load_released_statistics",
     "middle_base",
     "normalise",
@@ -64,7 +43,7 @@ HIGHEST = jax.lax.Precision.HIGHEST
 MIDDLE_BASE = 4  # in the model's order of its 16 joints; a child of the wrist
 
 
-class Frame(NamedTuple):
+class PairFrame(NamedTuple):
     """Where the prior frame lies in the camera, after mirroring if there is any.
 
     A point of the camera is ``M (rotation p + origin)`` with ``M`` the mirror that
@@ -90,7 +69,7 @@ def pack(
         position of the middle-finger base in metres; not normalised.
     """
     canonical = _reference_left(params, reference)
-    placed = frame(model, params, reference)
+    placed = pair_frame(model, params, reference)
     orient = rotations.axis_angle_to_matrix(canonical.global_orient)
     base = canonical.transl + middle_base(model, canonical.betas, orient)
     R = jnp.einsum("...ji,...hjk->...hik", placed.rotation, orient, precision=HIGHEST)
@@ -104,19 +83,21 @@ def pack(
     return vectors[..., ::-1, :]  # sides (right, left) are (other, reference)
 
 
-def frame(model: ManoModel, params: ManoParams, reference: Int[Array, "*b"]) -> Frame:
+def pair_frame(
+    model: ManoModel, params: ManoParams, reference: Int[Array, "*b"]
+) -> PairFrame:
     """The prior frame of each sample: what places the reference hand in the camera."""
     canonical = _reference_left(params, reference)
     orient = rotations.axis_angle_to_matrix(canonical.global_orient)
     base = canonical.transl + middle_base(model, canonical.betas, orient)
-    return Frame(rotation=orient[..., LEFT, :, :], origin=base[..., LEFT, :])
+    return PairFrame(rotation=orient[..., LEFT, :, :], origin=base[..., LEFT, :])
 
 
 def unpack(
     model: ManoModel,
     vectors: Float[Array, "*b 2 64"],
     reference: Int[Array, "*b"],
-    frame: Frame,
+    frame: PairFrame,
 ) -> ManoParams:
     """The hands in the camera that ``pack`` made these vectors of.
 
@@ -149,7 +130,9 @@ def unpack_at_origin(model: ManoModel, vectors: Float[Array, "*b 2 64"]) -> Mano
     identity = jnp.broadcast_to(jnp.eye(3, dtype=vectors.dtype), (*batch, 3, 3))
     origin = jnp.zeros((*batch, 3), vectors.dtype)
     reference = jnp.full(batch, LEFT)
-    return unpack(model, vectors, reference, Frame(rotation=identity, origin=origin))
+    return unpack(
+        model, vectors, reference, PairFrame(rotation=identity, origin=origin)
+    )
 
 
 def other_hand(
@@ -169,7 +152,7 @@ def other_hand(
 
 
 def to_prior(
-    points: Float[Array, "*b n 3"], reference: Int[Array, "*b"], frame: Frame
+    points: Float[Array, "*b n 3"], reference: Int[Array, "*b"], frame: PairFrame
 ) -> Float[Array, "*b n 3"]:
     """Points of the camera in the prior frame."""
     seen = _mirrored(points, reference)
@@ -177,7 +160,7 @@ def to_prior(
 
 
 def to_camera(
-    points: Float[Array, "*b n 3"], reference: Int[Array, "*b"], frame: Frame
+    points: Float[Array, "*b n 3"], reference: Int[Array, "*b"], frame: PairFrame
 ) -> Float[Array, "*b n 3"]:
     """Points of the prior frame in the camera."""
     turned = jnp.einsum("...ij,...nj->...ni", frame.rotation, points, precision=HIGHEST)
@@ -220,3 +203,142 @@ def _rotate_back(
     R: Float[Array, "*b 3 3"], points: Float[Array, "*b n 3"]
 ) -> Float[Array, "*b n 3"]:
     return jnp.einsum("...ji,...nj->...ni", R, points, precision=HIGHEST)
+
+
+SIZE = 64
+POSE, SHAPE = slice(0, 45), slice(45, 55)
+ROTATION, TRANSLATION = slice(55, 61), slice(61, 64)
+RELATIVE = slice(55, 64)  # where the other hand is: rotation and translation
+REFERENCE, OTHER = 0, 1
+
+
+MARGIN = 1e-6  # added to every scale, as the released model does
+KINDS = ("std", "variance")
+RELEASED = {"mano_mean": 55, "mano_var": 55, "rel_mean": 9, "rel_var": 9}
+
+
+class Statistics(NamedTuple):
+    """What normalises the other hand: ``(vector - mean) / scale``."""
+
+    mean: Float[Array, "64"]
+    scale: Float[Array, "64"]
+
+
+def compute_statistics(
+    vectors: Float[Array, "n 2 64"] | Float[Array, "n 64"], kind: str = "std"
+) -> Statistics:
+    """Mean and scale of raw vectors.
+
+    Args:
+        vectors: at least two pairs from ``representation.pack``, whose poses and shapes
+            are pooled over both hands; or the vectors of their other hands alone.
+        kind: "std", or "variance" to divide by it as the released model does.
+
+    Raises:
+        InputError: too few vectors, another size, or an unknown kind.
+    """
+    if vectors.shape[1:] not in ((2, SIZE), (SIZE,)) or len(vectors) < 2:
+        raise InputError(
+            f"Statistics need vectors of shape (n, 2, {SIZE}) or (n, {SIZE}) with "
+            f"n > 1, as representation.pack makes them, not {vectors.shape}."
+        )
+    if kind not in KINDS:
+        raise InputError(
+            f"Unknown kind of statistics {kind!r}; choose one of {', '.join(KINDS)}."
+        )
+    hands = vectors[..., : RELATIVE.start].reshape(-1, RELATIVE.start)
+    other = vectors[:, OTHER] if vectors.ndim == 3 else vectors
+    mean, std = (
+        jnp.concatenate([of(hands, axis=0), of(other[:, RELATIVE], axis=0)])
+        for of in (jnp.mean, jnp.std)
+    )
+    return Statistics(mean, (std if kind == "std" else std**2) + MARGIN)
+
+
+def load_released_statistics(directory: str | Path) -> Statistics:
+    """The four ``.npy`` files that InterHandGen releases (kind "variance").
+
+    Raises:
+        InputError: a file is missing, damaged or of another size.
+    """
+    found = {name: _released(Path(directory), name) for name in RELEASED}
+    return Statistics(
+        mean=jnp.concatenate([found["mano_mean"], found["rel_mean"]]),
+        scale=jnp.concatenate([found["mano_var"], found["rel_var"]]) + MARGIN,
+    )
+
+
+def check_statistics(statistics: Statistics) -> None:
+    """Refuse statistics of another representation.
+
+    Raises:
+        InputError: mean or scale do not have 64 numbers.
+    """
+    for name, value in statistics._asdict().items():
+        if value.shape != (SIZE,):
+            raise InputError(
+                f"The statistics' {name} has shape {value.shape}; a hand is {SIZE} "
+                "numbers here. Use the statistics that were saved with the prior."
+            )
+
+
+def normalise(
+    vectors: Float[Array, "*b 2 64"] | Float[Array, "*b 64"],
+    statistics: Statistics,
+    *,
+    hand: int | None = None,
+) -> Float[Array, "*b 2 64"] | Float[Array, "*b 64"]:
+    """Vectors in the space the denoiser works in.
+
+    Args:
+        vectors: pairs ``*b 2 64``; with ``hand``, vectors ``*b 64`` of that hand.
+        statistics: of the other hand.
+        hand: None for pairs, or REFERENCE or OTHER.
+    """
+    mean, scale = _rows(vectors, statistics, hand)
+    return (vectors - mean) / scale
+
+
+def denormalise(
+    vectors: Float[Array, "*b 2 64"] | Float[Array, "*b 64"],
+    statistics: Statistics,
+    *,
+    hand: int | None = None,
+) -> Float[Array, "*b 2 64"] | Float[Array, "*b 64"]:
+    """The inverse of ``normalise``."""
+    mean, scale = _rows(vectors, statistics, hand)
+    return vectors * scale + mean
+
+
+def _rows(vectors: Array, statistics: Statistics, hand: int | None) -> Statistics:
+    """Statistics of the pair, or of one of its hands."""
+    check_statistics(statistics)
+    trailing = (2, SIZE) if hand is None else (SIZE,)
+    if vectors.shape[-len(trailing) :] != trailing:
+        raise InputError(
+            f"Vectors of shape {vectors.shape} do not end in {trailing}; pass pairs, "
+            "or name the hand of single vectors by hand=REFERENCE or hand=OTHER."
+        )
+    mean = statistics.mean.at[RELATIVE].set(0.0)
+    scale = statistics.scale.at[RELATIVE].set(1.0)
+    pair = Statistics(
+        jnp.stack([mean, statistics.mean]), jnp.stack([scale, statistics.scale])
+    )
+    return pair if hand is None else Statistics(pair.mean[hand], pair.scale[hand])
+
+
+def _released(directory: Path, name: str) -> Float[Array, "n"]:
+    path, size = directory / f"{name}.npy", RELEASED[name]
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(
+            f"{path} is not readable as statistics: {error}; the folder 'misc' of "
+            "InterHandGen holds the four files."
+        ) from error
+    if values.shape != (size,) or not np.isfinite(values).all():
+        raise InputError(
+            f"{path} holds an array of shape {values.shape}; expected {size} finite "
+            "numbers."
+        )
+    return jnp.asarray(values, jnp.float32)

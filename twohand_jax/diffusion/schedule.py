@@ -1,7 +1,8 @@
-"""Noise schedules: how much of a sample is left at each timestep."""
+"""Noise schedules and the forward process (Ho et al., 2020, eq. 4)."""
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Int
 
 from twohand_jax.errors import InputError
 from twohand_jax.types import NoiseSchedule
@@ -34,3 +35,21 @@ def linear(steps: int = 129, start: float = 1e-4, stop: float = 1e-2) -> NoiseSc
         betas=jnp.asarray(betas, jnp.float32),
         alphas_cumprod=jnp.asarray(np.cumprod(1.0 - betas), jnp.float32),
     )
+
+
+def add_noise(
+    x0: Float[Array, "*b n"],
+    noise: Float[Array, "*b n"],
+    t: Int[Array, "*b"],
+    schedule: NoiseSchedule,
+) -> Float[Array, "*b n"]:
+    """Samples at timestep ``t``: sqrt(a) x0 + sqrt(1 - a) noise, a cumulative.
+
+    Args:
+        x0: clean samples, normalised.
+        noise: standard normal.
+        t: timesteps from 0.
+        schedule: noise schedule.
+    """
+    kept = schedule.alphas_cumprod[t][..., None]
+    return jnp.sqrt(kept) * x0 + jnp.sqrt(1.0 - kept) * noise

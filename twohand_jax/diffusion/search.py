@@ -15,9 +15,14 @@ from jaxtyping import Array, Float, Int
 
 from twohand_jax.diffusion import representation
 from twohand_jax.diffusion.ddim import Denoise
-from twohand_jax.diffusion.layout import OTHER, REFERENCE, SIZE, TRANSLATION
-from twohand_jax.diffusion.process import add_noise
-from twohand_jax.diffusion.statistics import Statistics
+from twohand_jax.diffusion.representation import (
+    OTHER,
+    REFERENCE,
+    SIZE,
+    TRANSLATION,
+    Statistics,
+)
+from twohand_jax.diffusion.schedule import add_noise
 from twohand_jax.errors import InputError
 from twohand_jax.types import NoiseSchedule
 

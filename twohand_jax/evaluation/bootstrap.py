@@ -60,7 +60,7 @@ def intervals(
     Raises:
         InputError: there is no record.
     """
-    return of_means(
+    return interval_of_means(
         result.scores.metrics, draws=draws, seed=seed, level=level, groups=groups
     )
 
@@ -108,7 +108,7 @@ def difference(
     return out
 
 
-def of_means(
+def interval_of_means(
     means: Mapping[str, Mean],
     *,
     draws: int = DRAWS,

@@ -1,17 +1,15 @@
-"""Figures of parts of a set: by overlap, by occlusion, by subset and by hand.
-
-Every part's figures are those of the protocol over the part's records. Parts in which
-the protocol compares nothing are left out.
-"""
+"""Figures of parts of a set, and the lines in the plots of errors."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from twohand_jax.evaluation import protocols
-from twohand_jax.evaluation.results import Result
+from twohand_jax import metrics
+from twohand_jax.evaluation import bootstrap, protocols
+from twohand_jax.evaluation.results import Result, totals
 from twohand_jax.types import NUM_JOINTS, RIGHT, SIDES, Mean
 
 
@@ -191,3 +189,138 @@ def _kept(result: Result) -> Mean | None:
 def _mean(errors: Float[np.ndarray, "n *k"]) -> Mean:
     known = np.isfinite(errors)
     return Mean(np.where(known, errors, 0.0).sum(axis=0), known.sum(axis=0))
+
+
+MAX_MM, STEPS = 50.0, 100
+THRESHOLDS_MM = np.linspace(0.0, MAX_MM, STEPS)  # those of ``metrics.pck``
+# A range with fewer records gets no point: its mean and interval would mislead.
+MIN_RECORDS = 5
+ALIGNED = "PA-PCK-J"
+
+
+class Line(NamedTuple):
+    """What is drawn of one method.
+
+    ``x`` is a threshold in mm, the number of a range or of a joint. ``low`` and
+    ``high`` are the ends of the 95 % interval of ``y`` (NaN where there is none),
+    ``records`` what a point rests on. ``area`` is that under a PCK curve, otherwise
+    NaN.
+    """
+
+    method: str
+    x: Float[np.ndarray, "k"]
+    y: Float[np.ndarray, "k"]
+    low: Float[np.ndarray, "k"]
+    high: Float[np.ndarray, "k"]
+    records: Int[np.ndarray, "k"]
+    area: float = float("nan")
+
+
+def curves(results: list[Result]) -> dict[str, list[Line]]:
+    """All lines of all plots: ``pck``, ``overlap``, ``occlusion`` and ``joints``.
+
+    A method without the errors that a plot shows is not in it, and a plot without a
+    method is left out.
+    """
+    makers: dict[str, Callable[[Result], Line | None]] = {
+        "pck_lines": pck_lines,
+        "overlap_lines": overlap_lines,
+        "occlusion_lines": occlusion_lines,
+        "joint_lines": joint_lines,
+    }
+    found = {
+        name: [line for line in map(make, results) if line is not None]
+        for name, make in makers.items()
+    }
+    return {name: lines for name, lines in found.items() if lines}
+
+
+def pck_lines(result: Result) -> Line | None:
+    """Share of joints (%) with an error of at most 0 to 50 mm.
+
+    The protocol's own curve after alignment where it has one (FreiHAND, HO-3D), else
+    that of root-relative joints, without the root, whose error is 0.
+    """
+    if ALIGNED in result.scores.metrics:
+        curve = totals(result.scores)[ALIGNED]
+        records = counted(result).sum()
+    else:
+        errors = np.delete(joint_errors(result), _root(result), axis=-1)
+        records = np.isfinite(errors).any(axis=(-2, -1)).sum()
+        errors = np.sort(errors[np.isfinite(errors)])
+        right = np.searchsorted(errors, THRESHOLDS_MM, side="right")
+        curve = Mean(right, np.full(STEPS, len(errors)))
+    if not np.all(curve.count > 0):
+        return None
+    return Line(
+        method=result.method,
+        x=THRESHOLDS_MM,
+        y=100 * np.asarray(curve.total, np.float64) / curve.count,
+        low=np.full(STEPS, np.nan),
+        high=np.full(STEPS, np.nan),
+        records=np.full(STEPS, records),
+        area=float(metrics.auc(curve)),
+    )
+
+
+def overlap_lines(result: Result) -> Line | None:
+    """``metric`` (mm) by overlap of the hands (``breakdown.OVERLAP``)."""
+    return _by_bins(result, np.asarray(result.scores.overlap), OVERLAP)
+
+
+def occlusion_lines(result: Result) -> Line | None:
+    """``metric`` (mm) by occlusion (``breakdown.OCCLUSION``)."""
+    return _by_bins(result, more_hidden(result), OCCLUSION)
+
+
+def joint_lines(result: Result) -> Line | None:
+    """Mean error (mm) of each joint but the root, both hands pooled."""
+    errors = joint_errors(result)
+    known = np.isfinite(errors)
+    means = {
+        str(joint): Mean(
+            np.where(known, errors, 0.0)[..., joint].sum(axis=-1),
+            known[..., joint].sum(axis=-1),
+        )
+        for joint in range(NUM_JOINTS)
+        if joint != _root(result) and known[..., joint].any()
+    }
+    if not means:
+        return None
+    places = [int(name) for name in means]
+    ends = bootstrap.interval_of_means(means)
+    return Line(
+        method=result.method,
+        x=np.array(places, np.float64),
+        y=np.array([m.total.sum() / m.count.sum() for m in means.values()]),
+        low=np.array([ends[name].low for name in means]),
+        high=np.array([ends[name].high for name in means]),
+        records=known.any(axis=-2).sum(axis=0)[places],
+    )
+
+
+def metric_lines(protocol: str) -> str:
+    """The figure that is drawn by overlap and occlusion: the protocol's first."""
+    return protocols.get(protocol).essential[0]
+
+
+def _by_bins(result: Result, values: Float[np.ndarray, "n"], bins: Bins) -> Line | None:
+    """The metric of each range's records, None unless two ranges can be compared."""
+    name = metric_lines(result.protocol)
+    place = np.where(counted(result), bins.of(values), -1)
+    rows = []
+    for number in range(len(bins.labels)):
+        part = result.take(place == number)
+        if len(part) >= MIN_RECORDS:
+            value = part.figures()[name]
+            ends = bootstrap.interval_of_means({name: part.scores.metrics[name]})[name]
+            rows.append((number, value, *ends, len(part)))
+    rows = [row for row in rows if np.isfinite(row[1])]
+    if len(rows) < 2:
+        return None
+    x, y, low, high, records = (np.array(column) for column in zip(*rows, strict=True))
+    return Line(result.method, x.astype(np.float64), y, low, high, records)
+
+
+def _root(result: Result) -> int:
+    return protocols.get(result.protocol).root

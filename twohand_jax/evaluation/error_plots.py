@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from twohand_jax.errors import InputError, MissingDependencyError
-from twohand_jax.evaluation import breakdown, error_curves, protocols
-from twohand_jax.evaluation.breakdown import Bins
-from twohand_jax.evaluation.error_curves import Line
+from twohand_jax.evaluation import breakdown, protocols
+from twohand_jax.evaluation.breakdown import Bins, Line
 from twohand_jax.evaluation.results import Result
 from twohand_jax.mano.joints import FINGERS, MIDDLE_BASE, WRIST
 
@@ -78,7 +77,7 @@ def write(results: list[Result], directory: Path) -> list[Path]:
     first = results[0]
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name, lines in error_curves.curves(results).items():
+    for name, lines in breakdown.curves(results).items():
         path = directory / f"{first.protocol}_{name}.png"
         with style():
             _save(painters[name](lines, first), path)
@@ -133,7 +132,7 @@ def _save(figure: "Figure", path: Path) -> None:
 
 
 def _pck(lines: list[Line], result: Result) -> "Figure":
-    aligned = error_curves.ALIGNED in result.scores.metrics
+    aligned = breakdown.ALIGNED in result.scores.metrics
     note = _note(lines, "after alignment" if aligned else _relative_to(result))
     figure, axes = _new("Share of joints within a threshold", result, note=note)
     for number, line in enumerate(lines):
@@ -145,7 +144,7 @@ def _pck(lines: list[Line], result: Result) -> "Figure":
             label=f"{line.method} (AUC {line.area:.3f})",
         )
     axes.set(xlabel="error threshold (mm)", ylabel="PCK: joints within it (%)")
-    axes.set(xlim=(0, error_curves.MAX_MM), ylim=(0, 100))
+    axes.set(xlim=(0, breakdown.MAX_MM), ylim=(0, 100))
     axes.legend(loc="best")
     return figure
 
@@ -154,7 +153,7 @@ def _overlap(lines: list[Line], result: Result) -> "Figure":
     figure, axes = _new("Error by overlap of the hands", result)
     axes.set_xlabel("IoU of the hands' boxes (n: records)")
     _by_bins(
-        axes, lines, breakdown.OVERLAP, metric=error_curves.metric(result.protocol)
+        axes, lines, breakdown.OVERLAP, metric=breakdown.metric_lines(result.protocol)
     )
     return figure
 
@@ -162,7 +161,7 @@ def _overlap(lines: list[Line], result: Result) -> "Figure":
 def _occlusion(lines: list[Line], result: Result) -> "Figure":
     figure, axes = _new("Error by occlusion of one hand by the other", result)
     axes.set_xlabel("hidden joints of the more hidden hand (n: records)")
-    name = error_curves.metric(result.protocol)
+    name = breakdown.metric_lines(result.protocol)
     _by_bins(axes, lines, breakdown.OCCLUSION, metric=name)
     return figure
 

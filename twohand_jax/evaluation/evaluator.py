@@ -16,10 +16,15 @@ from jax.experimental import multihost_utils
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation import hand_errors, hand_joints, protocols, truth
+from twohand_jax.evaluation import protocols, truth
 from twohand_jax.evaluation.protocols import Protocol
 from twohand_jax.evaluation.results import Scores, totals
-from twohand_jax.evaluation.truth import Truth
+from twohand_jax.evaluation.truth import (
+    Truth,
+    compared_joints,
+    joint_errors,
+    vertex_errors,
+)
 from twohand_jax.types import Batch, ManoModel, Prediction, Targets
 
 Method = Callable[[Batch], Prediction]
@@ -59,10 +64,10 @@ def scorer(protocol: Protocol) -> Score:
         def compare(prediction: Prediction, truth: Truth, weight: Array):
             return protocol.compare(prediction, truth, model, weight)
 
-        joints = hand_joints.compared(model, prediction.geometry, tips=protocol.tips)
+        joints = compared_joints(model, prediction.geometry, tips=protocol.tips)
         return Scores(
             metrics=jax.vmap(compare)(prediction, truth, weight),
-            joints_mm=hand_errors.joint_errors(
+            joints_mm=joint_errors(
                 joints,
                 truth,
                 model,
@@ -70,7 +75,7 @@ def scorer(protocol: Protocol) -> Score:
                 tips=protocol.tips,
                 of_mesh=protocol.of_mesh,
             ),
-            vertices_mm=hand_errors.vertex_errors(
+            vertices_mm=vertex_errors(
                 prediction, truth, model, root=protocol.root, tips=protocol.tips
             ),
             overlap=truth.overlap,
@@ -101,7 +106,7 @@ def scored(
         InputError: an estimate is not a finite number.
     """
     for batch in batches:
-        found, known = {}, truth.of_batch(batch.targets, model)
+        found, known = {}, truth.batch_truth(batch.targets, model)
         for name, method in methods.items():
             prediction = method(batch)
             broken = not_finite(prediction, batch.targets, batch.weight)

@@ -11,9 +11,9 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Bool
 
 from twohand_jax import mano
-from twohand_jax.data.augment import prepare
-from twohand_jax.data.inputs import CropConfig
-from twohand_jax.data.predictions import decode
+from twohand_jax.crops.augment import prepare
+from twohand_jax.crops.inputs import CropConfig
+from twohand_jax.crops.predictions import decode
 from twohand_jax.evaluation.evaluator import Method
 from twohand_jax.inference.prior import Prior
 from twohand_jax.inference.refinement import refine
@@ -76,7 +76,7 @@ def estimator(network: Network, *, crop: CropConfig, relative: bool = True) -> E
     return estimate
 
 
-def of_cues(
+def cue_methods(
     estimate: Estimate,
     variables: Variables,
     model: ManoModel,

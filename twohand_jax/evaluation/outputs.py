@@ -12,10 +12,9 @@ from twohand_jax.evaluation import (
     contact_scores,
     methods,
     protocols,
-    report,
 )
-from twohand_jax.evaluation.outside.found import FOUND
 from twohand_jax.evaluation.results import Result
+from twohand_jax.evaluation.run import FOUND
 
 SHOWN = 4  # columns with intervals, in the summary
 
@@ -51,7 +50,7 @@ class Table:
         known = [c for c in self.columns if not math.isnan(last.get(c, math.nan))]
         pieces = [
             self.title,
-            report.markdown(self.rows, columns=self.columns),
+            markdown(self.rows, columns=self.columns),
             "95 % intervals by bootstrap over the records:",
             _intervals(self, known[:SHOWN]),
         ]
@@ -64,7 +63,7 @@ class Table:
 
     def markdown(self) -> str:
         """The summary, and figures of the parts of the set."""
-        parts = report.markdown(breakdown.rows(self.parts), columns=self.columns)
+        parts = markdown(breakdown.rows(self.parts), columns=self.columns)
         last = self.results[-1].method
         return f"{self.summary()}\n\nParts of the set, row {last!r}:\n\n{parts}\n"
 
@@ -94,7 +93,7 @@ def write(table: Table, directory: Path, *, plots: bool = True) -> list[Path]:
         plots: whether to draw.
     """
     name = table.results[0].protocol
-    paths = report.write_texts(
+    paths = write_texts(
         directory,
         {
             f"{name}.md": table.markdown(),
@@ -147,3 +146,75 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, float) and math.isnan(value):
         return None
     return value
+
+
+COLUMNS = (
+    "MPJPE",
+    "MPVPE",
+    "MRRPE",
+    "PA-MPJPE",
+    "MPJPE-XY",
+    "MPJPE-Z",
+    "MPVPE-XY",
+    "MPVPE-Z",
+    "MPJPE/single",
+    "MPJPE/interacting",
+)
+
+
+def markdown(
+    rows: dict[str, dict[str, float]], *, columns: tuple[str, ...] = COLUMNS
+) -> str:
+    """A Markdown table, one line a row, two decimals.
+
+    Columns that no row has a figure for are left out; so are NaNs.
+    """
+    shown = [
+        c
+        for c in columns
+        if any(not math.isnan(row.get(c, math.nan)) for row in rows.values())
+    ]
+    lines = [
+        "| | " + " | ".join(shown) + " |",
+        "|---" * (len(shown) + 1) + "|",
+    ]
+    for name, row in rows.items():
+        cells = [_cell(row.get(c, math.nan)) for c in shown]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _cell(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.2f}"
+
+
+def write_table(
+    rows: dict[str, dict[str, float]],
+    directory: Path,
+    *,
+    name: str,
+    title: str,
+    columns: tuple[str, ...] = COLUMNS,
+) -> list[Path]:
+    """Write ``name.json`` and ``name.md``, each complete or not at all."""
+    shown = markdown(rows, columns=columns)
+    return write_texts(
+        directory,
+        {
+            f"{name}.json": json.dumps({"title": title, "rows": rows}, indent=2),
+            f"{name}.md": f"{title}\n\n{shown}\n",
+        },
+    )
+
+
+def write_texts(directory: Path, texts: Mapping[str, str]) -> list[Path]:
+    """Write files by name, each complete or not at all."""
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for file, text in texts.items():
+        path = directory / file
+        beside = path.with_name(file + ".partial")
+        beside.write_text(text)
+        beside.replace(path)
+        paths.append(path)
+    return paths

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import UInt8
 
-from twohand_jax.data.inputs import CropConfig
+from twohand_jax.crops.inputs import CropConfig
 from twohand_jax.evaluation import methods
 from twohand_jax.models.apply import Network, Variables
 from twohand_jax.types import Batch, Camera, ManoModel, Prediction

@@ -1,8 +1,4 @@
-"""What an evaluation found for every record: the array records and their file.
-
-A ``Scores`` holds sums and counts a record, so figures of any part of a set (a level
-of occlusion, a bootstrap draw) come from adding rows up, and agree with the whole.
-"""
+"""What an evaluation found for every record: array records, their names and file."""
 
 import dataclasses
 import json
@@ -12,8 +8,9 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 
+from twohand_jax.data.decode import Rows
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation import protocols
 from twohand_jax.types import Array, Mean
@@ -180,3 +177,39 @@ def unflatten(arrays: Mapping[str, np.ndarray]) -> Scores:
         overlap=arrays["overlap"],
         occluded=arrays["occluded"],
     )
+
+
+WIDTH = {"image_id": 256, "subset": 64}
+
+
+class Names:
+    """Collects the names of the records that a reader goes through."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, dict[str, bytes]] = {}
+
+    def watch(self, rows: Rows) -> None:
+        """Remember the names of a batch (``Reader.once``)."""
+        for row in np.flatnonzero(rows.usable):
+            self._known[int(rows.records[row])] = {
+                field: rows.fields[field][row] for field in WIDTH
+            }
+
+    def texts(
+        self, record: Int[np.ndarray, "n"], weight: Float[np.ndarray, "n"]
+    ) -> dict[str, UInt8[np.ndarray, "n width"]]:
+        """Names of these records, and forget them; zeros for padding."""
+        found = {
+            field: np.zeros((len(record), width), np.uint8)
+            for field, width in WIDTH.items()
+        }
+        for row in np.flatnonzero(weight > 0):
+            for field, text in self._known.pop(int(record[row]), {}).items():
+                code = np.frombuffer(text, np.uint8)[: WIDTH[field]]
+                found[field][row, : len(code)] = code
+        return found
+
+
+def decode_names(codes: UInt8[np.ndarray, "n width"]) -> np.ndarray:
+    """Bytes as an array of strings."""
+    return np.array([bytes(code).rstrip(b"\0").decode() for code in codes], np.str_)

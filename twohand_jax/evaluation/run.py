@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool, Float
 from tqdm import tqdm
 
 from twohand_jax import build
@@ -19,23 +21,22 @@ from twohand_jax.errors import InputError
 from twohand_jax.evaluation import (
     contact_scores,
     evaluator,
-    fitness,
     methods,
-    names,
     protocols,
     results,
 )
-from twohand_jax.evaluation.evaluator import Method
-from twohand_jax.evaluation.outside.found import of_found
-from twohand_jax.evaluation.results import Result
+from twohand_jax.evaluation.evaluator import Method, Score
+from twohand_jax.evaluation.results import Result, Scores
 from twohand_jax.evaluation.store import Store
+from twohand_jax.evaluation.truth import Truth
 from twohand_jax.inference.prior import Prior
 from twohand_jax.models import apply
-from twohand_jax.types import ManoModel
+from twohand_jax.types import Batch, ManoModel, Mean, Prediction, Targets
 from twohand_jax.weights import native
 
 if TYPE_CHECKING:
     from twohand_jax.data.tfrecord import Reader
+
 
 BATCH = 64
 SAMPLES = "samples"
@@ -88,7 +89,7 @@ def regressor(
             "segmentation, depth) alone, which is no row of a table: rows are "
             f"{', '.join(methods.CUE_SETS)}, each with the cues before it."
         )
-    rows = methods.of_cues(estimate, variables, hand, cue_sets=known)
+    rows = methods.cue_methods(estimate, variables, hand, cue_sets=known)
     identity = {"model": digest(directory), "hand": hand.name, "prior": ""}
     if refine is not None:
         rows[methods.DIFFUSION] = methods.refined(list(rows.values())[-1], refine)
@@ -135,14 +136,14 @@ def evaluate_set(
     """
     chosen = protocols.get(protocol)
     found = shards.open_split(dataset, split)
-    fitness.check(chosen, dataset=found.dataset, split=split)
+    protocols.check_fit(chosen, dataset=found.dataset, split=split)
     subject = regressor(Path(model_directory), hand=hand, refine=refine)
     score = evaluator.scorer(chosen)
     scores = dict.fromkeys(subject.methods, score)
     if labels:
         own = {methods.LABELS: methods.labels(hand)}
         subject = dataclasses.replace(subject, methods=own | dict(subject.methods))
-        scores = {methods.LABELS: of_found(score)} | scores
+        scores = {methods.LABELS: score_found(score)} | scores
     if refine is not None:
         *_, before, after = subject.methods
         rows = {before, after} | (scores.keys() & {methods.LABELS})
@@ -197,8 +198,8 @@ def evaluate(
             dataset=source,
             split=split,
             record=whole.record,
-            image_id=names.decode(whole.texts["image_id"]),
-            subset=names.decode(whole.texts["subset"]),
+            image_id=results.decode_names(whole.texts["image_id"]),
+            subset=results.decode_names(whole.texts["subset"]),
             scores=whole.scores[name],
         )
         for name in subject.methods
@@ -237,7 +238,7 @@ def _scores(
     progress: bool,
 ) -> tuple[evaluator.Part, float]:
     """Scores of all records, what is in the store taken from there, and the rate."""
-    known, parts = names.Names(), list[evaluator.Part]()
+    known, parts = results.Names(), list[evaluator.Part]()
     marks: list[tuple[float, int]] = []
     skip, size = (store.done if store else 0), reader.config.batch_size
     total = reader.split.num_records
@@ -283,3 +284,76 @@ def _kept(out: Path, rows: list[str]) -> list[Result] | None:
     if not all(path.exists() for path in paths):
         return None
     return [results.load(path) for path in paths]
+
+
+FOUND = "found %"
+
+
+def score_found(score: Score) -> Score:
+    """The same scores of the hands that a method found, and ``found %``.
+
+    Pairs that were found by half count as not occluded by each other.
+
+    Args:
+        score: of a protocol.
+    """
+
+    def measure(
+        prediction: Prediction,
+        truth: Truth,
+        model: ManoModel,
+        weight: Float[Array, "n"],
+    ) -> Scores:
+        found = jnp.asarray(prediction.score) > 0
+        scores = score(prediction, _seen(truth, found), model, weight)
+        share = {FOUND: found_share(truth.targets, found, weight)}
+        return scores._replace(metrics=scores.metrics | share)
+
+    return measure
+
+
+def withdraw(targets: Targets, found: Bool[Array, "*b 2"]) -> Targets:
+    """The labels of found hands; between hands only where both are found."""
+    return targets._replace(
+        joints_2d_valid=targets.joints_2d_valid & found[..., None],
+        joints_3d_valid=targets.joints_3d_valid & found[..., None],
+        mano_valid=targets.mano_valid & found,
+        rel_trans_valid=targets.rel_trans_valid & jnp.all(found, axis=-1),
+    )
+
+
+def _seen(truth: Truth, found: Bool[Array, "*b 2"]) -> Truth:
+    """What is known of found hands."""
+    pairs = jnp.all(found, axis=-1, keepdims=True)
+    occluded = truth.occluded
+    if occluded is not None:
+        occluded = jnp.where(pairs, occluded, jnp.nan)
+    targets = withdraw(truth.targets, found)
+    return truth._replace(targets=targets, occluded=occluded)
+
+
+@jax.jit
+def found_share(
+    targets: Targets, found: Bool[Array, "*b 2"], weight: Float[Array, "*b"]
+) -> Mean:
+    """Which of a picture's labelled hands were found, per cent."""
+    hands = targets.hand_valid & (weight > 0)[..., None]
+    count = jnp.sum(hands, axis=-1).astype(jnp.float32)
+    return Mean(100.0 * jnp.sum(hands & found, axis=-1), count)
+
+
+def limited(method: Method, found: Mapping[int, Bool[np.ndarray, "2"]]) -> Method:
+    """A method as if it had found these hands only.
+
+    Args:
+        method: estimates of a batch.
+        found: hands by number of their record; none of a record that is not there.
+    """
+    none = np.zeros(2, bool)
+
+    def some(batch: Batch) -> Prediction:
+        prediction = method(batch)
+        rows = [found.get(int(record), none) for record in np.asarray(batch.record)]
+        return prediction._replace(score=prediction.score * jnp.asarray(rows))
+
+    return some

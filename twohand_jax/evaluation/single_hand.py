@@ -4,8 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from twohand_jax import metrics
-from twohand_jax.evaluation import hand_joints
-from twohand_jax.evaluation.truth import Truth
+from twohand_jax.evaluation.truth import Truth, with_tips
 from twohand_jax.geometry import alignment
 from twohand_jax.mano.joints import MIDDLE_BASE, WRIST
 from twohand_jax.types import RIGHT, ManoModel, Mean, Prediction, Targets
@@ -67,7 +66,7 @@ def _right_hands(
     """Which right hands have all joints, which have meshes too, and their estimates."""
     here = targets.hand_valid[..., RIGHT] & (weight > 0)
     known = here & jnp.all(targets.joints_3d_valid[..., RIGHT, :], axis=-1)
-    joints = hand_joints.with_tips(prediction.geometry, tips=tips)
+    joints = with_tips(prediction.geometry, tips=tips)
     return known, known & targets.mano_valid[..., RIGHT], joints[..., RIGHT, :, :]
 
 

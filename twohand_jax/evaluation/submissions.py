@@ -19,10 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from twohand_jax.crops.inputs import CropConfig
 from twohand_jax.data.decode import Rows
-from twohand_jax.data.inputs import CropConfig
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation import hand_joints, methods, protocols
+from twohand_jax.evaluation import methods, protocols, truth
 from twohand_jax.evaluation.single_hand import FREIHAND_TIPS, HO3D_TIPS
 from twohand_jax.mano.joints import CANONICAL_FROM_MODEL, WRIST
 from twohand_jax.models.apply import Network, Variables
@@ -196,7 +196,7 @@ def _right_hands(
     ) -> tuple[Array, Array]:
         prediction = estimate(variables, batch, model, methods.ALL_CUES)
         protocols.check_shapes(prediction)
-        joints = hand_joints.with_tips(prediction.geometry, tips=tips)[..., RIGHT, :, :]
+        joints = truth.with_tips(prediction.geometry, tips=tips)[..., RIGHT, :, :]
         vertices = prediction.geometry.vertices[..., RIGHT, :, :]
         if given:
             return laid_on(

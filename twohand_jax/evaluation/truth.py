@@ -1,14 +1,23 @@
-"""The labels of a batch as comparisons want them, worked out once for all methods."""
+"""The labels of a batch as comparisons want them, and how hard each record is."""
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Bool, Float, Int
 
-from twohand_jax import mano
-from twohand_jax.evaluation import difficulty
-from twohand_jax.types import HandGeometry, ManoModel, Targets
+from twohand_jax import mano, metrics
+from twohand_jax.geometry import boxes
+from twohand_jax.mano.joints import CANONICAL_FROM_MODEL, fingertips
+from twohand_jax.types import (
+    LEFT,
+    RIGHT,
+    Array,
+    HandGeometry,
+    ManoModel,
+    Prediction,
+    Targets,
+)
 
 
 class Truth(NamedTuple):
@@ -30,14 +39,14 @@ class Truth(NamedTuple):
     occluded: Float[Array, "*b 2"] | None = None
 
 
-def posed(targets: Targets, model: ManoModel) -> Truth:
+def posed_truth(targets: Targets, model: ManoModel) -> Truth:
     """Labels with their fits posed, for any leading batch."""
     nowhere = jnp.zeros_like(targets.mano.transl)
     return Truth(targets, mano.forward(model, targets.mano._replace(transl=nowhere)))
 
 
 @jax.jit
-def of_batch(targets: Targets, model: ManoModel) -> Truth:
+def batch_truth(targets: Targets, model: ManoModel) -> Truth:
     """Labels of a batch with all that follows, a jitted program of its own.
 
     A program apart writes the posed hands to memory; as part of a comparison XLA would
@@ -45,9 +54,191 @@ def of_batch(targets: Targets, model: ManoModel) -> Truth:
     """
 
     def one(targets: Targets) -> Truth:
-        return posed(targets, model)._replace(
-            overlap=difficulty.overlap(targets),
-            occluded=difficulty.occlusion(targets, model),
+        return posed_truth(targets, model)._replace(
+            overlap=box_overlap(targets),
+            occluded=occlusion_share(targets, model),
         )
 
     return jax.vmap(one)(targets)
+
+
+HIGHEST = jax.lax.Precision.HIGHEST
+TIPS = (4, 8, 12, 16, 20)
+# Of models so named the regressor holds at rest only: bent fingers miss by 1 cm.
+REST_REGRESSOR = "open-hand"
+
+
+def with_tips(geometry: HandGeometry, *, tips: str) -> Float[Array, "*b 2 21 3"]:
+    """The joints with the fingertips a dataset uses (``mano.joints.FINGERTIPS``)."""
+    chosen = geometry.vertices[..., list(fingertips(tips)), :]
+    return geometry.joints.at[..., list(TIPS), :].set(chosen)
+
+
+def surface_joints(
+    model: ManoModel, geometry: HandGeometry, *, tips: str
+) -> Float[Array, "*b 2 21 3"]:
+    """Joints regressed from the posed surface, as two-hand evaluations do.
+
+    IntagHand (``apps/eval_interhand.py``) and InterWild (``data/InterHand26M``) apply
+    MANO's joint regressor to posed vertices, which gives other joints than posing
+    does. The open hand's regressor is made for the rest pose and bent fingers' joints
+    would leave the finger, so of that model the posed joints are taken.
+    """
+    if model.name.startswith(REST_REGRESSOR):
+        return with_tips(geometry, tips=tips)
+    regressed = jnp.einsum(
+        "hjv,...hvc->...hjc",
+        model.joint_regressor,
+        geometry.vertices,
+        precision=HIGHEST,
+    )
+    chosen = geometry.vertices[..., list(fingertips(tips)), :]
+    joints = jnp.concatenate([regressed, chosen], axis=-2)
+    return joints[..., CANONICAL_FROM_MODEL, :]
+
+
+def near_origin(geometry: HandGeometry) -> HandGeometry:
+    """Each hand relative to its first vertex (or joint, without a mesh).
+
+    Half a metre away float32 rounds to 6e-5 mm, and differently in batches of another
+    size; what is relative to a root in the end is computed here, where it rounds less.
+    """
+    points = geometry.joints if geometry.vertices is None else geometry.vertices
+    first = points[..., :1, :]
+    return jax.tree.map(lambda place: place - first, geometry)
+
+
+def compared_joints(
+    model: ManoModel, geometry: HandGeometry, *, tips: str
+) -> Float[Array, "*b 2 21 3"]:
+    """Joints to compare: of the surface, or as they are where there is no surface."""
+    if geometry.vertices is None:
+        return geometry.joints
+    return surface_joints(model, geometry, tips=tips)
+
+
+def joint_errors(
+    joints: Float[Array, "*b 2 21 3"],
+    truth: Truth,
+    model: ManoModel,
+    *,
+    root: int,
+    tips: str,
+    of_mesh: bool,
+) -> Float[Array, "*b 2 21"]:
+    """Distance of each joint relative to the root (mm), NaN where it has no label.
+
+    Args:
+        joints: estimates, any frame.
+        truth: labels.
+        model: regresses joints.
+        root: joint that is subtracted.
+        tips: which vertices are fingertips (``mano.joints.FINGERTIPS``).
+        of_mesh: whether the truth is taken from the fitted mesh, as the estimate is,
+            or is the dataset's own.
+    """
+    targets = truth.targets
+    hands = targets.hand_valid[..., None]
+    if of_mesh:
+        target = surface_joints(model, truth.hands, tips=tips)
+        known = targets.mano_valid[..., None] & hands
+    else:
+        target = targets.joints_3d
+        known = targets.joints_3d_valid & hands
+        known &= known[..., root : root + 1]
+    errors = metrics.point_errors(
+        metrics.relative(joints, joints[..., root, :]),
+        metrics.relative(target, target[..., root, :]),
+    )
+    return jnp.where(known, errors, jnp.nan)
+
+
+def vertex_errors(
+    prediction: Prediction,
+    truth: Truth,
+    model: ManoModel,
+    *,
+    root: int,
+    tips: str,
+) -> Float[Array, "*b 2"]:
+    """Mean distance of the vertices relative to the root (mm).
+
+    NaN without a fit, and everywhere for a method without meshes.
+    """
+    targets = truth.targets
+    if prediction.geometry.vertices is None:
+        return jnp.full(targets.hand_valid.shape, jnp.nan)
+    placed = (
+        metrics.relative(
+            hand.vertices,
+            surface_joints(model, hand, tips=tips)[..., root, :],
+        )
+        for hand in (prediction.geometry, truth.hands)
+    )
+    mean = jnp.mean(metrics.point_errors(*placed), axis=-1)
+    return jnp.where(targets.mano_valid & targets.hand_valid, mean, jnp.nan)
+
+
+Planes = tuple[Array, Array, Array]
+
+
+def box_overlap(targets: Targets) -> Float[Array, "*b"]:
+    """Intersection over union of the two hands' boxes; NaN where a hand is missing."""
+    both = jnp.all(targets.hand_valid, axis=-1)
+    shared = boxes.iou(targets.box[..., RIGHT, :], targets.box[..., LEFT, :])
+    return jnp.where(both, shared, jnp.nan)
+
+
+def occlusion_share(targets: Targets, model: ManoModel) -> Float[Array, "*b 2"]:
+    """Share of each hand's 21 joints that the other hand hides from the camera.
+
+    Of the fitted meshes: a joint is hidden when the line of sight to it passes through
+    the other hand's surface first. A hand's own fingers do not count. NaN where either
+    hand has no fit.
+    """
+    known = jnp.all(targets.hand_valid & targets.mano_valid, axis=-1)
+    truth = mano.forward(model, targets.mano)
+    hidden = jnp.stack(
+        [hidden_by(truth, model.faces, side) for side in (RIGHT, LEFT)], axis=-2
+    )
+    share = jnp.mean(hidden.astype(jnp.float32), axis=-1)
+    return jnp.where(known[..., None], share, jnp.nan)
+
+
+def hidden_by(
+    geometry: HandGeometry, faces: Int[Array, "2 f 3"], side: int
+) -> Bool[Array, "*b 21"]:
+    """Which joints of a hand lie behind the other hand's surface.
+
+    The ray from the camera (the origin) to a joint d meets the triangle a, b, c at
+    t·d, where t = a·(b×c) over the sum of the three edges' volumes d·(a×b), d·(b×c)
+    and d·(c×a), if these have the same sign.
+    """
+    rays = _coordinates(geometry.joints[..., side, :, None, :])
+    mesh = geometry.vertices[..., 1 - side, :, :]
+    a, b, c = (
+        _coordinates(mesh[..., None, faces[1 - side, :, corner], :])
+        for corner in range(3)
+    )
+    edges = _cross(a, b), _cross(b, c), _cross(c, a)
+    first, second, third = (_dot(rays, edge) for edge in edges)
+    meets = (first > 0) & (second > 0) & (third > 0)
+    meets |= (first < 0) & (second < 0) & (third < 0)
+    total = first + second + third
+    place = _dot(a, edges[1]) / jnp.where(meets, total, 1.0)
+    return jnp.any(meets & (place > 0) & (place < 1), axis=-1)
+
+
+# A plane for each coordinate: the tests of all rays with all triangles are then one
+# loop without tables between its steps.
+def _coordinates(points: Float[Array, "*b 3"]) -> Planes:
+    return points[..., 0], points[..., 1], points[..., 2]
+
+
+def _cross(first: Planes, second: Planes) -> Planes:
+    (x, y, z), (u, v, w) = first, second
+    return y * w - z * v, z * u - x * w, x * v - y * u
+
+
+def _dot(first: Planes, second: Planes) -> Array:
+    return first[0] * second[0] + first[1] * second[1] + first[2] * second[2]

@@ -10,8 +10,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from twohand_jax import metrics
-from twohand_jax.evaluation import hand_joints
-from twohand_jax.evaluation.truth import Truth
+from twohand_jax.evaluation.truth import (
+    Truth,
+    compared_joints,
+    near_origin,
+    surface_joints,
+)
 from twohand_jax.mano.joints import MIDDLE_BASE, WRIST
 from twohand_jax.types import (
     LEFT,
@@ -50,8 +54,8 @@ def wrist(
     here = targets.hand_valid & (weight > 0)[..., None]
     shown = targets.joints_3d_valid & targets.joints_2d_valid & here[..., None]
     shown &= shown[..., WRIST : WRIST + 1]
-    estimate = hand_joints.near_origin(prediction.geometry)
-    joints = hand_joints.compared(model, estimate, tips=INTERWILD_TIPS)
+    estimate = near_origin(prediction.geometry)
+    joints = compared_joints(model, estimate, tips=INTERWILD_TIPS)
     out: dict[str, Mean] = {}
     for axes, suffix in AXES:
         means = [
@@ -85,8 +89,8 @@ def hic(
     fitted = targets.mano_valid & here
     known = jnp.broadcast_to(fitted[..., None], targets.joints_3d_valid.shape)
     joints, true_joints = (
-        hand_joints.of_surface(model, geometry, tips=INTERWILD_TIPS)
-        for geometry in (hand_joints.near_origin(prediction.geometry), truth.hands)
+        surface_joints(model, geometry, tips=INTERWILD_TIPS)
+        for geometry in (near_origin(prediction.geometry), truth.hands)
     )
     out: dict[str, Mean] = {}
     for axes, suffix in AXES:
@@ -121,7 +125,7 @@ def mcp(
     targets = truth.targets
     both = jnp.all(targets.hand_valid & targets.mano_valid, axis=-1) & (weight > 0)
     hands = jnp.broadcast_to(both[..., None], targets.hand_valid.shape)
-    estimate = _from_middle_base(model, hand_joints.near_origin(prediction.geometry))
+    estimate = _from_middle_base(model, near_origin(prediction.geometry))
     target = _from_middle_base(model, truth.hands)
     if scaled:
         bones = estimate.joints[..., WRIST, :], target.joints[..., WRIST, :]
@@ -175,7 +179,7 @@ def _mesh_errors(
 ) -> dict[str, Mean]:
     """MPVPE by axes and splits, PA-MPVPE and RRVE against posed fits."""
     targets, true_vertices = truth.targets, truth.hands.vertices
-    near = hand_joints.near_origin(prediction.geometry)
+    near = near_origin(prediction.geometry)
     roots = _wrists(model, near), _wrists(model, truth.hands)
     vertices = near.vertices
     fitted = targets.mano_valid & here
@@ -210,7 +214,7 @@ def _named(name: str, means: list[Mean]) -> dict[str, Mean]:
 
 
 def _wrists(model: ManoModel, geometry: HandGeometry) -> Float[Array, "*b 2 3"]:
-    joints = hand_joints.of_surface(model, geometry, tips=INTERWILD_TIPS)
+    joints = surface_joints(model, geometry, tips=INTERWILD_TIPS)
     return joints[..., WRIST, :]
 
 
@@ -225,7 +229,7 @@ def _beside_right(
 
 
 def _from_middle_base(model: ManoModel, geometry: HandGeometry) -> HandGeometry:
-    joints = hand_joints.compared(model, geometry, tips=INTAGHAND_TIPS)
+    joints = compared_joints(model, geometry, tips=INTAGHAND_TIPS)
     root = joints[..., MIDDLE_BASE, :]
     return jax.tree.map(
         lambda points: metrics.relative(points, root), geometry._replace(joints=joints)

@@ -18,11 +18,10 @@ from PIL import Image
 
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import boxes as box_ops
-from twohand_jax.inference import cue_choice, hints, images, result
-from twohand_jax.inference.cue_choice import CueConfig
-from twohand_jax.inference.observe import Observation, Observer
+from twohand_jax.inference import detections, images, observe, result
+from twohand_jax.inference.observe import CueConfig, Observation, Observer
 from twohand_jax.types import SIDES, Cues
-from twohand_jax.viz.cue_sheet import draw_cues
+from twohand_jax.viz.contact_sheet import draw_cues
 
 VERSION = 1
 DEPTH_LEVELS = 65535
@@ -81,9 +80,9 @@ def outcomes(job: CueJob) -> Iterator[Made | Failed]:
     Raises:
         InputError: the job as a whole cannot be done; nothing has been written then.
     """
-    cue_choice.check(job.cues)
+    observe.check_choice(job.cues)
     files = images.expand(job.photos)
-    known = hints.read_file(job.boxes) if job.boxes else None
+    known = detections.read_file(job.boxes) if job.boxes else None
     observer = Observer(job.cues)
     folder = result.prepare_folder(job.out)
     waiting: list[_Waiting] = []
@@ -93,7 +92,7 @@ def outcomes(job: CueJob) -> Iterator[Made | Failed]:
             if not job.again and is_done(folder, picture.name, key):
                 yield Made(picture.source, None, 0)
                 continue
-            boxes = hints.for_picture(known, picture.name, str(job.boxes))
+            boxes = detections.for_picture(known, picture.name, str(job.boxes))
             waiting.append(_Waiting(picture, key, picture.read(), boxes))
         except InputError as error:
             yield Failed(picture.source, str(error))
@@ -208,7 +207,7 @@ def depth_levels(cues: Cues) -> UInt16[np.ndarray, "h w"]:
     return np.where(there, levels, 0).astype(np.uint16)
 
 
-def _hand(hands: hints.Hands, side: int) -> dict[str, Any]:
+def _hand(hands: detections.Detections, side: int) -> dict[str, Any]:
     points = np.asarray(hands.keypoints[side], np.float64)
     rounded = np.column_stack([points[:, :2].round(PIXELS), points[:, 2].round(SCORES)])
     return {

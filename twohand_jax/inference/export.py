@@ -21,8 +21,8 @@ from jax import export
 from jaxtyping import Array
 
 from twohand_jax.errors import InputError
-from twohand_jax.inference import program
-from twohand_jax.inference.loading import Trained
+from twohand_jax.inference import predict
+from twohand_jax.inference.predict import Trained
 from twohand_jax.models.apply import Variables
 from twohand_jax.types import Camera, ManoModel
 
@@ -151,7 +151,7 @@ def numbered(
         name: jnp.asarray(leaf) for name, (_, leaf) in zip(names, leaves, strict=True)
     }
     look: Callable[..., Any] = functools.partial(
-        program.look, apply=trained.make_apply(), crop=trained.crop
+        predict.predict, apply=trained.make_apply(), crop=trained.crop
     )
 
     def function(arrays: Arrays, values: Arrays) -> Arrays:

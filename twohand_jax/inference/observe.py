@@ -1,21 +1,28 @@
 """What is known of a picture before the network looks: its hands, and cues of them."""
 
+import dataclasses
 import functools
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from twohand_jax.cues import extraction, sides
-from twohand_jax.cues.extraction import Extractor, Provenance
-from twohand_jax.cues.mediapipe import MediaPipeHands
-from twohand_jax.cues.mediapipe_cues import MediaPipeCues
+from twohand_jax import assets
+from twohand_jax.cues import extraction, selection
+from twohand_jax.cues.extraction import Extractor, Provenance, combine
+from twohand_jax.cues.mediapipe import MediaPipeCues, MediaPipeHands
 from twohand_jax.cues.onnx_detector import HandBoxes, OnnxDetector
-from twohand_jax.inference import cue_choice, hints
-from twohand_jax.inference.cue_choice import CueConfig
-from twohand_jax.inference.detect import Detector, detect, of_boxes
+from twohand_jax.errors import InputError
+from twohand_jax.inference import detections
+from twohand_jax.inference.detections import (
+    Detector,
+    detect_hands,
+    detections_from_boxes,
+)
 from twohand_jax.types import Cues
+from twohand_jax.weights import native
 
 GIVEN = Provenance("given", "1")
 MEDIAPIPE = Provenance(MediaPipeCues.name, MediaPipeCues.version)
@@ -31,7 +38,7 @@ class Found(NamedTuple):
         cues: those that had to be extracted to tell the hands' sides.
     """
 
-    hands: hints.Hands
+    hands: detections.Detections
     source: Provenance
     is_boxed: bool
     cues: Cues | None = None
@@ -46,7 +53,7 @@ class Observation(NamedTuple):
         provenance: what made each cue that is there.
     """
 
-    hands: hints.Hands
+    hands: detections.Detections
     cues: Cues
     provenance: dict[str, Provenance]
 
@@ -57,6 +64,41 @@ def hide(seen: Observation, kinds: Iterable[str]) -> Observation:
     flags = {f"has_{kind}": np.zeros((), bool) for kind in gone}
     left = {kind: by for kind, by in seen.provenance.items() if kind not in gone}
     return seen._replace(cues=seen.cues._replace(**flags), provenance=left)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CueConfig:
+    """Where hands and cues come from.
+
+    Attributes:
+        source: one of ``SOURCES``.
+        sapiens_keypoints: model directory of ``twohand weights convert sapiens``.
+        sapiens_segmentation: the same.
+        sapiens_depth: the same.
+        sapiens_batch: pictures on each device at a time.
+        detector: ONNX file that finds the hands; None for MediaPipe's networks.
+        unseen: cues of "auto" that a reconstruction does not show to its network. The
+            shipped map network's depth costs the shipped regressor accuracy (see the
+            card in assets/open_maps); one trained with it may want it: give ().
+    """
+
+    source: str = "auto"
+    sapiens_keypoints: Path | None = None
+    sapiens_segmentation: Path | None = None
+    sapiens_depth: Path | None = None
+    sapiens_batch: int = 1
+    detector: Path | None = None
+    unseen: tuple[str, ...] = ("depth",)
+
+    @property
+    def sapiens(self) -> dict[str, Path]:
+        """The Sapiens models that are given, by kind of cue."""
+        given = {
+            "keypoints": self.sapiens_keypoints,
+            "segmentation": self.sapiens_segmentation,
+            "depth": self.sapiens_depth,
+        }
+        return {kind: path for kind, path in given.items() if path is not None}
 
 
 class Observer:
@@ -81,15 +123,15 @@ class Observer:
         """
         self.config = CueConfig() if config is None else config
         self.detector = detector
-        cue_choice.check(self.config)
+        check_choice(self.config)
         path = self.config.detector
         self._boxes = None if path is None else OnnxDetector(path)
-        self._sapiens = cue_choice.load(self.config) if self.config.sapiens else None
+        self._sapiens = load_extractor(self.config) if self.config.sapiens else None
 
     @functools.cached_property
     def extractor(self) -> Extractor | None:
         """What makes cues of found hands; None where the detector's are all."""
-        return self._sapiens or cue_choice.load(self.config)
+        return self._sapiens or load_extractor(self.config)
 
     def sources(self) -> dict[str, Provenance]:
         """What makes each kind of cue, where hands are found and not given."""
@@ -111,15 +153,17 @@ class Observer:
             boxes: see ``Reconstructor.detailed``.
             keypoints: see ``Reconstructor.detailed``.
         """
-        hands, cues = hints.given(boxes, keypoints), None
+        hands, cues = detections.given_detections(boxes, keypoints), None
         if keypoints is not None:
             return Found(hands, GIVEN, True)
         if boxes is None:
             if self._boxes is None:
-                return Found(detect(self._mediapipe(), image, None), MEDIAPIPE, False)
+                return Found(
+                    detect_hands(self._mediapipe(), image, None), MEDIAPIPE, False
+                )
             hands, cues = self._with_sides(image, self._boxes(image))
         if hands.present.any() and "keypoints" not in self.config.sapiens:
-            hands = detect(self._mediapipe(), image, hands)
+            hands = detect_hands(self._mediapipe(), image, hands)
         return Found(hands, MEDIAPIPE, True, cues)
 
     def observe(
@@ -173,7 +217,7 @@ class Observer:
 
     def _with_sides(
         self, image: UInt8[np.ndarray, "h w 3"], found: HandBoxes
-    ) -> tuple[hints.Hands, Cues | None]:
+    ) -> tuple[detections.Detections, Cues | None]:
         """A right and a left hand of a detector's boxes, and cues made on the way.
 
         Sapiens sees the person, so its word comes first; then each hand's own look.
@@ -183,13 +227,13 @@ class Observer:
             # It needs no boxes, so that what it says here are the cues.
             both = np.ones((1, 2), bool)
             (cues,) = self._sapiens([image], np.zeros((1, 2, 4)), both)
-            evidence = sides.of_cues(found.boxes, cues)
-        unsure = sides.silent(evidence) & (found.sides < 0)
+            evidence = selection.sides_from_cues(found.boxes, cues)
+        unsure = selection.sides_unknown(evidence) & (found.sides < 0)
         if unsure.any():
-            evidence[unsure] = sides.of_appearance(
+            evidence[unsure] = selection.sides_from_appearance(
                 found.boxes[unsure], image, self._mediapipe()
             )
-        hands = of_boxes(found, evidence)
+        hands = detections_from_boxes(found, evidence)
         if cues is not None:
             there = hands.present[:, None, None]
             points = np.asarray(cues.keypoints * there)
@@ -200,10 +244,80 @@ class Observer:
 
 def _with_keypoints(
     found: Found, keypoints: Float[np.ndarray, "2 21 3"]
-) -> hints.Hands:
+) -> detections.Detections:
     """The hands with other keypoints, and boxes about them unless those are fixed."""
     hands = found.hands._replace(keypoints=keypoints, boxes=found.hands.boxes.copy())
     for side in np.flatnonzero(hands.present):
         if not found.is_boxed and (keypoints[side, :, 2] > 0).any():
-            hands.boxes[side] = hints.box_around(keypoints[side])
+            hands.boxes[side] = detections.box_around(keypoints[side])
     return hands
+
+
+SOURCES = ("auto", "mediapipe", "sapiens")
+
+
+def check_choice(config: CueConfig) -> None:
+    """Refuse what cannot work, before anything is loaded.
+
+    Raises:
+        InputError: an unknown source, Sapiens without models or models without
+            Sapiens, a model directory that is none, or a detector that is not there.
+    """
+    if config.source not in SOURCES:
+        raise InputError(f"cues must be one of {SOURCES}, not {config.source!r}.")
+    if config.source == "sapiens" and not config.sapiens:
+        raise InputError(
+            "The cue source sapiens needs converted models: give some of "
+            "--sapiens-keypoints, --sapiens-segmentation and --sapiens-depth, the "
+            "directories that `twohand weights convert sapiens` wrote; or use "
+            "--cues auto, which needs none."
+        )
+    if config.source != "sapiens" and config.sapiens:
+        options = ", ".join(f"--sapiens-{kind}" for kind in config.sapiens)
+        raise InputError(
+            f"{options} needs --cues sapiens, but the cue source is {config.source}."
+        )
+    for path in config.sapiens.values():
+        native.load_config(path)
+    if config.detector is not None and not Path(config.detector).is_file():
+        raise InputError(
+            f"There is no detector file {config.detector}; give an ONNX file."
+        )
+
+
+def load_extractor(config: CueConfig) -> Extractor | None:
+    """What a config adds to a detector that gives keypoints; None for nothing.
+
+    Raises:
+        InputError: see ``check``; or a model does not load.
+    """
+    check_choice(config)
+    if config.source == "sapiens":
+        from twohand_jax.cues.sapiens import SapiensCues, SapiensCuesConfig
+
+        return SapiensCues.load(
+            keypoints=config.sapiens_keypoints,
+            segmentation=config.sapiens_segmentation,
+            depth=config.sapiens_depth,
+            config=SapiensCuesConfig(batch=config.sapiens_batch),
+        )
+    if config.source == "auto" and assets.MAPS.is_dir():
+        from twohand_jax.cues.segdepth import SegDepthCues
+
+        return SegDepthCues.load()
+    return None
+
+
+def load_in_boxes(config: CueConfig) -> Extractor:
+    """What makes all cues of a config where no detector runs, as in records.
+
+    Raises:
+        InputError: see ``load``.
+    """
+    extractor = load_extractor(config)
+    if config.source == "sapiens" and extractor is not None:
+        return extractor
+    from twohand_jax.cues.mediapipe import MediaPipeCues
+
+    keypoints = MediaPipeCues()
+    return combine([keypoints] if extractor is None else [keypoints, extractor])

@@ -12,9 +12,9 @@ from jaxtyping import Array, Float, Int, Key
 
 from twohand_jax import assets, mano
 from twohand_jax.diffusion import cascade, representation, schedule
-from twohand_jax.diffusion.cascade import Walk
-from twohand_jax.diffusion.parts import PriorParts
-from twohand_jax.diffusion.representation import REFERENCE, Frame, Statistics
+from twohand_jax.diffusion.cascade import SampleConfig
+from twohand_jax.diffusion.ddim import PriorParts
+from twohand_jax.diffusion.representation import REFERENCE, PairFrame, Statistics
 from twohand_jax.errors import InputError
 from twohand_jax.models import apply
 from twohand_jax.models.apply import Network, Variables
@@ -23,7 +23,7 @@ from twohand_jax.train.prior import DiffusionConfig
 from twohand_jax.types import ManoModel, ManoParams, NoiseSchedule
 from twohand_jax.weights import native
 
-FREE = Walk()
+FREE = SampleConfig()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -115,7 +115,9 @@ class Prior:
         """
         return _denoise(self.network, variables, x, t, condition)
 
-    def sample(self, key: Key[Array, ""], n: int, *, config: Walk = FREE) -> ManoParams:
+    def sample(
+        self, key: Key[Array, ""], n: int, *, config: SampleConfig = FREE
+    ) -> ManoParams:
         """Pairs of hands; the reference is the right and the left hand in turn.
 
         Args:
@@ -139,7 +141,7 @@ class Prior:
         params: ManoParams,
         reference: Int[Array, "*b"],
         *,
-        config: Walk = FREE,
+        config: SampleConfig = FREE,
     ) -> ManoParams:
         """A second hand beside each reference hand, which stays exactly as it is.
 
@@ -198,12 +200,12 @@ def _sample(
     model: ManoModel,
     key: Key[Array, ""],
     count: int,
-    config: Walk,
+    config: SampleConfig,
 ) -> ManoParams:
     prior = parts(network, settings, variables)
     pairs = cascade.draw_pairs(prior, model, key, count, config=config)
     identity = jnp.broadcast_to(jnp.eye(3), (count, 3, 3))
-    frame = Frame(rotation=identity, origin=jnp.zeros((count, 3)))
+    frame = PairFrame(rotation=identity, origin=jnp.zeros((count, 3)))
     return representation.unpack(model, pairs, jnp.arange(count) % 2, frame)
 
 
@@ -216,12 +218,12 @@ def _sample_second(
     key: Key[Array, ""],
     params: ManoParams,
     reference: Int[Array, "*b"],
-    config: Walk,
+    config: SampleConfig,
 ) -> ManoParams:
     prior = parts(network, settings, variables)
     first = representation.pack(model, params, reference)[..., REFERENCE, :]
     second = cascade.draw_second(prior, model, key, first, config=config)
-    frame = representation.frame(model, params, reference)
+    frame = representation.pair_frame(model, params, reference)
     pairs = jnp.stack([first, second], axis=-2)
     drawn = representation.unpack(model, pairs, reference, frame)
     kept = jnp.arange(2) == reference[..., None]

@@ -15,13 +15,12 @@ from twohand_jax.diffusion.gate import Status
 from twohand_jax.diffusion.refine import Refined
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
-from twohand_jax.inference import hints, loading, program
+from twohand_jax.inference import detections, predict
 from twohand_jax.inference.crops import cut_canvas, cut_map
-from twohand_jax.inference.cue_choice import CueConfig
-from twohand_jax.inference.detect import Detector
-from twohand_jax.inference.observe import Observation, Observer, hide
+from twohand_jax.inference.detections import Detector
+from twohand_jax.inference.observe import CueConfig, Observation, Observer, hide
 from twohand_jax.inference.programs import Programs, shapes_of
-from twohand_jax.inference.refinement import CHOICES, is_needed, separator
+from twohand_jax.inference.refinement import CHOICES, is_needed, refiner
 from twohand_jax.timing import Stopwatch
 from twohand_jax.types import Camera, Cues, ManoModel, Prediction
 
@@ -42,7 +41,7 @@ class Reconstruction(NamedTuple):
 
     prediction: Prediction
     network: Prediction
-    hands: hints.Hands
+    hands: detections.Detections
     provenance: Mapping[str, Provenance]
     refinement: Refined | None = None
 
@@ -92,7 +91,7 @@ class Reconstructor:
 
     def __init__(
         self,
-        trained: loading.Trained,
+        trained: predict.Trained,
         model: ManoModel,
         *,
         observer: Observer | None = None,
@@ -117,7 +116,7 @@ class Reconstructor:
         self._observer = Observer() if observer is None else observer
         self._programs = Programs(cache)
         self._separator = functools.cache(
-            functools.partial(separator, directory=prior, model=model)
+            functools.partial(refiner, directory=prior, model=model)
         )
 
     @classmethod
@@ -151,7 +150,7 @@ class Reconstructor:
         with timing.stage("load models"):
             observer = Observer(config, detector=detector)
             model = mano.load(mano_path)
-            trained = loading.load_network(checkpoint, cache=cache)
+            trained = predict.load_network(checkpoint, cache=cache)
         return cls(
             trained, model, observer=observer, timing=timing, cache=cache, prior=prior
         )
@@ -203,7 +202,7 @@ class Reconstructor:
             seen = hide(seen, config.unseen if config.source == "auto" else ())
         hands, camera = seen.hands, _camera(image, focal)
         if not hands.present.any():
-            absent = program.EMPTY._replace(camera=camera)
+            absent = predict.EMPTY._replace(camera=camera)
             return Reconstruction(absent, absent, hands, seen.provenance)
         look = self._look_arguments(image, seen, camera)
         wants_fit = fit != "off" and hands.has_keypoints
@@ -248,11 +247,11 @@ class Reconstructor:
             key = f"{self._trained.key} {crop}"
             self._programs.prepare("network", make, *shapes, key=key)
         if wants_fit and not self._programs.has("fit"):
-            hand = shapes_of((self.model, program.EMPTY, np.zeros((2, 21, 3), "f4")))
+            hand = shapes_of((self.model, predict.EMPTY, np.zeros((2, 21, 3), "f4")))
             self._programs.prepare("fit", _make_fit, *hand)
 
     def _separate(
-        self, prediction: Prediction, hands: hints.Hands, choice: str
+        self, prediction: Prediction, hands: detections.Detections, choice: str
     ) -> Refined | None:
         """Ask the prior, where there is one and the hands call for it."""
         if not is_needed(prediction, choice):
@@ -265,9 +264,9 @@ class Reconstructor:
         if not self._programs.has(name):
             shapes = shapes_of(arguments)
             self._programs.prepare(name, found.make, *shapes, key=found.key)
-        return self._run(name, *arguments, result=program.NOT_REFINED)
+        return self._run(name, *arguments, result=predict.NOT_REFINED)
 
-    def _run(self, name: str, *arguments: Any, result: Any = program.EMPTY) -> Any:
+    def _run(self, name: str, *arguments: Any, result: Any = predict.EMPTY) -> Any:
         """Run a program that returns a tree like ``result``."""
         with self.timing.stage(f"compile {name}"):
             compiled = self._programs.get(name)
@@ -276,7 +275,9 @@ class Reconstructor:
         return jax.tree.unflatten(jax.tree.structure(result), leaves)
 
 
-def _on_canvas(cues: Cues, T_canvas_image: Float[np.ndarray, "2 3"]) -> program.Maps:
+def _on_canvas(
+    cues: Cues, T_canvas_image: Float[np.ndarray, "2 3"]
+) -> predict.CanvasMaps:
     """The maps as the canvas shows them; zeros for those that are not there."""
 
     def lay(values: np.ndarray, is_there: np.ndarray) -> np.ndarray:
@@ -284,7 +285,7 @@ def _on_canvas(cues: Cues, T_canvas_image: Float[np.ndarray, "2 3"]) -> program.
             return np.zeros((CANVAS_SIZE, CANVAS_SIZE), values.dtype)
         return cut_map(values, T_canvas_image, size=CANVAS_SIZE)
 
-    return program.Maps(
+    return predict.CanvasMaps(
         segmentation=lay(cues.segmentation, cues.has_segmentation),
         depth=lay(cues.depth, cues.has_depth),
         has_segmentation=cues.has_segmentation,
@@ -293,7 +294,7 @@ def _on_canvas(cues: Cues, T_canvas_image: Float[np.ndarray, "2 3"]) -> program.
 
 
 def _make_look(make_apply: Any, crop: Any) -> Any:
-    return functools.partial(program.look, apply=make_apply(), crop=crop)
+    return functools.partial(predict.predict, apply=make_apply(), crop=crop)
 
 
 def _make_fit() -> Any:

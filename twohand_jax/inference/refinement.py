@@ -10,9 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from twohand_jax.diffusion import refine as refine_all
-from twohand_jax.diffusion import selective
 from twohand_jax.diffusion.gate import GateConfig
-from twohand_jax.diffusion.refine import RefineConfig, Refined
+from twohand_jax.diffusion.refine import RefineConfig, Refined, refine_selected
 from twohand_jax.geometry import boxes
 from twohand_jax.inference.prior import Prior, parts, shipped_hand
 from twohand_jax.types import LEFT, RIGHT, ManoModel, Prediction
@@ -54,7 +53,7 @@ def refine(
         return np.reshape(leaf, (-1, *np.shape(leaf)[len(batch) :]))
 
     given = jax.tree.map(flat, (prediction, keypoints, visible))
-    found = selective.refine(
+    found = refine_selected(
         prior.parts,
         prior.model,
         given[0],
@@ -66,7 +65,7 @@ def refine(
     return jax.tree.map(lambda x: np.reshape(x, (*batch, *x.shape[1:])), found)
 
 
-class Separator:
+class Refiner:
     """The prior as a reconstruction uses it: loaded late, compiled by its caller.
 
     Attributes:
@@ -127,9 +126,9 @@ def is_needed(prediction: Prediction, choice: str) -> bool:
     return bool(boxes.iou(right, left) > 0) and bool(near)
 
 
-def separator(
+def refiner(
     choice: str, directory: str | Path | None, model: ManoModel
-) -> Separator | None:
+) -> Refiner | None:
     """The prior for a reconstruction, or None where there is none to use.
 
     Args:
@@ -146,4 +145,4 @@ def separator(
     if choice == "auto" and directory is None and model.name != shipped_hand():
         return None
     prior = Prior.load(directory, model=model)
-    return Separator(prior, always=choice == "always")
+    return Refiner(prior, always=choice == "always")

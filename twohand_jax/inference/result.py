@@ -1,4 +1,4 @@
-"""The files of one picture: NAME.json, meshes and overlay; all of them or none."""
+"""The files of one picture, or of samples: all of them or none."""
 
 import json
 import os
@@ -14,9 +14,11 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from twohand_jax import mano
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
-from twohand_jax.types import LEFT, RIGHT, SIDES, ManoModel, Prediction
+from twohand_jax.types import LEFT, RIGHT, SIDES, ManoModel, ManoParams, Prediction
+from twohand_jax.viz import contact_sheet, meshes, overlay
 from twohand_jax.viz import meshes as mesh_files
 from twohand_jax.viz.render import Mesh
 
@@ -164,3 +166,41 @@ def all_or_none(folder: Path, name: str, endings: Sequence[str]) -> Iterator[Pat
         raise InputError(
             f"The results of {name} cannot be written to {folder}: {error.strerror}."
         ) from error
+
+
+SHOWN = 16
+POSES, SHEET = "poses.npz", "contact_sheet.png"
+
+
+def write_samples(
+    folder: str | Path, model: ManoModel, params: ManoParams
+) -> list[Path]:
+    """Write pairs of hands.
+
+    Args:
+        folder: made if missing.
+        model: hand model.
+        params: with one leading axis, metres; all of them go into ``poses.npz``, the
+            first 16 get a mesh and a tile on the sheet.
+
+    Returns:
+        The files written.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    folder = prepare_folder(folder)
+    first = jax.tree.map(lambda leaf: leaf[:SHOWN], params)
+    vertices = np.asarray(mano.forward(model, first).vertices)
+    poses = folder / POSES
+    arrays: dict[str, Any] = jax.tree.map(np.asarray, params._asdict())
+    np.savez(poses, **arrays)
+    written = [poses]
+    for number, pair in enumerate(vertices):
+        path = folder / f"pair_{number:02d}.glb"
+        hands = overlay.hand_meshes(model, pair, np.ones(2, bool))
+        meshes.write_glb(path, hands, [f"{side}_hand" for side in SIDES])
+        written.append(path)
+    sheet = folder / SHEET
+    Image.fromarray(contact_sheet.pair_sheet(model, vertices)).save(sheet)
+    return [*written, sheet]

@@ -1,16 +1,7 @@
-"""Reading the official MANO pickles without chumpy and without running their code.
-
-Unpickling builds nothing but inert records: every global that such a file may name is
-replaced by a record that keeps its arguments and its state, every other one is refused
-by name. Arrays are then made from the records of the wanted fields alone.
-
-The files are Python 2 pickles of a dict. Their arrays are numpy's, ``shapedirs`` is a
-``chumpy.reordering.Select`` over a ``chumpy.ch.Ch``, ``J_regressor`` a
-``scipy.sparse`` matrix under a module name of its time. HO-3D's annotations are
-pickles of the same kind.
-"""
+"""Reading the official MANO pickles without chumpy and without running their code."""
 
 import io
+import math
 import pickle
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,7 +10,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from twohand_jax.errors import InputError
-from twohand_jax.mano.pickled_arrays import SPARSE, Record, to_array
 
 MAX_BYTES = 64 << 20
 
@@ -97,6 +87,27 @@ def load_arrays(
     return arrays
 
 
+class Record:
+    """What a pickle says about one object: never the object itself."""
+
+    __slots__ = ("args", "state")
+    kind = ("", "")
+    args: tuple[Any, ...]
+    state: Any
+
+    def __new__(cls, *args: Any) -> "Record":
+        """Keep the arguments that the file would have called the class with."""
+        record = super().__new__(cls)
+        record.args, record.state = args, None
+        return record
+
+    def __init__(self, *args: Any) -> None:
+        """Accept what the file passes; ``__new__`` has kept it."""
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
 class _Unpickler(pickle._Unpickler):
     """Turns the permitted globals into record classes, made anew for each file.
 
@@ -145,3 +156,125 @@ def _unpickle(path: Path, what: str) -> Any:
             f"{path} is not a readable pickle ({error}): it is damaged, cut short or "
             f"of another format; expected a {what} as its site distributes it."
         ) from error
+
+
+SPARSE = ("csc_matrix", "csr_matrix")
+MAX_DENSE = 1 << 24
+MAX_DEPTH = 8
+_NUMERIC = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
+
+
+def to_array(value: Any, depth: int = 0) -> np.ndarray:
+    """The numeric array that a value of the file stands for.
+
+    Raises:
+        ValueError, TypeError, LookupError: it stands for no numeric array.
+    """
+    if depth > MAX_DEPTH:
+        raise ValueError("its expression is nested too deeply")
+    if isinstance(value, bool | int | float):
+        return np.asarray(value)
+    if isinstance(value, list):
+        return np.asarray([_number(item) for item in value])
+    if not isinstance(value, Record):
+        raise ValueError(f"it is a {type(value).__name__}")
+    value = _unwrapped(value)
+    module, name = value.kind
+    if name == "_reconstruct":
+        _, shape, dtype, fortran, data = value.state
+        return _from_bytes(data, dtype, shape, "F" if fortran else "C")
+    if name == "_frombuffer":
+        return _from_bytes(*value.args)
+    if name == "scalar":
+        return np.asarray(_number(value))
+    if name in SPARSE:
+        return _dense(name, value.state, depth)
+    if (module, name) == ("chumpy.ch", "Ch"):
+        return to_array(value.state["x"], depth + 1)
+    if (module, name) == ("chumpy.reordering", "Select"):
+        return _select(value.state, depth)
+    raise ValueError(f"{module}.{name} is not supported")
+
+
+def _number(value: Any) -> bool | int | float:
+    """A number of Python's or numpy's; a nested list could be a bomb."""
+    if isinstance(value, bool | int | float):
+        return value
+    if not isinstance(value, Record) or value.kind[1] != "scalar":
+        raise ValueError(f"it lists a {type(value).__name__}")
+    dtype, data = value.args
+    return _from_bytes(data, dtype, (), "C").item()
+
+
+def _unwrapped(value: Record) -> Record:
+    """The object behind ``copyreg._reconstructor(class, object, None)``."""
+    if value.kind[1] != "_reconstructor":
+        return value
+    inner = value.args[0]()
+    inner.state = value.state
+    return inner
+
+
+def _from_bytes(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
+    if isinstance(data, Record):  # how Python 3 writes bytes in protocol 2
+        data = data.args[0] if data.args else ""
+    raw = data.encode("latin1") if isinstance(data, str) else bytes(data)
+    numbers = _dtype(dtype)
+    sizes = tuple(int(size) for size in shape)
+    if min(sizes, default=0) < 0 or math.prod(sizes) * numbers.itemsize != len(raw):
+        raise ValueError(f"shape {sizes} does not fit its {len(raw)} bytes")
+    array = np.frombuffer(raw, numbers).reshape(
+        sizes, order="F" if order == "F" else "C"
+    )
+    return array.astype(numbers.newbyteorder("="))
+
+
+def _dtype(record: Any) -> np.dtype:
+    if not isinstance(record, Record) or record.kind != ("numpy", "dtype"):
+        raise ValueError("its dtype is none of numpy's")
+    code = str(record.args[0])
+    if code.lstrip("<>=|") not in _NUMERIC:
+        raise ValueError(f"dtype {code!r} does not hold numbers")
+    order: Any = record.state[1] if record.state else "="
+    if order not in ("<", ">", "=", "|"):
+        raise ValueError(f"{order!r} is no byte order")
+    return np.dtype(code).newbyteorder(order)
+
+
+def _select(state: dict[str, Any], depth: int) -> np.ndarray:
+    """Entries of a flattened array, brought into another shape (chumpy's Select)."""
+    source = to_array(state["a"], depth + 1).ravel()
+    chosen = source[to_array(state["idxs"], depth + 1)]
+    return chosen.reshape(state.get("preferred_shape", chosen.shape))
+
+
+def _dense(name: str, state: dict[str, Any], depth: int) -> np.ndarray:
+    """A compressed sparse matrix as a dense array."""
+    shape = state["_shape"] if "_shape" in state else state["shape"]
+    rows, columns = (int(size) for size in shape)
+    if not (rows > 0 and columns > 0 and rows * columns <= MAX_DENSE):
+        raise ValueError(f"a {rows} x {columns} matrix is out of bounds")
+
+    def part(key: str) -> np.ndarray:
+        return to_array(state[key], depth + 1)
+
+    data, minor = part("data"), part("indices")
+    major = _majors(part("indptr"), len(data))
+    if minor.min(initial=0) < 0:
+        raise ValueError("a sparse index is negative")
+    row, column = (minor, major) if name == "csc_matrix" else (major, minor)
+    dense = np.zeros((rows, columns), data.dtype)
+    np.add.at(dense, (row, column), data)
+    return dense
+
+
+def _majors(pointers: np.ndarray, total: int) -> np.ndarray:
+    """Row (csr) or column (csc) of each stored entry."""
+    pointers = pointers.astype(np.int64)
+    counts = pointers[1:] - pointers[:-1]
+    if (
+        not 0 <= counts.min(initial=0) <= counts.max(initial=0) <= total
+        or counts.sum() != total
+    ):
+        raise ValueError(f"its index pointers do not fit its {total} entries")
+    return np.repeat(np.arange(len(counts)), counts)

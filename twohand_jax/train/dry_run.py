@@ -1,5 +1,6 @@
 """What a run would need, without running it: parameters, FLOPs, memory, shardings."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -7,12 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from twohand_jax import mano
+from twohand_jax.data.poses import PairBatch
 from twohand_jax.models.apply import Network
 from twohand_jax.train import optim, sharding
 from twohand_jax.train import state as states
 from twohand_jax.train import step as steps
 from twohand_jax.train.loop import LoopConfig
 from twohand_jax.train.step import Loss
+from twohand_jax.types import Batch, Camera, Cues, Targets
 
 LARGEST = 8
 
@@ -127,3 +131,47 @@ def _placement(state: states.TrainState, mesh: jax.sharding.Mesh) -> list[str]:
         split = [axis or "-" for axis in place.spec] or ["whole on every device"]
         lines.append(f"  {name} {leaf.shape}: {', '.join(split)}")
     return lines
+
+
+def abstract_records(size: int, *, canvas: int) -> Batch:
+    """What the reader hands over: ``size`` records on canvases of ``canvas`` pixels."""
+
+    def floats(*shape: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((size, *shape), jnp.float32)
+
+    def flags(*shape: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((size, *shape), jnp.bool_)
+
+    targets = Targets(
+        camera=Camera(floats(2), floats(2)),
+        camera_valid=flags(),
+        box=floats(2, 4),
+        hand_valid=flags(2),
+        joints_2d=floats(2, 21, 2),
+        joints_2d_valid=flags(2, 21),
+        joints_3d=floats(2, 21, 3),
+        joints_3d_valid=flags(2, 21),
+        mano=jax.eval_shape(functools.partial(mano.zeros, size)),
+        mano_valid=flags(2),
+        rel_trans=floats(3),
+        rel_trans_valid=flags(),
+    )
+    labels = jax.ShapeDtypeStruct((size, canvas, canvas), jnp.uint8)
+    cues = Cues(floats(2, 21, 3), labels, floats(canvas, canvas), *[flags()] * 3)
+    return Batch(
+        canvas=jax.ShapeDtypeStruct((size, canvas, canvas, 3), jnp.uint8),
+        T_canvas_image=floats(2, 3),
+        cues=cues,
+        targets=targets,
+        weight=floats(),
+        record=jax.ShapeDtypeStruct((size,), jnp.int32),
+    )
+
+
+def abstract_pairs(size: int) -> PairBatch:
+    """A batch of the prior's training."""
+    return PairBatch(
+        vectors=jax.ShapeDtypeStruct((size, 2, 64), jnp.float32),
+        weight=jax.ShapeDtypeStruct((size,), jnp.float32),
+        record=jax.ShapeDtypeStruct((size,), jnp.int32),
+    )

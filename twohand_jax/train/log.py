@@ -1,14 +1,20 @@
-"""Metrics of a run: one JSON line a report, and TensorBoard when it is installed."""
+"""What a run leaves behind: metrics, its code, and the end of a failed one."""
 
 import json
+import subprocess
 import time
+from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import cv2
 import jax
+import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
+
+from twohand_jax.train import sharding
 
 
 class MetricsLog:
@@ -62,3 +68,76 @@ def _board(directory: Path) -> Any:
     except ImportError:
         return None
     return SummaryWriter(str(directory / "tensorboard"))
+
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+def write_provenance(workdir: Path, *, first_step: int) -> None:
+    """Append a line to ``WORKDIR/starts.jsonl``."""
+    line = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "first_step": first_step,
+        "revision": revision(),
+        "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "processes": jax.process_count(),
+        "versions": {name: metadata.version(name) for name in PACKAGES},
+    }
+    workdir.mkdir(parents=True, exist_ok=True)
+    with (workdir / "starts.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def revision() -> str | None:
+    """The git revision of the code, with "-dirty" for local changes; None without."""
+    here = Path(__file__).parent
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        done = subprocess.run(
+            command, cwd=here, capture_output=True, text=True, timeout=20, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def dump_failure(
+    workdir: Path,
+    step: int,
+    batch: Any,
+    metrics: dict[str, float],
+    describe: Callable[[int], str],
+) -> str:
+    """Write this process's part of the bad batch and say where it came from.
+
+    The checkpoint of the step before is the run's newest, so resuming meets the same
+    batch at once.
+
+    Args:
+        workdir: of the run.
+        step: whose loss was not finite.
+        batch: of that step, with a field ``record``.
+        metrics: of that step.
+        describe: where a record lies.
+
+    Returns:
+        One sentence for the error message.
+    """
+    folder = workdir / f"failure-{step:08d}"
+    folder.mkdir(parents=True, exist_ok=True)
+    local = sharding.local(batch)
+    name = f"process-{jax.process_index()}"
+    leaves = jax.tree_util.tree_leaves_with_path(local)
+    arrays = {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+    with (folder / f"{name}.npz").open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    records = [describe(int(record)) for record in local.record]
+    report = {"step": step, "metrics": metrics, "records": records}
+    (folder / f"{name}.json").write_text(json.dumps(report, indent=1))
+    bad = sorted(name for name, value in metrics.items() if not np.isfinite(value))
+    return (
+        f"Step {step}: {', '.join(bad)} not finite; its batch begins with {records[0]}."
+        f" Batch, records and metrics are in {folder}; the newest checkpoint is of the "
+        "step before, so the same command meets the batch again. Lower the learning "
+        "rate or leave the record out."
+    )

@@ -12,13 +12,13 @@ import optax
 from tqdm import tqdm
 
 from twohand_jax.errors import NonFiniteLossError
-from twohand_jax.train import failure, provenance, rng, sharding
+from twohand_jax.train import sharding
 from twohand_jax.train import state as states
 from twohand_jax.train import step as steps
-from twohand_jax.train.best import Best
-from twohand_jax.train.checkpoint import Checkpoints
-from twohand_jax.train.log import MetricsLog
-from twohand_jax.train.signals import StopRequest
+from twohand_jax.train.checkpoint import Best, Checkpoints
+from twohand_jax.train.distributed import StopRequest
+from twohand_jax.train.log import MetricsLog, dump_failure, write_provenance
+from twohand_jax.train.state import key_stream
 from twohand_jax.train.task import Task
 
 
@@ -89,11 +89,11 @@ def train(
         donate_argnums=0,
     )
     constants = jax.device_put(task.constants, whole)
-    key = rng.stream(loop.seed, "augment")
+    key = key_stream(loop.seed, "augment")
     stop, log = StopRequest(), MetricsLog(workdir)
     best, report = Best(workdir, loop.best_metric, config), _Report()
     if jax.process_index() == 0:
-        provenance.write(workdir, first_step=first)
+        write_provenance(workdir, first_step=first)
     bar = _bar(task, loop, first)
     with task.batches(first, sharding.batch(mesh)) as stream:
         for number, batch in zip(
@@ -140,7 +140,7 @@ def start(
     checkpoints: Checkpoints,
 ) -> states.TrainState:
     """The newest checkpoint, or a fresh state, on the mesh."""
-    key = rng.stream(loop.seed, "init")
+    key = key_stream(loop.seed, "init")
 
     def create() -> states.TrainState:
         return states.create(task.network, optimizer, key)
@@ -212,7 +212,7 @@ def _dump(
     number, metrics = bad
     with task.batches(number - 1, sharding.batch(mesh)) as stream:
         batch = next(iter(stream))
-    return failure.dump(workdir, number, batch, metrics, task.describe)
+    return dump_failure(workdir, number, batch, metrics, task.describe)
 
 
 class _Report:

@@ -9,9 +9,8 @@ from jaxtyping import Array, Float, Int, Key
 
 from twohand_jax.data.poses import PairBatch
 from twohand_jax.diffusion import representation
-from twohand_jax.diffusion.layout import OTHER
-from twohand_jax.diffusion.process import add_noise
-from twohand_jax.diffusion.representation import Statistics
+from twohand_jax.diffusion.representation import OTHER, Statistics
+from twohand_jax.diffusion.schedule import add_noise
 from twohand_jax.models.apply import Network, Variables, Weights
 from twohand_jax.train.step import Loss
 from twohand_jax.types import ManoModel, Mean, NoiseSchedule

@@ -6,7 +6,7 @@ import jax
 from jaxtyping import Array, Float, Key
 
 from twohand_jax import losses
-from twohand_jax.data import augment as augmentation
+from twohand_jax.crops import augment as augmentation
 from twohand_jax.models.apply import Network, Variables, Weights
 from twohand_jax.models.layers import BLOCK
 from twohand_jax.train.step import Loss

@@ -1,5 +1,6 @@
-"""What a training run carries from step to step."""
+"""What a training run carries from step to step, and keys that are derived from it."""
 
+import zlib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -52,3 +53,13 @@ def adopt(
         batch_stats=variables.batch_stats,
         ema_params=jax.tree.map(jnp.copy, variables.params),
     )
+
+
+def key_stream(seed: int, name: str) -> Key[Array, ""]:
+    """The key of a named stream ("init", "augment", …)."""
+    return jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
+
+
+def key_at_step(key: Key[Array, ""], step: Int[Array, ""] | int) -> Key[Array, ""]:
+    """The stream's key for one step, so that a resumed run draws the same numbers."""
+    return jax.random.fold_in(key, step)

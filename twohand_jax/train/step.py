@@ -9,9 +9,8 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from twohand_jax.models.apply import Weights
-from twohand_jax.train import rng
 from twohand_jax.train.optim import update_average
-from twohand_jax.train.state import TrainState
+from twohand_jax.train.state import TrainState, key_at_step
 from twohand_jax.types import Mean
 
 Metrics = dict[str, Float[Array, ""]]
@@ -55,7 +54,7 @@ def make(
             state.batch_stats,
             batch,
             constants,
-            rng.at_step(key, state.step),
+            key_at_step(key, state.step),
         )
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)

@@ -1,4 +1,4 @@
-"""Contact sheets of records: labels, fitted hand model, cues and depth side by side."""
+"""Sheets to look at: records, cues of a picture, pairs of hands."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from twohand_jax.mano.joints import BONES
-from twohand_jax.types import Camera
+from twohand_jax.types import Camera, Cues, ManoModel
+from twohand_jax.viz.overlay import hand_meshes
 from twohand_jax.viz.render import Mesh, Scene, paste, render
 
 # Right hands in warm, left hands in cold colours; fingers from light to dark.
@@ -242,3 +243,167 @@ def _write(
         moved = place[0] + dx, place[1] + dy
         cv2.putText(tile, line, moved, font, 0.38, (0, 0, 0), 1, cv2.LINE_AA)
     cv2.putText(tile, line, place, font, 0.38, color, 1, cv2.LINE_AA)
+
+
+# Right hands in warm, left hands in cold colours.
+CUE_COLORS = ((255, 120, 40), (60, 160, 255))
+MAX_SIDE, MIN_SIDE = 720, 240
+INK = (250, 250, 250)
+SHADOW = (20, 20, 20)
+# Brightness at the far end of the depth; the near end has 1.
+FAR_COLOR = 0.25
+
+
+def draw_cues(
+    image: UInt8[np.ndarray, "h w 3"], boxes: Float[np.ndarray, "2 4"], cues: Cues
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Three panels: boxes with keypoints, labels over the picture, depth.
+
+    Args:
+        image: the picture; its longer side is drawn with 240 to 720 pixels.
+        boxes: of the hands, pixels; empty ones are not drawn.
+        cues: of the picture; a panel without its cue says so.
+    """
+    longer = max(image.shape[:2])
+    factor = float(np.clip(longer, MIN_SIDE, MAX_SIDE)) / longer
+    size = (
+        max(1, round(image.shape[1] * factor)),
+        max(1, round(image.shape[0] * factor)),
+    )
+    way = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    small = cv2.resize(image, size, interpolation=way)
+    panels = [
+        _hands_panel(small, boxes, cues, factor),
+        _label_panel(small, cues, size),
+        _depth_panel(cues, size),
+    ]
+    flags = (cues.has_keypoints, cues.has_segmentation, cues.has_depth)
+    for panel, name, is_there in zip(panels, Cues._fields, flags, strict=False):
+        _write_label(panel, name if is_there else f"no {name}")
+    gap = np.full((size[1], max(4, size[0] // 100), 3), 255, np.uint8)
+    return np.concatenate([panels[0], gap, panels[1], gap, panels[2]], axis=1)
+
+
+def _hands_panel(
+    picture: UInt8[np.ndarray, "h w 3"],
+    boxes: Float[np.ndarray, "2 4"],
+    cues: Cues,
+    factor: float,
+) -> UInt8[np.ndarray, "h w 3"]:
+    panel = picture.copy()
+    thick = max(1, round(max(panel.shape) / 300))
+
+    def pixel(point: np.ndarray) -> tuple[int, int]:
+        return round(float(point[0]) * factor), round(float(point[1]) * factor)
+
+    for box, points, color in zip(boxes, cues.keypoints, CUE_COLORS, strict=True):
+        if (box[2:] > box[:2]).all():
+            cv2.rectangle(panel, pixel(box[:2]), pixel(box[2:]), color, thick)
+        for parent, child in BONES:
+            if points[parent, 2] > 0 and points[child, 2] > 0:
+                ends = pixel(points[parent]), pixel(points[child])
+                cv2.line(panel, *ends, color, thick + 1, cv2.LINE_AA)
+        for point in points[points[:, 2] > 0]:
+            cv2.circle(panel, pixel(point), thick + 1, INK, -1, cv2.LINE_AA)
+    return panel
+
+
+def _label_panel(
+    picture: UInt8[np.ndarray, "h w 3"], cues: Cues, size: tuple[int, int]
+) -> UInt8[np.ndarray, "h w 3"]:
+    if not cues.has_segmentation:
+        return picture // 2
+    labels = cv2.resize(cues.segmentation, size, interpolation=cv2.INTER_NEAREST)
+    paint = np.array([SHADOW, *CUE_COLORS], np.uint8)[labels]
+    share = np.where(labels > 0, 0.6, 0.35)[..., None]
+    return np.rint(picture * (1 - share) + paint * share).astype(np.uint8)
+
+
+def _depth_panel(cues: Cues, size: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
+    there = cues.segmentation > 0 if cues.has_segmentation else cues.depth > 0
+    near = np.where(there & bool(cues.has_depth), 1 - (1 - FAR_COLOR) * cues.depth, 0.0)
+    grey = cv2.resize(near.astype(np.float32), size, interpolation=cv2.INTER_NEAREST)
+    return np.repeat(np.rint(grey * 255).astype(np.uint8)[..., None], 3, axis=-1)
+
+
+def _write_label(panel: UInt8[np.ndarray, "h w 3"], text: str) -> None:
+    scale = max(panel.shape) / 900
+    place = (round(12 * scale), panel.shape[0] - round(14 * scale))
+    for color, thick in ((SHADOW, 4), (INK, 1)):
+        width = max(1, round(thick * scale * 1.5))
+        font = cv2.FONT_HERSHEY_SIMPLEX
+        cv2.putText(panel, text, place, font, scale, color, width, cv2.LINE_AA)
+
+
+PAPER = (247, 246, 243)
+TANGENT = 0.18  # of half the field of view: a long lens
+PAIR_MARGIN = 1.12
+# Looking down on what the first camera sees: what is near comes to the lower edge.
+FROM_ABOVE = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+
+
+def pair_sheet(
+    model: ManoModel,
+    vertices: Float[np.ndarray, "n 2 778 3"],
+    *,
+    columns: int = 4,
+    height: int = 240,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """All pairs row by row, each a tile of two views.
+
+    Args:
+        model: for the faces.
+        vertices: both hands, metres; at least one pair.
+        columns: tiles in a row.
+        height: of a tile in pixels.
+    """
+    tiles = [pair_tile(model, pair, height=height) for pair in np.asarray(vertices)]
+    return grid(tiles, columns=min(columns, len(tiles)))
+
+
+def pair_tile(
+    model: ManoModel, vertices: Float[np.ndarray, "2 778 3"], *, height: int = 240
+) -> UInt8[np.ndarray, "h w 3"]:
+    """One pair from where it is widest, and turned a quarter about its longest axis.
+
+    Args:
+        model: for the faces.
+        vertices: right and left hand, metres.
+        height: in pixels; each view is a square.
+    """
+    meshes = hand_meshes(model, vertices, np.ones(2, bool))
+    front = _viewpoint(np.concatenate(vertices))
+    views = [_turned(meshes, R) for R in (front, FROM_ABOVE @ front)]
+    extent = PAIR_MARGIN * max(
+        np.ptp(_points(view)[:, :2], axis=0).max() for view in views
+    )
+    return np.concatenate([_draw(view, extent, height) for view in views], axis=1)
+
+
+def _viewpoint(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "3 3"]:
+    """Rotation into a camera that sees the widest side, x right along the longest."""
+    _, _, axes = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)
+    largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
+    axes = axes * np.sign(largest)  # the decomposition leaves the signs open
+    axes[2] = np.cross(axes[0], axes[1])
+    return axes
+
+
+def _turned(meshes: list[Mesh], rotation: Float[np.ndarray, "3 3"]) -> list[Mesh]:
+    return [mesh._replace(vertices=mesh.vertices @ rotation.T) for mesh in meshes]
+
+
+def _points(meshes: list[Mesh]) -> Float[np.ndarray, "n 3"]:
+    return np.concatenate([mesh.vertices for mesh in meshes])
+
+
+def _draw(meshes: list[Mesh], extent: float, size: int) -> UInt8[np.ndarray, "s s 3"]:
+    """The meshes centred, and so far away that ``extent`` metres fill the picture."""
+    points = _points(meshes)
+    low, high = points.min(axis=0), points.max(axis=0)
+    distance = extent / (2 * TANGENT) + (high - low)[2] / 2
+    shift = np.array([0.0, 0.0, distance]) - (low + high) / 2
+    moved = [mesh._replace(vertices=mesh.vertices + shift) for mesh in meshes]
+    camera = Camera(np.full(2, size / (2 * TANGENT)), np.full(2, (size - 1) / 2))
+    drawn = render(Scene(moved), camera, height=size, width=size).rgba
+    return paste(drawn, np.full((size, size, 3), PAPER, np.uint8))

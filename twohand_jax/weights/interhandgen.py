@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from twohand_jax.diffusion.statistics import Statistics, check_statistics
+from twohand_jax.diffusion.representation import Statistics, check_statistics
 from twohand_jax.errors import InputError
 from twohand_jax.models import apply
 from twohand_jax.models.apply import Variables

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from twohand_jax.errors import InputError
-from twohand_jax.mano.pickled_arrays import Record
+from twohand_jax.mano.safe_pickle import Record
 from twohand_jax.weights.torch_files import StateDict
 
 SUFFIX = ".pt2"

@@ -1,13 +1,15 @@
-"""ResNets of torchvision as this library's."""
+"""ResNets of torchvision as this library's, and how a regressor starts from them."""
 
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 
+from twohand_jax.errors import InputError
 from twohand_jax.models import apply
 from twohand_jax.models.apply import Variables
 from twohand_jax.models.resnet import RESNET18, RESNET50, ResNet, ResNetConfig
-from twohand_jax.weights import torch_files
+from twohand_jax.weights import native, torch_files
 from twohand_jax.weights.torch_files import Source, StateDict
 
 ARCHITECTURES = {"resnet18": RESNET18, "resnet50": RESNET50}
@@ -24,7 +26,9 @@ _LAYERS = {"convs": "conv", "norms": "bn"}
 _SHORTCUT = {"project": "downsample.0", "project_norm": "downsample.1"}
 
 
-def convert(state: StateDict, config: ResNetConfig, *, where: str | Path) -> Variables:
+def convert_resnet(
+    state: StateDict, config: ResNetConfig, *, where: str | Path
+) -> Variables:
     """Variables of ``models.resnet.ResNet`` from a torchvision state dict.
 
     The classifier ``fc`` is left out.
@@ -60,3 +64,73 @@ def _source(path: str, depths: tuple[int, ...]) -> Source:
         stage += 1
     layer = f"{_LAYERS[kind]}{int(index[0]) + 1}" if index else _SHORTCUT[kind]
     return Source(f"layer{stage + 1}.{within}.{layer}.{_FIELDS[field]}")
+
+
+SECTION = "backbone"  # of the config.json
+
+
+def save_backbone(directory: str | Path, variables: Variables, *, arch: str) -> None:
+    """Write a backbone as a model directory.
+
+    Args:
+        directory: created when missing.
+        variables: of a ``models.resnet.ResNet``.
+        arch: its name, for messages.
+    """
+    native.save(directory, variables, {SECTION: arch})
+
+
+def load_backbone(directory: str | Path, shapes: Variables) -> Variables:
+    """Weights and statistics of a backbone.
+
+    Args:
+        directory: written by ``twohand weights convert torchvision``.
+        shapes: shapes of the network they are for.
+
+    Raises:
+        InputError: the directory holds no backbone, or that of another network.
+    """
+    arch = native.load_config(directory).get(SECTION)
+    if arch is None:
+        raise InputError(
+            f"{directory} holds no backbone; write one with "
+            "`twohand weights convert torchvision`."
+        )
+    try:
+        return native.load(directory, shapes)
+    except InputError as error:
+        raise InputError(
+            f"The {arch} in {directory} does not fit the config's backbone: {error}"
+        ) from error
+
+
+def adopt_backbones(
+    variables: Variables,
+    *,
+    image: str | Path | None = None,
+    cue: str | Path | None = None,
+) -> Variables:
+    """A regressor's variables with its backbones replaced by converted ones.
+
+    Pictures are then to be normalised by ImageNet's mean and standard deviation, as
+    ``RegressorConfig`` does by default.
+
+    Args:
+        variables: of a ``models.regressor.Regressor``.
+        image: directory of the picture's backbone; None keeps it as it is.
+        cue: directory of the backbone that all cues start from, if there are any.
+
+    Raises:
+        InputError: a directory holds no backbone, or that of another network.
+    """
+    params: dict[str, Any] = dict(variables.params)
+    stats: dict[str, Any] = dict(variables.batch_stats)
+    if image is not None:
+        shapes = Variables(params["image"], stats["image"])
+        params["image"], stats["image"] = load_backbone(image, shapes)
+    if cue is not None and params.get("cues"):
+        shapes = Variables(params["cues"]["0"], stats["cues"]["0"])
+        loaded = load_backbone(cue, shapes)
+        params["cues"] = {name: loaded.params for name in params["cues"]}
+        stats["cues"] = {name: loaded.batch_stats for name in stats["cues"]}
+    return Variables(params, stats)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8, UInt32
 
-from data_pipelines.synthetic.benchmark import arrays
+from data_pipelines.synthetic.benchmark import check
 from data_pipelines.synthetic.poses.sampler import KINDS
 from twohand_jax.types import Camera, ManoParams
 
@@ -89,9 +89,9 @@ def save(path: Path, scenes: Scenes) -> None:
     """Write the file that ``load`` reads."""
     small = {"hand_pose": np.float16, "betas": np.float16}
     columns = scenes._asdict().items()
-    arrays.save(path, {k: v.astype(small.get(k, v.dtype)) for k, v in columns})
+    check.save_arrays(path, {k: v.astype(small.get(k, v.dtype)) for k, v in columns})
 
 
 def load(path: Path) -> Scenes:
     """Read the scenes."""
-    return Scenes(**arrays.load(path, Scenes._fields))
+    return Scenes(**check.load_arrays(path, Scenes._fields))

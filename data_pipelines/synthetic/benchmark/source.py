@@ -1,19 +1,22 @@
-"""The benchmark as shards: each renders its part of the frozen scenes."""
+"""The frozen benchmark as shards, each rendered from its part of the scenes."""
 
+import argparse
 import dataclasses
 import functools
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data_pipelines.source import Example
-from data_pipelines.synthetic import labels, samples
+from data_pipelines import writer
+from data_pipelines.labelled import Example
+from data_pipelines.synthetic import labels, source
 from data_pipelines.synthetic import source as synthetic
-from data_pipelines.synthetic.benchmark import manifest, scenes
-from data_pipelines.synthetic.benchmark.manifest import NAME, SPLIT, Generator
-from data_pipelines.synthetic.config import VERSION, CueNoise, SyntheticConfig
+from data_pipelines.synthetic.benchmark import check, scenes
+from data_pipelines.synthetic.benchmark.check import ASSETS, NAME, SPLIT, Generator
+from data_pipelines.synthetic.labels import VERSION, CueNoise, SyntheticConfig
 from data_pipelines.synthetic.poses.sampler import KINDS
 from twohand_jax.errors import InputError
 
@@ -60,7 +63,7 @@ class BenchmarkSource:
         model, renderer = synthetic.load(config.size, self.hand)
         kinds = [KINDS[kind] for kind in part.kind]
         both = np.ones((count, 2), bool)
-        drawn = samples.posed(model, part.params, part.camera, both, kinds)
+        drawn = source.posed_samples(model, part.params, part.camera, both, kinds)
         for number, (sample, seed) in enumerate(zip(drawn, part.seed, strict=True)):
             rng = np.random.default_rng(int(seed))
             rendering = synthetic.draw_picture(rng, sample, renderer)
@@ -69,13 +72,13 @@ class BenchmarkSource:
             yield example | {"dataset": NAME}
 
 
-def frozen(assets: Path = manifest.ASSETS) -> BenchmarkSource:
+def frozen_source(assets: Path = check.ASSETS) -> BenchmarkSource:
     """The benchmark, if this generator is the one that it was frozen with.
 
     Raises:
         InputError: version, hand model or settings changed since.
     """
-    wanted = manifest.load(assets)
+    wanted = check.load_manifest(assets)
     here = Generator(
         version=VERSION,
         hand=synthetic.hand_checksum(),
@@ -95,9 +98,7 @@ def frozen(assets: Path = manifest.ASSETS) -> BenchmarkSource:
             f"other pictures ({'; '.join(changed)}): build it with a twohand_jax of "
             "that version, or freeze a new benchmark."
         )
-    return BenchmarkSource(
-        manifest.Files(assets).scenes, _config(wanted.generator.config)
-    )
+    return BenchmarkSource(check.Files(assets).scenes, _config(wanted.generator.config))
 
 
 def generator(config: SyntheticConfig, hand: int, scenes_file: Path) -> Generator:
@@ -106,7 +107,7 @@ def generator(config: SyntheticConfig, hand: int, scenes_file: Path) -> Generato
         version=VERSION,
         hand=hand,
         config=_as_json(config),
-        scenes=manifest.sha256(scenes_file),
+        scenes=check.sha256(scenes_file),
     )
 
 
@@ -129,3 +130,36 @@ def _as_json(config: SyntheticConfig) -> dict[str, object]:
 
 
 _scenes = functools.lru_cache(maxsize=1)(scenes.load)
+
+
+def build(
+    out: str | Path, *, workers: int, progress: bool = True, assets: Path = ASSETS
+) -> tuple[writer.Report, check.Verdict]:
+    """Render the frozen scenes, or what is missing of them, and check the set.
+
+    Args:
+        out: directory of the records.
+        workers: rendering processes.
+        progress: whether to show a bar.
+        assets: the benchmark's own files; other ones in tests.
+
+    Raises:
+        InputError: the generator is not the one of the benchmark, or the pictures
+            differ from the frozen ones by more than rounding does.
+    """
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    frozen = frozen_source(assets)
+    report = writer.write(frozen, out, workers=workers, progress=progress)
+    return report, check.verify(out, assets=assets)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of ``twohand data build benchmark``."""
+    parser.add_argument("--out", required=True, help="directory of the records")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Build, check and print what was written."""
+    report, verdict = build(args.out, workers=args.workers)
+    print(f"{report.text()}\n{verdict.text()}\nwrote {args.out}")

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from data_pipelines.open_hand import write
-from data_pipelines.synthetic.poses import angles, draw, limits
+from data_pipelines.open_hand import build
+from data_pipelines.synthetic.poses import angles, draw
 from twohand_jax import mano
 from twohand_jax.geometry import rotations
 from twohand_jax.mano.loading import OPEN_HAND
@@ -40,7 +40,7 @@ def _pose(
     values: Float[jax.Array, "n 21"],
     wobble: Float[jax.Array, "n 15 3"],
 ) -> Float[jax.Array, "n 15 3"]:
-    joints = angles.to_matrices(bones, limits.clamp(values))
+    joints = angles.to_matrices(bones, angles.clamp_angles(values))
     return rotations.matrix_to_axis_angle(
         joints @ rotations.axis_angle_to_matrix(wobble)
     )
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     poses = absolute_poses(mano.load(options.path), options.count, seed=options.seed)
-    write.set_pose_space(options.path, poses)
+    build.set_pose_space(options.path, poses)
     spread = np.linalg.svd(poses - poses.mean(0), compute_uv=False) ** 2
     share = np.cumsum(spread) / spread.sum()
     print(

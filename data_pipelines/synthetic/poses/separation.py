@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from data_pipelines.synthetic.poses import angles as anatomy
-from data_pipelines.synthetic.poses import limits
+from data_pipelines.synthetic.poses.angles import clamp_angles
 from data_pipelines.synthetic.poses.pair import Pair, pose
 from twohand_jax import collision
 from twohand_jax.geometry import rotations
@@ -85,7 +85,7 @@ def moved(pair: Pair, motion: Motion) -> Pair:
     left = jnp.matmul(turn, pair.orient[:, LEFT], precision=HIGHEST)
     angles = pair.angles + motion.bend / _FINGER_LEVER
     return pair._replace(
-        angles=limits.clamp(angles),
+        angles=clamp_angles(angles),
         orient=pair.orient.at[:, LEFT].set(left),
         wrist=pair.wrist.at[:, LEFT].add(motion.shift),
     )

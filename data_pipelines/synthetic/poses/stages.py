@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from data_pipelines.synthetic.poses import angles as anatomy
-from data_pipelines.synthetic.poses import contact, limits, separation, touching
+from data_pipelines.synthetic.poses import contact, separation
+from data_pipelines.synthetic.poses.angles import clamp_angles
 from data_pipelines.synthetic.poses.pair import Pair, mirrored, pose, to_params
 from data_pipelines.synthetic.poses.placement import Placement
 from twohand_jax.types import RIGHT, ManoModel, ManoParams
@@ -26,14 +27,14 @@ class Tools(NamedTuple):
 
     model: ManoModel
     bones: anatomy.Skeleton
-    places: touching.Meeting
+    places: contact.Meeting
     owner: Float[Array, "778 16"]
 
 
 def tools(model: ManoModel) -> Tools:
     """Derive axes, meeting places and vertex owners of a model."""
     owner = jax.nn.one_hot(jnp.argmax(model.weights[RIGHT], axis=-1), 16)
-    return Tools(model, anatomy.skeleton(model), touching.meeting(model), owner)
+    return Tools(model, anatomy.skeleton(model), contact.meeting(model), owner)
 
 
 def clamp(kit: Tools, pair: Pair) -> Pair:
@@ -126,10 +127,10 @@ def write(pair: Pair, rows: np.ndarray, values: Pair) -> Pair:
 
 
 # Jitted for one batch size each: eager operations would compile for every new count.
-_CLAMP = jax.jit(lambda _, pair: pair._replace(angles=limits.clamp(pair.angles)))
+_CLAMP = jax.jit(lambda _, pair: pair._replace(angles=clamp_angles(pair.angles)))
 _MIRROR = jax.jit(lambda _, pair: mirrored(pair))
 _SETTLE = jax.jit(
-    lambda kit, *hands, steps: touching.settle(*kit[:3], *hands, steps=steps)
+    lambda kit, *hands, steps: contact.settle_hand(*kit[:3], *hands, steps=steps)
 )
 _JOIN = jax.jit(lambda kit, *x: contact.join(kit.model, kit.bones, *x))
 _CLOSE = jax.jit(lambda kit, *x: contact.close(kit.model, kit.bones, kit.owner, *x))

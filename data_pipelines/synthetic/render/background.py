@@ -8,8 +8,8 @@ from data_pipelines.synthetic.render.environment import (
     load_environments,
     view_panorama,
 )
-from data_pipelines.synthetic.render.scene import BACKGROUNDS, Background, Light
-from data_pipelines.synthetic.render.skin import linear_from_srgb, skin_albedo
+from data_pipelines.synthetic.render.hand_mesh import linear_from_srgb, skin_albedo
+from data_pipelines.synthetic.render.sample_scene import BACKGROUNDS, Background, Light
 
 Generator = np.random.Generator
 Picture = Float[np.ndarray, "h w 3"]

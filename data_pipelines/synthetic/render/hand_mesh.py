@@ -12,15 +12,7 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Float, Int, UInt8
 
-from data_pipelines.synthetic.render.skin import linear_from_srgb
 from data_pipelines.synthetic.render.skin_texture import FINGERS, bake_atlas, paint
-from data_pipelines.synthetic.render.topology import (
-    boundary_loop,
-    cluster_mean_matrix,
-    normal_sum_matrix,
-    tube_faces,
-    vertex_normals,
-)
 from twohand_jax.errors import InputError
 
 NUM_RINGS = 12
@@ -199,3 +191,138 @@ def load_hand_mesh(folder: Path, *, num_textures: int = 4) -> HandMesh:
     size = painted.shape[1:3]
     own = cv2.resize(shipped, size, interpolation=cv2.INTER_AREA)[..., ::-1]
     return build_hand_mesh(fields, np.concatenate([own[None], painted]))
+
+
+def boundary_loop(faces: Int[np.ndarray, "f 3"]) -> Int[np.ndarray, "n"]:
+    """Vertices of a disc's only boundary, in the order of its faces' edges."""
+    ahead = np.roll(faces, -1, axis=1)
+    edges = set(zip(faces.ravel().tolist(), ahead.ravel().tolist(), strict=True))
+    following = {a: b for a, b in edges if (b, a) not in edges}
+    if not following:
+        raise InputError(
+            "The hand mesh is closed, but the renderer needs the open wrist of a mesh "
+            "in MANO's layout to attach the forearm; pass the faces without a cap."
+        )
+    loop = [min(following)]
+    while following[loop[-1]] != loop[0] and len(loop) <= len(following):
+        loop.append(following[loop[-1]])
+    if len(loop) != len(following):
+        raise InputError(
+            f"The hand mesh has {len(following)} boundary edges in more than one loop; "
+            "expected a single loop at the wrist."
+        )
+    return np.array(loop)
+
+
+def tube_faces(
+    num_rings: int, num_columns: int, *, capped: bool
+) -> Int[np.ndarray, "f 3"]:
+    """Triangles between consecutive rings, a fan over the last ring if ``capped``."""
+    ring, column = np.meshgrid(
+        np.arange(num_rings - 1), np.arange(num_columns), indexing="ij"
+    )
+    a = (ring * num_columns + column).ravel()
+    b = (ring * num_columns + (column + 1) % num_columns).ravel()
+    sides = np.concatenate(
+        [
+            np.stack([b, a, a + num_columns], 1),
+            np.stack([b, a + num_columns, b + num_columns], 1),
+        ]
+    )
+    if not capped:
+        return sides
+    last = (num_rings - 1) * num_columns
+    steps = np.arange(1, num_columns - 1)
+    fan = np.stack([np.full_like(steps, last), last + steps + 1, last + steps], 1)
+    return np.concatenate([sides, fan])
+
+
+def normal_sum_matrix(
+    faces: Int[np.ndarray, "f 3"], count: int
+) -> scipy.sparse.csr_array:
+    """The matrix that adds face normals into their vertices."""
+    rows, columns = faces.ravel(), np.repeat(np.arange(len(faces)), 3)
+    ones = np.ones(len(rows), np.float32)
+    return scipy.sparse.csr_array((ones, (rows, columns)), (count, len(faces)))
+
+
+def cluster_mean_matrix(
+    vertices: Float[np.ndarray, "v 3"], num_clusters: int
+) -> scipy.sparse.csr_array:
+    """Farthest-point clusters of a surface's vertices, as an averaging matrix."""
+    distance = np.full(len(vertices), np.inf)
+    owner = np.zeros(len(vertices), int)
+    for cluster in range(min(num_clusters, len(vertices))):
+        seed = int(np.argmax(distance)) if cluster else 0
+        to_seed = np.linalg.norm(vertices - vertices[seed], axis=1)
+        owner = np.where(to_seed < distance, cluster, owner)
+        distance = np.minimum(distance, to_seed)
+    share = 1 / np.bincount(owner)[owner]
+    indices = (owner, np.arange(len(vertices)))
+    return scipy.sparse.csr_array((share.astype(np.float32), indices))
+
+
+def vertex_normals(
+    vertices: Float[np.ndarray, "v 3"],
+    faces: Int[np.ndarray, "f 3"],
+    normal_sum: scipy.sparse.csr_array,
+) -> Float[np.ndarray, "v 3"]:
+    """Area-weighted unit normals."""
+    corner = vertices[faces]
+    face_normals = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+    normals = normal_sum @ face_normals
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    return normals / np.maximum(length, 1e-20)
+
+
+# Dorsal skin from palest to darkest, sRGB 0-255, in equal steps of melanin.
+MELANIN_SCALE = np.array(
+    [
+        [238, 203, 186],
+        [227, 183, 159],
+        [213, 160, 128],
+        [180, 124, 92],
+        [134, 86, 61],
+        [94, 59, 44],
+        [61, 40, 33],
+    ],
+    np.float32,
+)
+# Log-albedo change (R, G, B) for one unit of pigment.
+HAEMOGLOBIN = np.array([-0.02, -0.45, -0.30], np.float32)
+CAROTENE = np.array([0.0, -0.06, -0.35], np.float32)
+PALM_MELANIN_SHARE = 0.45
+PALM_HAEMOGLOBIN = 0.12
+
+
+def linear_from_srgb(
+    srgb: Float[np.ndarray, "*b 3"],
+) -> Float[np.ndarray, "*b 3"]:
+    """Turns sRGB in [0, 1] into linear light."""
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+
+
+def skin_albedo(
+    melanin: float, haemoglobin: float, carotene: float
+) -> Float[np.ndarray, "3"]:
+    """Linear albedo of skin.
+
+    Args:
+        melanin: 0 (palest) to 1 (darkest).
+        haemoglobin: about -0.3 (bloodless) to 0.6 (flushed).
+        carotene: about -0.3 to 0.5, the yellow undertone.
+    """
+    scale = np.log(linear_from_srgb(MELANIN_SCALE / 255))
+    position = np.clip(melanin, 0, 1) * (len(scale) - 1)
+    lower = min(int(position), len(scale) - 2)
+    tone = scale[lower] + (position - lower) * (scale[lower + 1] - scale[lower])
+    return np.exp(tone + haemoglobin * HAEMOGLOBIN + carotene * CAROTENE)
+
+
+def palm_albedo(
+    melanin: float, haemoglobin: float, carotene: float
+) -> Float[np.ndarray, "3"]:
+    """Palms hold less melanin and show more blood than the back of the hand."""
+    return skin_albedo(
+        melanin * PALM_MELANIN_SHARE, haemoglobin + PALM_HAEMOGLOBIN, carotene
+    )

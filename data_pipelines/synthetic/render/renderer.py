@@ -6,17 +6,16 @@ the pixel's centre, so that they hold no blends.
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from data_pipelines.synthetic.render.background import make_background
-from data_pipelines.synthetic.render.camera_effects import develop
 from data_pipelines.synthetic.render.draw_list import OTHER_PART, build_draw_list
 from data_pipelines.synthetic.render.environment import load_environments
 from data_pipelines.synthetic.render.gpu import Buffers, Gpu
 from data_pipelines.synthetic.render.hand_mesh import HandMesh
-from data_pipelines.synthetic.render.projection import projection, shadow_matrix
-from data_pipelines.synthetic.render.scene import Scene
+from data_pipelines.synthetic.render.sample_scene import CameraEffects, Scene
 from twohand_jax.errors import InputError
 from twohand_jax.types import Camera
 
@@ -141,3 +140,144 @@ def _appearance(mesh: HandMesh, scene: Scene) -> dict[str, np.ndarray]:
         "u_gloss": np.array([skin.bump, skin.roughness, skin.specular, exposure]),
         "u_scatter": skin.scatter,
     }
+
+
+SHADOW_MARGIN = 0.02
+SHADOW_DEPTHS = 3.0
+
+
+def projection(camera: Camera, size: tuple[int, int]) -> Float[np.ndarray, "4"]:
+    """Factors a, b, c, d of clip.x = a X + b Z and clip.y = c Y + d Z.
+
+    Pixel (0, 0) is the centre of the first texel, and rows run downwards without a
+    flip: the first image row is OpenGL's first row.
+
+    Args:
+        camera: focal length and principal point in pixels, each of shape (2,).
+        size: height and width in pixels.
+    """
+    height, width = size
+    (fx, fy), (cx, cy) = np.asarray(camera.focal), np.asarray(camera.center)
+    a, b = 2 * fx / width, (2 * cx + 1) / width - 1
+    c, d = 2 * fy / height, (2 * cy + 1) / height - 1
+    return np.array([a, b, c, d])
+
+
+def shadow_matrix(
+    positions: Float[np.ndarray, "n 3"],
+    triangles: Int[np.ndarray, "f 3"],
+    direction: Float[np.ndarray, "3"],
+) -> Float[np.ndarray, "4 4"]:
+    """Parallel projection along a lamp that just holds some triangles.
+
+    Args:
+        positions: metres, camera frame.
+        triangles: those to hold; the depth range is wider, so that things near them
+            cast shadows too.
+        direction: unit vector to the lamp, camera frame.
+    """
+    held = positions[triangles.ravel()] if len(triangles) else np.zeros((1, 3))
+    low, high = held.min(axis=0), held.max(axis=0)
+    center = (low + high) / 2
+    radius = np.linalg.norm(high - low) / 2 + SHADOW_MARGIN
+    right = np.cross(np.eye(3)[np.argmin(np.abs(direction))], direction)
+    right /= np.linalg.norm(right)
+    axes = np.stack([right, np.cross(direction, right), -direction / SHADOW_DEPTHS])
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = axes / radius, -axes @ center / radius
+    return matrix
+
+
+Picture = Float[np.ndarray, "h w 3"]
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
+TONE_STEPS = 4096
+WHITE_LEVEL = 1.6
+
+
+def tone_table(*, gamma: float, contrast: float) -> Float[np.ndarray, "n"]:
+    """Display value 0..1 of linear light from 0 to `WHITE_LEVEL` in `TONE_STEPS`.
+
+    A filmic shoulder keeps highlights from clipping hard; ``contrast`` turns the curve
+    about middle grey.
+    """
+    light = np.linspace(0, WHITE_LEVEL, TONE_STEPS)
+    shoulder = light * (1 + light / WHITE_LEVEL**2) / (1 + light)
+    value = np.clip(shoulder * 1.45, 0, 1) ** (gamma / 2.2)
+    value = np.clip(0.45 + contrast * (value - 0.45), 0, 1)
+    return value.astype(np.float32)
+
+
+def motion_kernel(motion: Float[np.ndarray, "2"]) -> Float[np.ndarray, "k k"]:
+    """A streak of one pixel's width along ``motion`` (x, y in pixels), sum 1."""
+    length = float(np.hypot(*motion))
+    reach = int(np.ceil(length / 2)) + 1
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float32)
+    along = (x * motion[0] + y * motion[1]) / length
+    across = (x * motion[1] - y * motion[0]) / length
+    beyond = np.maximum(np.abs(along) - length / 2, 0)
+    weight = np.clip(1 - np.hypot(across, beyond), 0, 1).astype(np.float32)
+    return weight / weight.sum()
+
+
+def _lens(picture: Picture, effects: CameraEffects) -> Picture:
+    """Defocus, motion and vignetting, all in linear light."""
+    height, width = picture.shape[:2]
+    if np.hypot(*effects.motion) > 0.5:
+        picture = cv2.filter2D(picture, -1, motion_kernel(effects.motion))
+    if effects.defocus > 0.25:
+        picture = cv2.GaussianBlur(picture, (0, 0), effects.defocus)
+    if effects.vignette > 0:
+        y = np.linspace(-1, 1, height, dtype=np.float32)[:, None] ** 2
+        x = np.linspace(-1, 1, width, dtype=np.float32) ** 2
+        fall = 1 - np.float32(effects.vignette) * (x + y) / 2
+        picture = picture * fall[..., None]
+    return picture
+
+
+def _reduce(picture: Picture, factor: float) -> Picture:
+    """Loses detail as a small picture that was scaled up."""
+    height, width = picture.shape[:2]
+    size = (max(int(width / factor), 8), max(int(height / factor), 8))
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def _sensor(
+    picture: Picture, effects: CameraEffects, rng: np.random.Generator
+) -> Picture:
+    """Photon noise grows with the root of light, read noise does not."""
+    noise = rng.standard_normal(picture.shape, dtype=np.float32)
+    spread = np.float32(effects.shot_noise) * np.sqrt(np.maximum(picture, 0))
+    return picture + noise * (spread + np.float32(effects.read_noise * 0.3))
+
+
+def _colors(picture: Picture, effects: CameraEffects) -> Picture:
+    picture = picture * effects.cast.astype(np.float32)
+    grey = (picture @ LUMINANCE)[..., None]
+    if effects.grey:
+        return np.repeat(grey, 3, axis=-1)
+    return grey + np.float32(effects.saturation) * (picture - grey)
+
+
+def _jpeg(pixels: UInt8[np.ndarray, "h w 3"], quality: int) -> np.ndarray:
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    encoded = cv2.imencode(".jpg", pixels[..., ::-1], options)[1]
+    decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
+    return np.ascontiguousarray(decoded[..., ::-1])
+
+
+def develop(picture: Picture, effects: CameraEffects) -> UInt8[np.ndarray, "h w 3"]:
+    """Applies lens, sensor, colour, tone curve and compression, in that order."""
+    rng = np.random.default_rng(effects.seed)
+    picture = _lens(picture, effects)
+    if effects.reduction > 1:
+        picture = _reduce(picture, effects.reduction)
+    picture = _colors(_sensor(picture, effects, rng), effects)
+    table = tone_table(gamma=effects.gamma, contrast=effects.contrast)
+    index = np.clip(picture * ((TONE_STEPS - 1) / WHITE_LEVEL), 0, TONE_STEPS - 1)
+    value = table[index.astype(np.int32)]
+    if effects.sharpen > 0:
+        soft = cv2.GaussianBlur(value, (0, 0), 1.0)
+        value = value + np.float32(effects.sharpen) * (value - soft)
+    pixels = (np.clip(value, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return _jpeg(pixels, effects.jpeg_quality)

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from data_pipelines import fits, labelled, writer
-from data_pipelines.coco_wholebody import annotations, dataset, layout
+from data_pipelines.coco_wholebody import dataset, layout
 from data_pipelines.coco_wholebody.dataset import CocoWholeBody, CocoWholeBodyConfig
-from data_pipelines.labelled import Labelled, LabelledSource, ShardConfig
-from data_pipelines.source import Rejection
-from twohand_jax.data import images, schema
+from data_pipelines.labelled import Labelled, LabelledSource, Rejection, ShardConfig
+from twohand_jax.data import decode, schema
 from twohand_jax.errors import InputError
 from twohand_jax.types import LEFT, RIGHT
 
@@ -44,9 +43,9 @@ def test_people_with_hands_count_and_no_others(miniature):
     assert _dataset(miniature).counts() == {"train": 4, "val": 2}
     whole = json.loads((miniature / TRAIN).read_text())["annotations"]
     assert len(whole) == 6
-    assert sum(map(annotations.has_hands, whole)) == 4
-    assert annotations.has_hands({"lefthand_valid": True, "num_keypoints": 0})
-    assert not annotations.has_hands({"lefthand_valid": True, "iscrowd": 1})
+    assert sum(map(dataset.has_hands, whole)) == 4
+    assert dataset.has_hands({"lefthand_valid": True, "num_keypoints": 0})
+    assert not dataset.has_hands({"lefthand_valid": True, "iscrowd": 1})
 
 
 def test_the_index_keeps_the_hands_alone(miniature):
@@ -81,7 +80,7 @@ def test_labels_are_the_annotated_numbers(miniature):
 def test_2d_joints_lie_on_the_drawn_hands(miniature):
     """The background is grey. Odd people's labels are those of cameras far away."""
     for sample in _people(miniature)[::2] + _people(miniature, "val")[::2]:
-        image = images.decode_jpeg(sample.image.read_bytes()).astype(int)
+        image = decode.decode_jpeg(sample.image.read_bytes()).astype(int)
         column, row = np.rint(sample.joints_2d[sample.joints_2d_valid]).astype(int).T
         inside = (column >= 0) & (column < 320) & (row >= 0) & (row < 208)
         away = np.abs(image[row[inside], column[inside]] - [96, 104, 112]).max(axis=-1)
@@ -145,10 +144,10 @@ def test_the_jpeg_is_stored_as_it_lies_on_disk(miniature):
 
 
 PERSON = {
-    "40 numbers": ({"righthand_kpts": [0.0] * 40}, annotations.NO_KEYPOINTS),
-    "text": ({"righthand_kpts": ["x"] * 63}, annotations.NO_KEYPOINTS),
-    "no keypoints": ({"righthand_kpts": None}, annotations.NO_KEYPOINTS),
-    "box of three": ({"righthand_box": [1.0, 2.0, 3.0]}, annotations.NO_BOX),
+    "40 numbers": ({"righthand_kpts": [0.0] * 40}, dataset.NO_KEYPOINTS),
+    "text": ({"righthand_kpts": ["x"] * 63}, dataset.NO_KEYPOINTS),
+    "no keypoints": ({"righthand_kpts": None}, dataset.NO_KEYPOINTS),
+    "box of three": ({"righthand_box": [1.0, 2.0, 3.0]}, dataset.NO_BOX),
     "unknown image": ({"image_id": 3}, dataset.NO_IMAGE),
 }
 
@@ -177,7 +176,7 @@ def test_a_malformed_fit_rejects_the_person(copy, what):
     _edit(copy / FITS, lambda x: FIT[what](x["444190"]))
     samples = _people(copy)
     assert isinstance(samples[1], Rejection)
-    assert samples[1].reason == annotations.NO_FIT
+    assert samples[1].reason == dataset.NO_FIT
     assert all(isinstance(one, Labelled) for one in [samples[0], *samples[2:]])
 
 

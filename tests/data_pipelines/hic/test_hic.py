@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from data_pipelines.fixtures.scenes import scenes
-from data_pipelines.hic import fixture, ply
-from data_pipelines.hic.dataset import FINGERTIPS, Hic
+from data_pipelines.hic import fixture
+from data_pipelines.hic.dataset import FINGERTIPS, MAX_BYTES, Hic, read_vertices
 from tests.data_pipelines import agreement
 from twohand_jax import mano
-from twohand_jax.data import images
+from twohand_jax.data import decode
 from twohand_jax.errors import InputError
 from twohand_jax.types import LEFT, RIGHT
 
@@ -66,7 +66,7 @@ def test_joints_and_parameters_are_those_of_the_scene(miniature):
 def test_the_lossless_picture_is_kept_almost_as_it_is(miniature):
     import cv2
 
-    stored = images.decode_jpeg(agreement.first(Hic(miniature), "test")["image"])
+    stored = decode.decode_jpeg(agreement.first(Hic(miniature), "test")["image"])
     drawn = cv2.imread(str(miniature / "01" / "1" / "rgb" / "000.png"))[..., ::-1]
     assert stored.shape == drawn.shape == (480, 640, 3)
     assert np.abs(stored.astype(float) - drawn).mean() < 1.0
@@ -138,7 +138,7 @@ def test_a_mesh_that_cannot_be_seen_is_left_out(damaged, value, reason):
 
 def test_a_picture_of_another_size_than_the_cameras_is_left_out(damaged):
     picture = np.zeros((48, 64, 3), np.uint8)
-    (damaged / "01/1/rgb/000.png").write_bytes(images.encode_jpeg(picture))
+    (damaged / "01/1/rgb/000.png").write_bytes(decode.encode_jpeg(picture))
     assert "size" in agreement.rejection(Hic(damaged), "test", 0)
 
 
@@ -205,7 +205,7 @@ def test_every_form_of_ply_gives_its_vertices(tmp_path, order, kind):
         body = table.tobytes()
     path = tmp_path / "hand.ply"
     path.write_bytes(header(order, kind, 2).encode() + body)
-    np.testing.assert_array_equal(ply.read_vertices(path, 2), POINTS)
+    np.testing.assert_array_equal(read_vertices(path, 2), POINTS)
 
 
 @pytest.mark.parametrize(
@@ -234,12 +234,12 @@ def test_what_is_no_mesh_of_two_vertices_is_refused(tmp_path, data):
     path = tmp_path / "hand.ply"
     path.write_bytes(data)
     with pytest.raises(InputError, match="hand.ply is not a PLY mesh of 2 vertices"):
-        ply.read_vertices(path, 2)
+        read_vertices(path, 2)
 
 
 def test_a_file_too_large_is_not_read(tmp_path):
     path = tmp_path / "hand.ply"
     with path.open("wb") as file:
-        file.truncate(ply.MAX_BYTES + 1)
+        file.truncate(MAX_BYTES + 1)
     with pytest.raises(InputError, match="larger than a hand"):
-        ply.read_vertices(path, 2)
+        read_vertices(path, 2)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from data_pipelines.fixtures.scenes import scenes
-from data_pipelines.ho3d import annotations, fixture, python2_pickle
-from data_pipelines.ho3d.dataset import FINGERTIPS, SIZE, Ho3d
+from data_pipelines.ho3d import fixture, python2_pickle
+from data_pipelines.ho3d.dataset import FINGERTIPS, SIZE, Ho3d, read_meta
 from tests.data_pipelines import agreement
 from twohand_jax import mano
-from twohand_jax.data import images
+from twohand_jax.data import decode
 from twohand_jax.errors import InputError
 from twohand_jax.types import LEFT, RIGHT
 
@@ -96,7 +96,7 @@ def test_version_2_has_pngs_which_become_jpegs(tmp_path):
     fixture.write(tmp_path, count=1, release="v2")
     dataset = Ho3d(tmp_path)
     assert dataset.settings["release"] == "v2"
-    stored = images.decode_jpeg(agreement.first(dataset, "train")["image"])
+    stored = decode.decode_jpeg(agreement.first(dataset, "train")["image"])
     drawn = scenes(2, size=SIZE, sides=(RIGHT,))[0].image
     assert np.abs(stored.astype(float) - drawn).mean() < 1.0
 
@@ -129,7 +129,7 @@ def test_a_bad_annotation_is_left_out_with_a_reason(damaged, values, reason):
 def test_rows_columns_lists_and_numpy_numbers_are_read_alike(damaged):
     file = damaged / "evaluation" / "AP10" / "meta" / "0000.pkl"
     before = agreement.first(Ho3d(damaged), "test")
-    meta = annotations.read_meta(file, "evaluation")
+    meta = read_meta(file, "evaluation")
     edit(
         file,
         handJoints3D=meta["handJoints3D"][:, None],
@@ -151,7 +151,7 @@ def test_an_annotation_that_would_run_code_is_left_out(damaged, monkeypatch):
     assert "annotation file" in agreement.rejection(Ho3d(damaged), "train")
     assert not (damaged / "ran").exists()
     with pytest.raises(InputError, match="no part of a HO-3D annotation"):
-        annotations.read_meta(damaged / META, "train")
+        read_meta(damaged / META, "train")
 
 
 @pytest.mark.parametrize("data", [None, b"", b"no pickle", b"\x80\x02}"])
@@ -163,7 +163,7 @@ def test_a_missing_or_cut_annotation_is_left_out(damaged, data):
 
 def test_a_picture_of_another_size_is_left_out(damaged):
     picture = damaged / "train" / "MC1" / "rgb" / "0000.jpg"
-    picture.write_bytes(images.encode_jpeg(np.zeros((48, 64, 3), np.uint8)))
+    picture.write_bytes(decode.encode_jpeg(np.zeros((48, 64, 3), np.uint8)))
     assert "size" in agreement.rejection(Ho3d(damaged), "train", 1)
 
 

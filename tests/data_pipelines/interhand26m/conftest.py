@@ -7,8 +7,7 @@ import pytest
 
 from data_pipelines.interhand26m import fixture
 from data_pipelines.interhand26m.dataset import InterHand26M, InterHandConfig
-from data_pipelines.labelled import Labelled, LabelledSource, ShardConfig
-from data_pipelines.source import Rejection
+from data_pipelines.labelled import Labelled, LabelledSource, Rejection, ShardConfig
 from twohand_jax import mano
 from twohand_jax.types import ManoModel
 

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from data_pipelines import labelled
-from data_pipelines.interhand26m import annotations
+from data_pipelines.interhand26m.dataset import (
+    FIT_LENGTH,
+    HAND_TYPE,
+    JOINT_COUNT,
+    MALFORMED,
+    NO_CAMERA,
+    NO_FRAME,
+    NO_IMAGE,
+    read_records,
+)
 from tests.data_pipelines.interhand26m.conftest import (
     COUNT,
     Edit,
@@ -34,21 +43,21 @@ def _set(part: str, *keys: str | int, value: object) -> dict[str, Edit]:
 IMAGE, ANNOTATION = ("data", "images", 0), ("data", "annotations", 0)
 FRAME, FIT = ("joint_3d", "0", "10000"), ("MANO_NeuralAnnot", "0", "10000")
 BROKEN = {
-    "capture": (_set(*IMAGE, "capture", value=9), annotations.NO_CAMERA),
-    "camera": (_set(*IMAGE, "camera", value="1"), annotations.NO_CAMERA),
-    "frame": (_set(*IMAGE, "frame_idx", value=5), annotations.NO_FRAME),
-    "image": (_set(*ANNOTATION, "image_id", value=77), annotations.NO_IMAGE),
+    "capture": (_set(*IMAGE, "capture", value=9), NO_CAMERA),
+    "camera": (_set(*IMAGE, "camera", value="1"), NO_CAMERA),
+    "frame": (_set(*IMAGE, "frame_idx", value=5), NO_FRAME),
+    "image": (_set(*ANNOTATION, "image_id", value=77), NO_IMAGE),
     "joints": (
         _set(*FRAME, "world_coord", value=[[0.0] * 3] * 41),
-        annotations.JOINT_COUNT,
+        JOINT_COUNT,
     ),
     "flags": (
         _set(*ANNOTATION, "joint_valid", value=[[1]] * 40),
-        annotations.JOINT_COUNT,
+        JOINT_COUNT,
     ),
     "dimensions": (
         _set(*FRAME, "world_coord", value=[[0.0] * 2] * 42),
-        annotations.MALFORMED,
+        MALFORMED,
     ),
     "nan": (
         _set(*FRAME, "world_coord", 3, value=[np.nan, 0.0, 0.0]),
@@ -58,14 +67,14 @@ BROKEN = {
         _set(*FRAME, "world_coord", 3, value=[np.inf, 0.0, 0.0]),
         labelled.NOT_FINITE,
     ),
-    "pose": (_set(*FIT, "left", "pose", value=[0.0] * 45), annotations.FIT_LENGTH),
-    "fit": (_set(*FIT, "left", value={"pose": [0.0] * 48}), annotations.MALFORMED),
+    "pose": (_set(*FIT, "left", "pose", value=[0.0] * 45), FIT_LENGTH),
+    "fit": (_set(*FIT, "left", value={"pose": [0.0] * 48}), MALFORMED),
     "nan in a fit": (
         _set(*FIT, "left", "trans", value=[np.nan] * 3),
         labelled.NOT_FINITE,
     ),
-    "hand type": (_set(*ANNOTATION, "hand_type", value="two"), annotations.HAND_TYPE),
-    "field": (_set(*ANNOTATION, "joint_valid", value=None), annotations.MALFORMED),
+    "hand type": (_set(*ANNOTATION, "hand_type", value="two"), HAND_TYPE),
+    "field": (_set(*ANNOTATION, "joint_valid", value=None), MALFORMED),
     "picture": (_set(*IMAGE, "file_name", value="none.jpg"), labelled.UNREADABLE),
     "size": (_set(*IMAGE, "width", value=512), labelled.OTHER_SIZE),
     "no hand": (
@@ -96,7 +105,7 @@ def test_a_rejection_names_what_the_annotation_refers_to(
     expected = "test annotation 0 (capture 0, camera 400000, frame_idx 5)"
     assert rejected.sample == expected
     with pytest.raises(InputError, match="Annotation 0 of split test: the capture or"):
-        list(annotations.read(root, "test"))
+        list(read_records(root, "test"))
 
 
 def test_a_picture_that_does_not_decode_is_left_out(

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from data_pipelines.fixtures.scenes import GROUND
-from data_pipelines.interhand26m import annotations
+from data_pipelines.interhand26m.dataset import read_records
 from data_pipelines.labelled import Labelled, record
 from tests.data_pipelines.interhand26m.conftest import COUNT, edited, opened, part_of
 from twohand_jax import mano
-from twohand_jax.data import images
+from twohand_jax.data import decode
 from twohand_jax.errors import InputError
 from twohand_jax.types import LEFT, RIGHT, Camera, ManoModel, ManoParams
 
@@ -36,7 +36,7 @@ def test_3d_joints_project_onto_the_2d_joints(samples: list[Labelled]) -> None:
 def test_2d_joints_lie_on_the_drawn_hands(samples: list[Labelled]) -> None:
     for sample in samples:
         assert isinstance(sample.image, Path)
-        picture = images.decode_jpeg(sample.image.read_bytes()).astype(int)
+        picture = decode.decode_jpeg(sample.image.read_bytes()).astype(int)
         x, y = sample.joints_2d[sample.joints_2d_valid].round().astype(int).T
         drawn = np.abs(picture[y, x] - GROUND).max(axis=-1) > 12
         assert drawn.mean() > 0.8
@@ -171,12 +171,12 @@ def test_the_real_samples_are_read() -> None:
     if not folder:
         # InterHand2.6M may not be shipped; the miniature's tests stand in for it.
         pytest.skip("TWOHAND_SAMPLES does not name the folder of the real samples")
-    both, left = annotations.read(Path(folder) / "interhand26m", "test")
+    both, left = read_records(Path(folder) / "interhand26m", "test")
     assert (both.hand_type, left.hand_type) == ("interacting", "left")
     assert both.joints_3d_valid.all()
     assert left.joints_3d_valid.all(axis=1).tolist() == [False, True]
     for sample in (both, left):
-        height, width = images.decode_jpeg(sample.image.read_bytes()).shape[:2]
+        height, width = decode.decode_jpeg(sample.image.read_bytes()).shape[:2]
         assert sample.size == (width, height)
         points = sample.joints_2d[sample.joints_2d_valid]
         assert ((points >= 0) & (points < sample.size)).all()

@@ -5,15 +5,7 @@ import gzip
 import numpy as np
 import pytest
 
-from data_pipelines.open_hand import (
-    adults,
-    markers,
-    mpfb,
-    proportions,
-    rig,
-    shapes,
-    weights,
-)
+from data_pipelines.open_hand import adults, rig
 from twohand_jax.errors import InputError
 
 
@@ -62,12 +54,12 @@ def test_hand_frame_is_a_rotation_with_the_thumb_side_along_z():
 
 def test_stretch_reaches_the_published_lengths():
     skin, joints, tips, blend = _straightened()
-    factors = proportions.stretch_factors(proportions.phalanx_lengths(joints, tips))
-    moved, moved_joints = proportions.stretch(
+    factors = adults.stretch_factors(adults.phalanx_lengths(joints, tips))
+    moved, moved_joints = adults.stretch(
         skin, joints, tips, blend, rig.rest_directions(), factors
     )
-    lengths = proportions.phalanx_lengths(moved_joints, moved[16:])
-    wanted = [proportions.PHALANGES_MM[name] for name in rig.FINGERS]
+    lengths = adults.phalanx_lengths(moved_joints, moved[16:])
+    wanted = [adults.PHALANGES_MM[name] for name in rig.FINGERS]
     np.testing.assert_allclose(1000 * lengths, wanted, atol=1e-6)
 
 
@@ -76,14 +68,14 @@ def test_merged_weights_sum_to_one_and_fill_all_joints():
     names += [f"metacarpal{k}" for k in range(1, 5)]
     names += [f"finger{f}-{k}" for f in range(1, 6) for k in (1, 2, 3)]
     bones = dict(zip(names, np.eye(len(names)), strict=True))
-    merged = weights.merge(bones)
+    merged = rig.merge_weights(bones)
     np.testing.assert_allclose(merged.sum(-1), 1)
     assert (merged[:7, 0] == 1).all() and (merged.max(0) == 1).all()
 
 
 def test_keep_largest_limits_the_count():
     dense = np.random.default_rng(0).dirichlet(np.ones(16), size=50)
-    kept = weights.keep_largest(dense, 4)
+    kept = rig.keep_largest_weights(dense, 4)
     assert ((kept > 0).sum(-1) <= 4).all()
     np.testing.assert_allclose(kept.sum(-1), 1)
     np.testing.assert_array_equal(kept.argmax(-1), dense.argmax(-1))
@@ -96,12 +88,12 @@ def test_shape_space_recovers_a_linear_model():
     vertices = rng.normal(size=(20, 3)) + (betas @ basis.T).reshape(500, 20, 3)
     mix = rng.dirichlet(np.ones(20), size=16)
     joints = np.einsum("jv,nvc->njc", mix, vertices)
-    space = shapes.principal_shapes(vertices, joints, 3)
+    space = rig.principal_shapes(vertices, joints, 3)
     flat = space.vertex_components.reshape(60, 3)
     np.testing.assert_allclose(flat @ flat.T, np.cov(vertices.reshape(500, 60).T))
     predicted = np.einsum("jv,vck->jck", mix, space.vertex_components)
     np.testing.assert_allclose(space.joint_components, predicted, atol=1e-9)
-    regressor = shapes.fit_regressor(space)
+    regressor = rig.fit_regressor(space)
     np.testing.assert_allclose(regressor @ space.vertices, space.joints, atol=1e-6)
 
 
@@ -111,7 +103,7 @@ def test_joints_tied_to_the_skin_follow_markers():
     mix = np.zeros((2, 40))
     mix[0, [1, 5]], mix[1, [2, 3, 8]] = 0.5, 1 / 3
     located = np.einsum("jv,nvc->njc", mix, bodies)
-    tied = markers.tie_to_skin(located, bodies, np.arange(40))
+    tied = rig.tie_to_skin(located, bodies, np.arange(40))
     np.testing.assert_allclose(tied.toarray(), mix, atol=1e-6)
 
 
@@ -135,10 +127,10 @@ def test_source_reads_gzipped_targets_in_metres(tmp_path):
     folder.mkdir(parents=True)
     text = b"# a comment\n1 .5 0 -1\n"
     (folder / "wide.target.gz").write_bytes(gzip.compress(text))
-    target = mpfb.read_target(mpfb.Source(tmp_path), "wide", 3)
+    target = adults.read_target(adults.Source(tmp_path), "wide", 3)
     np.testing.assert_allclose(target, [[0, 0, 0], [0.05, 0, -0.1], [0, 0, 0]])
 
 
 def test_source_names_a_folder_without_data(tmp_path):
     with pytest.raises(InputError, match="holds no folder"):
-        mpfb.Source(tmp_path)
+        adults.Source(tmp_path)

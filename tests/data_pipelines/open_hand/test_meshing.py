@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_pipelines.open_hand import bake, decimate, relax, surface
+from data_pipelines.open_hand import decimate, skin
 
 
 def _bowl(size: int = 17) -> tuple[np.ndarray, np.ndarray]:
@@ -14,7 +14,7 @@ def _bowl(size: int = 17) -> tuple[np.ndarray, np.ndarray]:
     quads = np.stack(
         [index[:-1, :-1], index[:-1, 1:], index[1:, 1:], index[1:, :-1]], -1
     ).reshape(-1, 4)
-    return vertices, surface.triangulate(quads, vertices)
+    return vertices, decimate.triangulate(quads, vertices)
 
 
 def _decimated(pinned: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -31,14 +31,14 @@ def _decimated(pinned: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_triangulate_takes_the_shorter_diagonal():
     vertices = np.array([[0, 0, 0], [1, 0, 0], [3, 1, 0], [0, 1, 0]], float)
-    triangles = surface.triangulate(np.array([[0, 1, 2, 3]]), vertices)
+    triangles = decimate.triangulate(np.array([[0, 1, 2, 3]]), vertices)
     assert {tuple(sorted(t)) for t in triangles.tolist()} == {(0, 1, 3), (1, 2, 3)}
 
 
 def test_cut_ends_on_the_plane_and_keeps_the_area():
     vertices, triangles = _bowl()
     flat = vertices * [1, 1, 0]
-    part = surface.cut(flat, triangles, flat[:, 0] - 0.3)
+    part = decimate.cut_surface(flat, triangles, flat[:, 0] - 0.3)
     points = part.combine @ flat
     assert points[:, 0].max() == pytest.approx(0.3)
     normals, _ = decimate.triangle_quality(points[part.triangles])
@@ -69,21 +69,23 @@ def test_attach_reproduces_points_of_the_surface():
     vertices, triangles = _bowl()
     shares = np.random.default_rng(0).dirichlet(np.ones(3), size=len(triangles))
     points = np.einsum("tk,tkc->tc", shares, vertices[triangles])
-    weights = relax.attach(points, vertices, triangles)
+    weights = decimate.attach(points, vertices, triangles)
     np.testing.assert_allclose(weights @ vertices, points, atol=1e-9)
     np.testing.assert_allclose(weights.sum(1), 1)
 
 
 def test_attach_clamps_points_beyond_the_border():
     vertices, triangles = _bowl()
-    nearest = relax.attach(np.array([[5.0, 0.0, 0.3]]), vertices, triangles) @ vertices
+    nearest = (
+        decimate.attach(np.array([[5.0, 0.0, 0.3]]), vertices, triangles) @ vertices
+    )
     np.testing.assert_allclose(nearest[0], [1.0, 0.0, 0.3], atol=1e-9)
 
 
 def test_relaxing_evens_triangles_and_keeps_fixed_vertices():
     reference, reference_triangles = _bowl()
     vertices, triangles, rows = _decimated(np.array([8 * 17 + 8]))
-    weights, relaxed = relax.relax(
+    weights, relaxed = decimate.relax(
         vertices, triangles, reference, reference_triangles, pinned=rows
     )
     points = weights @ reference
@@ -97,14 +99,14 @@ def test_relaxing_evens_triangles_and_keeps_fixed_vertices():
 
 def test_flip_removes_a_thin_pair():
     vertices = np.array([[0, 0, 0], [1, -0.1, 0], [2, 0, 0], [1, 0.1, 0]], float)
-    flipped = relax.flip_edges(vertices, np.array([[0, 1, 2], [0, 2, 3]]))
+    flipped = decimate.flip_edges(vertices, np.array([[0, 1, 2], [0, 2, 3]]))
     assert {tuple(sorted(t)) for t in flipped.tolist()} == {(0, 1, 3), (1, 2, 3)}
 
 
 def test_baking_a_square_gives_its_coordinates():
     uv = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
     faces = np.array([[0, 1, 2], [0, 2, 3]])
-    texels = bake.bake(uv, faces, faces, uv, 8)
+    texels = skin.bake_texels(uv, faces, faces, uv, 8)
     assert texels.covered.all()
     image = texels.values.reshape(8, 8, 2)
     centres = (np.arange(8) + 0.5) / 8
@@ -115,6 +117,6 @@ def test_baking_a_square_gives_its_coordinates():
 def test_spread_fills_from_the_nearest_texel():
     covered = np.zeros((4, 4), bool)
     covered[0, 0] = covered[3, 3] = True
-    image = bake.spread(covered, np.array([[1.0, 0, 0], [0, 1.0, 0]]))
+    image = skin.spread_texels(covered, np.array([[1.0, 0, 0], [0, 1.0, 0]]))
     np.testing.assert_array_equal(image[1, 0], [1, 0, 0])
     np.testing.assert_array_equal(image[2, 3], [0, 1, 0])

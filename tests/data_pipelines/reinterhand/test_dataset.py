@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from data_pipelines import fits, labelled, writer
-from data_pipelines.labelled import Labelled, LabelledSource, ShardConfig
-from data_pipelines.reinterhand import annotations, captures, dataset
+from data_pipelines.labelled import Labelled, LabelledSource, Rejection, ShardConfig
+from data_pipelines.reinterhand import captures, dataset, labels
 from data_pipelines.reinterhand.dataset import ReInterHand, ReInterHandConfig
 from data_pipelines.reinterhand.fixture import CAMERAS, FIRST_FRAME, TEST, TRAIN
-from data_pipelines.source import Rejection
 from twohand_jax.data import schema
 from twohand_jax.errors import InputError
 from twohand_jax.mano.joints import JOINT_NAMES
@@ -48,8 +47,8 @@ def test_the_source_order_is_the_authors_by_name():
     for finger, count in FINGERS.items():
         names += [f"{finger}_{5 - count + i}" for i in range(count)]
     names.append("forearm")
-    assert len(names) == annotations.SOURCE_JOINTS
-    found = [names[row] for row in annotations.CANONICAL_FROM_RELIGHTED]
+    assert len(names) == labels.SOURCE_JOINTS
+    found = [names[row] for row in labels.CANONICAL_FROM_RELIGHTED]
     assert found == list(JOINT_NAMES)
 
 
@@ -108,7 +107,7 @@ def test_the_egocentric_picture_is_straightened(miniature):
     assert not np.allclose(plain.camera.focal, straight.camera.focal)
     path = miniature / TRAIN / "Ego_cameras/envmap_per_frame/cam_params"
     entry = json.loads((path / f"{FIRST}.json").read_text())
-    world = annotations.world_camera(entry)
+    world = labels.read_camera(entry)
     assert world.distortion is not None
     assert plain.subset == "mugsy_per_frame" and straight.subset == "ego_per_frame"
 
@@ -149,16 +148,16 @@ KEYPOINTS = f"orig_fits/right/Keypoints/keypoint-{FIRST}.json"
 FIT = f"mano_fits/params/{FIRST_FRAME}_right.json"
 IMAGE = f"Mugsy_cameras/envmap_per_frame/images/{CAMERAS[0]}/{FIRST}.png"
 DAMAGE = {
-    "truncated keypoints": (KEYPOINTS, "cut", annotations.NO_JSON),
-    "truncated fit": (FIT, "cut", annotations.NO_JSON),
-    "no keypoints": (KEYPOINTS, "gone", annotations.MISSING),
-    "no fit": (FIT, "gone", annotations.MISSING),
-    "21 keypoints": (KEYPOINTS, lambda x: x[:21], annotations.NO_KEYPOINTS),
-    "ragged keypoints": (KEYPOINTS, lambda x: [*x[:23], [1]], annotations.NO_KEYPOINTS),
-    "text": (KEYPOINTS, lambda x: "hello", annotations.NO_KEYPOINTS),
-    "huge": (KEYPOINTS, lambda x: [[10**400] * 3, *x[1:]], annotations.NO_KEYPOINTS),
-    "45 numbers": (FIT, lambda x: x | {"pose": x["pose"][:45]}, annotations.NO_FIT),
-    "no shape": (FIT, lambda x: {"pose": x["pose"]}, annotations.NO_FIT),
+    "truncated keypoints": (KEYPOINTS, "cut", labels.NO_JSON),
+    "truncated fit": (FIT, "cut", labels.NO_JSON),
+    "no keypoints": (KEYPOINTS, "gone", labels.MISSING),
+    "no fit": (FIT, "gone", labels.MISSING),
+    "21 keypoints": (KEYPOINTS, lambda x: x[:21], labels.NO_KEYPOINTS),
+    "ragged keypoints": (KEYPOINTS, lambda x: [*x[:23], [1]], labels.NO_KEYPOINTS),
+    "text": (KEYPOINTS, lambda x: "hello", labels.NO_KEYPOINTS),
+    "huge": (KEYPOINTS, lambda x: [[10**400] * 3, *x[1:]], labels.NO_KEYPOINTS),
+    "45 numbers": (FIT, lambda x: x | {"pose": x["pose"][:45]}, labels.NO_FIT),
+    "no shape": (FIT, lambda x: {"pose": x["pose"]}, labels.NO_FIT),
     "cut picture": (IMAGE, "cut", labelled.UNREADABLE),
 }
 
@@ -185,7 +184,7 @@ def test_a_damaged_egocentric_camera_rejects_its_frame(copy, key, value):
     folder = copy / TRAIN / "Ego_cameras/envmap_per_frame/cam_params"
     _edit(folder / f"{FIRST}.json", lambda x: x | {key: value})
     sample = _first(copy, EGO)
-    assert isinstance(sample, Rejection) and sample.reason == annotations.NO_CAMERA
+    assert isinstance(sample, Rejection) and sample.reason == labels.NO_CAMERA
 
 
 def test_a_matrix_that_is_no_rotation_is_refused(copy):
@@ -306,7 +305,7 @@ def test_records_are_written_and_rejections_counted(copy, tmp_path):
     report = writer.write(source, tmp_path / "out", workers=0, progress=False)
     # The frame was seen by a third-person camera and by the head's.
     assert report.examples == {"train": 5, "test": 4}
-    assert report.rejected == {annotations.MISSING: 2}
+    assert report.rejected == {labels.MISSING: 2}
 
 
 def test_the_flags_describe_the_dataset(miniature):

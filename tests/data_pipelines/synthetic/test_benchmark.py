@@ -14,27 +14,19 @@ import numpy as np
 import pytest
 
 from data_pipelines import writer
-from data_pipelines.read_record import read_record
-from data_pipelines.source import Example
+from data_pipelines.labelled import Example
+from data_pipelines.shard_file import read_record
 from data_pipelines.synthetic import benchmark
-from data_pipelines.synthetic.benchmark import (
-    build,
-    draw_scenes,
-    freeze,
-    manifest,
-    prints,
-    scenes,
-    source,
-)
-from data_pipelines.synthetic.config import SyntheticConfig
+from data_pipelines.synthetic.benchmark import check, freeze, scenes, source
+from data_pipelines.synthetic.labels import SyntheticConfig
 from data_pipelines.synthetic.poses import sampler
-from data_pipelines.synthetic.render import context
-from twohand_jax.data import images, shards
+from data_pipelines.synthetic.render import gpu
+from twohand_jax.data import decode, shards
 from twohand_jax.errors import InputError
 from twohand_jax.types import ManoModel, ManoParams
 
 PICTURES = SyntheticConfig(size=64, seed=3, train=0, test=6, shard_size=4, views=1)
-CONFIG = draw_scenes.DrawConfig(seed=3, per_kind=3, pictures=PICTURES, batch=4)
+CONFIG = freeze.DrawConfig(seed=3, per_kind=3, pictures=PICTURES, batch=4)
 
 
 def _simple_poses(
@@ -57,29 +49,29 @@ def _simple_poses(
 def _draw(kind: str) -> scenes.Scenes:
     """Scenes of a kind, in a process that may render."""
     sampler.sample = _simple_poses
-    return draw_scenes.of_kind(kind, CONFIG)
+    return freeze.draw_kind(kind, CONFIG)
 
 
-def _freeze(assets: Path, out: Path) -> manifest.Manifest:
+def _freeze(assets: Path, out: Path) -> check.Manifest:
     parts = [_draw(kind) for kind in ("apart", "near")]
     assets.mkdir(parents=True)
     whole = scenes.Scenes(*map(np.concatenate, zip(*parts, strict=True)))
-    scenes.save(manifest.Files(assets).scenes, whole)
+    scenes.save(check.Files(assets).scenes, whole)
     return freeze.freeze(CONFIG, out, assets, workers=0, progress=False)
 
 
 def _shard(assets: Path, shard: int) -> list[Example]:
-    return list(source.frozen(assets).examples("test", shard))
+    return list(source.frozen_source(assets).examples("test", shard))
 
 
 def _first_of_the_real_one(count: int) -> list[Example]:
-    return list(itertools.islice(source.frozen().examples("test", 0), count))
+    return list(itertools.islice(source.frozen_source().examples("test", 0), count))
 
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[ProcessPoolExecutor]:
     """Mesa and TensorFlow crash in one process: render in another."""
-    context.check_egl()
+    gpu.check_egl()
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as pool:
         yield pool
@@ -112,7 +104,7 @@ class _Changed:
     record: int
     change: Callable[[dict], Mapping]
 
-    name = manifest.NAME
+    name = check.NAME
     version = "1.0.0"
     description = "Changed."
     settings: dict = dataclasses.field(default_factory=dict)
@@ -139,9 +131,9 @@ def _with_change(
 
 def _brighter(levels: int) -> Callable[[dict], Mapping]:
     def change(example: dict) -> Mapping:
-        image = images.decode_jpeg(example["image"]).astype(int)
+        image = decode.decode_jpeg(example["image"]).astype(int)
         image = np.clip(image + levels, 0, 255).astype(np.uint8)
-        return {"image": images.encode_jpeg(image, quality=100)}
+        return {"image": decode.encode_jpeg(image, quality=100)}
 
     return change
 
@@ -151,7 +143,7 @@ def _moved(name: str, by: float) -> Callable[[dict], Mapping]:
 
 
 def test_the_quota_of_each_kind_is_exact(frozen: tuple[Path, Path]) -> None:
-    made = manifest.load(frozen[0])
+    made = check.load_manifest(frozen[0])
     levels = list(scenes.LEVELS)
     assert {kind: sum(found.values()) for kind, found in made.counts.items()} == {
         "apart": 3,
@@ -161,13 +153,13 @@ def test_the_quota_of_each_kind_is_exact(frozen: tuple[Path, Path]) -> None:
 
 
 def test_scenes_are_kept_exactly(frozen: tuple[Path, Path], tmp_path: Path) -> None:
-    found = scenes.load(manifest.Files(frozen[0]).scenes)
+    found = scenes.load(check.Files(frozen[0]).scenes)
     again = scenes.on_grid(found)
     scenes.save(tmp_path / "again.npz", found)
     for name, one, other in zip(found._fields, found, again, strict=True):
         np.testing.assert_array_equal(one, other, err_msg=name)
     kept = (tmp_path / "again.npz").read_bytes()
-    assert kept == manifest.Files(frozen[0]).scenes.read_bytes()
+    assert kept == check.Files(frozen[0]).scenes.read_bytes()
 
 
 def test_the_grid_is_fine() -> None:
@@ -190,7 +182,7 @@ def test_levels_are_of_the_more_hidden_hand() -> None:
 def test_a_scene_is_drawn_again_the_same(
     pool: ProcessPoolExecutor, frozen: tuple[Path, Path]
 ) -> None:
-    found = scenes.load(manifest.Files(frozen[0]).scenes).rows(slice(3))
+    found = scenes.load(check.Files(frozen[0]).scenes).rows(slice(3))
     again = pool.submit(_draw, "apart").result()
     for name, one, other in zip(found._fields, found, again, strict=True):
         np.testing.assert_array_equal(one, other, err_msg=name)
@@ -207,7 +199,7 @@ def test_a_shard_made_alone_is_the_same(
     for example, payload in zip(alone, payloads, strict=True):
         for name, value in read_record(payload).items():
             np.testing.assert_array_equal(value, example[name], err_msg=name)
-        assert example["dataset"] == manifest.NAME
+        assert example["dataset"] == check.NAME
 
 
 def test_the_same_bytes_are_identical(frozen: tuple[Path, Path]) -> None:
@@ -258,13 +250,13 @@ def test_a_truncated_set_is_refused(copied: tuple[Path, Path]) -> None:
 def test_another_set_is_refused(copied: tuple[Path, Path]) -> None:
     assets, directory = copied
     path = directory / "dataset_info.json"
-    path.write_text(path.read_text().replace(manifest.NAME, "synthetic"))
+    path.write_text(path.read_text().replace(check.NAME, "synthetic"))
     with pytest.raises(InputError, match="holds the set 'synthetic'"):
         benchmark.verify(directory, assets=assets)
 
 
 def _edit(assets: Path, key: str, value: object) -> None:
-    path = manifest.Files(assets).manifest
+    path = check.Files(assets).manifest
     content = json.loads(path.read_text())
     content["generator"][key] = value
     path.write_text(json.dumps(content))
@@ -279,32 +271,34 @@ def test_a_changed_generator_is_noticed_before_rendering(
 ) -> None:
     _edit(copied[0], key, value)
     with pytest.raises(InputError, match=f"frozen at version .*{key} is"):
-        build.build(tmp_path / "out", workers=1, assets=copied[0])
+        source.build(tmp_path / "out", workers=1, assets=copied[0])
     assert not (tmp_path / "out").exists()
 
 
 def test_other_scenes_are_noticed(copied: tuple[Path, Path]) -> None:
-    path = manifest.Files(copied[0]).scenes
+    path = check.Files(copied[0]).scenes
     scenes.save(path, scenes.load(path).rows(slice(5)))
     with pytest.raises(InputError, match=r"benchmark_scenes\.npz is missing or not"):
-        manifest.load(copied[0])
+        check.load_manifest(copied[0])
 
 
 def test_the_real_one_is_whole() -> None:
-    made = manifest.load()
-    found = scenes.load(manifest.Files().scenes)
+    made = check.load_manifest()
+    found = scenes.load(check.Files().scenes)
     assert made.num_records == len(found.kind) == 2000
     assert made.counts == scenes.counts(found)
     assert [sum(levels.values()) for levels in made.counts.values()] == [500] * 4
     assert sum(levels["above 50 %"] for levels in made.counts.values()) >= 150
     assert len(np.unique(found.transl.reshape(2000, -1), axis=0)) == 2000
-    sizes = [path.stat().st_size for path in manifest.ASSETS.glob("benchmark*")]
+    sizes = [path.stat().st_size for path in check.ASSETS.glob("benchmark*")]
     assert len(sizes) == 3 and sum(sizes) < 620_000
 
 
 def test_the_real_one_is_drawn_again(pool: ProcessPoolExecutor) -> None:
-    expected = prints.load(manifest.Files().prints)
+    expected = check.load_prints(check.Files().prints)
     examples = pool.submit(_first_of_the_real_one, 12).result()
     for number, example in enumerate(examples):
-        apart = prints.distance(prints.take(example, 0), expected.row(number))
-        assert all(np.array(apart) <= prints.TOLERANCE), (number, apart)
+        apart = check.prints_distance(
+            check.take_prints(example, 0), expected.row(number)
+        )
+        assert all(np.array(apart) <= check.TOLERANCE), (number, apart)

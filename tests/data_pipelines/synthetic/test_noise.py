@@ -2,8 +2,12 @@ import cv2
 import numpy as np
 import pytest
 
-from data_pipelines.synthetic import keypoint_noise, map_noise
-from data_pipelines.synthetic.config import CueNoise
+from data_pipelines.synthetic.labels import (
+    CueNoise,
+    noisy_depth,
+    noisy_keypoints,
+    noisy_segmentation,
+)
 
 SIZE = 256
 QUIET = CueNoise(dropout=0, finger_swap=0, hand_swap=0, hand_missing=0)
@@ -18,7 +22,7 @@ def _keypoints(
     options: dict = {"shown": BOTH, "noise": QUIET, "joints_px": JOINTS} | changes
     hidden = np.zeros((2, 21), bool) if hidden is None else hidden
     rng = np.random.default_rng(seed)
-    return keypoint_noise.keypoints(rng, box=BOX, hidden=hidden, size=SIZE, **options)
+    return noisy_keypoints(rng, box=BOX, hidden=hidden, size=SIZE, **options)
 
 
 def _labels() -> np.ndarray:
@@ -71,7 +75,7 @@ def test_swaps_exchange_whole_fingers_or_hands() -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_labels_change_along_their_boundary_only(seed: int) -> None:
     labels = _labels()
-    noisy = map_noise.segmentation(
+    noisy = noisy_segmentation(
         np.random.default_rng(seed), labels, noise=CueNoise(clean=0.0)
     )
     assert noisy.dtype == np.uint8 and set(np.unique(noisy)) <= {0, 1, 2}
@@ -85,9 +89,9 @@ def test_labels_change_along_their_boundary_only(seed: int) -> None:
 def test_clean_maps_are_exact() -> None:
     labels, noise = _labels(), CueNoise(clean=1.0)
     rng = np.random.default_rng(0)
-    assert map_noise.segmentation(rng, labels, noise=noise) is labels
+    assert noisy_segmentation(rng, labels, noise=noise) is labels
     depth_m = np.where(labels > 0, 0.5 + np.arange(SIZE) / 1000, 0.0)
-    relative = map_noise.depth(rng, depth_m, labels, noise=noise)
+    relative = noisy_depth(rng, depth_m, labels, noise=noise)
     inside = depth_m[labels > 0]
     expected = (inside - inside.min()) / (inside.max() - inside.min())
     np.testing.assert_allclose(relative[labels > 0], expected, atol=1e-5)
@@ -97,7 +101,7 @@ def test_depth_errors_are_millimetres_and_smooth() -> None:
     labels = _labels()
     depth_m = np.where(labels > 0, 0.5 + np.arange(SIZE) / 1000, 0.0)
     noise = CueNoise(clean=0.0)
-    relative = map_noise.depth(np.random.default_rng(0), depth_m, labels, noise=noise)
+    relative = noisy_depth(np.random.default_rng(0), depth_m, labels, noise=noise)
     assert relative.min() == 0.0 and relative.max() == 1.0
     assert not relative[labels == 0].any()
     found, inside = relative[labels == 1], depth_m[labels == 1]
@@ -111,5 +115,5 @@ def test_depth_errors_are_millimetres_and_smooth() -> None:
 def test_a_picture_without_hands_has_no_depth() -> None:
     empty = np.zeros((SIZE, SIZE))
     rng = np.random.default_rng(0)
-    found = map_noise.depth(rng, empty, empty.astype(np.uint8), noise=CueNoise())
+    found = noisy_depth(rng, empty, empty.astype(np.uint8), noise=CueNoise())
     assert not found.any()

@@ -8,14 +8,14 @@ import jax
 import numpy as np
 import pytest
 
-from data_pipelines.source import Rejection
+from data_pipelines.labelled import Rejection
 from data_pipelines.synthetic import labels
-from data_pipelines.synthetic.config import SyntheticConfig
+from data_pipelines.synthetic.labels import SyntheticConfig
 from data_pipelines.synthetic.poses import sampler
-from data_pipelines.synthetic.render import context
+from data_pipelines.synthetic.render import gpu
 from data_pipelines.synthetic.source import SyntheticSource
 from twohand_jax import mano
-from twohand_jax.data import images, schema
+from twohand_jax.data import decode, schema
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
 from twohand_jax.types import Camera, ManoModel, ManoParams
@@ -52,7 +52,7 @@ def _make(split: str, shard: int, hand_offset: int = 0) -> list[dict | Rejection
 @pytest.fixture(scope="module")
 def pool() -> Iterator[ProcessPoolExecutor]:
     """Mesa and TensorFlow crash in one process (both carry LLVM): render in another."""
-    context.check_egl()
+    gpu.check_egl()
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as pool:
         yield pool
@@ -73,8 +73,8 @@ def test_shards_hold_the_asked_counts() -> None:
 def test_records_fit_the_schema(examples: list[dict]) -> None:
     for example in examples:
         schema.check(example)
-        assert images.decode_jpeg(example["image"]).shape == (128, 128, 3)
-        assert images.decode_map(example["cues/depth"]).dtype == np.uint16
+        assert decode.decode_jpeg(example["image"]).shape == (128, 128, 3)
+        assert decode.decode_map(example["cues/depth"]).dtype == np.uint16
     assert len({example["image_id"] for example in examples}) == len(examples)
 
 
@@ -120,7 +120,7 @@ def test_absent_hands_are_zero(examples: list[dict]) -> None:
 
 def test_the_picture_shows_each_hand_inside_of_its_box(examples: list[dict]) -> None:
     for example in examples:
-        map_ = images.decode_map(example["cues/segmentation"])
+        map_ = decode.decode_map(example["cues/segmentation"])
         for hand in np.flatnonzero(example["hands/valid"]):
             rows, columns = np.nonzero(map_ == hand + 1)
             x0, y0, x1, y1 = example["hands/box"][hand]

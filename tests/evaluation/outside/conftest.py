@@ -35,5 +35,5 @@ def wrist(model):
 
 def _wrist(model, prediction, targets):
     return protocols.get("wrist").compare(
-        prediction, truth.posed(targets, model), model, jnp.ones(3)
+        prediction, truth.posed_truth(targets, model), model, jnp.ones(3)
     )

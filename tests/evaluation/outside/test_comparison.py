@@ -9,7 +9,7 @@ import pytest
 from tests.evaluation.outside.cases import IDS, predicted
 from twohand_jax.evaluation import run
 from twohand_jax.evaluation.outside import comparison
-from twohand_jax.evaluation.outside.split_labels import SplitLabels
+from twohand_jax.evaluation.outside.prediction_file import SplitLabels
 from twohand_jax.types import Batch, Camera, Prediction, Targets
 
 NOTHING = (None,) * 20

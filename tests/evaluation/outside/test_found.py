@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from tests.evaluation.outside.cases import IDS, predicted
-from twohand_jax.evaluation import protocols, truth
-from twohand_jax.evaluation.outside import found, prediction_file
+from twohand_jax.evaluation import protocols, run, truth
+from twohand_jax.evaluation.outside import prediction_file
 from twohand_jax.evaluation.results import Scores
 from twohand_jax.types import Camera, Mean, Prediction
 
@@ -18,7 +18,7 @@ def test_errors_are_of_found_hands_and_the_picture_keeps_its_split(
     moved = joints.copy()
     moved[1, :, 1:] += 0.01
     estimate = prediction_file.method(predicted(moved, found=seen), IDS)(batch)
-    limited = found.withdraw(batch.targets, jnp.asarray(estimate.score) > 0)
+    limited = run.withdraw(batch.targets, jnp.asarray(estimate.score) > 0)
     numbers = protocols.numbers(wrist(estimate, limited))
     means = np.sqrt(3e-4) * 1000 * 20 / 21 * np.array([1 / 3, 1 / 2])
     assert numbers["MPJPE"] == pytest.approx(means.mean(), rel=1e-3)
@@ -39,13 +39,13 @@ def test_the_share_of_found_hands_stands_beside_the_errors(batch, joints, model)
     targets = batch.targets._replace(hand_valid=np.ones((3, 2), bool))
     weight = np.array([1.0, 1.0, 0.0], np.float32)
     estimate = prediction_file.method(one, IDS)(batch)
-    metrics = found.of_found(score)(
-        estimate, truth.of_batch(targets, model), model, weight
+    metrics = run.score_found(score)(
+        estimate, truth.batch_truth(targets, model), model, weight
     ).metrics
     assert metrics["joints"].total.tolist() == [21, 0, 42]
     assert metrics["pairs"].total.tolist() == [False, False, True]
-    assert metrics[found.FOUND].total.tolist() == [100, 0, 0]
-    assert metrics[found.FOUND].count.tolist() == [2, 2, 0]
+    assert metrics[run.FOUND].total.tolist() == [100, 0, 0]
+    assert metrics[run.FOUND].count.tolist() == [2, 2, 0]
 
 
 def test_another_method_on_the_same_hands(batch, joints):
@@ -66,4 +66,4 @@ def test_another_method_on_the_same_hands(batch, joints):
 
     del hands[10]
     few = batch._replace(record=np.array([7, 10]))
-    assert found.limited(ours, hands)(few).score.tolist() == [[1, 0], [0, 0]]
+    assert run.limited(ours, hands)(few).score.tolist() == [[1, 0], [0, 0]]

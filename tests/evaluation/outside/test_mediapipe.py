@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from twohand_jax.cues.mediapipe import MediaPipeHands
-from twohand_jax.data import images
+from twohand_jax.data import decode
 from twohand_jax.data.decode import Rows
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation.outside import mediapipe, prediction_file
@@ -61,7 +61,7 @@ def run(part, count, path, **options):
 def test_hands_of_the_demo_picture(tmp_path, workers):
     path = tmp_path / "new" / "m.npz"
     found = run(rows(1), 1, path, workers=workers)
-    image = images.decode_jpeg(rows(1)[0].fields["image"][0])
+    image = decode.decode_jpeg(rows(1)[0].fields["image"][0])
     direct = MediaPipeHands(num_threads=1)(image, BOXES, [RIGHT, LEFT])
     assert found.found.tolist() == [[True, True]]
     for hand in direct:

@@ -4,7 +4,7 @@ import numpy as np
 
 from tests.evaluation.outside.cases import NAMES
 from twohand_jax.data.decode import Rows
-from twohand_jax.evaluation.outside.split_labels import of_rows
+from twohand_jax.evaluation.outside.prediction_file import labels_from_rows
 
 
 def test_labels_of_a_split_leave_out_what_cannot_be_used():
@@ -16,7 +16,7 @@ def test_labels_of_a_split_leave_out_what_cannot_be_used():
         "hands/joints_3d_valid": np.ones((3, 2, 21), int),
     }
     rows = Rows(fields, np.array([4, 5, 6]), np.array([True, True, False]))
-    labels = of_rows([rows])
+    labels = labels_from_rows([rows])
     assert labels.image_ids() == {4: "a/1", 5: "a/2"}
     assert labels.valid.all(axis=-1).tolist() == [[True, True], [True, False]]
     np.testing.assert_array_equal(labels.joints, joints[:2])

@@ -4,7 +4,7 @@ import pytest
 
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation import protocols
-from twohand_jax.evaluation.tables import layout, published, record_sets
+from twohand_jax.evaluation.tables import layout, published
 
 
 def figure(rows, method: str, metric: str) -> float:
@@ -63,7 +63,7 @@ def test_what_is_shown_exists_in_the_protocol():
 def test_drawn_pictures_never_stand_beside_published_figures():
     for number in ("1", "4"):
         *_, drawn = layout.get(number).blocks
-        assert drawn.records is record_sets.SYNTHETIC
+        assert drawn.records is layout.SYNTHETIC
         assert not drawn.published
 
 

@@ -17,11 +17,11 @@ from tests.data.consistent import Consistent
 from tests.evaluation.made_results import made
 from twohand_jax import assets, mano
 from twohand_jax.cli import main as cli
-from twohand_jax.cli.data_build import REAL
+from twohand_jax.cli.data import REAL
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation.tables import filling, layout, needs, record_sets, rendering
-from twohand_jax.evaluation.tables.needs import Checkpoint
-from twohand_jax.evaluation.tables.record_sets import Missing, Records
+from twohand_jax.evaluation.tables import filling, layout, rendering
+from twohand_jax.evaluation.tables.filling import Checkpoint
+from twohand_jax.evaluation.tables.layout import Missing, Records
 from twohand_jax.types import ManoModel
 
 ROOT = Path(__file__).parents[3]
@@ -29,8 +29,8 @@ NO_PRIOR = Missing("There is no prior.")
 FULL = Checkpoint(
     directory=Path("model"), cues=(True, True, True), dropout=(0.2, 0.2, 0.2)
 )
-SHIPPED = needs.read_checkpoint(assets.REGRESSOR)
-BENCHMARK = record_sets.SYNTHETIC
+SHIPPED = filling.read_checkpoint(assets.REGRESSOR)
+BENCHMARK = layout.SYNTHETIC
 
 
 @pytest.fixture(scope="module")
@@ -138,18 +138,18 @@ def test_the_benchmark_is_filled_by_a_model_of_the_open_hand(data, hand, license
 
 
 def test_records_are_looked_at(data):
-    found = record_sets.find(BENCHMARK, data)
+    found = layout.find(BENCHMARK, data)
     assert isinstance(found, Records)
     assert found.hand_models == {"open-hand-1"}
     assert found.cues == (True, True, True)
 
 
 def test_records_of_another_set_or_split_are_not_taken(data):
-    wrong = dataclasses.replace(record_sets.HIC, directory=BENCHMARK.directory)
-    found = record_sets.find(wrong, data)
+    wrong = dataclasses.replace(layout.HIC, directory=BENCHMARK.directory)
+    found = layout.find(wrong, data)
     assert "'synthetic_benchmark' where 'hic' belongs" in found.reason
     absent = dataclasses.replace(BENCHMARK, split="val")
-    assert "no split 'val'" in record_sets.find(absent, data).reason
+    assert "no split 'val'" in layout.find(absent, data).reason
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_checkpoint_fills_the_rows_it_was_trained_for(cues, dropout, filled, r
     checkpoint = dataclasses.replace(FULL, cues=cues, dropout=dropout)
     found = Records(path=Path("d"), hand_models=frozenset(), cues=(True, True, True))
     missing = {
-        row: needs.of_row(row, checkpoint, record_sets.HIC, found, NO_PRIOR)
+        row: filling.row_needs(row, checkpoint, layout.HIC, found, NO_PRIOR)
         for row in layout.ROWS
     }
     assert tuple(row for row, why in missing.items() if not why) == filled
@@ -179,7 +179,7 @@ def test_cues_that_records_lack_are_to_be_extracted():
         path=Path("data/hic"), hand_models=frozenset(), cues=(True, False, False)
     )
     missing = [
-        needs.of_row(row, FULL, record_sets.HIC, found, NO_PRIOR) for row in layout.ROWS
+        filling.row_needs(row, FULL, layout.HIC, found, NO_PRIOR) for row in layout.ROWS
     ]
     assert missing[:2] == [(), ()]
     assert "no segmentation cue" in missing[2][0].reason

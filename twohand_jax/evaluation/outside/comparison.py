@@ -10,15 +10,9 @@ import jax
 from twohand_jax import build
 from twohand_jax.data import shards
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation import evaluator, fitness, protocols, run
-from twohand_jax.evaluation.outside import (
-    found,
-    mediapipe,
-    prediction_file,
-    split_labels,
-)
-from twohand_jax.evaluation.outside.prediction_file import Outside
-from twohand_jax.evaluation.outside.split_labels import SplitLabels
+from twohand_jax.evaluation import evaluator, protocols, run
+from twohand_jax.evaluation.outside import mediapipe, prediction_file
+from twohand_jax.evaluation.outside.prediction_file import Outside, SplitLabels
 from twohand_jax.types import ManoModel
 
 MEDIAPIPE = "mediapipe.npz"
@@ -63,11 +57,11 @@ def compare_set(
     """
     chosen = protocols.get(protocol)
     records = shards.open_split(dataset, split)
-    fitness.check(chosen, dataset=records.dataset, split=split)
+    protocols.check_fit(chosen, dataset=records.dataset, split=split)
     name, other = _given(predictions, chosen)
     subject = run.regressor(Path(model_directory), hand=hand)
     reader = build.reader(subject.experiment, str(dataset), split, shuffle=False)
-    labels = split_labels.of_rows(reader.rows())
+    labels = prediction_file.labels_from_rows(reader.rows())
     if other is None:
         other = mediapipe.predictions(
             reader.rows(),
@@ -82,7 +76,7 @@ def compare_set(
         dataset,
         split,
         protocol=chosen,
-        score=found.of_found(evaluator.scorer(chosen)),
+        score=run.score_found(evaluator.scorer(chosen)),
         out=out,
         batch_size=batch_size,
         progress=progress,
@@ -113,7 +107,7 @@ def beside(
     names = labels.image_ids()
     hands = prediction_file.found_hands(other, names)
     ours = {
-        f"{row}, hands of {name}": found.limited(method, hands)
+        f"{row}, hands of {name}": run.limited(method, hands)
         for row, method in subject.methods.items()
     }
     return dataclasses.replace(

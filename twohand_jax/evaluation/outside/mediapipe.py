@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float
 from tqdm import tqdm
 
 from twohand_jax.cues.mediapipe import MediaPipeHands
-from twohand_jax.data import images
+from twohand_jax.data import decode
 from twohand_jax.data.decode import Rows
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation.outside import prediction_file
@@ -116,7 +116,7 @@ def pictures(rows: Iterable[Rows], wanted: set[str]) -> Iterator[Picture]:
 
 def look(hands: MediaPipeHands, picture: Picture) -> Found:
     """World landmarks of each labelled hand, looked for in its own box."""
-    image = images.decode_jpeg(picture.jpeg)
+    image = decode.decode_jpeg(picture.jpeg)
     out = Found(np.zeros((2, 21, 3), np.float32), np.zeros(2, bool))
     for side in np.flatnonzero(picture.shown).tolist():
         seen = hands(image, picture.boxes[side : side + 1], [side])

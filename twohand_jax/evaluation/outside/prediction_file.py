@@ -9,17 +9,18 @@ not estimated: these and records not in the file are not compared, but counted.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from twohand_jax import mano
+from twohand_jax.data.decode import Rows
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation.evaluator import Method
 from twohand_jax.evaluation.outside import checks, joint_orders
-from twohand_jax.evaluation.outside.split_labels import SplitLabels
 from twohand_jax.evaluation.protocols import Protocol
 from twohand_jax.types import Batch, HandGeometry, Prediction
 
@@ -170,6 +171,19 @@ def check_protocol(protocol: Protocol, *, where: str, has_mesh: bool) -> None:
         )
 
 
+class SplitLabels(NamedTuple):
+    """What every usable record of a split says about its hands; metres."""
+
+    record: Int[np.ndarray, "n"]
+    image_id: tuple[str, ...]
+    joints: Float[np.ndarray, "n 2 21 3"]
+    valid: Bool[np.ndarray, "n 2 21"]
+
+    def image_ids(self) -> dict[int, str]:
+        """Name of each record by its number in the split."""
+        return dict(zip(self.record.tolist(), self.image_id, strict=True))
+
+
 def check_labels(predictions: Outside, labels: SplitLabels) -> str:
     """Hold predictions against the labels of a split.
 
@@ -221,3 +235,23 @@ def coverage(predictions: Outside, names: Sequence[str]) -> str:
         text += f" ({int(missing.sum())} missing, first {names[int(missing.argmax())]})"
     spare = len(set(predictions.image_id.tolist()) - set(names))
     return text + (f", and {spare} of other pictures." if spare else ".")
+
+
+def labels_from_rows(rows: Iterable[Rows]) -> SplitLabels:
+    """Labels of parsed records (``Reader.rows``)."""
+    records, names, joints, valid = [], [], [], []
+    for part in rows:
+        usable = np.flatnonzero(part.usable)
+        fields = part.fields
+        hands = fields["hands/valid"][usable].astype(bool)
+        records.append(part.records[usable])
+        names += [name.decode() for name in fields["image_id"][usable]]
+        joints.append(fields["hands/joints_3d"][usable])
+        known = fields["hands/joints_3d_valid"][usable].astype(bool)
+        valid.append(known & hands[..., None])
+    return SplitLabels(
+        record=np.concatenate(records),
+        image_id=tuple(names),
+        joints=np.concatenate(joints),
+        valid=np.concatenate(valid),
+    )

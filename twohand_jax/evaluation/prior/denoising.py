@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from twohand_jax.diffusion import representation
-from twohand_jax.diffusion.layout import OTHER
-from twohand_jax.diffusion.process import add_noise
+from twohand_jax.diffusion.representation import OTHER
+from twohand_jax.diffusion.schedule import add_noise
 from twohand_jax.models.apply import Network, Variables
 from twohand_jax.train.prior import PriorConstants, surface_errors
 

@@ -11,10 +11,10 @@ from jaxtyping import Array, Float, Int, Key
 from twohand_jax import mano
 from twohand_jax.collision import penetration
 from twohand_jax.diffusion import representation
-from twohand_jax.diffusion.cascade import Collision, Walk
+from twohand_jax.diffusion.cascade import Collision, SampleConfig
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation.prior import plausibility
-from twohand_jax.evaluation.prior.pair_features import Encoder
+from twohand_jax.evaluation.prior.plausibility import Encoder
 from twohand_jax.inference.prior import Prior
 from twohand_jax.mano import topology
 from twohand_jax.types import LEFT, RIGHT, ManoModel, ManoParams
@@ -54,8 +54,8 @@ class TableConfig:
     pairs: int = 1000
     measured: int = 250
     batch: int = 125
-    free: Walk = Walk()
-    guided: Walk = Walk(energy=Collision())
+    free: SampleConfig = SampleConfig()
+    guided: SampleConfig = SampleConfig(energy=Collision())
 
 
 def table(
@@ -120,7 +120,7 @@ def _row(
 
 
 def draw(
-    prior: Prior, key: Key[Array, ""], count: int, walk: Walk, *, batch: int
+    prior: Prior, key: Key[Array, ""], count: int, walk: SampleConfig, *, batch: int
 ) -> ManoParams:
     """Pairs of a prior, drawn a batch at a time."""
     parts = [
@@ -140,7 +140,7 @@ def mixed(model: ManoModel, params: ManoParams) -> ManoParams:
     vectors = representation.pack(model, params, reference)
     strangers = jnp.roll(vectors[:, representation.OTHER], -2, axis=0)
     pairs = vectors.at[:, representation.OTHER].set(strangers)
-    frame = representation.frame(model, params, reference)
+    frame = representation.pair_frame(model, params, reference)
     return representation.unpack(model, pairs, reference, frame)
 
 

@@ -15,17 +15,12 @@ from tqdm import tqdm
 
 from twohand_jax import mano
 from twohand_jax.collision import penetration
-from twohand_jax.data.augment import prepare
-from twohand_jax.data.inputs import CropConfig
-from twohand_jax.data.predictions import decode
+from twohand_jax.crops.augment import prepare
+from twohand_jax.crops.inputs import CropConfig
+from twohand_jax.crops.predictions import decode
+from twohand_jax.diffusion.ddim import PriorParts
 from twohand_jax.diffusion.gate import Status
-from twohand_jax.diffusion.parts import PriorParts
-from twohand_jax.diffusion.refine import (
-    RefineConfig,
-    Refined,
-    descend,
-    refine,
-)
+from twohand_jax.diffusion.refine import RefineConfig, Refined, gradient_descent, refine
 from twohand_jax.evaluation import protocols, truth
 from twohand_jax.evaluation.two_hands import wrist
 from twohand_jax.mano.topology import close_wrist
@@ -212,7 +207,7 @@ def table(
 
     @jax.jit
     def without(prior: PriorParts, model: ManoModel, chunk: Pairs) -> Refined:
-        return descend(
+        return gradient_descent(
             prior, model, chunk.prediction, config=config, keypoints=chunk.keypoints
         )
 
@@ -235,7 +230,7 @@ def table(
 def errors(prediction: Prediction, targets: Targets, model: ManoModel) -> Row:
     """MPJPE, MPVPE and MRRPE of all pairs, mm (protocol wrist)."""
     weight = jnp.ones(len(prediction.score))
-    known = truth.of_batch(targets, model)
+    known = truth.batch_truth(targets, model)
     found = jax.jit(wrist)(prediction, known, model, weight)
     row = protocols.numbers(found)
     return {name: row[name] for name in ("MPJPE", "MPVPE", "MRRPE")}

@@ -7,8 +7,7 @@ from typing import Any
 
 from twohand_jax.evaluation import protocols
 from twohand_jax.evaluation.tables.filling import Job, Row, Section
-from twohand_jax.evaluation.tables.layout import Table
-from twohand_jax.evaluation.tables.record_sets import Missing
+from twohand_jax.evaluation.tables.layout import Missing, Table
 
 ABSENT = "–"
 PROBABLY = "probably "

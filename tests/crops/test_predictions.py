@@ -1,0 +1,136 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.data import scenes
+from twohand_jax import mano
+from twohand_jax.crops.augment import CropConfig, prepare
+from twohand_jax.crops.predictions import decode
+from twohand_jax.geometry import affine, cameras, rotations
+from twohand_jax.types import LEFT, RIGHT, Output
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def model():
+    return mano.load()
+
+
+@functools.partial(jax.jit, static_argnames=("crop", "relative"))
+def run(output, model, inputs, camera, *, crop, relative=True):
+    return decode(output, model, inputs, camera, crop=crop, relative=relative)
+
+
+@functools.partial(jax.jit, static_argnames="crop")
+def labels(scene, crop):
+    """Without the pictures, which take long to compile."""
+    inputs, targets = prepare(scene, crop=crop)
+    empty = dict.fromkeys(("image", "keypoints", "segmentation", "depth"))
+    return inputs._replace(**empty), targets
+
+
+def setup(model, *, crop_view: bool, shape=(3,), seed=0):
+    """A scene, and what a perfect network would say about it."""
+    crop = CropConfig(crop_size=SIZE, crop_view=crop_view)
+    scene = scenes.batch(seed, shape, model)
+    inputs, targets = labels(scene, crop)
+    pose = rotations.axis_angle_to_matrix(
+        targets.mano.hand_pose + model.pose_mean[RIGHT]
+    )
+    orient = rotations.axis_angle_to_matrix(targets.mano.global_orient)
+    lens = cameras.virtual(SIZE, focal=crop.focal)
+    linear = inputs.T_crop_image[..., :2]
+    scale = jnp.sqrt(jnp.abs(jnp.linalg.det(linear)))
+    depth = scene.targets.joints_3d[..., 0, 2]
+    depth = depth * lens.focal[0] / (scenes.FOCAL * scale)
+    place = cameras.backproject(targets.joints_2d[..., :1, :], depth[..., None], lens)
+    output = Output(
+        joints_25d=jnp.zeros((*shape, 2, 21, 3)),
+        global_orient_6d=rotations.matrix_to_rotation_6d(orient),
+        hand_pose_6d=rotations.matrix_to_rotation_6d(pose),
+        betas=targets.mano.betas,
+        camera=place[..., 0, :],
+        rel_trans=targets.rel_trans,
+    )
+    return crop, scene, inputs, output
+
+
+@pytest.mark.parametrize(
+    ("shape", "crop_view"), [((), False), ((3,), True), ((2, 1, 2), True)], ids=str
+)
+def test_a_perfect_network_gives_the_truth(model, crop_view, shape):
+    crop, scene, inputs, output = setup(model, crop_view=crop_view, shape=shape)
+    truth = scene.targets
+    got = run(output, model, inputs, truth.camera, crop=crop)
+    expected = scenes.pose(model, truth.mano)
+    np.testing.assert_allclose(got.geometry.joints, expected.joints, atol=1e-5)
+    np.testing.assert_allclose(got.geometry.vertices, expected.vertices, atol=1e-5)
+    np.testing.assert_allclose(got.rel_trans, truth.rel_trans, atol=1e-5)
+    reposed = scenes.pose(model, got.mano)
+    np.testing.assert_allclose(got.geometry.joints, reposed.joints, atol=1e-6)
+
+
+def test_only_overlapping_hands_use_the_relative_translation(model):
+    crop, scene, inputs, output = setup(model, crop_view=False)
+    inputs = inputs._replace(overlap=jnp.array([True, False, False]))
+    told = jnp.array([0.3, 0.2, 0.1])
+    output = output._replace(rel_trans=jnp.broadcast_to(told, (3, 3)))
+    camera = scene.targets.camera
+    got = run(output, model, inputs, camera, crop=crop)
+    np.testing.assert_allclose(got.rel_trans[0], told, atol=1e-6)
+    np.testing.assert_allclose(
+        got.rel_trans[1:], scene.targets.rel_trans[1:], atol=1e-5
+    )
+    wrists = got.geometry.joints[:, :, 0]
+    np.testing.assert_allclose(
+        wrists[:, LEFT] - wrists[:, RIGHT], got.rel_trans, atol=1e-6
+    )
+    alone = run(output, model, inputs, camera, crop=crop, relative=False)
+    np.testing.assert_allclose(alone.rel_trans, scene.targets.rel_trans, atol=1e-5)
+
+
+def test_absent_hands_have_no_score(model):
+    crop, scene, inputs, output = setup(model, crop_view=False)
+    there = jnp.array([[True, False], [False, False], [True, True]])
+    got = run(
+        output,
+        model,
+        inputs._replace(hand_valid=there),
+        scene.targets.camera,
+        crop=crop,
+    )
+    np.testing.assert_array_equal(got.score > 0, there)
+
+
+@jax.jit
+def in_crop(output, model):
+    """The joints in the crop's virtual camera, which the projection loss trains."""
+    root = rotations.rotation_6d_to_matrix(output.global_orient_6d)
+    pose = rotations.rotation_6d_to_matrix(output.hand_pose_6d)
+    _, joints = mano.forward_side(
+        model, RIGHT, root, pose, output.betas, jnp.zeros_like(output.camera)
+    )
+    placed = joints - joints[..., :1, :] + output.camera[..., None, :]
+    return cameras.project(placed, cameras.virtual(SIZE, focal=5000.0))
+
+
+def off_crop(model, crop_view: bool) -> float:
+    """Mean distance, as a share of the hand box, between crop and picture camera."""
+    crop, scene, inputs, output = setup(model, crop_view=crop_view)
+    camera = scene.targets.camera
+    got = run(output, model, inputs, camera, crop=crop)
+    each = jax.tree.map(lambda x: x[..., None, :], camera)
+    seen = affine.apply(inputs.T_crop_image, cameras.project(got.geometry.joints, each))
+    gap = jnp.linalg.norm(in_crop(output, model) - seen, axis=-1)
+    return float(jnp.mean(gap) / (SIZE / crop.crop_scale))
+
+
+def test_the_picture_shows_joints_where_the_crop_camera_does(model):
+    """Looking along the crop removes what its distance from the middle adds."""
+    plain, turned = off_crop(model, False), off_crop(model, True)
+    assert turned < 0.05
+    assert turned < plain

@@ -1,0 +1,189 @@
+"""Random changes of pictures with their exact effect on labels, on the device.
+
+``prepare`` is the same way without chance, for evaluation. The picture is mirrored and
+turned first (``labels.Motion``), without touching a canvas pixel: the maps of the
+crops take the motion in. Crops are then cut from the new picture and the colours
+change last.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Key
+
+from twohand_jax.crops import inputs as inputs_
+from twohand_jax.crops import labels
+from twohand_jax.crops.inputs import CropConfig
+from twohand_jax.geometry import affine, boxes
+from twohand_jax.types import Batch, Cues, Inputs, ManoModel, Targets
+
+__all__ = ["AugmentConfig", "CropConfig", "augment", "prepare"]
+
+LUMINANCE = (0.299, 0.587, 0.114)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """What is drawn for every sample; the defaults are METHOD §4's recipe.
+
+    Attributes:
+        scale: the crops' side is multiplied by ``1 + scale · clip(N, ±1)``.
+        rotation_deg: the picture turns by ``rotation_deg · clip(N, ±2)``.
+        rotation_probability: share of samples that turn.
+        color: range of the factor of each colour channel.
+        flip_probability: share of mirrored samples.
+        grey_probability: share of samples without colour.
+        noise: standard deviation of Gaussian pixel noise, of [0, 1].
+        box_jitter: largest shift and relative growth of a hand box, of its side.
+        keypoint_jitter: standard deviation of the keypoint cue's error, of the hand
+            box's longer side.
+        cue_dropout: share of samples without keypoints, segmentation, depth.
+    """
+
+    scale: float = 0.25
+    rotation_deg: float = 30.0
+    rotation_probability: float = 0.6
+    color: tuple[float, float] = (0.8, 1.2)
+    flip_probability: float = 0.5
+    grey_probability: float = 0.0
+    noise: float = 0.0
+    box_jitter: float = 0.0
+    keypoint_jitter: float = 0.0
+    cue_dropout: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+class _Draw(NamedTuple):
+    """Everything random about the geometry of a batch."""
+
+    scale: Float[Array, "*b"]
+    angle: Float[Array, "*b"]
+    mirror: Bool[Array, "*b"]
+    box_shift: Float[Array, "*b 2 2"]
+    box_growth: Float[Array, "*b 2 1"]
+    keypoint_shift: Float[Array, "*b 2 21 2"]
+
+
+def prepare(batch: Batch, *, crop: CropConfig) -> tuple[Inputs, Targets]:
+    """Inputs and labels of a batch as it is."""
+    box = inputs_.hand_boxes(batch.targets, crop=crop)
+    inputs = inputs_.make_inputs(
+        batch.canvas,
+        batch.T_canvas_image,
+        batch.cues,
+        box,
+        batch.targets.hand_valid,
+        crop=crop,
+    )
+    return inputs, labels.to_network(batch.targets, inputs, crop=crop)
+
+
+def augment(
+    key: Key[Array, ""],
+    batch: Batch,
+    model: ManoModel,
+    *,
+    crop: CropConfig,
+    augment: AugmentConfig,
+) -> tuple[Inputs, Targets]:
+    """Inputs and labels of a batch changed at random.
+
+    Args:
+        key: used up by this call.
+        batch: canvases should have room for the largest turned and grown crop.
+        model: its rest wrist is what a turned hand's ``transl`` depends on.
+        crop: how hands are cut out.
+        augment: ranges of the random draws.
+
+    Returns:
+        As from ``prepare``; the picture is the mirrored and turned one throughout.
+    """
+    geometry_key, color_key, drop_key = jax.random.split(key, 3)
+    draw = _draw(geometry_key, batch.weight.shape, augment)
+    move = labels.motion(draw.mirror, draw.angle, _canvas_middle(batch))
+    targets = labels.move_targets(batch.targets, move, model)
+    cues = labels.move_cues(batch.cues, move)
+    box = _jitter(inputs_.hand_boxes(targets, crop=crop), draw)
+    inputs = inputs_.make_inputs(
+        batch.canvas,
+        affine.compose(batch.T_canvas_image, affine.invert(move.T_moved_image)),
+        _jitter_keypoints(cues, box, draw),
+        box,
+        targets.hand_valid,
+        crop=crop,
+        scale=draw.scale,
+    )
+    inputs = inputs._replace(
+        image=_recolor(color_key, inputs.image, augment),
+        present=_dropped(drop_key, inputs.present, augment),
+    )
+    return inputs, labels.to_network(targets, inputs, crop=crop)
+
+
+def _draw(key: Array, shape: tuple[int, ...], config: AugmentConfig) -> _Draw:
+    keys = jax.random.split(key, 7)
+    turned = jax.random.bernoulli(keys[1], config.rotation_probability, shape)
+    normal = jnp.clip(jax.random.normal(keys[2], shape), -2.0, 2.0)
+    angle = jnp.deg2rad(config.rotation_deg) * normal
+    grown = jnp.clip(jax.random.normal(keys[0], shape), -1.0, 1.0)
+    jitter = config.box_jitter
+    return _Draw(
+        scale=1.0 + config.scale * grown,
+        angle=jnp.where(turned, angle, 0.0),
+        mirror=jax.random.bernoulli(keys[3], config.flip_probability, shape),
+        box_shift=jitter * jax.random.uniform(keys[4], (*shape, 2, 2), minval=-1),
+        box_growth=jitter * jax.random.uniform(keys[5], (*shape, 2, 1), minval=-1),
+        keypoint_shift=config.keypoint_jitter
+        * jax.random.normal(keys[6], (*shape, 2, 21, 2)),
+    )
+
+
+def _canvas_middle(batch: Batch) -> Float[Array, "*b 2"]:
+    """Middle of the canvas in picture pixels: a motion about it stays on the canvas."""
+    middle = jnp.full((*batch.weight.shape, 1, 2), (batch.canvas.shape[-2] - 1) / 2)
+    return affine.apply(affine.invert(batch.T_canvas_image), middle)[..., 0, :]
+
+
+def _jitter(box: Float[Array, "*b 2 4"], draw: _Draw) -> Float[Array, "*b 2 4"]:
+    extent = boxes.size(box)
+    side = jnp.max(extent, axis=-1, keepdims=True)
+    return boxes.from_center(
+        boxes.center(box) + side * draw.box_shift, extent * (1.0 + draw.box_growth)
+    )
+
+
+def _jitter_keypoints(cues: Cues, box: Float[Array, "*b 2 4"], draw: _Draw) -> Cues:
+    side = jnp.max(boxes.size(box), axis=-1)[..., None, None]
+    shift = jnp.pad(side * draw.keypoint_shift, [(0, 0)] * (box.ndim) + [(0, 1)])
+    return cues._replace(keypoints=cues.keypoints + shift)
+
+
+def _dropped(
+    key: Array, present: Bool[Array, "*b 3"], config: AugmentConfig
+) -> Bool[Array, "*b 3"]:
+    """Flags only: the maps stay, so that their encoders see ordinary pictures."""
+    share = jnp.array(config.cue_dropout)
+    return present & (jax.random.uniform(key, present.shape) >= share)
+
+
+def _recolor(
+    key: Array, image: Float[Array, "*b 2 s s 3"], config: AugmentConfig
+) -> Float[Array, "*b 2 s s 3"]:
+    """One draw a sample, shared by both crops; noise differs by pixel.
+
+    Grey and factors are one matrix of the channels, so that every pixel is read once.
+    """
+    factor_key, grey_key, noise_key = jax.random.split(key, 3)
+    shape = image.shape[:-4]
+    low, high = config.color
+    factor = jax.random.uniform(factor_key, (*shape, 3, 1), minval=low, maxval=high)
+    grey = jax.random.bernoulli(grey_key, config.grey_probability, shape)
+    luminance = jnp.broadcast_to(jnp.array(LUMINANCE), (3, 3))
+    mix = factor * jnp.where(grey[..., None, None], luminance, jnp.eye(3))
+    mix = mix[..., None, None, None, :, :]
+    red, green, blue = (image[..., k, None] * mix[..., k] for k in range(3))
+    image = red + green + blue
+    if config.noise > 0:
+        image = image + config.noise * jax.random.normal(noise_key, image.shape)
+    return jnp.clip(image, 0.0, 1.0)

@@ -1,0 +1,140 @@
+"""The canvas: the part of a picture that the device cuts its hand crops from.
+
+A canvas covers both hands' crops with room for every augmentation and has one fixed
+size, so that records of any picture size form a batch. A picture that fits is taken
+unchanged, which costs nothing; otherwise a square window of the picture is shrunk (by
+area averaging) or, if it already fits, cut out. A canvas never enlarges.
+"""
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CanvasConfig:
+    """Size and coverage of the canvas.
+
+    ``crop_scale`` is the hand crop's side over the hand box's side, ``room`` what the
+    augmentation adds: scale up to 1.25 and a turned square's diagonal.
+    """
+
+    size: int = 256
+    crop_scale: float = 2.0
+    room: float = 1.25 * 2**0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """A square of the picture, ``x`` and ``y`` its first pixel, and its ``side``."""
+
+    x: int
+    y: int
+    side: int
+
+    def T_canvas_image(self, size: int) -> np.ndarray:
+        """Affine ``(2, 3)`` float32 from pixels of the picture to the canvas."""
+        scale = size / self.side
+        shift = 0.5 * scale - 0.5
+        return np.array(
+            [
+                [scale, 0.0, shift - self.x * scale],
+                [0.0, scale, shift - self.y * scale],
+            ],
+            np.float32,
+        )
+
+
+def place_canvas(
+    height: int,
+    width: int,
+    box: np.ndarray,
+    valid: np.ndarray,
+    *,
+    config: CanvasConfig,
+) -> Window:
+    """The square of a picture that goes onto the canvas.
+
+    Args:
+        height: of the picture, pixels.
+        width: of the picture, pixels.
+        box: ``(2, 4)`` hand boxes, pixels.
+        valid: ``(2,)`` which boxes count; with none the whole picture is taken.
+        config: size and coverage.
+    """
+    if height <= config.size and width <= config.size:
+        return Window(0, 0, config.size)
+    x0, y0, x1, y1 = _covered(height, width, box, valid, config)
+    side = max(x1 - x0, y1 - y0, config.size)
+    return Window(_slide(x0, x1, side, width), _slide(y0, y1, side, height), side)
+
+
+def cut_canvas(
+    image: np.ndarray, window: Window, out: np.ndarray, *, nearest: bool
+) -> None:
+    """Write the window of an image into ``out``; zero outside of the image.
+
+    Args:
+        image: ``(h, w)`` or ``(h, w, c)``.
+        window: square to take.
+        out: ``(size, size)`` or ``(size, size, c)`` of the same type.
+        nearest: for labels and masked maps, which must not be mixed.
+    """
+    size = out.shape[0]
+    height, width = image.shape[:2]
+    if (window.x, window.y, window.side) == (0, 0, size):
+        rows, columns = min(height, size), min(width, size)
+        out[:rows, :columns] = image[:rows, :columns]
+        out[rows:] = 0
+        out[:, columns:] = 0
+        return
+    piece = _padded(image, window)
+    if window.side == size:
+        out[...] = piece
+        return
+    method = cv2.INTER_NEAREST_EXACT if nearest else cv2.INTER_AREA
+    cv2.resize(piece, (size, size), dst=out, interpolation=method)
+
+
+def _covered(
+    height: int, width: int, box: np.ndarray, valid: np.ndarray, config: CanvasConfig
+) -> tuple[int, int, int, int]:
+    """Union of the hands' expanded squares, inside of the picture, whole pixels."""
+    if not valid.any():
+        return 0, 0, width, height
+    low, high = box[valid, :2], box[valid, 2:]
+    half = (high - low).max(axis=-1, keepdims=True) / 2
+    half = half * config.crop_scale * config.room
+    middle = (low + high) / 2
+    x0, y0 = np.floor((middle - half).min(axis=0))
+    x1, y1 = np.ceil((middle + half).max(axis=0)) + 1
+    return (
+        int(np.clip(x0, 0, width - 1)),
+        int(np.clip(y0, 0, height - 1)),
+        int(np.clip(x1, 1, width)),
+        int(np.clip(y1, 1, height)),
+    )
+
+
+def _slide(low: int, high: int, side: int, length: int) -> int:
+    """First pixel of ``side`` pixels about [low, high) that waste least outside."""
+    if side >= length:
+        return -((side - length) // 2)
+    start = (low + high - side) // 2
+    return min(max(start, 0), length - side)
+
+
+def _padded(image: np.ndarray, window: Window) -> np.ndarray:
+    height, width = image.shape[:2]
+    x1, y1 = window.x + window.side, window.y + window.side
+    piece = image[max(window.y, 0) : y1, max(window.x, 0) : x1]
+    edges = (
+        max(-window.y, 0),
+        max(y1 - height, 0),
+        max(-window.x, 0),
+        max(x1 - width, 0),
+    )
+    if not any(edges):
+        return np.ascontiguousarray(piece)
+    return cv2.copyMakeBorder(piece, *edges, cv2.BORDER_CONSTANT, value=0)

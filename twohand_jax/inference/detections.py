@@ -1,0 +1,219 @@
+"""What is known of a picture's hands before the network looks: boxes and keypoints.
+
+They come from the detector, from the caller, or from files. Both file forms are one
+JSON object with the keys ``right`` and ``left``, either of which may be null or left
+out; for several pictures an object of such objects under the pictures' names:
+
+    boxes       {"right": [x0, y0, x1, y1], "left": null}
+    keypoints   {"right": [[x, y, score], … 21 rows], "left": [[x, y], … 21 rows]}
+    several     {"photo_1": {"right": …}, "photo_2": {"left": …}}
+
+Pixels, centres at integers; joints in the canonical order; a missing score is 1.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, UInt8
+
+from twohand_jax.cues import selection
+from twohand_jax.cues.mediapipe import to_fingertips
+from twohand_jax.cues.onnx_detector import HandBoxes
+from twohand_jax.cues.selection import two_hands
+from twohand_jax.errors import InputError
+from twohand_jax.types import NUM_JOINTS, SIDES
+
+Detector = Callable[..., Any]
+
+
+class Detections(NamedTuple):
+    """Right and left hand of a picture; what is not known is zero.
+
+    Attributes:
+        boxes: hand boxes, picture pixels (1.2 times the tight box of the joints).
+        keypoints: x, y, score.
+        score: how sure it is that the hand is there, 0 for absent ones.
+    """
+
+    boxes: Float32[np.ndarray, "2 4"]
+    keypoints: Float32[np.ndarray, "2 21 3"]
+    score: Float32[np.ndarray, "2"]
+
+    @property
+    def present(self) -> Bool[np.ndarray, "2"]:
+        """Which hands are there."""
+        return self.score > 0
+
+    @property
+    def has_keypoints(self) -> bool:
+        """Whether any joint of any hand has a keypoint."""
+        return bool((self.keypoints[..., 2] > 0).any())
+
+
+def detect_hands(
+    detector: Detector, image: UInt8[np.ndarray, "h w 3"], known: Detections | None
+) -> Detections:
+    """What MediaPipe sees: anywhere, or inside given boxes of known sides."""
+    if known is None:
+        found = two_hands(detector(image))
+        hands = no_detections()
+        score = found.keypoints[:, 0, 2]
+    else:
+        present = np.flatnonzero(known.present)
+        found = two_hands(detector(image, known.boxes[present], present.tolist()))
+        hands, score = known, known.score
+    for side in np.flatnonzero(found.present):
+        hands.keypoints[side] = to_fingertips(found.keypoints[side])
+        hands.score[side] = score[side]
+        if known is None:
+            hands.boxes[side] = box_around(hands.keypoints[side])
+    return hands
+
+
+def detections_from_boxes(
+    found: HandBoxes, evidence: Float[np.ndarray, "n 2"]
+) -> Detections:
+    """The right and the left hand among a detector's boxes, without keypoints.
+
+    Args:
+        found: the boxes.
+        evidence: for right and left of each box (``cues.sides``).
+    """
+    hands = no_detections()
+    for side, box in enumerate(selection.choose_sides(found, evidence)):
+        if box != selection.NO_BOX:
+            hands.boxes[side] = found.boxes[box]
+            hands.score[side] = found.scores[box]
+    return hands
+
+
+BOX_SCALE = 1.2
+
+
+def no_detections() -> Detections:
+    """A picture without hands."""
+    return Detections(
+        boxes=np.zeros((2, 4), np.float32),
+        keypoints=np.zeros((2, NUM_JOINTS, 3), np.float32),
+        score=np.zeros(2, np.float32),
+    )
+
+
+def box_around(keypoints: Float32[np.ndarray, "21 3"]) -> Float32[np.ndarray, "4"]:
+    """The hand box of scored keypoints, as in training."""
+    points = keypoints[keypoints[:, 2] > 0, :2]
+    low, high = points.min(axis=0), points.max(axis=0)
+    middle, half = (low + high) / 2, np.maximum((high - low) / 2, 1.0) * BOX_SCALE
+    return np.concatenate([middle - half, middle + half]).astype(np.float32)
+
+
+def given_detections(boxes: Any = None, keypoints: Any = None) -> Detections:
+    """Hints given by a caller, as arrays or lists for (right, left).
+
+    Args:
+        boxes: two boxes; None or NaN for a hand that is not there.
+        keypoints: two lists of 21 rows x, y or x, y, score; None for a hand that is
+            not there. A hand without a box gets one around them.
+
+    Raises:
+        InputError: a shape is wrong, a number is not finite, or a box is empty.
+    """
+    hands = no_detections()
+    for side, name in enumerate(SIDES):
+        points = _rows(None if keypoints is None else keypoints[side], name)
+        box = _box(None if boxes is None else boxes[side], name)
+        if points is not None and (boxes is None or box is not None):
+            hands.keypoints[side] = points
+            box = box_around(points) if box is None else box
+        if box is not None:
+            hands.boxes[side], hands.score[side] = box, 1.0
+    return hands
+
+
+def read_file(path: str | Path) -> dict[str, Any]:
+    """Read a boxes or keypoints file.
+
+    Raises:
+        InputError: it is missing, or not of the documented form.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise InputError(f"There is no file {path} with boxes or keypoints.") from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} is not readable as JSON: {error}.") from error
+    if not isinstance(content, dict) or not content:
+        raise InputError(
+            f"{path} must hold a JSON object with the keys 'right' and 'left', or one "
+            "such object under each picture's name."
+        )
+    return content
+
+
+def for_picture(content: dict[str, Any] | None, name: str, where: str) -> Any:
+    """The (right, left) pair of a picture from a file's content; None if it has none.
+
+    Args:
+        content: from ``read_file``, or None.
+        name: the picture's name, the stem of its results.
+        where: the file's name for messages.
+    """
+    if content is None:
+        return None
+    entry = content if set(content) <= set(SIDES) else content.get(name)
+    if entry is None:
+        return None
+    if not isinstance(entry, dict) or not set(entry) <= set(SIDES):
+        raise InputError(
+            f"{where}: the entry of {name!r} must be an object with the keys 'right' "
+            "and 'left'."
+        )
+    return [entry.get(side) for side in SIDES]
+
+
+def _box(value: Any, name: str) -> Float32[np.ndarray, "4"] | None:
+    box = _numbers(value, f"The {name} hand's box")
+    if box is None or np.isnan(box).all():
+        return None
+    if box.shape != (4,) or not np.isfinite(box).all():
+        raise InputError(
+            f"The {name} hand's box must be four finite numbers x0, y0, x1, y1 in "
+            f"pixels, but is {value}."
+        )
+    if (box[2:] <= box[:2]).any():
+        raise InputError(
+            f"The {name} hand's box {box.tolist()} is empty: x1 must exceed x0 and y1 "
+            "must exceed y0."
+        )
+    return box
+
+
+def _rows(value: Any, name: str) -> Float32[np.ndarray, "21 3"] | None:
+    points = _numbers(value, f"The {name} hand's keypoints")
+    if points is None:
+        return None
+    if points.shape not in ((NUM_JOINTS, 2), (NUM_JOINTS, 3)):
+        raise InputError(
+            f"The {name} hand's keypoints must be 21 rows x, y or x, y, score, but "
+            f"have the shape {points.shape}."
+        )
+    if not np.isfinite(points).all():
+        raise InputError(
+            f"The {name} hand's keypoints hold a number that is not finite."
+        )
+    if points.shape[1] == 2:
+        points = np.concatenate([points, np.ones((NUM_JOINTS, 1), np.float32)], axis=1)
+    return points if (points[:, 2] > 0).any() else None
+
+
+def _numbers(value: Any, what: str) -> Float32[np.ndarray, "..."] | None:
+    if value is None:
+        return None
+    try:
+        return np.asarray(value, np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what} must be numbers in equal rows: {error}.") from error
