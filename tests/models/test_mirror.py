@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.data import scenes
 from tests.crops.test_augment import mirrored
+from tests.data import scenes
 from tests.models.test_regressor import CONFIG, network, random_inputs, run, variables
 from twohand_jax import mano
 from twohand_jax.crops.augment import CropConfig, prepare
