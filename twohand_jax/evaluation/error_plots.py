@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from twohand_jax import files
 from twohand_jax.errors import InputError, MissingDependencyError
 from twohand_jax.evaluation import breakdown, protocols
 from twohand_jax.evaluation.breakdown import Bins, Line
@@ -125,10 +126,8 @@ def _new(
 def _save(figure: "Figure", path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    beside = path.with_name(path.name + ".partial")
-    with beside.open("wb") as file:
+    with files.replacing(path) as beside, beside.open("wb") as file:
         FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})
-    beside.replace(path)
 
 
 def _pck(lines: list[Line], result: Result) -> "Figure":

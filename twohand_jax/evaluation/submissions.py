@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from twohand_jax import files
 from twohand_jax.crops.inputs import CropConfig
 from twohand_jax.data.decode import Rows
 from twohand_jax.errors import InputError
@@ -165,12 +166,7 @@ def write(
     joints, vertices = estimates.joints[chosen], estimates.vertices[chosen]
     if benchmark == "ho3d":
         joints, vertices = joints[:, MODEL_FROM_CANONICAL] * OPENGL, vertices * OPENGL
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".partial")
-    with beside.open("w") as file:
-        for piece in _json(joints, vertices):
-            file.write(piece)
-    beside.replace(path)
+    files.write_bytes(path, (piece.encode() for piece in _json(joints, vertices)))
 
 
 def _json(*columns: Float[np.ndarray, "n p 3"]) -> Iterator[str]:

@@ -5,7 +5,6 @@ The file is a zip archive: ``program.stablehlo`` (of ``jax.export``), ``signatur
 kept beside the program, ``weights.npz``. It takes a batch of any size.
 """
 
-import contextlib
 import functools
 import io
 import json
@@ -20,6 +19,7 @@ import numpy as np
 from jax import export
 from jaxtyping import Array
 
+from twohand_jax import files
 from twohand_jax.errors import InputError
 from twohand_jax.inference import predict
 from twohand_jax.inference.predict import Trained
@@ -121,14 +121,14 @@ def write(
         )
     arrays, function = numbered(trained, model)
     exported = _exported(arrays, function, _shapes(canvas_size), platforms, weights)
-    files = {PROGRAM: bytes(exported.serialize())}
+    content = {PROGRAM: bytes(exported.serialize())}
     if weights == BESIDE:
         buffer = io.BytesIO()
-        content: Any = {name: np.asarray(value) for name, value in arrays.items()}
-        np.savez(buffer, **content)
-        files[WEIGHTS] = buffer.getvalue()
-    files |= _descriptions(canvas_size, platforms, weights, trained, model)
-    _archive(path, files)
+        host: Any = {name: np.asarray(value) for name, value in arrays.items()}
+        np.savez(buffer, **host)
+        content[WEIGHTS] = buffer.getvalue()
+    content |= _descriptions(canvas_size, platforms, weights, trained, model)
+    _archive(path, content)
 
 
 def numbered(
@@ -224,15 +224,7 @@ def _table(fields: dict[str, Field]) -> dict[str, Any]:
     }
 
 
-def _archive(path: Path, files: dict[str, bytes]) -> None:
-    partial = path.with_name(path.name + ".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(partial, "w") as archive:
-            for name, content in files.items():
-                archive.writestr(name, content)
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise InputError(f"Cannot write {path}: {error.strerror}.") from error
+def _archive(path: Path, content: dict[str, bytes]) -> None:
+    with files.replacing(path) as beside, zipfile.ZipFile(beside, "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from tqdm import tqdm
 
-from twohand_jax import mano
+from twohand_jax import files, mano
 from twohand_jax.data import decode, schema, shards
 from twohand_jax.data.decode import Fields
 from twohand_jax.data.tfrecord import Reader, ReaderConfig
@@ -215,12 +215,7 @@ def write(path: Path, directory: Path, parts: Sequence[Part], *, model: str) -> 
         info, rejections = shards.read_info(directory), read_rejections(directory)
         text = html(info, parts, model=model, rejections=rejections)
         data = text.encode(errors="backslashreplace")
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        beside.write_bytes(data)
-        beside.replace(path)
-    except OSError as error:
-        raise InputError(f"Cannot write {path}: {error.strerror}.") from error
+    files.write_bytes(path, data)
 
 
 def sheet(parts: Sequence[Part]) -> UInt8[np.ndarray, "h w 3"]:
