@@ -15,6 +15,7 @@ from twohand_jax.data import decode, schema, shards
 from twohand_jax.data.decode import Fields
 from twohand_jax.errors import InputError
 from twohand_jax.inspection.summary import Errors, summary_text
+from twohand_jax.types import Mean
 
 HAND_TYPES = (b"right", b"left", b"interacting")
 WRIST, MIDDLE_BASE = 0, 9
@@ -305,8 +306,7 @@ def _means(errors: Float[np.ndarray, "n 2 21"]) -> Float[np.ndarray, "n 2"]:
     """Over the joints that are known; NaN for none."""
     known = np.isfinite(errors)
     total = np.where(known, errors, 0.0).sum(axis=-1)
-    count = known.sum(axis=-1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return Mean(total, known.sum(axis=-1)).value()
 
 
 def _hashes(names: Iterable[bytes]) -> np.ndarray:

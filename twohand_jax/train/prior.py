@@ -101,13 +101,13 @@ def loss(network: Network, config: PriorLossConfig) -> Loss:
         )
         squared = jnp.mean((estimate - other) ** 2, axis=-1)
         terms = {"mse": Mean(jnp.sum(squared * batch.weight), jnp.sum(batch.weight))}
-        total = _value(terms["mse"])
+        total = terms["mse"].value(empty=0.0)
         if measures_surface:
             found = representation.denormalise(estimate, statistics, hand=OTHER)
             surface = surface_errors(model, found, batch.vectors[:, 1], batch.weight)
             terms |= surface
-            total += config.vertex * _value(surface["vertex"])
-            total += config.joint * _value(surface["joint"])
+            total += config.vertex * surface["vertex"].value(empty=0.0)
+            total += config.joint * surface["joint"].value(empty=0.0)
         return total, (terms, updated.batch_stats)
 
     return compute
@@ -144,7 +144,3 @@ def surface_errors(
         squared = jnp.mean(jnp.sum((found - wanted) ** 2, axis=-1), axis=-1)
         out[name] = Mean(jnp.sum(squared * weight), jnp.sum(weight))
     return out
-
-
-def _value(mean: Mean) -> Float[Array, ""]:
-    return mean.total / jnp.maximum(mean.count, 1.0)

@@ -227,7 +227,9 @@ def loss(
         seen = network_input(sample.image, sample.boxes, sample.seen)
         maps, updated = network.apply(Variables(params, batch_stats), seen, train=True)
         terms = errors(maps, sample)
-        total = _value(terms["labels"]) + config.depth * _value(terms["depth"])
+        total = terms["labels"].value(empty=0.0) + config.depth * terms["depth"].value(
+            empty=0.0
+        )
         return total, (terms, updated.batch_stats)
 
     return compute
@@ -268,7 +270,3 @@ def standardised(
     off = jnp.where(mask, depth - mean, 0.0)
     deviation = jnp.sum(jnp.abs(off), axis=(-2, -1), keepdims=True) / count
     return off / jnp.maximum(deviation, FLATTEST)
-
-
-def _value(mean: Mean) -> Float[Array, ""]:
-    return mean.total / jnp.maximum(mean.count, 1.0)
