@@ -16,6 +16,7 @@ from data_pipelines.coco_wholebody import dataset
 from data_pipelines.coco_wholebody.layout import FITS
 from data_pipelines.fixtures.scenes import Scene, scenes
 from twohand_jax import mano
+from twohand_jax.geometry.boxes import HAND_BOX_SCALE
 from twohand_jax.mano import params as mano_params
 from twohand_jax.types import SIDES, Camera, ManoModel
 
@@ -24,7 +25,6 @@ PEOPLE = 2
 FIRST_IMAGE, FIRST_PERSON = 785, 442619
 JPEG_QUALITY = 95
 # The boxes of the official example are that much larger than the tight ones (median).
-BOX_SCALE = 1.2
 # NeuralAnnot's focal length for a box of its network's input size, and that size.
 FIT_FOCAL, FIT_SIZE = 5000.0, 256.0
 Json = dict[str, object]
@@ -131,7 +131,7 @@ def _person(
 
 def _fit_camera(pixels: Float[np.ndarray, "21 2"]) -> Camera:
     low, high = pixels.min(axis=0), pixels.max(axis=0)
-    focal = FIT_FOCAL / FIT_SIZE * BOX_SCALE * float((high - low).max())
+    focal = FIT_FOCAL / FIT_SIZE * HAND_BOX_SCALE * float((high - low).max())
     return Camera(focal=np.full(2, focal), center=(low + high) / 2)
 
 
@@ -168,7 +168,7 @@ def _annotation(
             points = np.concatenate([hands[side], flags], axis=1)
             points[20] = 0.0
             low, high = hands[side].min(axis=0), hands[side].max(axis=0)
-            size, middle = BOX_SCALE * (high - low), (low + high) / 2
+            size, middle = HAND_BOX_SCALE * (high - low), (low + high) / 2
             entry[f"{side}hand_box"] = [*(middle - size / 2), *size]
             entry[f"{side}hand_kpts"] = points.ravel().tolist()
             entry[f"{side}hand_valid"] = True

@@ -18,9 +18,9 @@ from data_pipelines.ho3d.dataset import (
     SIZE,
     Frame,
 )
-from data_pipelines.labelled import hand_boxes
 from twohand_jax import mano
 from twohand_jax.data import decode
+from twohand_jax.geometry import boxes
 from twohand_jax.mano.joints import CANONICAL_FROM_MODEL
 from twohand_jax.mano.joints import fingertips as tip_vertices
 from twohand_jax.types import RIGHT, ManoModel
@@ -89,8 +89,7 @@ def train_meta(scene: Scene, model: ManoModel) -> dict[str, object]:
 
 def _evaluation_meta(scene: Scene, meta: dict[str, object]) -> dict[str, object]:
     """What is public of an evaluation frame."""
-    shown = np.repeat(scene.shown[:, None], 21, axis=1)
-    box = hand_boxes(scene.joints_px, shown)[RIGHT]
+    box = boxes.around_joints(scene.joints_px[RIGHT])
     wrist = np.asarray(meta["handJoints3D"])[0]
     kept = {name: meta[name] for name in ("camMat", "objRot", "objTrans", "objName")}
     return kept | {"handJoints3D": wrist, "handBoundingBox": box.round().tolist()}

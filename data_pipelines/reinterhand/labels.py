@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from data_pipelines.fits import to_frame
-from data_pipelines.labelled import NOT_FINITE, Unusable, hand_boxes
+from data_pipelines.labelled import NOT_FINITE, Unusable
+from twohand_jax.geometry import boxes
 from twohand_jax.types import NUM_JOINTS, SIDES, Camera, ManoModel, ManoParams
 
 NEAREST_M = 1e-3
@@ -91,7 +92,8 @@ def seen(found: Hands, camera: Camera, size: tuple[int, int]) -> Seen:
     pixels = plane * np.asarray(camera.focal) + np.asarray(camera.center)
     in_front = depth[..., 0] > NEAREST_M
     inside = ((pixels >= 0) & (pixels <= np.subtract(size, 1))).all(axis=-1)
-    box = hand_boxes(pixels, inside & in_front & found.known[:, None])
+    box = boxes.around_joints(pixels, inside & in_front & found.known[:, None])
+    box = box.astype(np.float32)
     return Seen(pixels, in_front, box, box[:, 2] > box[:, 0])
 
 

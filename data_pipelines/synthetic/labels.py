@@ -8,13 +8,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from twohand_jax.data import decode, schema
+from twohand_jax.geometry import boxes
 from twohand_jax.types import LEFT, RIGHT, Camera, ManoParams
 
 if TYPE_CHECKING:
     from data_pipelines.synthetic.render.renderer import Rendering
 
 
-BOX_SCALE = 1.2
 WRIST = 0
 # A joint lies inside of the flesh; what is this much nearer to the camera hides it.
 HIDDEN_BEHIND_M = 0.022
@@ -115,7 +115,7 @@ def record(
 ) -> dict[str, object]:
     """The flat example of a picture (``schema.FEATURES``)."""
     joints_px = project(sample.joints, sample.camera)
-    box = hand_boxes(joints_px) * sample.shown[:, None]
+    box = boxes.around_joints(joints_px) * sample.shown[:, None]
     return {
         "schema_version": schema.SCHEMA_VERSION,
         "image": decode.encode_jpeg(rendering.image, quality=config.jpeg_quality),
@@ -149,13 +149,6 @@ def joints_inside(
     """How many joints of each hand lie in a square picture."""
     inside = ((joints_px >= 0) & (joints_px <= size - 1)).all(axis=-1)
     return inside.sum(axis=-1)
-
-
-def hand_boxes(joints_px: Float[np.ndarray, "2 21 2"]) -> Float[np.ndarray, "2 4"]:
-    """1.2 times the tight box of the joints (METHOD: training boxes)."""
-    low, high = joints_px.min(axis=-2), joints_px.max(axis=-2)
-    middle, half = (low + high) / 2, (high - low) / 2 * BOX_SCALE
-    return np.concatenate([middle - half, middle + half], axis=-1)
 
 
 def hidden_joints(
