@@ -16,6 +16,7 @@ from data_pipelines.coco_wholebody import dataset
 from data_pipelines.coco_wholebody.layout import FITS
 from data_pipelines.fixtures.scenes import Scene, scenes
 from twohand_jax import mano
+from twohand_jax.geometry import cameras
 from twohand_jax.geometry.boxes import HAND_BOX_SCALE
 from twohand_jax.mano import params as mano_params
 from twohand_jax.types import SIDES, Camera, ManoModel
@@ -110,11 +111,11 @@ def _person(
     fits: Json = {}
     for side, name in enumerate(SIDES):
         joints = scene.joints[side].astype(float)
-        pixels = _project(joints, seen)
+        pixels = cameras.project(joints, seen)
         camera = _fit_camera(pixels) if own else seen
         moved = dataset.moved_fit(joints[0], seen, camera) if own else joints[0]
         orient, pose, betas, _ = (value[side] for value in scene.params)
-        labels[name] = _project(joints + (moved - joints[0]), camera)
+        labels[name] = cameras.project(joints + (moved - joints[0]), camera)
         fits[name] = {
             "mano_param": {
                 "pose": [*orient.tolist(), *pose.ravel().tolist()],
@@ -133,12 +134,6 @@ def _fit_camera(pixels: Float[np.ndarray, "21 2"]) -> Camera:
     low, high = pixels.min(axis=0), pixels.max(axis=0)
     focal = FIT_FOCAL / FIT_SIZE * HAND_BOX_SCALE * float((high - low).max())
     return Camera(focal=np.full(2, focal), center=(low + high) / 2)
-
-
-def _project(
-    points: Float[np.ndarray, "21 3"], camera: Camera
-) -> Float[np.ndarray, "21 2"]:
-    return points[:, :2] / points[:, 2:] * camera.focal + camera.center
 
 
 def _annotation(

@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float
 
 from data_pipelines import fits
 from data_pipelines.labelled import NOT_FINITE, Labelled, Rejection
-from data_pipelines.synthetic.labels import project
 from twohand_jax.errors import InputError
+from twohand_jax.geometry import cameras
 from twohand_jax.types import Camera, ManoParams
 
 SIZE = (224, 224)
@@ -183,7 +183,7 @@ class FreiHand:
             subset=version,
             size=SIZE,
             camera=camera,
-            joints_2d=fits.right_only(project(xyz, camera)),
+            joints_2d=fits.right_only(cameras.project(xyz, camera)),
             joints_2d_valid=known,
             joints_3d=fits.right_only(xyz),
             joints_3d_valid=known,

@@ -16,8 +16,8 @@ from jaxtyping import Bool, Float
 from data_pipelines import fits
 from data_pipelines.hic.fit import fit_mesh
 from data_pipelines.labelled import NOT_FINITE, Labelled, Rejection
-from data_pipelines.synthetic.labels import project
 from twohand_jax.errors import InputError
+from twohand_jax.geometry import cameras
 from twohand_jax.mano.joints import CANONICAL_FROM_MODEL
 from twohand_jax.mano.joints import fingertips as tip_vertices
 from twohand_jax.types import NUM_VERTICES, SIDES, Camera, ManoModel, ManoParams
@@ -151,7 +151,7 @@ class Hic:
             subset=Path(picture.file_name).parts[0],
             size=SIZE,
             camera=camera,
-            joints_2d=project(joints, camera),
+            joints_2d=cameras.project(joints, camera),
             joints_2d_valid=known,
             joints_3d=joints,
             joints_3d_valid=known,

@@ -13,8 +13,8 @@ from jaxtyping import Float
 
 from data_pipelines import fits
 from data_pipelines.labelled import NOT_FINITE, Labelled, Rejection
-from data_pipelines.synthetic.labels import project
 from twohand_jax.errors import InputError
+from twohand_jax.geometry import cameras
 from twohand_jax.mano import safe_pickle
 from twohand_jax.mano.joints import CANONICAL_FROM_MODEL
 from twohand_jax.types import RIGHT, Camera, ManoParams
@@ -176,7 +176,7 @@ class Ho3d:
             subset=sequence,
             size=SIZE,
             camera=camera,
-            joints_2d=fits.right_only(project(joints, camera)),
+            joints_2d=fits.right_only(cameras.project(joints, camera)),
             joints_2d_valid=known,
             joints_3d=fits.right_only(joints),
             joints_3d_valid=known,
@@ -202,7 +202,7 @@ class Ho3d:
             subset=sequence,
             size=SIZE,
             camera=camera,
-            joints_2d=project(joints, camera),
+            joints_2d=cameras.project(joints, camera),
             joints_2d_valid=known,
             joints_3d=joints,
             joints_3d_valid=known,

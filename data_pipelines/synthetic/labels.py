@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from twohand_jax.data import decode, schema
-from twohand_jax.geometry import boxes
+from twohand_jax.geometry import boxes, cameras
 from twohand_jax.types import LEFT, RIGHT, Camera, ManoParams
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def record(
     config: SyntheticConfig,
 ) -> dict[str, object]:
     """The flat example of a picture (``schema.FEATURES``)."""
-    joints_px = project(sample.joints, sample.camera)
+    joints_px = cameras.project(sample.joints, sample.camera)
     box = boxes.around_joints(joints_px) * sample.shown[:, None]
     return {
         "schema_version": schema.SCHEMA_VERSION,
@@ -133,14 +133,6 @@ def record(
         **_geometry(sample, joints_px),
         **_cues(rng, sample, rendering, joints_px, box, config),
     }
-
-
-def project(
-    points: Float[np.ndarray, "*b 3"], camera: Camera
-) -> Float[np.ndarray, "*b 2"]:
-    """Pixels of points in the camera frame."""
-    plane = points[..., :2] / np.maximum(points[..., 2:], 1e-3)
-    return plane * np.asarray(camera.focal) + np.asarray(camera.center)
 
 
 def joints_inside(

@@ -28,6 +28,7 @@ from data_pipelines.synthetic.render.renderer import Renderer, Rendering
 from data_pipelines.synthetic.render.sample_scene import sample_scene
 from twohand_jax import mano
 from twohand_jax.errors import InputError
+from twohand_jax.geometry import cameras
 from twohand_jax.mano.loading import OPEN_HAND
 from twohand_jax.types import Camera, HandGeometry, ManoModel, ManoParams
 
@@ -93,7 +94,7 @@ def draw_picture(
 def usable(sample: Sample, rendering: Rendering, config: SyntheticConfig) -> bool:
     """Whether enough of each shown hand is in the picture."""
     least = config.min_visible * (config.size / 256) ** 2
-    joints_px = labels.project(sample.joints, sample.camera)
+    joints_px = cameras.project(sample.joints, sample.camera)
     enough = rendering.visible >= least
     enough &= labels.joints_inside(joints_px, config.size) >= config.min_joints
     return bool((enough | ~sample.shown).all())

@@ -15,6 +15,7 @@ from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 from jaxtyping import Bool, Float, Float32, Int, UInt8
 
+from twohand_jax.geometry import cameras
 from twohand_jax.types import Camera
 
 # Colours of the right and the left hand, sRGB in [0, 1].
@@ -158,8 +159,7 @@ def _visible_rectangle(
     """Pixels x0, y0, x1, y1 (ends excluded) outside which nothing is drawn."""
     if (vertices[:, 2] <= 1e-3).any():
         return 0, 0, width, height
-    pixels = vertices[:, :2] / vertices[:, 2:] * np.asarray(camera.focal)
-    pixels = pixels + np.asarray(camera.center)
+    pixels = cameras.project(vertices, Camera(*map(np.asarray, camera)))
     limit = np.array([width, height])
     low = np.clip(np.floor(pixels.min(axis=0)) - 1, 0, limit).astype(int)
     high = np.clip(np.ceil(pixels.max(axis=0)) + 2, 0, limit).astype(int)
