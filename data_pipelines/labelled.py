@@ -20,11 +20,6 @@ UNREADABLE = "the picture is missing or does not decode"
 OTHER_SIZE = "the picture's size is not the annotated one"
 NO_HAND = "no labelled hand in the picture"
 NOT_FINITE = "a value marked valid is NaN or infinite"
-HAND_TYPES = {
-    (True, True): "interacting",
-    (True, False): "right",
-    (False, True): "left",
-}
 
 
 class Labelled(NamedTuple):
@@ -209,7 +204,7 @@ def record(sample: Labelled, *, dataset: str, hand_model: str) -> dict[str, obje
         if feature.name in labels and not np.isfinite(labels[feature.name]).all():
             raise Unusable(NOT_FINITE)
     shown = labels["hands/valid"]
-    kind = sample.hand_type or HAND_TYPES[bool(shown[RIGHT]), bool(shown[LEFT])]
+    kind = sample.hand_type or schema.hand_type(shown)
     return {
         "schema_version": schema.SCHEMA_VERSION,
         "image": data,

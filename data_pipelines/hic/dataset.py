@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float
 from data_pipelines import fits
 from data_pipelines.hic.fit import fit_mesh
 from data_pipelines.labelled import NOT_FINITE, Labelled, Rejection
+from twohand_jax.data.schema import HAND_TYPES
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
 from twohand_jax.mano.joints import CANONICAL_FROM_MODEL
@@ -209,7 +210,6 @@ def from_arguments(args: argparse.Namespace) -> Hic:
 
 
 FILE = "HIC.json"
-HAND_TYPES = ("right", "left", "interacting")
 HOME = (
     "Sequences and MANO fits of HIC come from its page at the MPI for Intelligent "
     "Systems (files.is.tue.mpg.de, Hand-Object-Capture), HIC.json from "

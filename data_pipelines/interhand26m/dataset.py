@@ -15,6 +15,7 @@ from data_pipelines import fits
 from data_pipelines.index import Index
 from data_pipelines.interhand26m.layout import SUBSETS, Layout, is_listed
 from data_pipelines.labelled import Labelled, Rejection, Unusable
+from twohand_jax.data.schema import HAND_TYPES
 from twohand_jax.errors import InputError
 from twohand_jax.geometry.cameras import project
 from twohand_jax.mano.joints import CANONICAL_FROM_INTERHAND, WRIST
@@ -303,7 +304,7 @@ def read_sample(records: Records, *, images: Path, subset: str = "") -> Sample:
 
 def _sample(records: Records, images: Path, subset: str) -> Sample:
     annotation, image, camera, frame, fits = records
-    if annotation["hand_type"] not in (*SIDES, "interacting"):
+    if annotation["hand_type"] not in HAND_TYPES:
         raise Unusable(HAND_TYPE)
     R = np.asarray(camera["camrot"], float).reshape(3, 3)
     t = -R @ np.asarray(camera["campos"], float).reshape(3) / MM

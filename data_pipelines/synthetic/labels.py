@@ -18,11 +18,6 @@ if TYPE_CHECKING:
 WRIST = 0
 # A joint lies inside of the flesh; what is this much nearer to the camera hides it.
 HIDDEN_BEHIND_M = 0.022
-HAND_TYPES = {
-    (True, True): "interacting",
-    (True, False): "right",
-    (False, True): "left",
-}
 
 
 class Sample(NamedTuple):
@@ -122,7 +117,7 @@ def record(
         "image_id": image_id,
         "dataset": "synthetic",
         "subset": sample.kind,
-        "hand_type": HAND_TYPES[bool(sample.shown[RIGHT]), bool(sample.shown[LEFT])],
+        "hand_type": schema.hand_type(sample.shown),
         "height": config.size,
         "width": config.size,
         "camera/focal": np.asarray(sample.camera.focal, np.float32),

@@ -17,7 +17,7 @@ from twohand_jax.errors import InputError
 from twohand_jax.inspection.summary import Errors, summary_text
 from twohand_jax.types import Mean
 
-HAND_TYPES = (b"right", b"left", b"interacting")
+HAND_TYPES = tuple(kind.encode() for kind in schema.HAND_TYPES)
 WRIST, MIDDLE_BASE = 0, 9
 # From wrist to middle knuckle, metres: a small child's hand to more than a giant's.
 HAND_SIZE = (0.02, 0.25)
