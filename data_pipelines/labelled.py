@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float, UInt8
 from twohand_jax.data import decode, schema
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import boxes
+from twohand_jax.mano.joints import WRIST
 from twohand_jax.types import LEFT, RIGHT, Camera, ManoParams
 
-WRIST = 0
 JPEG_QUALITY = 95
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 UNREADABLE = "the picture is missing or does not decode"

@@ -11,9 +11,8 @@ from twohand_jax.crops import labels
 from twohand_jax.crops.inputs import CropConfig
 from twohand_jax.geometry import affine, cameras, rotations, view
 from twohand_jax.mano import forward_side
+from twohand_jax.mano.joints import WRIST
 from twohand_jax.types import RIGHT, Inputs, ManoModel, Mean, Output, Targets
-
-WRIST = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -15,10 +15,10 @@ from jaxtyping import Array, Bool, Float, Int
 from twohand_jax.collision.penetration import CONTACT_DISTANCE
 from twohand_jax.collision.surface import surface_distance, winding_number
 from twohand_jax.geometry import alignment, boxes
+from twohand_jax.mano.joints import WRIST
 from twohand_jax.types import LEFT, RIGHT, Mean
 
 MM = 1000.0
-WRIST = 0
 AXES = {"xyz": (0, 1, 2), "xy": (0, 1), "z": (2,)}
 ROWS_AT_ONCE = 32  # of a table of distances: small enough for a CPU's cache
 

@@ -16,12 +16,11 @@ from data_pipelines.labelled import NOT_FINITE, Labelled, Rejection
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
 from twohand_jax.mano import safe_pickle
-from twohand_jax.mano.joints import CANONICAL_FROM_MODEL
+from twohand_jax.mano.joints import CANONICAL_FROM_MODEL, WRIST
 from twohand_jax.types import RIGHT, Camera, ManoParams
 
 SIZE = (640, 480)
 FINGERTIPS = "ho3d"
-WRIST = 0
 OFFICIAL = {"train": "train", "test": "evaluation"}
 # README of the toolbox: version 3 stores its pictures as JPEG "due to storage".
 RELEASES = {".jpg": "v3", ".png": "v2"}

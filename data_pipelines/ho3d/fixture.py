@@ -21,11 +21,10 @@ from data_pipelines.ho3d.dataset import (
 from twohand_jax import mano
 from twohand_jax.data import decode
 from twohand_jax.geometry import boxes
-from twohand_jax.mano.joints import CANONICAL_FROM_MODEL
+from twohand_jax.mano.joints import CANONICAL_FROM_MODEL, TIPS
 from twohand_jax.mano.joints import fingertips as tip_vertices
 from twohand_jax.types import RIGHT, ManoModel
 
-TIPS = (4, 8, 12, 16, 20)
 SEQUENCES = {"train": ("ABF10", "MC1"), "evaluation": ("AP10",)}
 EVALUATION_SHARE = 2
 SUFFIXES = {release: suffix for suffix, release in RELEASES.items()}

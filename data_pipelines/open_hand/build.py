@@ -20,6 +20,7 @@ from data_pipelines.open_hand.rig import FINGERS
 from data_pipelines.open_hand.skin import paint_texture
 from twohand_jax import files
 from twohand_jax.errors import InputError
+from twohand_jax.mano.joints import PARENTS
 
 NUM_VERTICES, NUM_BOUNDARY, NUM_SHAPES = 778, 16, 10
 NUM_SAMPLES = 1500
@@ -170,7 +171,7 @@ def build(source: adults.Source) -> dict[str, np.ndarray]:
         NUM_SHAPES,
     )
     uv, uv_triangles = texture_charts(space.vertices, triangles)
-    table = np.array([np.array(rig.PARENTS), np.arange(16)])
+    table = np.array([np.array(PARENTS), np.arange(16)])
     floats = {
         "v_template": space.vertices,
         "shapedirs": space.vertex_components,

@@ -9,13 +9,13 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from twohand_jax.data import decode, schema
 from twohand_jax.geometry import boxes, cameras
+from twohand_jax.mano.joints import CANONICAL, WRIST
 from twohand_jax.types import LEFT, RIGHT, Camera, ManoParams
 
 if TYPE_CHECKING:
     from data_pipelines.synthetic.render.renderer import Rendering
 
 
-WRIST = 0
 # A joint lies inside of the flesh; what is this much nearer to the camera hides it.
 HIDDEN_BEHIND_M = 0.022
 
@@ -213,7 +213,6 @@ def _cues(
 
 Generator = np.random.Generator
 VISIBLE_SCORE, HIDDEN_SCORE, OUTSIDE_FACTOR = (0.75, 1.0), (0.25, 0.7), 0.5
-FIRST_JOINTS = (1, 5, 9, 13, 17)
 
 
 def noisy_keypoints(
@@ -284,7 +283,7 @@ def _swapped(
 ) -> Float[np.ndarray, "2 21 3"]:
     for hand in range(2):
         if rng.random() < noise.finger_swap:
-            first = FIRST_JOINTS[rng.integers(1, 4)]
+            first = CANONICAL[rng.integers(1, 4)]
             pair = np.arange(first, first + 8)
             found[hand, pair] = found[hand, np.roll(pair, 4)]
     if shown.all() and rng.random() < noise.hand_swap:

@@ -16,7 +16,7 @@ from twohand_jax.errors import InputError, MissingDependencyError
 from twohand_jax.evaluation import breakdown, protocols
 from twohand_jax.evaluation.breakdown import Bins, Line
 from twohand_jax.evaluation.results import Result
-from twohand_jax.mano.joints import FINGERS, MIDDLE_BASE, WRIST
+from twohand_jax.mano.joints import CANONICAL, FINGERS, WRIST
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +50,7 @@ STYLE = {
 }
 THUMB_JOINTS = ("CMC", "MCP", "IP", "tip")
 FINGER_JOINTS = ("MCP", "PIP", "DIP", "tip")
-ROOTS = {WRIST: "wrist", MIDDLE_BASE: "middle finger's base"}
+ROOTS = {WRIST: "wrist", CANONICAL.MIDDLE_BASE: "middle finger's base"}
 
 
 def write(results: list[Result], directory: Path) -> list[Path]:

@@ -20,7 +20,7 @@ from twohand_jax.evaluation import single_hand, two_hands
 from twohand_jax.evaluation.single_hand import FREIHAND_TIPS, HO3D_TIPS
 from twohand_jax.evaluation.truth import Truth
 from twohand_jax.evaluation.two_hands import INTAGHAND_TIPS, INTERWILD_TIPS
-from twohand_jax.mano.joints import MIDDLE_BASE, WRIST
+from twohand_jax.mano.joints import CANONICAL, WRIST
 from twohand_jax.types import (
     NUM_JOINTS,
     NUM_VERTICES,
@@ -83,7 +83,7 @@ _ALL = (
     ),
     Protocol(
         name="mcp",
-        root=MIDDLE_BASE,
+        root=CANONICAL.MIDDLE_BASE,
         tips=INTAGHAND_TIPS,
         of_mesh=True,
         compare=two_hands.mcp,
@@ -94,7 +94,7 @@ _ALL = (
     ),
     Protocol(
         name="mcp_scaled",
-        root=MIDDLE_BASE,
+        root=CANONICAL.MIDDLE_BASE,
         tips=INTAGHAND_TIPS,
         of_mesh=True,
         compare=functools.partial(two_hands.mcp, scaled=True),

@@ -16,7 +16,7 @@ from twohand_jax.evaluation.truth import (
     near_origin,
     surface_joints,
 )
-from twohand_jax.mano.joints import MIDDLE_BASE, WRIST
+from twohand_jax.mano.joints import CANONICAL, WRIST
 from twohand_jax.types import (
     LEFT,
     HandGeometry,
@@ -230,7 +230,7 @@ def _beside_right(
 
 def _from_middle_base(model: ManoModel, geometry: HandGeometry) -> HandGeometry:
     joints = compared_joints(model, geometry, tips=INTAGHAND_TIPS)
-    root = joints[..., MIDDLE_BASE, :]
+    root = joints[..., CANONICAL.MIDDLE_BASE, :]
     return jax.tree.map(
         lambda points: metrics.relative(points, root), geometry._replace(joints=joints)
     )

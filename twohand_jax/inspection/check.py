@@ -15,10 +15,10 @@ from twohand_jax.data import decode, schema, shards
 from twohand_jax.data.decode import Fields
 from twohand_jax.errors import InputError
 from twohand_jax.inspection.summary import Errors, summary_text
+from twohand_jax.mano.joints import CANONICAL, WRIST
 from twohand_jax.types import Mean
 
 HAND_TYPES = tuple(kind.encode() for kind in schema.HAND_TYPES)
-WRIST, MIDDLE_BASE = 0, 9
 # From wrist to middle knuckle, metres: a small child's hand to more than a giant's.
 HAND_SIZE = (0.02, 0.25)
 LARGEST_ANGLE = 4 * np.pi
@@ -56,8 +56,10 @@ def _behind(fields: Fields) -> Rows:
 
 def _hand_size(fields: Fields) -> Rows:
     joints, known = fields["hands/joints_3d"], _on(fields, "hands/joints_3d_valid")
-    length = np.linalg.norm(joints[:, :, MIDDLE_BASE] - joints[:, :, WRIST], axis=-1)
-    known = known[:, :, MIDDLE_BASE] & known[:, :, WRIST]
+    length = np.linalg.norm(
+        joints[:, :, CANONICAL.MIDDLE_BASE] - joints[:, :, WRIST], axis=-1
+    )
+    known = known[:, :, CANONICAL.MIDDLE_BASE] & known[:, :, WRIST]
     return _any(known & ((length < HAND_SIZE[0]) | (length > HAND_SIZE[1])))
 
 

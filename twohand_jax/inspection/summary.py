@@ -14,9 +14,8 @@ from jaxtyping import Array, Float, Int
 from twohand_jax import mano
 from twohand_jax.data import schema
 from twohand_jax.data.decode import Fields
+from twohand_jax.mano.joints import WRIST
 from twohand_jax.types import LEFT, RIGHT, ManoModel, ManoParams
-
-WRIST = 0
 
 
 class Errors(NamedTuple):
