@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int, Key
 from twohand_jax.data.poses import PairBatch
 from twohand_jax.diffusion import representation
 from twohand_jax.diffusion.representation import OTHER, Statistics
-from twohand_jax.diffusion.schedule import add_noise
+from twohand_jax.diffusion.schedule import add_noise, linear
 from twohand_jax.models.apply import Network, Variables, Weights
 from twohand_jax.train.step import Loss
 from twohand_jax.types import ManoModel, Mean, NoiseSchedule
@@ -37,6 +37,10 @@ class DiffusionConfig:
     normalise: str = "std"
     precondition: bool = True
     hand: str = "open-hand-1"
+
+    def schedule(self) -> NoiseSchedule:
+        """The noise's variances."""
+        return linear(steps=self.timesteps, start=self.beta_start, stop=self.beta_end)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
