@@ -15,6 +15,7 @@ from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 from jaxtyping import Bool, Float, Float32, Int, UInt8
 
+from twohand_jax.collision import vertex_normals
 from twohand_jax.geometry import cameras
 from twohand_jax.types import Camera
 
@@ -125,23 +126,6 @@ def paste(
     alpha = rgba[..., 3:].astype(np.float32) / 255
     mixed = rgba[..., :3] * alpha + background * (1 - alpha)
     return np.rint(mixed).astype(np.uint8)
-
-
-def vertex_normals(
-    vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]
-) -> Float32[np.ndarray, "v 3"]:
-    """Unit normals, each the area-weighted mean of the faces around a vertex."""
-    corners = vertices[faces]
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    total = np.stack(
-        [
-            np.bincount(faces.ravel(), np.repeat(cross[:, k], 3), len(vertices))
-            for k in range(3)
-        ],
-        axis=-1,
-    )
-    length = np.linalg.norm(total, axis=-1, keepdims=True)
-    return (total / np.maximum(length, 1e-20)).astype(np.float32)
 
 
 def sphere_points(count: int) -> Float32[np.ndarray, "n 3"]:
