@@ -103,7 +103,8 @@ def test_result_is_consistent_and_plausible(model: ManoModel) -> None:
     wrists = fitted.geometry.joints[:, 0]
     np.testing.assert_allclose(fitted.rel_trans, wrists[1] - wrists[0], atol=1e-6)
     angles = anatomy.angles(model, fitted.mano.hand_pose)
-    assert np.abs(anatomy.implausibility(angles)[..., 0]).max() < 2.5
+    limits = anatomy.flexion_limits(model)
+    assert np.abs(anatomy.implausibility(angles, limits)[..., 0]).max() < 2.5
     assert np.abs(np.asarray(fitted.mano.betas)).max() < 4
 
 

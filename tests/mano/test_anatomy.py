@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from data_pipelines.synthetic.poses import angles as sampler
 from twohand_jax import mano
 from twohand_jax.mano import anatomy
 from twohand_jax.types import ManoModel
@@ -46,12 +47,32 @@ def test_angles_undo_the_axes(model: ManoModel) -> None:
     np.testing.assert_allclose(found, angles, atol=1e-5)
 
 
-def test_implausibility_is_zero_at_rest_and_grows_beyond_the_limits() -> None:
-    rest = jnp.zeros((2, 15, 3))
-    assert not np.asarray(anatomy.implausibility(rest)).any()
+def test_implausibility_is_zero_at_rest_and_grows_beyond_the_limits(
+    model: ManoModel,
+) -> None:
+    limits, rest = anatomy.flexion_limits(model), jnp.zeros((2, 15, 3))
+    assert not np.asarray(anatomy.implausibility(rest, limits)).any()
     back = rest.at[0, 1, 0].set(-0.8)  # a middle joint bent backwards
     twisted = rest.at[1, 4, 1].set(0.5)
-    assert np.abs(anatomy.implausibility(back)[0, 1, 0]) > 5
-    assert np.abs(anatomy.implausibility(twisted)[1, 4, 1]) > 4
+    assert np.abs(anatomy.implausibility(back, limits)[0, 1, 0]) > 5
+    assert np.abs(anatomy.implausibility(twisted, limits)[1, 4, 1]) > 4
     curled = rest.at[..., 1:12:3, 0].set(1.0).at[..., 2:12:3, 0].set(0.6)
-    assert np.abs(np.asarray(anatomy.implausibility(curled))).max() < 1e-5
+    assert np.abs(np.asarray(anatomy.implausibility(curled, limits))).max() < 1e-5
+
+
+def test_the_fit_and_the_pose_sampler_agree_on_what_a_hand_can_do(
+    model: ManoModel,
+) -> None:
+    """The sampler's extremes of flexion lie at the fit's limits, from either rest."""
+    bones = sampler.skeleton(model)
+    limits = np.rad2deg(anatomy.flexion_limits(model))
+    np.testing.assert_allclose(limits[0], limits[1], atol=0.5)
+    for number, name in enumerate(mano.joints.MODEL_JOINT_NAMES[1:]):
+        finger, joint = name.split("_")
+        if finger == "thumb" and joint == "1":
+            continue  # the two turn about other axes
+        names = ("mcp", "pip", "dip") if finger != "thumb" else ("", "mcp", "ip")
+        place = sampler.NAMES.index(f"{finger}_{names[int(joint) - 1]}_flexion")
+        low, high = sampler.LOW[place], sampler.HIGH[place]
+        expected = np.rad2deg(np.array([low, high]) - bones.rest[place])
+        np.testing.assert_allclose(limits[0, number], expected, atol=1.5, err_msg=name)

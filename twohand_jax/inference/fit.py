@@ -81,6 +81,7 @@ class _Problem(NamedTuple):
 
     hand: skeletons.Skeleton
     axes: Float[Array, "2 15 3 3"]
+    limits: Float[Array, "2 15 2"]
     start: Start
     pose: Float[Array, "2 15 3"]
     betas: Float[Array, "2 10"]
@@ -166,6 +167,7 @@ def _problem(
     return _Problem(
         hand=hand,
         axes=anatomy.axes(model),
+        limits=anatomy.flexion_limits(model),
         start=start,
         pose=pose,
         betas=betas,
@@ -220,7 +222,7 @@ def _residuals(
         "keypoints": _keypoint_residual(problem, hands, config),
         "orient": change.orient / config.orient_sigma,
         "pose": change.pose / config.pose_sigma,
-        "anatomy": anatomy.implausibility(angles),
+        "anatomy": anatomy.implausibility(angles, problem.limits),
         "betas_change": change.betas / config.shape_sigma,
         "betas": hands.betas / (2 * config.shape_sigma),
         "shift": change.shift,

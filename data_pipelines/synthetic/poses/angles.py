@@ -8,15 +8,19 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from twohand_jax.geometry import rotations
+from twohand_jax.mano.anatomy import (
+    DIP_SHARE,
+    FINGER_DEG,
+    MIDDLE_ABDUCTION_DEG,
+    THUMB_DEG,
+)
 from twohand_jax.mano.joints import MANO16, WRIST
 from twohand_jax.types import RIGHT, ManoModel
 
 HIGHEST = jax.lax.Precision.HIGHEST
 FINGERS = ("index", "middle", "ring", "pinky")
-FINGER_ANGLES = ("mcp_flexion", "mcp_abduction", "pip_flexion", "dip_flexion")
-THUMB_ANGLES = ("radial", "palmar", "opposition", "mcp_flexion", "ip_flexion")
-NAMES = tuple(f"{f}_{a}" for f in FINGERS for a in FINGER_ANGLES) + tuple(
-    f"thumb_{a}" for a in THUMB_ANGLES
+NAMES = tuple(f"{f}_{a}" for f in FINGERS for a in FINGER_DEG) + tuple(
+    f"thumb_{a}" for a in THUMB_DEG
 )
 COUNT = len(NAMES)
 # First model joint of each finger, in the order of FINGERS.
@@ -145,23 +149,7 @@ def _unit(vector: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
     return vector / np.linalg.norm(vector)
 
 
-# Degrees (low, high); the middle finger abducts to either side.
-FINGER_DEG = {
-    "mcp_flexion": (-20.0, 90.0),
-    "mcp_abduction": (-12.0, 25.0),
-    "pip_flexion": (0.0, 110.0),
-    "dip_flexion": (-5.0, 80.0),
-}
-MIDDLE_ABDUCTION_DEG = (-10.0, 10.0)
-THUMB_DEG = {
-    "radial": (5.0, 65.0),
-    "palmar": (0.0, 60.0),
-    "opposition": (-15.0, 50.0),
-    "mcp_flexion": (-10.0, 60.0),
-    "ip_flexion": (-20.0, 80.0),
-}
-# A finger end bends with its middle joint: DIP between these shares of PIP, plus slack.
-DIP_SHARE = (0.3, 0.9)
+# A finger's end bends by its share of the middle joint's angle, plus slack.
 DIP_SLACK_DEG = 12.0
 
 
