@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from twohand_jax.crops.cue_table import DEFAULT
+from twohand_jax.crops.cue_table import CUE_KINDS, DEFAULT
 from twohand_jax.data import decode, schema
 from twohand_jax.types import LEFT, RIGHT, Camera, ManoParams
 
@@ -226,16 +226,17 @@ def _cues(
     labels = noisy_segmentation(rng, rendering.label, noise=noise)
     depth = noisy_depth(rng, rendering.depth, rendering.label, noise=noise)
     foreground = rendering.depth > 0
-    made: dict[str, object] = {
-        "cues/keypoints": keypoints,
-        **decode.encode_cue("segmentation", labels, foreground),
-        **decode.encode_cue("depth", depth, foreground),
-    }
+    made = {"keypoints": keypoints, "segmentation": labels, "depth": depth}
+    features: dict[str, object] = {}
     for cue in config.cues:
-        made[f"cues/has_{cue}"] = True
-        made[f"cues/{cue}_source"] = "synthetic"
-        made[f"cues/{cue}_version"] = VERSION
-    return made
+        features[f"cues/has_{cue}"] = True
+        features[f"cues/{cue}_source"] = "synthetic"
+        features[f"cues/{cue}_version"] = VERSION
+        if CUE_KINDS[cue].is_map:
+            features |= decode.encode_cue(cue, made[cue], foreground)
+        else:
+            features[f"cues/{cue}"] = made[cue]
+    return features
 
 
 Generator = np.random.Generator
