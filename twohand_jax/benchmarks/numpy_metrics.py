@@ -76,7 +76,7 @@ def pictures(
 
 
 def wrist(given: Iterable[Picture], regressor: Regressor) -> Figures:
-    """InterWild's metrics of InterHand2.6M (``evaluation.two_hands.wrist``)."""
+    """InterWild's metrics of InterHand2.6M (``protocols.two_hands.wrist``)."""
     joints, lists = defaultdict[str, list](list), defaultdict[str, list](list)
     for one in given:
         kind = "interacting" if one.present.all() else "single"
@@ -110,7 +110,7 @@ def wrist(given: Iterable[Picture], regressor: Regressor) -> Figures:
 
 
 def mcp(given: Iterable[Picture], regressor: Regressor) -> Figures:
-    """IntagHand's metrics (``evaluation.two_hands.mcp``), not scaled."""
+    """IntagHand's metrics (``protocols.two_hands.mcp``), not scaled."""
     lists = defaultdict[str, list](list)
     for one in given:
         if not (one.present & one.fitted).all():
@@ -132,7 +132,7 @@ def mcp(given: Iterable[Picture], regressor: Regressor) -> Figures:
 
 
 def freihand(given: Iterable[Picture], regressor: Regressor) -> Figures:
-    """FreiHAND's metrics of right hands (``evaluation.single_hand.freihand``)."""
+    """FreiHAND's metrics of right hands (``protocols.single_hand.freihand``)."""
     tips = list(fingertips("freihand"))
     errors, scores = defaultdict[str, list](list), defaultdict[str, list](list)
     for one in given:

@@ -47,10 +47,6 @@ OCCLUSION = Bins(
 )
 
 
-# Protocols whose MPJPE and MPVPE of a hand are means of ``Scores``' own errors.
-BY_HAND = ("wrist", "mcp", "hic")
-
-
 class Part(NamedTuple):
     """Figures of some of the records.
 
@@ -111,7 +107,7 @@ def joint_errors(result: Result) -> Float[np.ndarray, "n 2 21"]:
     """
     compared = counted(result)[:, None, None]
     protocol = protocols.get(result.protocol)
-    if protocol.submission:
+    if protocol.right_hand:
         compared = compared & (np.arange(2) == RIGHT)[:, None]
     kept = _kept(result)
     if kept is not None:
@@ -145,9 +141,9 @@ def by_hand(result: Result) -> list[Part]:
     """MPJPE and MPVPE of the right and of the left hand.
 
     Only of protocols that compare both hands unscaled and relative to their roots
-    (``BY_HAND``), and only where both hands were compared.
+    (``Protocol.by_hand``), and only where both hands were compared.
     """
-    if result.protocol not in BY_HAND:
+    if not protocols.get(result.protocol).by_hand:
         return []
     rows = counted(result)
     errors, found = joint_errors(result), []

@@ -22,7 +22,7 @@ from twohand_jax.diffusion.ddim import PriorParts
 from twohand_jax.diffusion.gate import Status
 from twohand_jax.diffusion.refine import RefineConfig, Refined, gradient_descent, refine
 from twohand_jax.evaluation import protocols, truth
-from twohand_jax.evaluation.two_hands import wrist
+from twohand_jax.evaluation.protocols.two_hands import wrist
 from twohand_jax.mano.topology import close_wrist
 from twohand_jax.models.apply import Network, Variables
 from twohand_jax.types import (

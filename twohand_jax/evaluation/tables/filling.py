@@ -31,7 +31,6 @@ from twohand_jax.types import ManoModel
 from twohand_jax.weights import native
 
 # InterHand2.6M's pictures that people annotated; METHOD §7: ``wrist`` is of these.
-HUMAN, OF_HUMANS = "H", ("wrist",)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -211,9 +210,10 @@ def _others(row: Published) -> Row:
 
 def _filled(result: Result, columns: Sequence[str]) -> Row:
     """Our row; figures that nothing was found for are left out."""
-    human = result.subset == HUMAN
-    part = HUMAN if result.protocol in OF_HUMANS and human.any() else ""
-    result = result.take(human) if part else result
+    wanted = protocols.get(result.protocol).subset
+    chosen = result.subset == wanted
+    part = wanted if chosen.any() else ""
+    result = result.take(chosen) if part else result
     figures = result.figures()
     # A metric that one record decides has draws of one value: no interval.
     spans = {

@@ -16,13 +16,6 @@ INTERVALS = (
     "In brackets: 95 % bootstrap intervals over records. Neighbouring frames of a "
     "video are much alike, so on real sets the intervals are too narrow."
 )
-# What is relative to what, for a reader who does not know the names.
-MEANING = {
-    "wrist": "each hand relative to its own wrist, single and interacting hands",
-    "mcp": "each hand relative to the base of its middle finger, two hands with fits",
-    "hic": "each hand relative to its own wrist, against HIC's meshes",
-    "freihand": "after Procrustes alignment, joints and vertices apart",
-}
 
 
 def markdown(table: Table, sections: Sequence[Section], *, subject: str) -> str:
@@ -158,7 +151,7 @@ def _named(source: str, rows: Sequence[str]) -> str:
 
 def _meaning(section: Section) -> str:
     protocol = protocols.get(section.protocol)
-    return f"{MEANING[section.protocol]}; {protocol.units}"
+    return f"{protocol.meaning}; {protocol.units}"
 
 
 def _grid(section: Section, notes: dict[Missing, int]) -> list[str]:
