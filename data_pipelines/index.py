@@ -1,4 +1,7 @@
-"""Large JSON files in bounded memory: as streams, and as an index on disk."""
+"""JSON files of datasets: small ones whole, large ones in bounded memory.
+
+Large files are read as streams, and looked up in an index on disk.
+"""
 
 import contextlib
 import dataclasses
@@ -18,6 +21,27 @@ from twohand_jax.errors import InputError
 
 FORMAT = 1
 BATCH = 1000
+
+
+def read_json(path: Path, advice: str) -> Any:
+    """A small file whole.
+
+    Args:
+        path: JSON file.
+        advice: where the dataset comes from, a sentence without its full stop.
+
+    Raises:
+        InputError: the file is missing or is no JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise InputError(f"{path} is missing or not readable. {advice}.") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path} is not readable as JSON ({error}): it is damaged or cut short; "
+            f"get it again. {advice}."
+        ) from error
 
 
 class Index:

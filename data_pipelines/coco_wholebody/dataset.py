@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
+from data_pipelines.build_dataset import converted
 from data_pipelines.coco_wholebody import layout
 from data_pipelines.fits import load_model
 from data_pipelines.index import Index
@@ -21,6 +22,14 @@ NO_IMAGE = "the annotation names an unknown image"
 NO_CAMERA = Camera(np.zeros(2), np.zeros(2))
 BEHIND = "a fitted hand lies behind its camera"
 _rest_wrist = jax.jit(mano_params.rest_wrist)
+FIT_LENGTHS = {"pose": 48, "shape": 10, "trans": 3}
+CAMERA_LENGTHS = {"focal": 2, "princpt": 2}
+NO_KEYPOINTS = "a hand's keypoints are not 21 points with a flag each"
+NO_BOX = "a hand's box is not four numbers"
+NO_FIT = "a MANO vector is missing or has a wrong length"
+# How many times further away than the fits' own cameras.
+FURTHER = 20.0
+SAME_WITHIN_PX = 1e-3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -158,21 +167,6 @@ class CocoWholeBody:
         return [fit if seen else None for fit, seen in zip(fits, shown, strict=True)]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The dataset's own flags."""
-    parser.add_argument(
-        "--without-fits", action="store_true", help="do without the MANO file"
-    )
-
-
-def from_arguments(args: argparse.Namespace) -> CocoWholeBody:
-    """The dataset as the flags say."""
-    config = CocoWholeBodyConfig(splits=tuple(args.splits), fits=not args.without_fits)
-    return CocoWholeBody(
-        args.source, config, indices=args.out / ".index", mano_path=args.mano
-    )
-
-
 def _in_one_camera(
     fits: Sequence[Fit | None], model: ManoModel
 ) -> tuple[Camera | None, ManoParams]:
@@ -197,13 +191,6 @@ def _stacked(fits: Sequence[Fit]) -> ManoParams:
     """The parameters of both hands, as their cameras see them."""
     columns = list(zip(*fits, strict=True))[: len(ManoParams._fields)]
     return ManoParams(*(np.stack(values).astype(np.float32) for values in columns))
-
-
-FIT_LENGTHS = {"pose": 48, "shape": 10, "trans": 3}
-CAMERA_LENGTHS = {"focal": 2, "princpt": 2}
-NO_KEYPOINTS = "a hand's keypoints are not 21 points with a flag each"
-NO_BOX = "a hand's box is not four numbers"
-NO_FIT = "a MANO vector is missing or has a wrong length"
 
 
 class Hands(NamedTuple):
@@ -282,11 +269,6 @@ def _vector(
     return values
 
 
-# How many times further away than the fits' own cameras.
-FURTHER = 20.0
-SAME_WITHIN_PX = 1e-3
-
-
 def shared_camera(cameras: Sequence[Camera]) -> Camera:
     """The one camera for hands that were fitted with these.
 
@@ -310,3 +292,27 @@ def moved_fit(
     depth = wrist[2] * np.mean(other.focal) / np.mean(own.focal)
     pixel = wrist[:2] / wrist[2] * own.focal + own.center
     return np.append((pixel - other.center) / other.focal * depth, depth)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The dataset's own flags."""
+    parser.add_argument(
+        "--without-fits", action="store_true", help="do without the MANO file"
+    )
+
+
+def from_arguments(args: argparse.Namespace) -> CocoWholeBody:
+    """The dataset as the flags say."""
+    config = CocoWholeBodyConfig(splits=tuple(args.splits), fits=not args.without_fits)
+    return CocoWholeBody(
+        args.source, config, indices=args.out / ".index", mano_path=args.mano
+    )
+
+
+ENTRY = converted(
+    name=CocoWholeBody.name,
+    summary="COCO-WholeBody v1.0 (Jin et al., ECCV 2020): one record a person",
+    add_arguments=add_arguments,
+    from_arguments=from_arguments,
+    miniature="data_pipelines.coco_wholebody.fixture",
+)

@@ -12,12 +12,24 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from data_pipelines import fits
+from data_pipelines.build_dataset import converted
 from data_pipelines.index import Index
 from data_pipelines.interhand26m.layout import SUBSETS, Layout, is_listed
 from data_pipelines.labelled import Labelled, Rejection, Unusable
 from twohand_jax.errors import InputError
 from twohand_jax.mano.joints import CANONICAL_FROM_INTERHAND, WRIST
 from twohand_jax.types import SIDES, Camera, ManoParams
+
+NUM_JOINTS = 42
+FIT_LENGTHS = {"pose": 48, "shape": 10, "trans": 3}
+MM = 1000.0
+NO_IMAGE = "the annotation's image is not in the data file"
+NO_CAMERA = "the capture or camera is not in the camera file"
+NO_FRAME = "the capture or frame is not in the joint file"
+JOINT_COUNT = "there are not 42 joints"
+FIT_LENGTH = "a MANO vector has another length than 48 + 10 + 3"
+HAND_TYPE = "the hand type is not right, left or interacting"
+MALFORMED = "a field is missing or has another form"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -173,51 +185,6 @@ def _named(split: str, annotation: Mapping[str, object], index: Index) -> str:
     places = {key: image.get(key) for key in ("capture", "camera", "frame_idx")}
     told = ", ".join(f"{key} {value}" for key, value in places.items())
     return f"{split} annotation {annotation.get('id')} ({told})"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The dataset's own flags."""
-    parser.add_argument(
-        "--subset",
-        choices=tuple(SUBSETS),
-        default="all",
-        help="whose annotations: human is the test set of InterWild",
-    )
-    parser.add_argument(
-        "--human-lists",
-        type=Path,
-        metavar="DIR",
-        help="folder of aid_human_annot_{train,test}.txt, as InterWild publishes them",
-    )
-    parser.add_argument(
-        "--without-fits", action="store_true", help="do without the MANO files"
-    )
-
-
-def from_arguments(args: argparse.Namespace) -> InterHand26M:
-    """The dataset as the flags say."""
-    config = InterHandConfig(
-        splits=tuple(args.splits), subset=args.subset, fits=not args.without_fits
-    )
-    return InterHand26M(
-        args.source,
-        config,
-        indices=args.out / ".index",
-        mano_path=args.mano,
-        human_lists=args.human_lists,
-    )
-
-
-NUM_JOINTS = 42
-FIT_LENGTHS = {"pose": 48, "shape": 10, "trans": 3}
-MM = 1000.0
-NO_IMAGE = "the annotation's image is not in the data file"
-NO_CAMERA = "the capture or camera is not in the camera file"
-NO_FRAME = "the capture or frame is not in the joint file"
-JOINT_COUNT = "there are not 42 joints"
-FIT_LENGTH = "a MANO vector has another length than 48 + 10 + 3"
-HAND_TYPE = "the hand type is not right, left or interacting"
-MALFORMED = "a field is missing or has another form"
 
 
 class Records(NamedTuple):
@@ -379,3 +346,46 @@ def _fits(fits: Mapping[str, Any]) -> tuple[ManoParams, Bool[np.ndarray, "2"]]:
         transl=vectors["trans"],
     )
     return params, valid
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The dataset's own flags."""
+    parser.add_argument(
+        "--subset",
+        choices=tuple(SUBSETS),
+        default="all",
+        help="whose annotations: human is the test set of InterWild",
+    )
+    parser.add_argument(
+        "--human-lists",
+        type=Path,
+        metavar="DIR",
+        help="folder of aid_human_annot_{train,test}.txt, as InterWild publishes them",
+    )
+    parser.add_argument(
+        "--without-fits", action="store_true", help="do without the MANO files"
+    )
+
+
+def from_arguments(args: argparse.Namespace) -> InterHand26M:
+    """The dataset as the flags say."""
+    config = InterHandConfig(
+        splits=tuple(args.splits), subset=args.subset, fits=not args.without_fits
+    )
+    return InterHand26M(
+        args.source,
+        config,
+        indices=args.out / ".index",
+        mano_path=args.mano,
+        human_lists=args.human_lists,
+    )
+
+
+ENTRY = converted(
+    name=InterHand26M.name,
+    summary="InterHand2.6M v1.0 (Moon et al., ECCV 2020), 5 or 30 frames a second",
+    add_arguments=add_arguments,
+    from_arguments=from_arguments,
+    miniature="data_pipelines.interhand26m.fixture",
+    protocol="wrist",
+)

@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import functools
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from data_pipelines import writer
+from data_pipelines.datasets import DatasetEntry
 from data_pipelines.labelled import Example, Rejection
 from data_pipelines.synthetic import labels
 from data_pipelines.synthetic.labels import (
@@ -30,6 +30,8 @@ from twohand_jax import mano
 from twohand_jax.errors import InputError
 from twohand_jax.mano.loading import OPEN_HAND
 from twohand_jax.types import Camera, HandGeometry, ManoModel, ManoParams
+
+CHUNK = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,47 +143,6 @@ def build(
     )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags, shared with ``twohand data build synthetic``."""
-    default = SyntheticConfig()
-    parser.add_argument("--out", required=True, help="directory of the records")
-    parser.add_argument("--train", type=int, default=default.train, help="pictures")
-    parser.add_argument("--test", type=int, default=default.test, help="pictures")
-    parser.add_argument("--size", type=int, default=default.size, help="pixels")
-    parser.add_argument("--seed", type=int, default=default.seed)
-    parser.add_argument("--views", type=int, default=default.views, help="of a pose")
-    parser.add_argument("--shard-size", type=int, default=default.shard_size)
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-
-
-def run(args: argparse.Namespace) -> None:
-    """Build as the flags say and print what was written."""
-    config = SyntheticConfig(
-        size=args.size,
-        seed=args.seed,
-        train=args.train,
-        test=args.test,
-        shard_size=args.shard_size,
-        views=args.views,
-    )
-    report = build(config, args.out, workers=args.workers)
-    print(report.text())
-
-
-def main() -> None:
-    """Entry point of ``python -m``."""
-    parser = argparse.ArgumentParser(description="Build the synthetic record set.")
-    add_arguments(parser)
-    try:
-        run(parser.parse_args())
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
-CHUNK = 64
-
-
 def draw_samples(
     stream: np.random.SeedSequence,
     count: int,
@@ -255,5 +216,37 @@ def posed_geometry(model: ManoModel, params: ManoParams) -> HandGeometry:
     return jax.tree.map(lambda *x: np.concatenate(x)[:count], *parts)
 
 
-if __name__ == "__main__":
-    main()
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of ``twohand data build synthetic``."""
+    default = SyntheticConfig()
+    parser.add_argument("--out", required=True, help="directory of the records")
+    parser.add_argument("--train", type=int, default=default.train, help="pictures")
+    parser.add_argument("--test", type=int, default=default.test, help="pictures")
+    parser.add_argument("--size", type=int, default=default.size, help="pixels")
+    parser.add_argument("--seed", type=int, default=default.seed)
+    parser.add_argument("--views", type=int, default=default.views, help="of a pose")
+    parser.add_argument("--shard-size", type=int, default=default.shard_size)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Build as the flags say and print what was written."""
+    config = SyntheticConfig(
+        size=args.size,
+        seed=args.seed,
+        train=args.train,
+        test=args.test,
+        shard_size=args.shard_size,
+        views=args.views,
+    )
+    report = build(config, args.out, workers=args.workers)
+    print(report.text())
+
+
+ENTRY = DatasetEntry(
+    name="synthetic",
+    summary="Two hands rendered from the open hand, with exact labels and with cues",
+    add_arguments=add_arguments,
+    run=run,
+    protocol="wrist",
+)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from data_pipelines import writer
+from data_pipelines.datasets import DatasetEntry
 from data_pipelines.labelled import Example
 from data_pipelines.synthetic import labels, source
 from data_pipelines.synthetic import source as synthetic
@@ -163,3 +164,12 @@ def run(args: argparse.Namespace) -> None:
     """Build, check and print what was written."""
     report, verdict = build(args.out, workers=args.workers)
     print(f"{report.text()}\n{verdict.text()}\nwrote {args.out}")
+
+
+ENTRY = DatasetEntry(
+    name="benchmark",
+    summary="The frozen held-out set of rendered hands, for evaluation alone",
+    add_arguments=add_arguments,
+    run=run,
+    protocol="wrist",
+)
