@@ -76,7 +76,7 @@ def run(
     print(write(dataset, args).text())
 
 
-def write(dataset: Dataset, args: argparse.Namespace) -> writer.Report:
+def write(dataset: Dataset, args: argparse.Namespace) -> writer.BuildReport:
     """Write the shards that are not there yet, in processes or as a Beam pipeline.
 
     Args:

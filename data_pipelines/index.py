@@ -100,7 +100,7 @@ class Readable(Protocol):
         ...
 
 
-Row = tuple[str, object]
+KeyedEntry = tuple[str, object]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -117,7 +117,7 @@ class Entries:
     path: Path
     depth: int = 1
 
-    def rows(self, file: Readable) -> Iterator[Row]:
+    def rows(self, file: Readable) -> Iterator[KeyedEntry]:
         """Joined keys and value, in the order of the file.
 
         Raises:
@@ -170,7 +170,7 @@ class Items:
     key: str | None = "id"
     keep: Callable[[Mapping[str, Any]], bool] | None = None
 
-    def rows(self, file: Readable) -> Iterator[Row]:
+    def rows(self, file: Readable) -> Iterator[KeyedEntry]:
         """Key and object, in the order of the file.
 
         Raises:
@@ -281,7 +281,7 @@ NOT_JSON = re.compile(rb"(?<=[\[,:\s])-?(?:NaN|Infinity)(?=[\s,\]}])")
 ENDS = b",]}"
 
 
-def rows(collection: Collection) -> Iterator[Row]:
+def rows(collection: Collection) -> Iterator[KeyedEntry]:
     """Keys and entries of a collection, with a bar on a terminal.
 
     Raises:

@@ -45,7 +45,7 @@ class CocoWholeBodyConfig:
     fits: bool = True
 
 
-class Fit(NamedTuple):
+class CameraFit(NamedTuple):
     """MANO parameters of one hand in the frame of its own camera."""
 
     global_orient: Float[np.ndarray, "3"]
@@ -156,7 +156,7 @@ class CocoWholeBody:
 
     def _fits(
         self, person: Mapping[str, Any], index: Index, shown: Sequence[bool]
-    ) -> list[Fit | None]:
+    ) -> list[CameraFit | None]:
         """The fits of the hands that are shown."""
         found = index.get("fits", person["id"]) if "fits" in index.tables else None
         if found is None:
@@ -168,10 +168,12 @@ class CocoWholeBody:
 
 
 def _in_one_camera(
-    fits: Sequence[Fit | None], model: ManoModel
+    fits: Sequence[CameraFit | None], model: ManoModel
 ) -> tuple[Camera | None, ManoParams]:
     """Both hands' parameters in one camera frame, zeros for a hand without a fit."""
-    none = Fit(np.zeros(3), np.zeros((15, 3)), np.zeros(10), np.zeros(3), NO_CAMERA)
+    none = CameraFit(
+        np.zeros(3), np.zeros((15, 3)), np.zeros(10), np.zeros(3), NO_CAMERA
+    )
     own = [fit.camera for fit in fits if fit is not None]
     if not own:
         return None, _stacked([none, none])
@@ -187,13 +189,13 @@ def _in_one_camera(
     return camera, params
 
 
-def _stacked(fits: Sequence[Fit]) -> ManoParams:
+def _stacked(fits: Sequence[CameraFit]) -> ManoParams:
     """The parameters of both hands, as their cameras see them."""
     columns = list(zip(*fits, strict=True))[: len(ManoParams._fields)]
     return ManoParams(*(np.stack(values).astype(np.float32) for values in columns))
 
 
-class Hands(NamedTuple):
+class PersonHands(NamedTuple):
     """The 2D labels of a person's hands, pixels."""
 
     joints: Float[np.ndarray, "2 21 2"]
@@ -201,7 +203,7 @@ class Hands(NamedTuple):
     box: Float[np.ndarray, "2 4"]
 
 
-def read_hands(annotation: Mapping[str, Any], size: tuple[int, int]) -> Hands:
+def read_hands(annotation: Mapping[str, Any], size: tuple[int, int]) -> PersonHands:
     """The labels of both hands.
 
     A hand without a box in the picture has no labels: no crop could show it.
@@ -221,10 +223,10 @@ def read_hands(annotation: Mapping[str, Any], size: tuple[int, int]) -> Hands:
             box[row] = _box(corners, size)
             joints[row] = points.reshape(21, 3)[:, :2]
             known[row] = (points.reshape(21, 3)[:, 2] > 0) & box[row].any()
-    return Hands(joints, known, box)
+    return PersonHands(joints, known, box)
 
 
-def read_fit(entry: object) -> Fit | None:
+def read_fit(entry: object) -> CameraFit | None:
     """A hand's parameters and camera; None for a hand without.
 
     Raises:
@@ -241,7 +243,9 @@ def read_fit(entry: object) -> Fit | None:
     focal, center = (
         _vector(camera, key, length, NO_FIT) for key, length in CAMERA_LENGTHS.items()
     )
-    return Fit(pose[:3], pose[3:].reshape(15, 3), shape, transl, Camera(focal, center))
+    return CameraFit(
+        pose[:3], pose[3:].reshape(15, 3), shape, transl, Camera(focal, center)
+    )
 
 
 def _box(

@@ -32,7 +32,7 @@ SPLIT = "test"
 BAD_MESH = "a hand's mesh is missing or not in MANO's topology"
 # In standard deviations of hands: shapes far outside can imitate what is no hand.
 MAX_BETA = 10.0
-Meshes = Sequence[Float[np.ndarray, "778 3"] | None]
+HandMeshes = Sequence[Float[np.ndarray, "778 3"] | None]
 FILE = "HIC.json"
 HAND_TYPES = ("right", "left", "interacting")
 HOME = (
@@ -74,7 +74,7 @@ class HicConfig:
     max_fit_error: float = 0.001
 
 
-class Picture(NamedTuple):
+class AnnotatedImage(NamedTuple):
     """One annotated picture; paths are relative to the source folder.
 
     ``problem`` says why it cannot be used, "" if it can.
@@ -87,7 +87,7 @@ class Picture(NamedTuple):
 
 
 @functools.lru_cache(maxsize=1)
-def _pictures(root: Path) -> list[Picture]:
+def _pictures(root: Path) -> list[AnnotatedImage]:
     return read_index(root)
 
 
@@ -152,7 +152,7 @@ class Hic(fits.FittedDataset):
             else:
                 yield self._labelled(picture, meshes)
 
-    def _labelled(self, picture: Picture, meshes: Meshes) -> Labelled:
+    def _labelled(self, picture: AnnotatedImage, meshes: HandMeshes) -> Labelled:
         params, fitted = self._fit(meshes)
         joints = self._joints(meshes, params, fitted)
         shown = np.array([mesh is not None for mesh in meshes])
@@ -173,7 +173,7 @@ class Hic(fits.FittedDataset):
             hand_type=picture.hand_type,
         )
 
-    def _fit(self, meshes: Meshes) -> tuple[ManoParams, Bool[np.ndarray, "2"]]:
+    def _fit(self, meshes: HandMeshes) -> tuple[ManoParams, Bool[np.ndarray, "2"]]:
         """Parameters of both hands, and whether they give the meshes back."""
         model = fits.load_model(self.mano_path)
         params = fits.no_params()
@@ -188,7 +188,7 @@ class Hic(fits.FittedDataset):
         return params, fitted
 
     def _joints(
-        self, meshes: Meshes, params: ManoParams, fitted: Bool[np.ndarray, "2"]
+        self, meshes: HandMeshes, params: ManoParams, fitted: Bool[np.ndarray, "2"]
     ) -> Float[np.ndarray, "2 21 3"]:
         """The fit's own joints, as every dataset has; regressed ones without a fit."""
         model = fits.load_model(self.mano_path)
@@ -211,7 +211,7 @@ def mesh_joints(
     return np.concatenate([regressed, tips])[CANONICAL_FROM_MODEL]
 
 
-def read_index(root: Path) -> list[Picture]:
+def read_index(root: Path) -> list[AnnotatedImage]:
     """The annotated pictures in the order of the annotations.
 
     Raises:
@@ -257,7 +257,7 @@ def _no_twice(values: Iterable[object], what: str, file: Path) -> None:
         raise InputError(f"{file} has {what} {twice[0]} more than once. {HOME}.")
 
 
-def _picture(entry: dict, image: dict) -> Picture:
+def _picture(entry: dict, image: dict) -> AnnotatedImage:
     right, left = (entry.get(f"{side}_mano_path") for side in SIDES)
     meshes = (right, left)
     name, kind = image.get("file_name"), entry.get("hand_type")
@@ -271,8 +271,8 @@ def _picture(entry: dict, image: dict) -> Picture:
     elif name is None or meshes == (None, None):
         problem = "no hand has a mesh"
     if problem:
-        return Picture(str(name), "", (None, None), problem)
-    return Picture(image["file_name"], entry["hand_type"], meshes)
+        return AnnotatedImage(str(name), "", (None, None), problem)
+    return AnnotatedImage(image["file_name"], entry["hand_type"], meshes)
 
 
 def _inside(path: object) -> bool:

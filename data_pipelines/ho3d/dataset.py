@@ -56,7 +56,7 @@ class Ho3dConfig:
     max_fit_error: float = 0.003
 
 
-class Frame(NamedTuple):
+class ListedFrame(NamedTuple):
     """One line of a list: a picture of a sequence."""
 
     sequence: str
@@ -68,7 +68,7 @@ class Frame(NamedTuple):
 
 
 @functools.lru_cache(maxsize=2)
-def _frames(root: Path, split: str) -> list[Frame]:
+def _frames(root: Path, split: str) -> list[ListedFrame]:
     return read_list(root, OFFICIAL[split])
 
 
@@ -242,7 +242,7 @@ class NotAnnotatedError(InputError):
     """A file that lacks the hand's annotation, or holds None for it."""
 
 
-def read_list(root: Path, split: str) -> list[Frame]:
+def read_list(root: Path, split: str) -> list[ListedFrame]:
     """The frames of ``{split}.txt``, which alone are annotated (README of the release).
 
     Raises:
@@ -253,7 +253,7 @@ def read_list(root: Path, split: str) -> list[Frame]:
         lines = file.read_text().split()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file} is missing or not readable. {HOME}.") from error
-    frames = [Frame(*line.split("/")) for line in lines if _is_frame(line)]
+    frames = [ListedFrame(*line.split("/")) for line in lines if _is_frame(line)]
     if len(frames) != len(lines) or not frames:
         wrong = next((line for line in lines if not _is_frame(line)), "nothing")
         raise InputError(

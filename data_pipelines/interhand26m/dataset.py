@@ -47,7 +47,7 @@ class InterHandConfig:
     fits: bool = True
 
 
-class Sample(NamedTuple):
+class InterHandSample(NamedTuple):
     """One annotated picture: both hands, right first; pixels.
 
     ``joints_3d`` is in metres in the camera frame; ``fits`` in metres in the *world*
@@ -151,7 +151,7 @@ class InterHand26M:
     def _path(self, split: str) -> Path:
         return self.indices / f"{self.name}-{split}.sqlite"
 
-    def _labelled(self, sample: Sample) -> Labelled:
+    def _labelled(self, sample: InterHandSample) -> Labelled:
         """With the fits in the camera frame."""
         model = fits.load_model(self.mano_path)
         return Labelled(
@@ -187,7 +187,7 @@ def _named(split: str, annotation: Mapping[str, object], index: Index) -> str:
     return f"{split} annotation {annotation.get('id')} ({told})"
 
 
-class Records(NamedTuple):
+class AnnotationEntries(NamedTuple):
     """What the files say of one annotation."""
 
     annotation: Mapping[str, Any]
@@ -199,7 +199,7 @@ class Records(NamedTuple):
 
 def read_records(
     root: str | Path, split: str, *, fits: bool = False
-) -> Iterator[Sample]:
+) -> Iterator[InterHandSample]:
     """The samples of a split, in the order of its annotations.
 
     Args:
@@ -224,7 +224,7 @@ def read_records(
                 ) from error
 
 
-def look_up(index: Index, annotation: Mapping[str, Any]) -> Records:
+def look_up(index: Index, annotation: Mapping[str, Any]) -> AnnotationEntries:
     """Everything that belongs to an annotation.
 
     Raises:
@@ -245,10 +245,12 @@ def look_up(index: Index, annotation: Mapping[str, Any]) -> Records:
     if frame is None:
         raise Unusable(NO_FRAME)
     fits = index.get("fits", place) if "fits" in index.tables else None
-    return Records(annotation, image, cameras, frame, fits or {})
+    return AnnotationEntries(annotation, image, cameras, frame, fits or {})
 
 
-def read_sample(records: Records, *, images: Path, subset: str = "") -> Sample:
+def read_sample(
+    records: AnnotationEntries, *, images: Path, subset: str = ""
+) -> InterHandSample:
     """An annotation in our conventions.
 
     Args:
@@ -267,7 +269,7 @@ def read_sample(records: Records, *, images: Path, subset: str = "") -> Sample:
         raise error if isinstance(error, Unusable) else Unusable(MALFORMED) from error
 
 
-def _sample(records: Records, images: Path, subset: str) -> Sample:
+def _sample(records: AnnotationEntries, images: Path, subset: str) -> InterHandSample:
     annotation, image, camera, frame, fits = records
     if annotation["hand_type"] not in (*SIDES, "interacting"):
         raise Unusable(HAND_TYPE)
@@ -284,7 +286,7 @@ def _sample(records: Records, images: Path, subset: str) -> Sample:
     shown = in_picture.sum(axis=-1) > 1
     params, fits_valid = _fits(fits)
     path = images / image["file_name"]
-    return Sample(
+    return InterHandSample(
         image=path,
         image_id=f"{images.name}/{Path(image['file_name']).with_suffix('')}",
         subset=subset,

@@ -19,7 +19,7 @@ from data_pipelines.synthetic import labels
 from data_pipelines.synthetic.labels import (
     SPLIT_STREAMS,
     VERSION,
-    Sample,
+    PosedSample,
     SyntheticConfig,
 )
 from data_pipelines.synthetic.poses import sampler, view
@@ -85,14 +85,14 @@ class SyntheticSource:
 
 
 def draw_picture(
-    rng: np.random.Generator, sample: Sample, renderer: Renderer
+    rng: np.random.Generator, sample: PosedSample, renderer: Renderer
 ) -> Rendering:
     """The hands in a random scene, in which only the shown ones are seen."""
     scene = sample_scene(rng)._replace(visible=sample.shown)
     return renderer.render(scene, sample.vertices, sample.camera)
 
 
-def usable(sample: Sample, rendering: Rendering, config: SyntheticConfig) -> bool:
+def usable(sample: PosedSample, rendering: Rendering, config: SyntheticConfig) -> bool:
     """Whether enough of each shown hand is in the picture."""
     least = config.min_visible * (config.size / 256) ** 2
     joints_px = labels.project(sample.joints, sample.camera)
@@ -127,7 +127,7 @@ def load(size: int, hand: int) -> tuple[ManoModel, Renderer]:
 
 def build(
     config: SyntheticConfig, out: str | Path, *, workers: int, progress: bool = True
-) -> writer.Report:
+) -> writer.BuildReport:
     """Render and write the set, or what is missing of it.
 
     Args:
@@ -149,7 +149,7 @@ def draw_samples(
     *,
     model: ManoModel,
     config: SyntheticConfig,
-) -> Iterator[Sample]:
+) -> Iterator[PosedSample]:
     """The hands of ``count`` pictures, in the camera frame of each.
 
     A pose takes far longer to make than a picture (two hands must be moved out of each
@@ -175,11 +175,11 @@ def posed_samples(
     camera: Camera,
     shown: Bool[np.ndarray, "n 2"],
     kinds: Sequence[str],
-) -> Iterator[Sample]:
+) -> Iterator[PosedSample]:
     """Pictures' hands from their parameters, all in the camera frame, host arrays."""
     geometry = posed_geometry(model, params)
     for row, kind in enumerate(kinds):
-        yield Sample(
+        yield PosedSample(
             params=ManoParams(*(value[row] for value in params)),
             joints=geometry.joints[row],
             vertices=geometry.vertices[row],

@@ -10,7 +10,6 @@ from twohand_jax.errors import InputError
 
 if TYPE_CHECKING:
     from twohand_jax.evaluation.results import Result
-    from twohand_jax.evaluation.tables.filling import Job
     from twohand_jax.evaluation.tables.layout import Missing
     from twohand_jax.inference.prior import Prior
     from twohand_jax.types import ManoModel
@@ -147,7 +146,7 @@ def evaluate_outside(args: argparse.Namespace) -> None:
         return
     title = f"{name} and {directory} on {args.dataset} ({args.split})"
     evaluation = found.evaluation
-    table = outputs.Table(
+    table = outputs.ResultTable(
         evaluation.results, title=title, rate=evaluation.images_per_second
     )
     print(f"{table.summary()}\n\n{found.coverage}")
@@ -181,7 +180,9 @@ def evaluate_set(args: argparse.Namespace) -> None:
     if not distributed.is_first():
         return
     title = f"{directory} on {args.dataset} ({args.split})"
-    table = outputs.Table(found.results, title=title, rate=found.images_per_second)
+    table = outputs.ResultTable(
+        found.results, title=title, rate=found.images_per_second
+    )
     print(table.summary())
     for path in outputs.write(table, out, plots=args.plots):
         print(f"wrote {path}")

@@ -16,7 +16,7 @@ from twohand_jax.crops.canvas import CanvasConfig
 from twohand_jax.errors import InputError
 from twohand_jax.types import Batch, Camera, Cues, ManoParams, Targets
 
-Fields = Mapping[str, np.ndarray]
+RecordFields = Mapping[str, np.ndarray]
 _ROWS_A_TASK = 4
 
 
@@ -26,7 +26,7 @@ class Rows(NamedTuple):
     ``records`` are their numbers in the split; rows that are not ``usable`` hold none.
     """
 
-    fields: Fields
+    fields: RecordFields
     records: np.ndarray
     usable: np.ndarray
 
@@ -86,7 +86,9 @@ class Decoder:
         ]
         return Pending(out, problems)
 
-    def _fill(self, out: Batch, fields: Fields, rows: np.ndarray) -> dict[int, str]:
+    def _fill(
+        self, out: Batch, fields: RecordFields, rows: np.ndarray
+    ) -> dict[int, str]:
         """Decode rows in place; what went wrong, by row."""
         problems = {}
         for row in rows.tolist():
@@ -99,7 +101,7 @@ class Decoder:
         return problems
 
     def _fill_picture(
-        self, out: Batch, fields: Fields, row: int
+        self, out: Batch, fields: RecordFields, row: int
     ) -> tuple[canvas.Window, tuple[int, int]]:
         """The window that was laid on the canvas, and the picture's size."""
         data, sheet = fields["image"][row], out.canvas[row]
@@ -176,7 +178,7 @@ def finish(pending: Pending, report: Callable[[int, str], None]) -> Batch:
 
 def _fill_maps(
     cues: Cues,
-    fields: Fields,
+    fields: RecordFields,
     row: int,
     window: canvas.Window,
     shape: tuple[int, int],
@@ -199,7 +201,9 @@ def _fill_maps(
         )
 
 
-def _map(fields: Fields, cue: str, row: int, shape: tuple[int, int]) -> np.ndarray:
+def _map(
+    fields: RecordFields, cue: str, row: int, shape: tuple[int, int]
+) -> np.ndarray:
     values = decode_map(fields[f"cues/{cue}"][row])
     if values.shape != shape:
         raise InputError(
@@ -209,7 +213,7 @@ def _map(fields: Fields, cue: str, row: int, shape: tuple[int, int]) -> np.ndarr
     return values
 
 
-def _cues(fields: Fields, count: int, size: int) -> Cues:
+def _cues(fields: RecordFields, count: int, size: int) -> Cues:
     return Cues(
         keypoints=fields["cues/keypoints"],
         segmentation=np.zeros((count, size, size), np.uint8),
@@ -220,7 +224,7 @@ def _cues(fields: Fields, count: int, size: int) -> Cues:
     )
 
 
-def _targets(fields: Fields) -> Targets:
+def _targets(fields: RecordFields) -> Targets:
     return Targets(
         camera=Camera(focal=fields["camera/focal"], center=fields["camera/center"]),
         camera_valid=fields["camera/valid"].astype(bool),

@@ -47,7 +47,7 @@ OCCLUSION = Bins(
 )
 
 
-class Part(NamedTuple):
+class Breakdown(NamedTuple):
     """Figures of some of the records.
 
     Attributes:
@@ -63,7 +63,7 @@ class Part(NamedTuple):
     figures: dict[str, float]
 
 
-def parts(result: Result) -> list[Part]:
+def parts(result: Result) -> list[Breakdown]:
     """All breakdowns of one method's result, the whole first."""
     everything = np.ones(len(result), bool)
     return [
@@ -75,7 +75,7 @@ def parts(result: Result) -> list[Part]:
     ]
 
 
-def rows(found: list[Part]) -> dict[str, dict[str, float]]:
+def rows(found: list[Breakdown]) -> dict[str, dict[str, float]]:
     """Parts as rows of ``report.markdown``, the number of records in their names."""
     return {
         (part.name if part.by == part.name else f"{part.by}: {part.name}")
@@ -117,7 +117,9 @@ def joint_errors(result: Result) -> Float[np.ndarray, "n 2 21"]:
     return np.where(compared, errors, np.nan)
 
 
-def by_bins(result: Result, values: Float[np.ndarray, "n"], bins: Bins) -> list[Part]:
+def by_bins(
+    result: Result, values: Float[np.ndarray, "n"], bins: Bins
+) -> list[Breakdown]:
     """Records by ranges of a value; those where it is NaN are in no part."""
     place = bins.of(values)
     return [
@@ -127,7 +129,7 @@ def by_bins(result: Result, values: Float[np.ndarray, "n"], bins: Bins) -> list[
     ]
 
 
-def by_subset(result: Result) -> list[Part]:
+def by_subset(result: Result) -> list[Breakdown]:
     """Records by the subset that the dataset puts them in, in alphabetical order."""
     return [
         part
@@ -137,7 +139,7 @@ def by_subset(result: Result) -> list[Part]:
     ]
 
 
-def by_hand(result: Result) -> list[Part]:
+def by_hand(result: Result) -> list[Breakdown]:
     """MPJPE and MPVPE of the right and of the left hand.
 
     Only of protocols that compare both hands unscaled and relative to their roots
@@ -158,17 +160,17 @@ def by_hand(result: Result) -> list[Part]:
         figures = protocols.numbers({"MPJPE": joints, "MPVPE": _mean(vertices)})
         records = np.isfinite(errors[:, hand]).any(axis=-1) | np.isfinite(vertices)
         if records.any():
-            found.append(Part("hand", name, int(records.sum()), _known(figures)))
+            found.append(Breakdown("hand", name, int(records.sum()), _known(figures)))
     return found if len(found) == len(SIDES) else []
 
 
 def _part(
     result: Result, rows: Bool[np.ndarray, "n"], *, by: str, name: str
-) -> list[Part]:
+) -> list[Breakdown]:
     """The part of these records, or none where nothing is compared in them."""
     part = result.take(rows)
     number = int(counted(part).sum())
-    return [Part(by, name, number, _known(part.figures()))] if number else []
+    return [Breakdown(by, name, number, _known(part.figures()))] if number else []
 
 
 def _known(figures: dict[str, float]) -> dict[str, float]:

@@ -20,7 +20,7 @@ from twohand_jax.weights import native
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Job:
+class ReconstructionJob:
     """What to reconstruct, with what, and where to put it.
 
     Attributes:
@@ -65,7 +65,7 @@ class Failed(NamedTuple):
     message: str
 
 
-def outcomes(job: Job, timing: Stopwatch) -> Iterator[Done | Failed]:
+def outcomes(job: ReconstructionJob, timing: Stopwatch) -> Iterator[Done | Failed]:
     """Reconstruct and write picture by picture; a bad picture does not end the run.
 
     Args:
@@ -172,7 +172,7 @@ def penetration(prediction: Prediction, model: ManoModel) -> dict[str, float | N
     return {"max_depth_mm": round(float(found.max_depth_mm), 2), "volume_cm3": volume}
 
 
-def _check(job: Job) -> None:
+def _check(job: ReconstructionJob) -> None:
     if job.prior is not None:
         native.load_config(job.prior)
     observe.check_choice(job.cues)

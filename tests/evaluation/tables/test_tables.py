@@ -221,8 +221,8 @@ def test_the_wrist_protocol_is_of_what_people_annotated():
     marked = dataclasses.replace(whole, subset=np.array(["H", "M"] * 4))
     block = layout.get("1").blocks[0]
 
-    def filled(result, protocol: str) -> filling.Row:
-        job = filling.Job(block=block, protocol=protocol, missing={"a": ()})
+    def filled(result, protocol: str) -> filling.TableRow:
+        job = filling.SectionJob(block=block, protocol=protocol, missing={"a": ()})
         found = [dataclasses.replace(result, protocol=protocol)]
         *_, row = filling.fill([job], lambda job: found)[0].rows
         return row
@@ -239,7 +239,7 @@ def test_figures_that_are_none_are_left_out():
     lonely = made(records=4).take(np.array([3]))
     (row,) = filling.fill(
         [
-            filling.Job(
+            filling.SectionJob(
                 block=layout.get("1").blocks[0], protocol="wrist", missing={"a": ()}
             )
         ],

@@ -53,7 +53,7 @@ COLUMNS = (
     "Fréchet",
     "refined",
 )
-Row = dict[str, float]
+Figures = dict[str, float]
 Features = Callable[[ManoParams], Float[np.ndarray, "n d"]]
 
 
@@ -180,7 +180,7 @@ def table(
     features: Features | None = None,
     workers: int = 0,
     progress: bool = False,
-) -> dict[str, Row]:
+) -> dict[str, Figures]:
     """A row for the estimates, for descent without the prior, and for refinement.
 
     Args:
@@ -212,7 +212,7 @@ def table(
         )
 
     estimates: dict[str, Prediction] = {"estimate": pairs.prediction}
-    rows: dict[str, Row] = {}
+    rows: dict[str, Figures] = {}
     for name, way in (("descent", without), ("prior", with_prior)):
         found = _in_chunks(way, prior, model, pairs, progress=name if progress else "")
         estimates[name] = found.prediction
@@ -227,7 +227,7 @@ def table(
     return {name: rows[name] for name in estimates}
 
 
-def errors(prediction: Prediction, targets: Targets, model: ManoModel) -> Row:
+def errors(prediction: Prediction, targets: Targets, model: ManoModel) -> Figures:
     """MPJPE, MPVPE and MRRPE of all pairs, mm (protocol wrist)."""
     weight = jnp.ones(len(prediction.score))
     known = truth.batch_truth(targets, model)
@@ -236,7 +236,9 @@ def errors(prediction: Prediction, targets: Targets, model: ManoModel) -> Row:
     return {name: row[name] for name in ("MPJPE", "MPVPE", "MRRPE")}
 
 
-def penetrations(geometry: HandGeometry, model: ManoModel, *, workers: int = 0) -> Row:
+def penetrations(
+    geometry: HandGeometry, model: ManoModel, *, workers: int = 0
+) -> Figures:
     """Volume, depth and number of penetrating pairs; volumes by exact booleans."""
     vertices = np.asarray(geometry.vertices, np.float64)
     faces = [close_wrist(np.asarray(side)) for side in model.faces]
@@ -254,7 +256,7 @@ def penetrations(geometry: HandGeometry, model: ManoModel, *, workers: int = 0) 
 
 def _plausibility(
     found: Float[np.ndarray, "n d"], truth: Float[np.ndarray, "n d"]
-) -> Row:
+) -> Figures:
     from twohand_jax.evaluation.prior.plausibility import compare
 
     figures = compare(found, truth)

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation.protocols import single_hand, two_hands
 from twohand_jax.evaluation.protocols.base import (
-    Labels,
-    Points,
+    DatasetLabels,
     Protocol,
     Server,
+    ServerPoints,
     check_shapes,
     figures,
     numbers,
@@ -21,8 +21,8 @@ from twohand_jax.evaluation.protocols.base import (
 __all__ = (
     "LABELS",
     "PROTOCOLS",
-    "Labels",
-    "Points",
+    "DatasetLabels",
+    "ServerPoints",
     "Protocol",
     "Server",
     "check_fit",
@@ -42,12 +42,12 @@ GENERAL = two_hands.PROTOCOLS[0].name
 _FLAT = "has no 3D labels"
 # Datasets without a protocol of their own of whose labels something must be said.
 _OTHERS = (
-    Labels(
+    DatasetLabels(
         dataset="coco_wholebody",
         withheld=dict.fromkeys(("train", "val", "test"), _FLAT),
     ),
 )
-LABELS: Mapping[str, Labels] = {
+LABELS: Mapping[str, DatasetLabels] = {
     labels.dataset: labels
     for labels in (*(protocol.labels for protocol in PROTOCOLS.values()), *_OTHERS)
     if labels is not None
@@ -106,7 +106,7 @@ def check_fit(protocol: Protocol, *, dataset: str, split: str) -> None:
     Raises:
         InputError: the labels that the protocol needs do not exist.
     """
-    labels = LABELS.get(dataset, Labels(dataset=dataset))
+    labels = LABELS.get(dataset, DatasetLabels(dataset=dataset))
     reason, default_protocol = labels.withheld.get(split), default(dataset)
     if reason is not None:
         hint = (

@@ -27,7 +27,7 @@ from twohand_jax.types import (
 )
 
 Compare = Callable[[Prediction, Truth, ManoModel, Float[Array, "*b"]], dict[str, Mean]]
-Points = tuple[Float[np.ndarray, "n 21 3"], Float[np.ndarray, "n 778 3"]]
+ServerPoints = tuple[Float[np.ndarray, "n 21 3"], Float[np.ndarray, "n 778 3"]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,13 +45,13 @@ class Server:
 
     pictures: str
     order: Callable[[Sequence[str], Path | None], list[str]]
-    convert: Callable[[Points], Points]
+    convert: Callable[[ServerPoints], ServerPoints]
     listing: str = ""
     wrist_given: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Labels:
+class DatasetLabels:
     """What a dataset's labels leave out.
 
     Attributes:
@@ -100,7 +100,7 @@ class Protocol:
     without_mesh: bool = False
     by_hand: bool = False
     units: str = "mm"
-    labels: Labels | None = None
+    labels: DatasetLabels | None = None
     server: Server | None = None
     subset: str = ""
     root: int = WRIST

@@ -18,7 +18,12 @@ from jaxtyping import Array, Bool, Float
 
 from twohand_jax import metrics
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation.protocols.base import Labels, Points, Protocol, Server
+from twohand_jax.evaluation.protocols.base import (
+    DatasetLabels,
+    Protocol,
+    Server,
+    ServerPoints,
+)
 from twohand_jax.evaluation.truth import Truth, with_tips
 from twohand_jax.geometry import alignment
 from twohand_jax.mano.joints import CANONICAL_FROM_MODEL, MIDDLE_BASE, WRIST
@@ -173,12 +178,12 @@ def ho3d_order(image_ids: Sequence[str], listing: Path | None) -> list[str]:
     return [f"evaluation/{line}" for line in lines]
 
 
-def _unchanged(points: Points) -> Points:
+def _unchanged(points: ServerPoints) -> ServerPoints:
     """Canonical joints in our camera frame, as FreiHAND has them."""
     return points
 
 
-def _as_ho3d(points: Points) -> Points:
+def _as_ho3d(points: ServerPoints) -> ServerPoints:
     joints, vertices = points
     return joints[:, MODEL_FROM_CANONICAL] * OPENGL, vertices * OPENGL
 
@@ -197,7 +202,7 @@ _FREIHAND = Protocol(
     columns=("PA-MPJPE", "PA-MPVPE", *_ALIGNED, *_PLAIN),
     right_hand=True,
     units=_UNITS,
-    labels=Labels(dataset="freihand", one_hand=True),
+    labels=DatasetLabels(dataset="freihand", one_hand=True),
     server=Server(pictures="3,960", order=freihand_order, convert=_unchanged),
     tips=FREIHAND_TIPS,
 )
@@ -211,7 +216,7 @@ _HO3D = Protocol(
     columns=("PA-MPJPE", "PA-MPVPE", "ST-MPJPE", *_ALIGNED, "ST-AUC-J", *_PLAIN),
     right_hand=True,
     units=_UNITS,
-    labels=Labels(
+    labels=DatasetLabels(
         dataset="ho3d",
         one_hand=True,
         withheld={

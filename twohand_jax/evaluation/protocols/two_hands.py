@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from twohand_jax import metrics
-from twohand_jax.evaluation.protocols.base import Labels, Protocol
+from twohand_jax.evaluation.protocols.base import DatasetLabels, Protocol
 from twohand_jax.evaluation.truth import (
     Truth,
     compared_joints,
@@ -287,7 +287,7 @@ _HIC = Protocol(
     essential=("MPVPE",),
     columns=("MRRPE", "MPJPE", "MPVPE", "RRVE", *_PLANES, *_SPLIT_MESH),
     by_hand=True,
-    labels=Labels(dataset="hic"),
+    labels=DatasetLabels(dataset="hic"),
     tips=INTERWILD_TIPS,
     of_mesh=True,
 )

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from twohand_jax.evaluation import protocols
-from twohand_jax.evaluation.tables.filling import Job, Row, Section
-from twohand_jax.evaluation.tables.layout import Missing, Table
+from twohand_jax.evaluation.tables.filling import Section, SectionJob, TableRow
+from twohand_jax.evaluation.tables.layout import Missing, PaperTable
 
 ABSENT = "–"
 PROBABLY = "probably "
@@ -18,7 +18,7 @@ INTERVALS = (
 )
 
 
-def markdown(table: Table, sections: Sequence[Section], *, subject: str) -> str:
+def markdown(table: PaperTable, sections: Sequence[Section], *, subject: str) -> str:
     """The table for people: a heading for each record set and protocol, then notes.
 
     Args:
@@ -50,7 +50,7 @@ def markdown(table: Table, sections: Sequence[Section], *, subject: str) -> str:
 
 
 def as_json(
-    table: Table, sections: Sequence[Section], *, subject: str
+    table: PaperTable, sections: Sequence[Section], *, subject: str
 ) -> dict[str, Any]:
     """The same for programs: every row with its protocol, and figures or reasons."""
     return {
@@ -61,7 +61,7 @@ def as_json(
     }
 
 
-def outlook(jobs: Sequence[Job]) -> str:
+def outlook(jobs: Sequence[SectionJob]) -> str:
     """How many of our rows can be filled, in a sentence."""
     rows = sum(len(job.missing) for job in jobs)
     ready = sum(len(job.rows) for job in jobs)
@@ -69,7 +69,7 @@ def outlook(jobs: Sequence[Job]) -> str:
 
 
 def write(
-    table: Table, sections: Sequence[Section], directory: Path, *, subject: str
+    table: PaperTable, sections: Sequence[Section], directory: Path, *, subject: str
 ) -> list[Path]:
     """Write ``table-N.md`` and ``table-N.json``, each complete or not at all."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -100,7 +100,7 @@ def _section(section: Section) -> dict[str, Any]:
     }
 
 
-def _row(row: Row, protocol: str) -> dict[str, Any]:
+def _row(row: TableRow, protocol: str) -> dict[str, Any]:
     out: dict[str, Any] = {
         "method": row.method,
         "by": "this model" if row.ours else "published",
@@ -168,7 +168,7 @@ def _grid(section: Section, notes: dict[Missing, int]) -> list[str]:
 
 
 def _cells(
-    row: Row, protocol: str, columns: Sequence[str], notes: dict[Missing, int]
+    row: TableRow, protocol: str, columns: Sequence[str], notes: dict[Missing, int]
 ) -> list[str]:
     name = f"ours: {row.method}" if row.ours else row.method
     measured = protocol if row.certain else PROBABLY + protocol
@@ -178,7 +178,7 @@ def _cells(
     return [name, measured, *(_cell(row, column) for column in columns), last]
 
 
-def _cell(row: Row, column: str) -> str:
+def _cell(row: TableRow, column: str) -> str:
     if column not in row.figures:
         return ABSENT
     digits = 3 if "F@" in column else row.decimals
