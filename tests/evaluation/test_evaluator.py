@@ -42,7 +42,9 @@ def parts(case: golden.Case, name: str = "wrist", size: int = 3) -> list[ScoredB
 def test_scores_of_records_add_up_to_the_protocol(name, case):
     whole = evaluator.gather(parts(case, name))
     compare = jax.jit(protocols.get(name).compare)
-    wanted = protocols.numbers(compare(*golden.compared(case, 0, golden.COUNT, 8)))
+    wanted = protocols.metric_values(
+        compare(*golden.compared(case, 0, golden.COUNT, 8))
+    )
     for row in evaluator.figures(whole).values():
         assert set(row) == set(wanted)
         for key, value in wanted.items():

@@ -43,7 +43,7 @@ def values(prediction, targets, model, weight=None):
     weight = jnp.ones(BATCH) if weight is None else weight
     known = truth.batch_truth(targets, model)
     found = jax.jit(two_hands.wrist)(prediction, known, model, weight)
-    return protocols.numbers(found)
+    return protocols.metric_values(found)
 
 
 def moved(prediction, offset, *, joints=slice(None), hand=slice(None)):

@@ -166,7 +166,7 @@ def compare_figures(
         lambda leaf: np.asarray(leaf)[:PEER_PICTURES],
         ours(METRICS, name, model, given)(),
     )
-    wanted = protocols.numbers(
+    wanted = protocols.metric_values(
         {
             metric: Mean(*(part.sum(axis=0) for part in mean))
             for metric, mean in few.items()

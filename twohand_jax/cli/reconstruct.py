@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> None:
     with timing.stage("import"):
         common.enable_compilation_cache()
         from twohand_jax.inference import photos
+        from twohand_jax.inference.images import FailedImage
     names = [
         f.name for f in dataclasses.fields(photos.ReconstructionJob) if f.name in args
     ]
@@ -70,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
     job = photos.ReconstructionJob(**given, cache=common.cache_folder())
     bad = []
     for one in common.progress(photos.outcomes(job, timing), unit="picture"):
-        if isinstance(one, photos.Failed):
+        if isinstance(one, FailedImage):
             bad.append(one.message)
         else:
             common.say(photos.describe(one))

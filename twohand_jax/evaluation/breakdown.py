@@ -157,7 +157,7 @@ def by_hand(result: Result) -> list[Breakdown]:
             if kept is None
             else Mean(*(np.sum(part[..., hand, :], axis=0) for part in kept))
         )
-        figures = protocols.numbers({"MPJPE": joints, "MPVPE": _mean(vertices)})
+        figures = protocols.metric_values({"MPJPE": joints, "MPVPE": _mean(vertices)})
         records = np.isfinite(errors[:, hand]).any(axis=-1) | np.isfinite(vertices)
         if records.any():
             found.append(Breakdown("hand", name, int(records.sum()), _known(figures)))

@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation import protocols, truth
-from twohand_jax.evaluation.protocols import Protocol
+from twohand_jax.evaluation.protocols import MetricValues, Protocol
 from twohand_jax.evaluation.results import Scores, totals
 from twohand_jax.evaluation.truth import (
     Truth,
@@ -30,7 +30,6 @@ from twohand_jax.types import Batch, ManoModel, Prediction, Targets
 Method = Callable[[Batch], Prediction]
 Score = Callable[[Prediction, Truth, ManoModel, Float[Array, "n"]], Scores]
 Texts = Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]
-Figures = dict[str, float]
 
 
 class ScoredBatch(NamedTuple):
@@ -156,15 +155,16 @@ def gather(parts: Sequence[ScoredBatch]) -> ScoredBatch:
     return jax.tree.map(lambda leaf: np.asarray(leaf)[rows], whole)
 
 
-def figures(part: ScoredBatch) -> dict[str, Figures]:
+def figures(part: ScoredBatch) -> dict[str, MetricValues]:
     """The protocol's figures of each method."""
     return {
-        name: protocols.numbers(totals(scores)) for name, scores in part.scores.items()
+        name: protocols.metric_values(totals(scores))
+        for name, scores in part.scores.items()
     }
 
 
 def require_counted(
-    rows: Mapping[str, Figures], protocol: Protocol, *, dataset: str, split: str
+    rows: Mapping[str, MetricValues], protocol: Protocol, *, dataset: str, split: str
 ) -> None:
     """Refuse a table in which the protocol found nothing to compare.
 

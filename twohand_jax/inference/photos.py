@@ -58,14 +58,9 @@ class Done(NamedTuple):
     reconstruction: Reconstruction
 
 
-class Failed(NamedTuple):
-    """A picture that could not be, with one sentence that says why."""
-
-    source: Path
-    message: str
-
-
-def outcomes(job: ReconstructionJob, timing: Stopwatch) -> Iterator[Done | Failed]:
+def outcomes(
+    job: ReconstructionJob, timing: Stopwatch
+) -> Iterator[Done | images.FailedImage]:
     """Reconstruct and write picture by picture; a bad picture does not end the run.
 
     Args:
@@ -89,7 +84,7 @@ def outcomes(job: ReconstructionJob, timing: Stopwatch) -> Iterator[Done | Faile
                 for content, path in zip(known, (job.boxes, job.keypoints), strict=True)
             )
         except InputError as error:
-            yield Failed(picture.source, str(error))
+            yield images.FailedImage(picture.source, str(error))
             continue
         # Loaded now, when a readable picture is there, so that typos fail at once.
         reconstructor = reconstructor or Reconstructor.load(
@@ -106,7 +101,7 @@ def outcomes(job: ReconstructionJob, timing: Stopwatch) -> Iterator[Done | Faile
             )
             written = _write(folder, picture, image, one, reconstructor.model, timing)
         except InputError as error:
-            yield Failed(picture.source, str(error))
+            yield images.FailedImage(picture.source, str(error))
         else:
             yield Done(picture.source, written, one)
 

@@ -22,6 +22,7 @@ from twohand_jax.diffusion.ddim import PriorParts
 from twohand_jax.diffusion.gate import Status
 from twohand_jax.diffusion.refine import RefineConfig, Refined, gradient_descent, refine
 from twohand_jax.evaluation import protocols, truth
+from twohand_jax.evaluation.protocols import MetricValues
 from twohand_jax.evaluation.protocols.two_hands import wrist
 from twohand_jax.mano.topology import close_wrist
 from twohand_jax.models.apply import Network, Variables
@@ -53,7 +54,6 @@ COLUMNS = (
     "Fréchet",
     "refined",
 )
-Figures = dict[str, float]
 Features = Callable[[ManoParams], Float[np.ndarray, "n d"]]
 
 
@@ -180,7 +180,7 @@ def table(
     features: Features | None = None,
     workers: int = 0,
     progress: bool = False,
-) -> dict[str, Figures]:
+) -> dict[str, MetricValues]:
     """A row for the estimates, for descent without the prior, and for refinement.
 
     Args:
@@ -212,7 +212,7 @@ def table(
         )
 
     estimates: dict[str, Prediction] = {"estimate": pairs.prediction}
-    rows: dict[str, Figures] = {}
+    rows: dict[str, MetricValues] = {}
     for name, way in (("descent", without), ("prior", with_prior)):
         found = _in_chunks(way, prior, model, pairs, progress=name if progress else "")
         estimates[name] = found.prediction
@@ -227,18 +227,18 @@ def table(
     return {name: rows[name] for name in estimates}
 
 
-def errors(prediction: Prediction, targets: Targets, model: ManoModel) -> Figures:
+def errors(prediction: Prediction, targets: Targets, model: ManoModel) -> MetricValues:
     """MPJPE, MPVPE and MRRPE of all pairs, mm (protocol wrist)."""
     weight = jnp.ones(len(prediction.score))
     known = truth.batch_truth(targets, model)
     found = jax.jit(wrist)(prediction, known, model, weight)
-    row = protocols.numbers(found)
+    row = protocols.metric_values(found)
     return {name: row[name] for name in ("MPJPE", "MPVPE", "MRRPE")}
 
 
 def penetrations(
     geometry: HandGeometry, model: ManoModel, *, workers: int = 0
-) -> Figures:
+) -> MetricValues:
     """Volume, depth and number of penetrating pairs; volumes by exact booleans."""
     vertices = np.asarray(geometry.vertices, np.float64)
     faces = [close_wrist(np.asarray(side)) for side in model.faces]
@@ -256,7 +256,7 @@ def penetrations(
 
 def _plausibility(
     found: Float[np.ndarray, "n d"], truth: Float[np.ndarray, "n d"]
-) -> Figures:
+) -> MetricValues:
     from twohand_jax.evaluation.prior.plausibility import compare
 
     figures = compare(found, truth)

@@ -10,27 +10,29 @@ from twohand_jax.errors import InputError
 from twohand_jax.evaluation.protocols import single_hand, two_hands
 from twohand_jax.evaluation.protocols.base import (
     DatasetLabels,
+    MetricValues,
     Protocol,
     Server,
     ServerPoints,
     check_shapes,
-    figures,
-    numbers,
+    metric_values,
+    reduced_means,
 )
 
 __all__ = (
     "LABELS",
     "PROTOCOLS",
     "DatasetLabels",
+    "MetricValues",
     "ServerPoints",
     "Protocol",
     "Server",
     "check_fit",
     "check_shapes",
     "default",
-    "figures",
+    "reduced_means",
     "get",
-    "numbers",
+    "metric_values",
     "server",
 )
 

@@ -2,9 +2,9 @@
 
 A protocol is a pure function of estimates and labels (``truth``), both in the
 picture's camera frame, to a dictionary of ``Mean`` in millimetres, which add up over
-batches, devices and hosts; ``numbers`` makes figures of them. Never compare figures of
-different protocols. Hands not in the picture, rows of weight 0 and labels without their
-flag are never looked at, NaN included.
+batches, devices and hosts; ``metric_values`` makes numbers of them. Never compare
+numbers of different protocols. Hands not in the picture, rows of weight 0 and labels
+without their flag are never looked at, NaN included.
 """
 
 import dataclasses
@@ -27,6 +27,7 @@ from twohand_jax.types import (
 )
 
 Compare = Callable[[Prediction, Truth, ManoModel, Float[Array, "*b"]], dict[str, Mean]]
+MetricValues = dict[str, float]
 ServerPoints = tuple[Float[np.ndarray, "n 21 3"], Float[np.ndarray, "n 778 3"]]
 
 
@@ -129,17 +130,17 @@ def check_shapes(prediction: Prediction) -> None:
             )
 
 
-def numbers(found: Mapping[str, Mean]) -> dict[str, float]:
-    """``figures`` of summed means as numbers, from sums in double precision."""
+def metric_values(found: Mapping[str, Mean]) -> MetricValues:
+    """``reduced_means`` of summed means as numbers, from sums in double precision."""
     wide = {
         name: Mean(np.asarray(mean.total, np.float64), np.asarray(mean.count))
         for name, mean in found.items()
     }
-    return {name: float(figure) for name, figure in figures(wide).items()}
+    return {name: float(figure) for name, figure in reduced_means(wide).items()}
 
 
-def figures(found: Mapping[str, Mean]) -> dict[str, Float[Array, ""]]:
-    """Figures of summed means, as a pure function (``vmap`` it over many sums).
+def reduced_means(found: Mapping[str, Mean]) -> dict[str, Float[Array, ""]]:
+    """Metrics of summed means, as a pure function (``vmap`` it over many sums).
 
     A metric that is kept a joint is the mean of its joints' means. A curve ``PCK-…``
     becomes its area ``AUC-…``.
