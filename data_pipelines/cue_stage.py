@@ -32,12 +32,12 @@ from twohand_jax.inference import observe
 from twohand_jax.inference.observe import CueConfig
 from twohand_jax.types import NO_CUES, Camera, Cues, ManoModel, ManoParams
 from twohand_jax.viz.overlay import hand_meshes
-from twohand_jax.viz.render import Scene
+from twohand_jax.viz.render import RayScene
 
 LABELS = "labels"
 DAMAGED = "the stored record is damaged"
 UNREADABLE = "the stored picture does not decode"
-Row = Mapping[str, Any]
+StoredRecord = Mapping[str, Any]
 CHUNKS = 4
 
 
@@ -63,7 +63,7 @@ class StageConfig:
 class Maker(NamedTuple):
     """Cues of flat examples or why there are none, and what makes each kind."""
 
-    make: Callable[[Sequence[Row]], list[Cues | Rejection]]
+    make: Callable[[Sequence[StoredRecord]], list[Cues | Rejection]]
     provenance: Mapping[str, Provenance]
 
 
@@ -186,7 +186,7 @@ def _with_cues(
 
 
 def _extract(
-    extractor: Extractor, batch: int, rows: Sequence[Row]
+    extractor: Extractor, batch: int, rows: Sequence[StoredRecord]
 ) -> list[Cues | Rejection]:
     """Cues of the stored pictures in their labelled boxes."""
     pictures: dict[int, np.ndarray] = {}
@@ -266,7 +266,7 @@ class LabelCues:
         vertices = np.asarray(self._forward(self.model, params).vertices)
         meshes = hand_meshes(self.model, vertices, shown)
         # One ray of occlusion: nothing is shaded here.
-        scene = Scene(meshes, occlusion_rays=1)
+        scene = RayScene(meshes, occlusion_rays=1)
         camera = Camera(example["camera/focal"], example["camera/center"])
         labels = np.flatnonzero(shown) + 1
         size = int(example["height"]), int(example["width"])
@@ -290,7 +290,7 @@ def _with_keypoints(cues: Cues, example: Mapping[str, Any]) -> Cues:
 
 def _with_maps(
     cues: Cues,
-    scene: Scene,
+    scene: RayScene,
     camera: Camera,
     labels: Int[np.ndarray, "m"],
     size: tuple[int, int],

@@ -26,7 +26,7 @@ HAND_TYPES = {
 }
 
 
-class Sample(NamedTuple):
+class PosedSample(NamedTuple):
     """Both hands of one picture, numpy, without a batch axis; camera frame."""
 
     params: ManoParams
@@ -121,7 +121,7 @@ class SyntheticConfig:
 
 def record(
     rng: np.random.Generator,
-    sample: Sample,
+    sample: PosedSample,
     rendering: "Rendering",
     image_id: str,
     *,
@@ -187,7 +187,7 @@ def hidden_joints(
 
 
 def _geometry(
-    sample: Sample, joints_px: Float[np.ndarray, "2 21 2"]
+    sample: PosedSample, joints_px: Float[np.ndarray, "2 21 2"]
 ) -> dict[str, object]:
     shown = sample.shown
     per_joint = np.repeat(shown[:, None], joints_px.shape[1], axis=1)
@@ -216,7 +216,7 @@ def _geometry(
 
 def _cues(
     rng: np.random.Generator,
-    sample: Sample,
+    sample: PosedSample,
     rendering: "Rendering",
     joints_px: Float[np.ndarray, "2 21 2"],
     box: Float[np.ndarray, "2 4"],

@@ -18,7 +18,7 @@ from twohand_jax.data import schema
 from twohand_jax.errors import InputError
 from twohand_jax.types import Batch, Camera, Cues, ManoParams, Targets
 
-Fields = Mapping[str, np.ndarray]
+RecordFields = Mapping[str, np.ndarray]
 _ROWS_A_TASK = 4
 
 
@@ -28,7 +28,7 @@ class Rows(NamedTuple):
     ``records`` are their numbers in the split; rows that are not ``usable`` hold none.
     """
 
-    fields: Fields
+    fields: RecordFields
     records: np.ndarray
     usable: np.ndarray
 
@@ -91,7 +91,9 @@ class Decoder:
         ]
         return Pending(out, problems)
 
-    def _fill(self, out: Batch, fields: Fields, rows: np.ndarray) -> dict[int, str]:
+    def _fill(
+        self, out: Batch, fields: RecordFields, rows: np.ndarray
+    ) -> dict[int, str]:
         """Decode rows in place; what went wrong, by row."""
         problems = {}
         for row in rows.tolist():
@@ -104,7 +106,7 @@ class Decoder:
         return problems
 
     def _fill_picture(
-        self, out: Batch, fields: Fields, row: int
+        self, out: Batch, fields: RecordFields, row: int
     ) -> tuple[canvas.Window, tuple[int, int]]:
         """The window that was laid on the canvas, and the picture's size."""
         data, sheet = fields["image"][row], out.canvas[row]
@@ -186,7 +188,7 @@ def finish(pending: Pending, report: Callable[[int, str], None]) -> Batch:
 
 def _fill_maps(
     cues: Cues,
-    fields: Fields,
+    fields: RecordFields,
     row: int,
     window: canvas.Window,
     shape: tuple[int, int],
@@ -211,7 +213,9 @@ def _fill_maps(
         values_from_levels(levels, scale=scale, offset=offset, out=out)
 
 
-def _map(fields: Fields, cue: str, row: int, shape: tuple[int, int]) -> np.ndarray:
+def _map(
+    fields: RecordFields, cue: str, row: int, shape: tuple[int, int]
+) -> np.ndarray:
     values = decode_map(fields[f"cues/{cue}"][row])
     if values.shape != cue_table.shape_of(cue, *shape)[0]:
         raise InputError(
@@ -221,7 +225,7 @@ def _map(fields: Fields, cue: str, row: int, shape: tuple[int, int]) -> np.ndarr
     return values
 
 
-def _cues(fields: Fields, names: Sequence[str], count: int, size: int) -> Cues:
+def _cues(fields: RecordFields, names: Sequence[str], count: int, size: int) -> Cues:
     """Points as they are stored, blank canvases for maps, and every flag."""
     values = {}
     for name in names:
@@ -234,7 +238,7 @@ def _cues(fields: Fields, names: Sequence[str], count: int, size: int) -> Cues:
     return Cues(values, present)
 
 
-def _targets(fields: Fields) -> Targets:
+def _targets(fields: RecordFields) -> Targets:
     return Targets(
         camera=Camera(focal=fields["camera/focal"], center=fields["camera/center"]),
         camera_valid=fields["camera/valid"].astype(bool),

@@ -21,7 +21,7 @@ import numpy as np
 from twohand_jax.crops import cue_table
 from twohand_jax.crops.canvas import CanvasConfig
 from twohand_jax.data import checks, decode, order, schema, shards
-from twohand_jax.data.decode import Fields, Rows
+from twohand_jax.data.decode import RecordFields, Rows
 from twohand_jax.data.order import Group, Piece, regroup
 from twohand_jax.errors import InputError, MissingDependencyError
 from twohand_jax.types import Batch, ManoParams
@@ -183,7 +183,7 @@ class Reader:
         )
 
     def _groups(
-        self, stream: Iterator[order.Window], sizes: Iterable[int]
+        self, stream: Iterator[order.ShuffleWindow], sizes: Iterable[int]
     ) -> Iterator[Group]:
         windows = _windows(self.split, self._shards, stream)
         for pieces in regroup(windows, sizes):
@@ -262,7 +262,7 @@ def _watched(rows: Iterator[Rows], watch: Callable[[Rows], None]) -> Iterator[Ro
 
 
 def _windows(
-    split: shards.Split, numbers: np.ndarray, stream: Iterator[order.Window]
+    split: shards.Split, numbers: np.ndarray, stream: Iterator[order.ShuffleWindow]
 ) -> Iterator[Piece]:
     """The windows' records, one window being read ahead."""
     while ahead := list(itertools.islice(stream, _AHEAD)):
@@ -326,11 +326,11 @@ def _slot(feature: schema.Feature) -> "tf.io.FixedLenFeature":
     return tf.io.FixedLenFeature(feature.shape, kind, default)
 
 
-def _parse(payloads: "tf.Tensor") -> Fields:
+def _parse(payloads: "tf.Tensor") -> RecordFields:
     return {name: tensor.numpy() for name, tensor in _parser()(payloads).items()}
 
 
-def _parse_one_by_one(payloads: "tf.Tensor") -> tuple[Fields, dict[int, str]]:
+def _parse_one_by_one(payloads: "tf.Tensor") -> tuple[RecordFields, dict[int, str]]:
     """Fields with zeros where a record does not parse, and what is wrong with it."""
     single = payloads.numpy().tolist()
     found = {row: _parse_problem(payload) for row, payload in enumerate(single)}

@@ -232,9 +232,9 @@ def _scores(
     store: Store | None,
     *,
     progress: bool,
-) -> tuple[evaluator.Part, float]:
+) -> tuple[evaluator.ScoredBatch, float]:
     """Scores of all records, what is in the store taken from there, and the rate."""
-    known, parts = results.Names(), list[evaluator.Part]()
+    known, parts = results.Names(), list[evaluator.ScoredBatch]()
     marks: list[tuple[float, int]] = []
     skip, size = (store.done if store else 0), reader.config.batch_size
     total = reader.split.num_records

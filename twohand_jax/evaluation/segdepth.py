@@ -12,7 +12,7 @@ from twohand_jax.crops.region import RegionConfig, network_input
 from twohand_jax.data.schema import LEFT_LABEL, RIGHT_LABEL
 from twohand_jax.geometry import boxes
 from twohand_jax.models.apply import Network, Variables
-from twohand_jax.train.segdepth import Sample, prepare
+from twohand_jax.train.segdepth import SegDepthSample, prepare
 from twohand_jax.types import Batch
 
 FEWEST = 20  # hand cells of a picture whose depth is compared
@@ -119,7 +119,7 @@ def evaluate(
     @jax.jit
     def told(
         variables: Variables, batch: Batch
-    ) -> tuple[Int[Array, "b i i"], Float[Array, "b i i"], Sample]:
+    ) -> tuple[Int[Array, "b i i"], Float[Array, "b i i"], SegDepthSample]:
         sample = prepare(batch, region=region)
         seen = network_input(sample.image, sample.boxes, sample.seen)
         maps, _ = network.apply(variables, seen)

@@ -61,13 +61,6 @@ class Made(NamedTuple):
     hands: int
 
 
-class Failed(NamedTuple):
-    """A picture without cues, with one sentence that says why."""
-
-    source: Path
-    message: str
-
-
 class _Waiting(NamedTuple):
     """A picture that was read, and the text that its finished files are known by."""
 
@@ -77,7 +70,7 @@ class _Waiting(NamedTuple):
     boxes: Any
 
 
-def outcomes(job: CueJob) -> Iterator[Made | Failed]:
+def outcomes(job: CueJob) -> Iterator[Made | images.FailedImage]:
     """Make the cues batch by batch; a bad picture does not end the run.
 
     Raises:
@@ -98,7 +91,7 @@ def outcomes(job: CueJob) -> Iterator[Made | Failed]:
             boxes = detections.for_picture(known, picture.name, str(job.boxes))
             waiting.append(_Waiting(picture, key, picture.read(), boxes))
         except InputError as error:
-            yield Failed(picture.source, str(error))
+            yield images.FailedImage(picture.source, str(error))
         if len(waiting) >= job.batch:
             yield from _batch(folder, observer, waiting)
             waiting = []
@@ -139,14 +132,14 @@ def _key(job: CueJob, observer: Observer, picture: images.Picture) -> dict[str, 
 
 def _batch(
     folder: Path, observer: Observer, waiting: list[_Waiting]
-) -> Iterator[Made | Failed]:
+) -> Iterator[Made | images.FailedImage]:
     """Find, extract and write a few pictures."""
     found = []
     for one in waiting:
         try:
             found.append((one, observer.find(one.image, one.boxes)))
         except InputError as error:
-            yield Failed(one.picture.source, str(error))
+            yield images.FailedImage(one.picture.source, str(error))
     seen = observer.observe(
         [one.image for one, _ in found], [hands for _, hands in found]
     )
@@ -154,7 +147,7 @@ def _batch(
         try:
             write(folder, one.picture, one.image, observation, one.key)
         except InputError as error:
-            yield Failed(one.picture.source, str(error))
+            yield images.FailedImage(one.picture.source, str(error))
             continue
         kinds = tuple(observation.provenance)
         yield Made(one.picture.source, kinds, int(observation.hands.present.sum()))

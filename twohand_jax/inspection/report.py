@@ -18,7 +18,7 @@ from tqdm import tqdm
 from twohand_jax import mano
 from twohand_jax.crops.cue_table import NAMES
 from twohand_jax.data import decode, shards
-from twohand_jax.data.decode import Fields
+from twohand_jax.data.decode import RecordFields
 from twohand_jax.data.tfrecord import Reader, ReaderConfig
 from twohand_jax.errors import InputError
 from twohand_jax.inspection import html as page
@@ -60,7 +60,7 @@ class Strip(NamedTuple):
     caption: str
 
 
-class Part(NamedTuple):
+class SplitReport(NamedTuple):
     """What was found in a split.
 
     Attributes:
@@ -80,7 +80,7 @@ class Part(NamedTuple):
 
 def inspect(
     directory: str | Path, split: str, model: ManoModel, config: InspectConfig
-) -> Part:
+) -> SplitReport:
     """Read a split once, shard by shard, with a progress bar on a terminal.
 
     Args:
@@ -117,7 +117,7 @@ def inspect(
             if rows.records.max() >= total - 1:
                 break
     found = checker.violations() if checker else None
-    return Part(split, summary, strips, found, time.perf_counter() - start)
+    return SplitReport(split, summary, strips, found, time.perf_counter() - start)
 
 
 def _reader(directory: str, split: str, config: InspectConfig) -> Reader:
@@ -149,7 +149,7 @@ HEADINGS = {
 
 def html(
     info: Mapping[str, Any],
-    parts: Sequence[Part],
+    parts: Sequence[SplitReport],
     *,
     model: str,
     rejections: Sequence[Mapping[str, Any]] = (),
@@ -197,7 +197,9 @@ def check_path(path: Path, count: int) -> None:
         raise InputError(f"{path} would be empty: draw at least one record (--count).")
 
 
-def write(path: Path, directory: Path, parts: Sequence[Part], *, model: str) -> None:
+def write(
+    path: Path, directory: Path, parts: Sequence[SplitReport], *, model: str
+) -> None:
     """Write a report of a record set, whole or not at all.
 
     Args:
@@ -224,7 +226,7 @@ def write(path: Path, directory: Path, parts: Sequence[Part], *, model: str) -> 
         raise InputError(f"Cannot write {path}: {error.strerror}.") from error
 
 
-def sheet(parts: Sequence[Part]) -> UInt8[np.ndarray, "h w 3"]:
+def sheet(parts: Sequence[SplitReport]) -> UInt8[np.ndarray, "h w 3"]:
     """All strips on one contact sheet."""
     tiles = [
         contact_sheet.captioned(strip.image, f"{part.split} {strip.caption}")
@@ -234,7 +236,7 @@ def sheet(parts: Sequence[Part]) -> UInt8[np.ndarray, "h w 3"]:
     return contact_sheet.grid(tiles, columns=min(SHEET_COLUMNS, len(tiles)))
 
 
-def text(part: Part) -> str:
+def text(part: SplitReport) -> str:
     """The numbers of a split for a terminal, and its violations as a table.
 
     The table says how many records have what wrong, and where the first of them lie.
@@ -264,7 +266,7 @@ def read_rejections(directory: Path) -> Sequence[Mapping[str, Any]]:
         return []
 
 
-def _split(part: Part) -> list[str]:
+def _split(part: SplitReport) -> list[str]:
     summary = part.summary
     content = [page.element("h2", f"{part.split}: {summary.records:,} records")]
     if part.violations is not None:
@@ -321,7 +323,7 @@ def spread_out(count: int, total: int) -> Int[np.ndarray, "n"]:
     return (np.arange(shown) + 0.5) * total // max(shown, 1)
 
 
-def record_strip(fields: Fields, row: int, model: ManoModel) -> Strip:
+def record_strip(fields: RecordFields, row: int, model: ManoModel) -> Strip:
     """A record as ``contact_sheet.PANELS``; without the pictures that don't decode."""
     names = ("image_id", "subset", "hand_type")
     caption = ", ".join(
@@ -330,7 +332,7 @@ def record_strip(fields: Fields, row: int, model: ManoModel) -> Strip:
     return Strip(contact_sheet.panels(record_view(fields, row, model)), caption)
 
 
-def record_view(fields: Fields, row: int, model: ManoModel) -> RecordView:
+def record_view(fields: RecordFields, row: int, model: ManoModel) -> RecordView:
     """What is drawn of a record; a hand model of another name is not posed."""
     image = _picture(fields, row)
     labels = _map(fields, "segmentation", row, image.shape[:2])
@@ -357,7 +359,7 @@ def record_view(fields: Fields, row: int, model: ManoModel) -> RecordView:
     )
 
 
-def _picture(fields: Fields, row: int) -> UInt8[np.ndarray, "h w 3"]:
+def _picture(fields: RecordFields, row: int) -> UInt8[np.ndarray, "h w 3"]:
     try:
         return decode.decode_jpeg(fields["image"][row])
     except InputError:
@@ -365,7 +367,7 @@ def _picture(fields: Fields, row: int) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _map(
-    fields: Fields, cue: str, row: int, shape: tuple[int, ...]
+    fields: RecordFields, cue: str, row: int, shape: tuple[int, ...]
 ) -> np.ndarray | None:
     """The cue's map; None if it is absent, does not decode or has another size."""
     if not fields[f"cues/has_{cue}"][row]:
@@ -377,7 +379,7 @@ def _map(
     return values if values.shape == shape else None
 
 
-def _meshes(fields: Fields, row: int, model: ManoModel) -> list[Mesh]:
+def _meshes(fields: RecordFields, row: int, model: ManoModel) -> list[Mesh]:
     present = (fields["mano/valid"][row] > 0) & belongs_to(fields, model)[row]
     if not (present.any() and fields["camera/valid"][row]):
         return []

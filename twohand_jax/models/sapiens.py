@@ -252,7 +252,7 @@ def _fused(query: Array, key: Array, value: Array) -> Array:
     return mixed[..., :size]
 
 
-class Block(nnx.Module):
+class TransformerBlock(nnx.Module):
     """A pre-norm Transformer layer."""
 
     def __init__(self, config: SapiensConfig, *, rngs: nnx.Rngs):
@@ -296,8 +296,8 @@ class Backbone(nnx.Module):
     def __init__(self, config: SapiensConfig, *, rngs: nnx.Rngs):
         @nnx.split_rngs(splits=config.layers)
         @nnx.vmap(in_axes=0, out_axes=0)
-        def stacked(rngs: nnx.Rngs) -> Block:
-            return Block(config, rngs=rngs)
+        def stacked(rngs: nnx.Rngs) -> TransformerBlock:
+            return TransformerBlock(config, rngs=rngs)
 
         self.config = config
         rows, columns = config.grid

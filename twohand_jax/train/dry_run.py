@@ -43,7 +43,7 @@ class Outline(NamedTuple):
     unit: str
 
 
-class Program(NamedTuple):
+class CompiledStep(NamedTuple):
     """The compiled step and what it works on."""
 
     state: states.TrainState
@@ -51,7 +51,7 @@ class Program(NamedTuple):
     flops: float
 
 
-def compile_step(outline: Outline, mesh: jax.sharding.Mesh) -> Program:
+def compile_step(outline: Outline, mesh: jax.sharding.Mesh) -> CompiledStep:
     """Compile the training step from shapes; allocates no arrays.
 
     Args:
@@ -75,7 +75,7 @@ def compile_step(outline: Outline, mesh: jax.sharding.Mesh) -> Program:
     number = jax.ShapeDtypeStruct((), jnp.int32)
     lowered = jitted.lower(state, outline.batch, outline.constants, key, number)
     flops = (lowered.cost_analysis() or {}).get("flops", float("nan"))
-    return Program(state, lowered.compile(), flops)
+    return CompiledStep(state, lowered.compile(), flops)
 
 
 def describe(outline: Outline) -> str:

@@ -45,7 +45,7 @@ class SegDepthAugmentConfig:
     noise: float = 0.04
 
 
-class Sample(NamedTuple):
+class SegDepthSample(NamedTuple):
     """Regions, and what their maps should be at the maps' resolution.
 
     ``image`` is RGB in [0, 1]; ``boxes`` are those of the ``seen`` hands in pixels of
@@ -62,7 +62,7 @@ class Sample(NamedTuple):
     weight: Float[Array, "b"]
 
 
-class _Draw(NamedTuple):
+class _Augmentation(NamedTuple):
     """Everything random about the geometry of a batch."""
 
     mirror: Bool[Array, "b"]
@@ -73,7 +73,7 @@ class _Draw(NamedTuple):
     kept: Bool[Array, "b 2"]
 
 
-def prepare(batch: Batch, *, region: RegionConfig) -> Sample:
+def prepare(batch: Batch, *, region: RegionConfig) -> SegDepthSample:
     """Regions and their maps of a batch as it is."""
     hand_boxes = _hand_boxes(batch, region)
     valid = batch.targets.hand_valid
@@ -87,7 +87,7 @@ def augment(
     *,
     config: SegDepthAugmentConfig,
     region: RegionConfig,
-) -> Sample:
+) -> SegDepthSample:
     """Regions and their maps of a batch changed at random.
 
     The picture is mirrored and turned, boxes are disturbed as a detector disturbs them,
@@ -142,14 +142,16 @@ def recolor(
     return jnp.clip(image + noise, 0.0, 1.0)
 
 
-def _draw(key: Key[Array, ""], count: int, config: SegDepthAugmentConfig) -> _Draw:
+def _draw(
+    key: Key[Array, ""], count: int, config: SegDepthAugmentConfig
+) -> _Augmentation:
     keys = jax.random.split(key, 7)
     normal = jnp.clip(jax.random.normal(keys[1], (count,)), -2.0, 2.0)
     jitter = config.box_jitter
     missing = jax.random.bernoulli(keys[5], config.box_dropout, (count, 1))
     which = jax.random.bernoulli(keys[6], 0.5, (count, 1))
     chosen = jnp.concatenate([which, ~which], axis=-1)
-    return _Draw(
+    return _Augmentation(
         mirror=jax.random.bernoulli(keys[0], config.flip_probability, (count,)),
         angle=jnp.deg2rad(config.rotation_deg) * normal,
         scale=1.0 + config.scale * jax.random.uniform(keys[2], (count,), minval=-1),
@@ -171,7 +173,7 @@ def _sample(
     T_canvas_image: Float[Array, "b 2 3"],
     scale: Float[Array, "b"] | float,
     region: RegionConfig,
-) -> Sample:
+) -> SegDepthSample:
     """Cut the region and its maps; ``seen`` hands have a known box."""
     size, cues = region.crop_size, batch.cues
     factor = region.crop_scale * scale
@@ -188,7 +190,7 @@ def _sample(
     classes = cut[..., 0].astype(jnp.int32)
     usable = jnp.any(seen, axis=-1) & cues.has("segmentation")
     measured = (classes > 0) & (cut[..., 1] > 0) & cues.has("depth")[:, None, None]
-    return Sample(
+    return SegDepthSample(
         image=image,
         boxes=placed,
         seen=seen,
@@ -235,7 +237,7 @@ def loss(
     return compute
 
 
-def errors(maps: SegDepth, sample: Sample) -> dict[str, Mean]:
+def errors(maps: SegDepth, sample: SegDepthSample) -> dict[str, Mean]:
     """The loss's terms.
 
     The network's depth is compared with the label's after bringing that to one mean and

@@ -11,7 +11,7 @@ from twohand_jax.crops.cue_kinds import hand_pixels
 from twohand_jax.mano.joints import BONES
 from twohand_jax.types import NUM_JOINTS, Camera, Cues, ManoModel
 from twohand_jax.viz.overlay import hand_meshes
-from twohand_jax.viz.render import Mesh, Scene, paste, render
+from twohand_jax.viz.render import Mesh, RayScene, paste, render
 
 # Right hands in warm, left hands in cold colours; fingers from light to dark.
 HAND_COLORS = ((255, 120, 40), (60, 160, 255))
@@ -53,7 +53,7 @@ class RecordView(NamedTuple):
     depth: Float[np.ndarray, "h w"] | None
 
 
-class Window(NamedTuple):
+class Square(NamedTuple):
     """A square of a picture, in whole pixels, that may reach beyond its borders."""
 
     x: int
@@ -98,7 +98,7 @@ def panels(view: RecordView, *, size: int = 256) -> UInt8[np.ndarray, "size w 3"
     return np.concatenate(parts[:-1], axis=1)
 
 
-def around_hands(view: RecordView) -> Window:
+def around_hands(view: RecordView) -> Square:
     """The square about the valid hands, moved into the picture where it is larger."""
     height, width = view.image.shape[:2]
     box = view.box[view.hand_valid]
@@ -112,7 +112,7 @@ def around_hands(view: RecordView) -> Window:
     # Inside of the picture along sides that are long enough, else in their middle.
     inside = np.clip(corner, 0, np.maximum(free, 0))
     x, y = np.where(free >= 0, inside, free // 2).tolist()
-    return Window(x, y, side)
+    return Square(x, y, side)
 
 
 def grid(
@@ -142,7 +142,7 @@ def captioned(
 
 
 def _labels(
-    view: RecordView, window: Window, picture: UInt8[np.ndarray, "s s 3"]
+    view: RecordView, window: Square, picture: UInt8[np.ndarray, "s s 3"]
 ) -> UInt8[np.ndarray, "s s 3"]:
     size = len(picture)
     out = picture.copy()
@@ -155,7 +155,7 @@ def _labels(
 
 
 def _fit(
-    view: RecordView, window: Window, picture: UInt8[np.ndarray, "s s 3"]
+    view: RecordView, window: Square, picture: UInt8[np.ndarray, "s s 3"]
 ) -> UInt8[np.ndarray, "s s 3"]:
     size = len(picture)
     if not view.meshes:
@@ -164,14 +164,14 @@ def _fit(
         focal=np.asarray(view.camera.focal) * (size / window.side),
         center=window.move(np.asarray(view.camera.center), size),
     )
-    scene = Scene(view.meshes, occlusion_rays=OCCLUSION_RAYS)
+    scene = RayScene(view.meshes, occlusion_rays=OCCLUSION_RAYS)
     rgba = render(scene, camera, height=size, width=size).rgba
     rgba[..., 3] = np.rint(rgba[..., 3] * MESH_OPACITY)
     return paste(rgba, picture)
 
 
 def _cues(
-    view: RecordView, window: Window, picture: UInt8[np.ndarray, "s s 3"]
+    view: RecordView, window: Square, picture: UInt8[np.ndarray, "s s 3"]
 ) -> UInt8[np.ndarray, "s s 3"]:
     size = len(picture)
     if view.segmentation is None and view.keypoints is None:
@@ -187,7 +187,7 @@ def _cues(
     return _draw_hands(out, window.move(view.keypoints[..., :2], size), found)
 
 
-def _depth(view: RecordView, window: Window, size: int) -> UInt8[np.ndarray, "s s 3"]:
+def _depth(view: RecordView, window: Square, size: int) -> UInt8[np.ndarray, "s s 3"]:
     if view.depth is None:
         return _nothing(size, "no depth")
     depth = window.cut(view.depth, size, cv2.INTER_NEAREST)
@@ -410,5 +410,5 @@ def _draw(meshes: list[Mesh], extent: float, size: int) -> UInt8[np.ndarray, "s 
     shift = np.array([0.0, 0.0, distance]) - (low + high) / 2
     moved = [mesh._replace(vertices=mesh.vertices + shift) for mesh in meshes]
     camera = Camera(np.full(2, size / (2 * TANGENT)), np.full(2, (size - 1) / 2))
-    drawn = render(Scene(moved), camera, height=size, width=size).rgba
+    drawn = render(RayScene(moved), camera, height=size, width=size).rgba
     return paste(drawn, np.full((size, size, 3), PAPER, np.uint8))

@@ -32,7 +32,7 @@ ASSETS = Path(__file__).parents[1] / "assets"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Generator:
+class GeneratorState:
     """Everything that decides the pictures.
 
     Attributes:
@@ -63,7 +63,7 @@ class Manifest:
     """
 
     version: str
-    generator: Generator
+    generator: GeneratorState
     shards: dict[str, str]
     whole: str
     prints: str
@@ -343,7 +343,9 @@ def load_manifest(assets: Path = ASSETS) -> Manifest:
     files = Files(assets)
     try:
         content = json.loads(files.manifest.read_text())
-        found = Manifest(**content | {"generator": Generator(**content["generator"])})
+        found = Manifest(
+            **content | {"generator": GeneratorState(**content["generator"])}
+        )
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"{files.manifest}, the synthetic benchmark's manifest, cannot be read "

@@ -21,7 +21,8 @@ from twohand_jax.diffusion.ddim import PriorParts
 from twohand_jax.diffusion.gate import Status
 from twohand_jax.diffusion.refine import RefineConfig, Refined, gradient_descent, refine
 from twohand_jax.evaluation import methods, protocols, truth
-from twohand_jax.evaluation.two_hands import wrist
+from twohand_jax.evaluation.protocols import MetricValues
+from twohand_jax.evaluation.protocols.two_hands import wrist
 from twohand_jax.geometry import boxes
 from twohand_jax.mano.topology import close_wrist
 from twohand_jax.models.apply import Network, Variables
@@ -53,7 +54,6 @@ COLUMNS = (
     "Fréchet",
     "refined",
 )
-Row = dict[str, float]
 Features = Callable[[ManoParams], Float[np.ndarray, "n d"]]
 
 
@@ -174,7 +174,7 @@ def table(
     features: Features | None = None,
     workers: int = 0,
     progress: bool = False,
-) -> dict[str, Row]:
+) -> dict[str, MetricValues]:
     """A row for the estimates, for descent without the prior, and for refinement.
 
     Args:
@@ -206,7 +206,7 @@ def table(
         )
 
     estimates: dict[str, Prediction] = {"estimate": pairs.prediction}
-    rows: dict[str, Row] = {}
+    rows: dict[str, MetricValues] = {}
     for name, way in (("descent", without), ("prior", with_prior)):
         found = _in_chunks(way, prior, model, pairs, progress=name if progress else "")
         estimates[name] = found.prediction
@@ -221,16 +221,18 @@ def table(
     return {name: rows[name] for name in estimates}
 
 
-def errors(prediction: Prediction, targets: Targets, model: ManoModel) -> Row:
+def errors(prediction: Prediction, targets: Targets, model: ManoModel) -> MetricValues:
     """MPJPE, MPVPE and MRRPE of all pairs, mm (protocol wrist)."""
     weight = jnp.ones(len(prediction.score))
     known = truth.batch_truth(targets, model)
     found = jax.jit(wrist)(prediction, known, model, weight)
-    row = protocols.numbers(found)
+    row = protocols.metric_values(found)
     return {name: row[name] for name in ("MPJPE", "MPVPE", "MRRPE")}
 
 
-def penetrations(geometry: HandGeometry, model: ManoModel, *, workers: int = 0) -> Row:
+def penetrations(
+    geometry: HandGeometry, model: ManoModel, *, workers: int = 0
+) -> MetricValues:
     """Volume, depth and number of penetrating pairs; volumes by exact booleans."""
     vertices = np.asarray(geometry.vertices, np.float64)
     faces = [close_wrist(np.asarray(side)) for side in model.faces]
@@ -248,7 +250,7 @@ def penetrations(geometry: HandGeometry, model: ManoModel, *, workers: int = 0) 
 
 def _plausibility(
     found: Float[np.ndarray, "n d"], truth: Float[np.ndarray, "n d"]
-) -> Row:
+) -> MetricValues:
     from twohand_jax.evaluation.prior.plausibility import compare
 
     figures = compare(found, truth)

@@ -19,11 +19,11 @@ from twohand_jax.evaluation.results import Result
 from twohand_jax.evaluation.tables import layout
 from twohand_jax.evaluation.tables.layout import (
     PLAIN,
-    Block,
     Missing,
+    PaperTable,
     Records,
     RecordSet,
-    Table,
+    TableBlock,
 )
 from twohand_jax.evaluation.tables.published import Published
 from twohand_jax.inference.prior import Prior
@@ -31,11 +31,10 @@ from twohand_jax.types import ManoModel
 from twohand_jax.weights import native
 
 # InterHand2.6M's pictures that people annotated; METHOD §7: ``wrist`` is of these.
-HUMAN, OF_HUMANS = "H", ("wrist",)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Row:
+class TableRow:
     """A row of a section: figures of others, ours, or what is missing for them.
 
     Attributes:
@@ -67,13 +66,13 @@ class Row:
 class Section:
     """The rows of one block under one protocol."""
 
-    block: Block
+    block: TableBlock
     protocol: str
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Job:
+class SectionJob:
     """A section to fill.
 
     Attributes:
@@ -82,7 +81,7 @@ class Job:
         missing: for each of our rows what is missing; nothing for those to compute.
     """
 
-    block: Block
+    block: TableBlock
     protocol: str
     missing: Mapping[str, tuple[Missing, ...]]
 
@@ -97,13 +96,13 @@ class Job:
         records = self.block.records
         return f"{records.dataset}-{records.split}-{self.protocol}"
 
-    def without(self, reason: Missing) -> "Job":
+    def without(self, reason: Missing) -> "SectionJob":
         """The same job when an evaluation has shown why nothing can be filled."""
         missing = {name: why or (reason,) for name, why in self.missing.items()}
         return dataclasses.replace(self, missing=missing)
 
 
-Evaluate = Callable[[Job], Sequence[Result]]
+Evaluate = Callable[[SectionJob], Sequence[Result]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -129,13 +128,13 @@ class Checkpoint:
 
 
 def plan(
-    table: Table,
+    table: PaperTable,
     root: Path,
     *,
     checkpoint: Checkpoint,
     hand: ManoModel,
     prior: Prior | Missing,
-) -> list[Job]:
+) -> list[SectionJob]:
     """What can be filled and what cannot, before anything is computed.
 
     Args:
@@ -157,11 +156,11 @@ def plan(
                 block.records, protocols.get(name), found, checkpoint, hand
             )
             missing = {row: (*shared, *why) for row, why in own.items()}
-            jobs.append(Job(block=block, protocol=name, missing=missing))
+            jobs.append(SectionJob(block=block, protocol=name, missing=missing))
     return jobs
 
 
-def fill(jobs: Sequence[Job], evaluate: Evaluate) -> list[Section]:
+def fill(jobs: Sequence[SectionJob], evaluate: Evaluate) -> list[Section]:
     """Evaluate what can be evaluated; what turns out not to fit is said in its rows.
 
     Args:
@@ -186,10 +185,10 @@ def fill(jobs: Sequence[Job], evaluate: Evaluate) -> list[Section]:
     return sections
 
 
-def _section(job: Job, results: Mapping[str, Result]) -> Section:
+def _section(job: SectionJob, results: Mapping[str, Result]) -> Section:
     fitting = (row for row in job.block.published if row.protocol == job.protocol)
     ours = (
-        Row(method=name, ours=True, missing=missing)
+        TableRow(method=name, ours=True, missing=missing)
         if missing
         else _filled(results[name], job.block.columns)
         for name, missing in job.missing.items()
@@ -198,8 +197,8 @@ def _section(job: Job, results: Mapping[str, Result]) -> Section:
     return Section(block=job.block, protocol=job.protocol, rows=rows)
 
 
-def _others(row: Published) -> Row:
-    return Row(
+def _others(row: Published) -> TableRow:
+    return TableRow(
         method=row.method,
         ours=False,
         certain=row.certain,
@@ -209,11 +208,12 @@ def _others(row: Published) -> Row:
     )
 
 
-def _filled(result: Result, columns: Sequence[str]) -> Row:
+def _filled(result: Result, columns: Sequence[str]) -> TableRow:
     """Our row; figures that nothing was found for are left out."""
-    human = result.subset == HUMAN
-    part = HUMAN if result.protocol in OF_HUMANS and human.any() else ""
-    result = result.take(human) if part else result
+    wanted = protocols.get(result.protocol).subset
+    chosen = result.subset == wanted
+    part = wanted if chosen.any() else ""
+    result = result.take(chosen) if part else result
     figures = result.figures()
     # A metric that one record decides has draws of one value: no interval.
     spans = {
@@ -224,7 +224,7 @@ def _filled(result: Result, columns: Sequence[str]) -> Row:
     known = [
         name for name in columns if name in figures and math.isfinite(figures[name])
     ]
-    return Row(
+    return TableRow(
         method=result.method,
         ours=True,
         figures={name: figures[name] for name in known},

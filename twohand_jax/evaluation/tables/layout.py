@@ -151,7 +151,7 @@ _INTERHAND = "InterHand2.6M, test"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Block:
+class TableBlock:
     """A part of a table on one record set.
 
     Attributes:
@@ -172,15 +172,15 @@ class Block:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Table:
+class PaperTable:
     """A table of the paper."""
 
     number: int
     title: str
-    blocks: tuple[Block, ...]
+    blocks: tuple[TableBlock, ...]
 
 
-_SYNTHETIC = Block(
+_SYNTHETIC = TableBlock(
     title="Synthetic benchmark (drawn with the open hand; comparable with no figure "
     "on real pictures)",
     records=SYNTHETIC,
@@ -188,11 +188,11 @@ _SYNTHETIC = Block(
     columns=published.ABLATION_COLUMNS,
 )
 TABLES = (
-    Table(
+    PaperTable(
         number=1,
         title="Two hands on InterHand2.6M",
         blocks=(
-            Block(
+            TableBlock(
                 title=_INTERHAND,
                 records=INTERHAND,
                 protocols=("mcp", "wrist"),
@@ -202,11 +202,11 @@ TABLES = (
             dataclasses.replace(_SYNTHETIC, columns=published.INTERHAND_COLUMNS),
         ),
     ),
-    Table(
+    PaperTable(
         number=2,
         title="Two hands on HIC",
         blocks=(
-            Block(
+            TableBlock(
                 title="HIC, test",
                 records=HIC,
                 protocols=("hic",),
@@ -215,11 +215,11 @@ TABLES = (
             ),
         ),
     ),
-    Table(
+    PaperTable(
         number=3,
         title="One hand on FreiHAND",
         blocks=(
-            Block(
+            TableBlock(
                 title="FreiHAND, evaluation",
                 records=FREIHAND,
                 protocols=("freihand",),
@@ -229,11 +229,11 @@ TABLES = (
             ),
         ),
     ),
-    Table(
+    PaperTable(
         number=4,
         title="Ablation of the cues and of the two-hand prior",
         blocks=(
-            Block(
+            TableBlock(
                 title=_INTERHAND,
                 records=INTERHAND,
                 protocols=("mcp", "wrist"),
@@ -246,7 +246,7 @@ TABLES = (
 )
 
 
-def get(number: str) -> Table:
+def get(number: str) -> PaperTable:
     """A table by its number in the paper, as it was typed.
 
     Raises:
