@@ -2,58 +2,81 @@
 
     twohand data build interhand26m --source DIR --out DIR --mano DIR
 
-Each package ``data_pipelines.NAME`` has a module ``dataset`` with ``add_arguments``
-and ``from_arguments``, which gives the ``Dataset`` (see ``data_pipelines.labelled``);
-cutting into shards, workers, progress and resuming are the writer's. What is written
-is what a TFDS builder writes: ``tfds.builder_from_directory`` reads it.
+Each package ``data_pipelines.NAME`` has a module ``dataset`` whose ``ENTRY`` comes from
+``converted``: its own flags and ``from_arguments``, which gives the ``Dataset`` (see
+``data_pipelines.labelled``). Cutting into shards, workers, progress and resuming are
+the writer's. What is written is what a TFDS builder writes:
+``tfds.builder_from_directory`` reads it.
 """
 
 import argparse
-import contextlib
-import dataclasses
-import importlib
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 from data_pipelines import writer
+from data_pipelines.datasets import DatasetEntry
 from data_pipelines.labelled import Dataset, LabelledSource, ShardConfig
 from twohand_jax.errors import InputError, MissingDependencyError
 
 
-@dataclasses.dataclass(frozen=True)
-class Builder:
-    """The builder of one dataset for ``twohand data build``."""
+def converted(
+    *,
+    name: str,
+    summary: str,
+    add_arguments: Callable[[argparse.ArgumentParser], None],
+    from_arguments: Callable[[argparse.Namespace], Dataset],
+    miniature: str,
+    protocol: str = "",
+) -> DatasetEntry:
+    """The entry of a dataset that is converted from its official release.
 
-    name: str
+    Args:
+        name: on the command line.
+        summary: what it is, in one line.
+        add_arguments: adds the flags that are its own.
+        from_arguments: the dataset that the parsed flags describe.
+        miniature: see ``DatasetEntry``.
+        protocol: see ``DatasetEntry``.
+    """
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """The common flags and the dataset's own."""
-        parser.description = (_module(self.name).__doc__ or "").partition("\n")[0]
+    def add_all(parser: argparse.ArgumentParser) -> None:
         _add_common(parser)
-        _module(self.name).add_arguments(parser)
+        add_arguments(parser)
 
-    def run(self, args: argparse.Namespace) -> None:
-        """Check the source, write what is missing, print what came of it.
-
-        Raises:
-            InputError: the source is not complete, or a flag does not fit.
-        """
-        # Posing is cheap; every worker would reserve the accelerator's memory.
-        os.environ.setdefault("JAX_PLATFORMS", "cpu")
-        if not args.source.is_dir():
-            raise InputError(f"--source {args.source} is not a folder.")
-        dataset: Dataset = _module(self.name).from_arguments(args)
-        if args.mano is None:
-            print(
-                "No --mano: the embedded open hand stands for MANO, which is right for "
-                "miniatures made with it and for sources without fits."
-            )
-        print(write(dataset, args).text())
+    return DatasetEntry(
+        name=name,
+        summary=summary,
+        add_arguments=add_all,
+        run=functools.partial(run, from_arguments),
+        miniature=miniature,
+        protocol=protocol,
+    )
 
 
-def write(dataset: Dataset, args: argparse.Namespace) -> writer.Report:
+def run(
+    from_arguments: Callable[[argparse.Namespace], Dataset], args: argparse.Namespace
+) -> None:
+    """Check the source, write what is missing, print what came of it.
+
+    Raises:
+        InputError: the source is not complete, or a flag does not fit.
+    """
+    # Posing is cheap; every worker would reserve the accelerator's memory.
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    if not args.source.is_dir():
+        raise InputError(f"--source {args.source} is not a folder.")
+    dataset = from_arguments(args)
+    if args.mano is None:
+        print(
+            "No --mano: the embedded open hand stands for MANO, which is right for "
+            "miniatures made with it and for sources without fits."
+        )
+    print(write(dataset, args).text())
+
+
+def write(dataset: Dataset, args: argparse.Namespace) -> writer.BuildReport:
     """Write the shards that are not there yet, in processes or as a Beam pipeline.
 
     Args:
@@ -69,27 +92,14 @@ def write(dataset: Dataset, args: argparse.Namespace) -> writer.Report:
     source = LabelledSource(dataset, config)
     if args.beam is None:
         return writer.write(source, args.out, workers=args.workers)
-    with _needing("data,beam"):
-        from data_pipelines import beam
-    return writer.write(source, args.out, make=beam.maker(args.beam), progress=False)
-
-
-def _module(name: str) -> ModuleType:
-    """Imported when it is built: each has needs of its own."""
-    with _needing("data"):
-        return importlib.import_module(f"data_pipelines.{name}.dataset")
-
-
-@contextlib.contextmanager
-def _needing(extra: str) -> Iterator[None]:
-    """Name the extra that brings what an import inside does not find."""
     try:
-        yield
+        from data_pipelines import beam
     except ImportError as error:
         raise MissingDependencyError(
-            f"This needs the package {error.name}: install it with "
-            f"pip install 'twohand_jax[{extra}]'."
+            f"--beam needs the package {error.name}: install the extras with "
+            "pip install 'twohand_jax[data,beam]'."
         ) from error
+    return writer.write(source, args.out, make=beam.maker(args.beam), progress=False)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:

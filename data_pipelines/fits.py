@@ -1,7 +1,10 @@
 """Hand-model fits as the datasets bring them: posed, moved, held against the joints."""
 
+import dataclasses
 import functools
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -9,7 +12,7 @@ from jaxtyping import Array, Float
 from scipy.spatial.transform import Rotation
 
 from twohand_jax import mano
-from twohand_jax.types import RIGHT, ManoModel, ManoParams
+from twohand_jax.types import RIGHT, Camera, ManoModel, ManoParams
 
 BEHIND = "a joint lies behind the camera"
 
@@ -18,6 +21,42 @@ BEHIND = "a joint lies behind the camera"
 def load_model(path: Path | None) -> ManoModel:
     """The hand model of this process, read once; None for the open hand."""
     return mano.load(path)
+
+
+@dataclasses.dataclass(frozen=True)
+class FittedDataset:
+    """What datasets with hand-model fits share (the head of a ``Dataset``).
+
+    Attributes:
+        root: folder of the release.
+        config: what is read and what counts, a dataclass.
+        mano_path: where the hand model of the fits lies; None for the open hand.
+    """
+
+    root: Path
+    config: Any
+    mano_path: Path | None = None
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """The configuration."""
+        return dataclasses.asdict(self.config)
+
+    @property
+    def hand_model(self) -> str:
+        """Name of the model of the fits."""
+        return load_model(self.mano_path).name
+
+
+def no_params() -> ManoParams:
+    """Parameters of two hands without fits, zeros."""
+    shapes = ((2, 3), (2, 15, 3), (2, 10), (2, 3))
+    return ManoParams(*(np.zeros(shape, np.float32) for shape in shapes))
+
+
+def pinhole(K: Float[np.ndarray, "3 3"]) -> Camera:
+    """The camera of an intrinsic matrix without skew."""
+    return Camera(focal=np.diag(K)[:2], center=K[:2, 2])
 
 
 def right_only(values: np.ndarray) -> np.ndarray:

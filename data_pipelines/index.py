@@ -1,4 +1,7 @@
-"""Large JSON files in bounded memory: as streams, and as an index on disk."""
+"""JSON files of datasets: small ones whole, large ones in bounded memory.
+
+Large files are read as streams, and looked up in an index on disk.
+"""
 
 import contextlib
 import dataclasses
@@ -18,6 +21,27 @@ from twohand_jax.errors import InputError
 
 FORMAT = 1
 BATCH = 1000
+
+
+def read_json(path: Path, advice: str) -> Any:
+    """A small file whole.
+
+    Args:
+        path: JSON file.
+        advice: where the dataset comes from, a sentence without its full stop.
+
+    Raises:
+        InputError: the file is missing or is no JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise InputError(f"{path} is missing or not readable. {advice}.") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path} is not readable as JSON ({error}): it is damaged or cut short; "
+            f"get it again. {advice}."
+        ) from error
 
 
 class Index:
@@ -76,7 +100,7 @@ class Readable(Protocol):
         ...
 
 
-Row = tuple[str, object]
+KeyedEntry = tuple[str, object]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,7 +117,7 @@ class Entries:
     path: Path
     depth: int = 1
 
-    def rows(self, file: Readable) -> Iterator[Row]:
+    def rows(self, file: Readable) -> Iterator[KeyedEntry]:
         """Joined keys and value, in the order of the file.
 
         Raises:
@@ -146,7 +170,7 @@ class Items:
     key: str | None = "id"
     keep: Callable[[Mapping[str, Any]], bool] | None = None
 
-    def rows(self, file: Readable) -> Iterator[Row]:
+    def rows(self, file: Readable) -> Iterator[KeyedEntry]:
         """Key and object, in the order of the file.
 
         Raises:
@@ -253,7 +277,7 @@ NOT_JSON = re.compile(rb"(?<=[\[,:\s])-?(?:NaN|Infinity)(?=[\s,\]}])")
 ENDS = b",]}"
 
 
-def rows(collection: Collection) -> Iterator[Row]:
+def rows(collection: Collection) -> Iterator[KeyedEntry]:
     """Keys and entries of a collection, with a bar on a terminal.
 
     Raises:

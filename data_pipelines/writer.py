@@ -38,7 +38,7 @@ _written: "multiprocessing.sharedctypes.Synchronized | None" = None
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
+class BuildReport:
     """What a set holds; ``seconds`` covers the shards made in this run.
 
     ``rejected`` counts the samples left out by reason, ``rejected_samples`` names the
@@ -77,7 +77,7 @@ def write(
     workers: int = 1,
     progress: bool = True,
     make: MakeShards | None = None,
-) -> Report:
+) -> BuildReport:
     """Write every shard that is not there yet, then the metadata.
 
     Args:
@@ -276,7 +276,7 @@ def _write_metadata(
         )
     tfds.folder_dataset.write_metadata(
         data_dir=directory,
-        features=features_dict(),
+        features=features_dict(source.cues),
         split_infos=splits,
         version=source.version,
         description=source.description,
@@ -289,9 +289,9 @@ def _report(
     receipts: dict[Shard, Receipt],
     new: dict[Shard, Receipt],
     seconds: float,
-) -> Report:
+) -> BuildReport:
     examples = dict.fromkeys(source.shard_sizes, 0)
     for (split, _), receipt in receipts.items():
         examples[split] += receipt.examples
     written = sum(receipt.examples for receipt in new.values())
-    return Report(examples, *_rejections(receipts), written, seconds)
+    return BuildReport(examples, *_rejections(receipts), written, seconds)

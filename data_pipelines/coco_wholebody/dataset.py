@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
+from data_pipelines.build_dataset import converted
 from data_pipelines.coco_wholebody import layout
 from data_pipelines.fits import load_model
 from data_pipelines.index import Index
@@ -22,6 +23,14 @@ NO_IMAGE = "the annotation names an unknown image"
 NO_CAMERA = Camera(np.zeros(2), np.zeros(2))
 BEHIND = "a fitted hand lies behind its camera"
 _rest_wrist = jax.jit(mano_params.rest_wrist)
+FIT_LENGTHS = {"pose": 48, "shape": 10, "trans": 3}
+CAMERA_LENGTHS = {"focal": 2, "princpt": 2}
+NO_KEYPOINTS = "a hand's keypoints are not 21 points with a flag each"
+NO_BOX = "a hand's box is not four numbers"
+NO_FIT = "a MANO vector is missing or has a wrong length"
+# How many times further away than the fits' own cameras.
+FURTHER = 20.0
+SAME_WITHIN_PX = 1e-3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,7 +46,7 @@ class CocoWholeBodyConfig:
     fits: bool = True
 
 
-class Fit(NamedTuple):
+class CameraFit(NamedTuple):
     """MANO parameters of one hand in the frame of its own camera."""
 
     global_orient: Float[np.ndarray, "3"]
@@ -148,7 +157,7 @@ class CocoWholeBody:
 
     def _fits(
         self, person: Mapping[str, Any], index: Index, shown: Sequence[bool]
-    ) -> list[Fit | None]:
+    ) -> list[CameraFit | None]:
         """The fits of the hands that are shown."""
         found = index.get("fits", person["id"]) if "fits" in index.tables else None
         if found is None:
@@ -159,26 +168,13 @@ class CocoWholeBody:
         return [fit if seen else None for fit, seen in zip(fits, shown, strict=True)]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The dataset's own flags."""
-    parser.add_argument(
-        "--without-fits", action="store_true", help="do without the MANO file"
-    )
-
-
-def from_arguments(args: argparse.Namespace) -> CocoWholeBody:
-    """The dataset as the flags say."""
-    config = CocoWholeBodyConfig(splits=tuple(args.splits), fits=not args.without_fits)
-    return CocoWholeBody(
-        args.source, config, indices=args.out / ".index", mano_path=args.mano
-    )
-
-
 def _in_one_camera(
-    fits: Sequence[Fit | None], model: ManoModel
+    fits: Sequence[CameraFit | None], model: ManoModel
 ) -> tuple[Camera | None, ManoParams]:
     """Both hands' parameters in one camera frame, zeros for a hand without a fit."""
-    none = Fit(np.zeros(3), np.zeros((15, 3)), np.zeros(10), np.zeros(3), NO_CAMERA)
+    none = CameraFit(
+        np.zeros(3), np.zeros((15, 3)), np.zeros(10), np.zeros(3), NO_CAMERA
+    )
     own = [fit.camera for fit in fits if fit is not None]
     if not own:
         return None, _stacked([none, none])
@@ -194,20 +190,13 @@ def _in_one_camera(
     return camera, params
 
 
-def _stacked(fits: Sequence[Fit]) -> ManoParams:
+def _stacked(fits: Sequence[CameraFit]) -> ManoParams:
     """The parameters of both hands, as their cameras see them."""
     columns = list(zip(*fits, strict=True))[: len(ManoParams._fields)]
     return ManoParams(*(np.stack(values).astype(np.float32) for values in columns))
 
 
-FIT_LENGTHS = {"pose": 48, "shape": 10, "trans": 3}
-CAMERA_LENGTHS = {"focal": 2, "princpt": 2}
-NO_KEYPOINTS = "a hand's keypoints are not 21 points with a flag each"
-NO_BOX = "a hand's box is not four numbers"
-NO_FIT = "a MANO vector is missing or has a wrong length"
-
-
-class Hands(NamedTuple):
+class PersonHands(NamedTuple):
     """The 2D labels of a person's hands, pixels."""
 
     joints: Float[np.ndarray, "2 21 2"]
@@ -215,7 +204,7 @@ class Hands(NamedTuple):
     box: Float[np.ndarray, "2 4"]
 
 
-def read_hands(annotation: Mapping[str, Any], size: tuple[int, int]) -> Hands:
+def read_hands(annotation: Mapping[str, Any], size: tuple[int, int]) -> PersonHands:
     """The labels of both hands.
 
     A hand without a box in the picture has no labels: no crop could show it.
@@ -235,10 +224,10 @@ def read_hands(annotation: Mapping[str, Any], size: tuple[int, int]) -> Hands:
             box[row] = _box(corners, size)
             joints[row] = points.reshape(21, 3)[:, :2]
             known[row] = (points.reshape(21, 3)[:, 2] > 0) & box[row].any()
-    return Hands(joints, known, box)
+    return PersonHands(joints, known, box)
 
 
-def read_fit(entry: object) -> Fit | None:
+def read_fit(entry: object) -> CameraFit | None:
     """A hand's parameters and camera; None for a hand without.
 
     Raises:
@@ -255,7 +244,9 @@ def read_fit(entry: object) -> Fit | None:
     focal, center = (
         _vector(camera, key, length, NO_FIT) for key, length in CAMERA_LENGTHS.items()
     )
-    return Fit(pose[:3], pose[3:].reshape(15, 3), shape, transl, Camera(focal, center))
+    return CameraFit(
+        pose[:3], pose[3:].reshape(15, 3), shape, transl, Camera(focal, center)
+    )
 
 
 def _box(
@@ -283,11 +274,6 @@ def _vector(
     return values
 
 
-# How many times further away than the fits' own cameras.
-FURTHER = 20.0
-SAME_WITHIN_PX = 1e-3
-
-
 def shared_camera(cameras: Sequence[Camera]) -> Camera:
     """The one camera for hands that were fitted with these.
 
@@ -311,3 +297,27 @@ def moved_fit(
     depth = wrist[2] * np.mean(other.focal) / np.mean(own.focal)
     pixel = project(wrist[None], own)
     return backproject(pixel, np.array([depth]), other)[0]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The dataset's own flags."""
+    parser.add_argument(
+        "--without-fits", action="store_true", help="do without the MANO file"
+    )
+
+
+def from_arguments(args: argparse.Namespace) -> CocoWholeBody:
+    """The dataset as the flags say."""
+    config = CocoWholeBodyConfig(splits=tuple(args.splits), fits=not args.without_fits)
+    return CocoWholeBody(
+        args.source, config, indices=args.out / ".index", mano_path=args.mano
+    )
+
+
+ENTRY = converted(
+    name=CocoWholeBody.name,
+    summary="COCO-WholeBody v1.0 (Jin et al., ECCV 2020): one record a person",
+    add_arguments=add_arguments,
+    from_arguments=from_arguments,
+    miniature="data_pipelines.coco_wholebody.fixture",
+)

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from data_pipelines.coco_wholebody import dataset
 from data_pipelines.coco_wholebody.layout import FITS
-from data_pipelines.fixtures.scenes import Scene, scenes
+from data_pipelines.fixtures.scenes import FixtureScene, scenes
 from twohand_jax import mano
 from twohand_jax.geometry import cameras
 from twohand_jax.geometry.boxes import HAND_BOX_SCALE
@@ -50,7 +50,9 @@ def write(root: Path, *, count: int = 4, seed: int = 0) -> None:
     _write_split(root, "val", people[PEOPLE * pictures :], FIRST_IMAGE + pictures)
 
 
-def _write_split(root: Path, split: str, people: list[Scene], first: int) -> None:
+def _write_split(
+    root: Path, split: str, people: list[FixtureScene], first: int
+) -> None:
     images, annotations, fits = [], [], {}
     model = mano.load()
     for row in range(0, len(people), PEOPLE):
@@ -81,7 +83,9 @@ def _write_split(root: Path, split: str, people: list[Scene], first: int) -> Non
     )
 
 
-def _write_image(root: Path, split: str, number: int, people: list[Scene]) -> Json:
+def _write_image(
+    root: Path, split: str, number: int, people: list[FixtureScene]
+) -> Json:
     image = np.hstack([scene.image for scene in people])
     path = root / "images" / f"{split}2017" / f"{number:012d}.jpg"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +103,7 @@ def _write_image(root: Path, split: str, number: int, people: list[Scene]) -> Js
 
 
 def _person(
-    scene: Scene, shift: Float[np.ndarray, "2"], model: ManoModel, *, own: bool
+    scene: FixtureScene, shift: Float[np.ndarray, "2"], model: ManoModel, *, own: bool
 ) -> tuple[dict[str, Float[np.ndarray, "21 2"]], Json]:
     """Pixels of both hands, and their fits, with cameras of their own or the scene's.
 

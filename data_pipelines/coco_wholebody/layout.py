@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from data_pipelines import index
-from data_pipelines.index import Collection, Entries, Index, Items, Readable, Row
+from data_pipelines.index import Collection, Entries, Index, Items, KeyedEntry, Readable
 from data_pipelines.labelled import Unusable
 from twohand_jax.errors import InputError
 from twohand_jax.types import SIDES
@@ -34,7 +34,7 @@ HAND_FIELDS = tuple(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Fields(Items):
+class SelectedFields(Items):
     """A list of objects of which only some fields are wanted.
 
     Attributes:
@@ -43,7 +43,7 @@ class Fields(Items):
 
     fields: tuple[str, ...]
 
-    def rows(self, file: Readable) -> Iterator[Row]:
+    def rows(self, file: Readable) -> Iterator[KeyedEntry]:
         """Key and what is kept of the object."""
         for key, item in super().rows(file):
             if isinstance(item, Mapping):
@@ -99,13 +99,13 @@ def index_of(root: Path, split: str, path: Path, *, fits: bool) -> Index:
     check_layout(root, split, fits=fits)
     people = _people(root, split)
     collections: list[Collection] = [
-        Fields(
+        SelectedFields(
             name="images",
             path=people,
             prefix="images",
             fields=("file_name", "width", "height"),
         ),
-        Fields(
+        SelectedFields(
             name="people",
             path=people,
             prefix="annotations",

@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import functools
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -11,10 +10,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from data_pipelines import fits
+from data_pipelines.build_dataset import converted
+from data_pipelines.index import read_json
 from data_pipelines.labelled import NOT_FINITE, Labelled, Rejection
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
-from twohand_jax.types import Camera, ManoParams
+from twohand_jax.types import ManoParams
 
 SIZE = (224, 224)
 FINGERTIPS = "freihand"
@@ -26,6 +27,11 @@ BAD_ROW = {
     "xyz": "the hand's joints are missing or not 21 x 3",
     "mano": "the MANO vector does not have 61 numbers",
 }
+PARTS = {"K": (3, 3), "xyz": (21, 3), "mano": (61,)}
+HOME = (
+    "FreiHAND v2 comes from its project page at the University of Freiburg "
+    "(lmb.informatik.uni-freiburg.de, FreiHAND dataset), for research only"
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,12 +78,10 @@ def _annotations(root: Path, split: str) -> Annotations:
 
 
 @dataclasses.dataclass(frozen=True)
-class FreiHand:
-    """The dataset below ``root``; ``mano_path`` is where the hand model lies."""
+class FreiHand(fits.FittedDataset):
+    """The unpacked release (a ``Dataset``)."""
 
-    root: Path
     config: FreiHandConfig = dataclasses.field(default_factory=FreiHandConfig)
-    mano_path: Path | None = None
     name = "freihand"
     version = "1.0.0"
     description = (
@@ -85,16 +89,6 @@ class FreiHand:
         "samples in four versions and 3,960 evaluation samples, 224 x 224, with MANO "
         "fits. For research only, no commercial use."
     )
-
-    @property
-    def settings(self) -> Mapping[str, object]:
-        """The configuration."""
-        return dataclasses.asdict(self.config)
-
-    @property
-    def hand_model(self) -> str:
-        """Name of the model that poses the fits."""
-        return fits.load_model(self.mano_path).name
 
     def counts(self) -> Mapping[str, int]:
         """Pictures of each split whose joints are there.
@@ -173,7 +167,7 @@ class FreiHand:
         version: str,
     ) -> Labelled:
         K, xyz = table.K[row], table.xyz[row]
-        camera = Camera(focal=np.diag(K)[:2], center=K[:2, 2])
+        camera = fits.pinhole(K)
         params, agrees = self._fit(table.mano[row], xyz)
         shown = np.array([True, False])
         known = np.repeat(shown[:, None], 21, axis=1)
@@ -219,30 +213,6 @@ def _finite(table: Annotations, row: int) -> bool:
     return all(bool(np.isfinite(column[row]).all()) for column in columns)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of this dataset."""
-    parser.add_argument(
-        "--versions",
-        nargs="+",
-        choices=VERSIONS,
-        default=list(VERSIONS),
-        help="versions of the training pictures",
-    )
-
-
-def from_arguments(args: argparse.Namespace) -> FreiHand:
-    """The dataset that the command line describes."""
-    config = FreiHandConfig(versions=tuple(args.versions))
-    return FreiHand(args.source, config, args.mano)
-
-
-PARTS = {"K": (3, 3), "xyz": (21, 3), "mano": (61,)}
-HOME = (
-    "FreiHAND v2 comes from its project page at the University of Freiburg "
-    "(lmb.informatik.uni-freiburg.de, FreiHAND dataset), for research only"
-)
-
-
 def part_path(root: Path, split: str, part: str) -> Path:
     """One annotation file of a split (``training`` or ``evaluation``)."""
     return root / f"{split}_{part}.json"
@@ -272,15 +242,7 @@ def read_annotations(root: Path, split: str) -> Annotations:
 
 
 def _load(file: Path) -> list:
-    try:
-        content = json.loads(file.read_text())
-    except OSError as error:
-        raise InputError(f"{file} is missing or not readable. {HOME}.") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"{file} is not readable as JSON ({error}): it is damaged or cut short; "
-            f"get it again. {HOME}."
-        ) from error
+    content = read_json(file, HOME)
     if not isinstance(content, list):
         raise InputError(
             f"{file} holds a {type(content).__name__}, expected a list with an entry "
@@ -303,3 +265,30 @@ def _table(
         if values.size == table[number].size:
             table[number], complete[number] = values.reshape(shape), True
     return table, complete
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of this dataset."""
+    parser.add_argument(
+        "--versions",
+        nargs="+",
+        choices=VERSIONS,
+        default=list(VERSIONS),
+        help="versions of the training pictures",
+    )
+
+
+def from_arguments(args: argparse.Namespace) -> FreiHand:
+    """The dataset that the command line describes."""
+    config = FreiHandConfig(versions=tuple(args.versions))
+    return FreiHand(args.source, config, args.mano)
+
+
+ENTRY = converted(
+    name=FreiHand.name,
+    summary="FreiHAND v2 (Zimmermann et al., ICCV 2019): one right hand a picture",
+    add_arguments=add_arguments,
+    from_arguments=from_arguments,
+    miniature="data_pipelines.freihand.fixture",
+    protocol="freihand",
+)

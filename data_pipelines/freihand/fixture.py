@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from data_pipelines.fixtures.scenes import Scene, scenes
+from data_pipelines.fixtures.scenes import FixtureScene, scenes
 from data_pipelines.freihand.dataset import FINGERTIPS, SIZE, VERSIONS
 from twohand_jax.data import decode
 from twohand_jax.mano.joints import CANONICAL, TIPS
@@ -36,7 +36,7 @@ def write(root: Path, *, count: int = 4, seed: int = 0) -> None:
         _save(mask / f"{number:08d}.jpg", np.repeat(shown[..., None], 3, axis=2))
 
 
-def joints(scene: Scene) -> np.ndarray:
+def joints(scene: FixtureScene) -> np.ndarray:
     """The right hand's joints with FreiHAND's fingertips, metres, (21, 3)."""
     xyz = scene.joints[RIGHT].copy()
     xyz[list(TIPS)] = scene.vertices[RIGHT, list(tip_vertices(FINGERTIPS))]
@@ -44,7 +44,7 @@ def joints(scene: Scene) -> np.ndarray:
 
 
 def _write_split(
-    root: Path, split: str, drawn: list[Scene], versions: tuple[str, ...]
+    root: Path, split: str, drawn: list[FixtureScene], versions: tuple[str, ...]
 ) -> None:
     folder = root / split / "rgb"
     folder.mkdir(parents=True)
@@ -66,12 +66,12 @@ def _write_split(
         (root / f"{split}_{part}.json").write_text(json.dumps(rows))
 
 
-def _matrix(scene: Scene) -> list[list[float]]:
+def _matrix(scene: FixtureScene) -> list[list[float]]:
     (fx, fy), (cx, cy) = scene.camera.focal.tolist(), scene.camera.center.tolist()
     return [[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]
 
 
-def _vector(scene: Scene) -> list[float]:
+def _vector(scene: FixtureScene) -> list[float]:
     """48 pose, 10 shape, the root's pixel and scale (toolbox: ``recover_root``)."""
     params = scene.params
     root = joints(scene)[CANONICAL.MIDDLE_BASE]
@@ -87,7 +87,7 @@ def _vector(scene: Scene) -> list[float]:
     return [float(value) for value in np.concatenate(parts)]
 
 
-def _bone(scene: Scene) -> float:
+def _bone(scene: FixtureScene) -> float:
     """Length of the middle finger's first bone (toolbox, issue 8), metres."""
     xyz = joints(scene)
     return float(

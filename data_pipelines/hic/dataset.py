@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import functools
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +13,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from data_pipelines import fits
+from data_pipelines.build_dataset import converted
 from data_pipelines.hic.fit import fit_mesh
+from data_pipelines.index import read_json
 from data_pipelines.labelled import NOT_FINITE, Labelled, Rejection
 from twohand_jax.data.schema import HAND_TYPES
 from twohand_jax.errors import InputError
@@ -32,8 +33,31 @@ SPLIT = "test"
 BAD_MESH = "a hand's mesh is missing or not in MANO's topology"
 # In standard deviations of hands: shapes far outside can imitate what is no hand.
 MAX_BETA = 10.0
-Meshes = Sequence[Float[np.ndarray, "778 3"] | None]
-_SHAPES = ((2, 3), (2, 15, 3), (2, 10), (2, 3))
+HandMeshes = Sequence[Float[np.ndarray, "778 3"] | None]
+FILE = "HIC.json"
+HOME = (
+    "Sequences and MANO fits of HIC come from its page at the MPI for Intelligent "
+    "Systems (files.is.tue.mpg.de, Hand-Object-Capture), HIC.json from "
+    "github.com/facebookresearch/InterWild, for research only"
+)
+MAX_BYTES = 1 << 20
+_ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
+_TYPES = {
+    "char": "i1",
+    "uchar": "u1",
+    "short": "i2",
+    "ushort": "u2",
+    "int": "i4",
+    "uint": "u4",
+    "float": "f4",
+    "double": "f8",
+}
+_TYPES |= {
+    f"{name}{8 * size}": f"{code}{size}"
+    for name, code, sizes in (("int", "i", "124"), ("uint", "u", "124"))
+    for size in map(int, sizes)
+} | {"float32": "f4", "float64": "f8"}
+_END = re.compile(rb"end_header\r?\n")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,7 +74,7 @@ class HicConfig:
     max_fit_error: float = 0.001
 
 
-class Picture(NamedTuple):
+class AnnotatedImage(NamedTuple):
     """One annotated picture; paths are relative to the source folder.
 
     ``problem`` says why it cannot be used, "" if it can.
@@ -63,17 +87,15 @@ class Picture(NamedTuple):
 
 
 @functools.lru_cache(maxsize=1)
-def _pictures(root: Path) -> list[Picture]:
+def _pictures(root: Path) -> list[AnnotatedImage]:
     return read_index(root)
 
 
 @dataclasses.dataclass(frozen=True)
-class Hic:
-    """The dataset below ``root``; ``mano_path`` is where the hand model lies."""
+class Hic(fits.FittedDataset):
+    """The sequences and meshes (a ``Dataset``); the model is fitted to the meshes."""
 
-    root: Path
     config: HicConfig = dataclasses.field(default_factory=HicConfig)
-    mano_path: Path | None = None
     name = "hic"
     version = "1.0.0"
     description = (
@@ -81,16 +103,6 @@ class Hic:
         "objects, 640 x 480, with meshes in MANO's topology; joints and parameters "
         "are regressed from these. For research only, no commercial use."
     )
-
-    @property
-    def settings(self) -> Mapping[str, object]:
-        """The configuration."""
-        return dataclasses.asdict(self.config)
-
-    @property
-    def hand_model(self) -> str:
-        """Name of the model that is fitted to the meshes."""
-        return fits.load_model(self.mano_path).name
 
     def counts(self) -> Mapping[str, int]:
         """Annotated pictures, all of them for testing.
@@ -140,7 +152,7 @@ class Hic:
             else:
                 yield self._labelled(picture, meshes)
 
-    def _labelled(self, picture: Picture, meshes: Meshes) -> Labelled:
+    def _labelled(self, picture: AnnotatedImage, meshes: HandMeshes) -> Labelled:
         params, fitted = self._fit(meshes)
         joints = self._joints(meshes, params, fitted)
         shown = np.array([mesh is not None for mesh in meshes])
@@ -161,10 +173,10 @@ class Hic:
             hand_type=picture.hand_type,
         )
 
-    def _fit(self, meshes: Meshes) -> tuple[ManoParams, Bool[np.ndarray, "2"]]:
+    def _fit(self, meshes: HandMeshes) -> tuple[ManoParams, Bool[np.ndarray, "2"]]:
         """Parameters of both hands, and whether they give the meshes back."""
         model = fits.load_model(self.mano_path)
-        params = ManoParams(*(np.zeros(shape, np.float32) for shape in _SHAPES))
+        params = fits.no_params()
         fitted = np.zeros(2, bool)
         for side, mesh in enumerate(meshes):
             if mesh is not None:
@@ -176,7 +188,7 @@ class Hic:
         return params, fitted
 
     def _joints(
-        self, meshes: Meshes, params: ManoParams, fitted: Bool[np.ndarray, "2"]
+        self, meshes: HandMeshes, params: ManoParams, fitted: Bool[np.ndarray, "2"]
     ) -> Float[np.ndarray, "2 21 3"]:
         """The fit's own joints, as every dataset has; regressed ones without a fit."""
         model = fits.load_model(self.mano_path)
@@ -199,32 +211,15 @@ def mesh_joints(
     return np.concatenate([regressed, tips])[CANONICAL_FROM_MODEL]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """This dataset has no options of its own."""
-    del parser
-
-
-def from_arguments(args: argparse.Namespace) -> Hic:
-    """The dataset that the command line describes."""
-    return Hic(args.source, mano_path=args.mano)
-
-
-FILE = "HIC.json"
-HOME = (
-    "Sequences and MANO fits of HIC come from its page at the MPI for Intelligent "
-    "Systems (files.is.tue.mpg.de, Hand-Object-Capture), HIC.json from "
-    "github.com/facebookresearch/InterWild, for research only"
-)
-
-
-def read_index(root: Path) -> list[Picture]:
+def read_index(root: Path) -> list[AnnotatedImage]:
     """The annotated pictures in the order of the annotations.
 
     Raises:
         InputError: the file is missing, damaged, lacks a list, or lists an id twice.
     """
     file = root / FILE
-    content = _load(file)
+    content = read_json(file, HOME)
+    content = content if isinstance(content, dict) else {}
     images, entries = (_list(content, key, file) for key in ("images", "annotations"))
     _no_twice((image.get("id") for image in images), "image id", file)
     _no_twice((entry.get("id") for entry in entries), "annotation id", file)
@@ -249,19 +244,6 @@ def read_mesh(root: Path, path: str) -> Float[np.ndarray, "778 3"]:
     return read_vertices(root / path, NUM_VERTICES)
 
 
-def _load(file: Path) -> dict:
-    try:
-        content = json.loads(file.read_text())
-    except OSError as error:
-        raise InputError(f"{file} is missing or not readable. {HOME}.") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"{file} is not readable as JSON ({error}): it is damaged or cut short; "
-            f"get it again. {HOME}."
-        ) from error
-    return content if isinstance(content, dict) else {}
-
-
 def _list(content: dict, key: str, file: Path) -> list[dict]:
     found = content.get(key)
     if not isinstance(found, list) or not all(isinstance(x, dict) for x in found):
@@ -275,7 +257,7 @@ def _no_twice(values: Iterable[object], what: str, file: Path) -> None:
         raise InputError(f"{file} has {what} {twice[0]} more than once. {HOME}.")
 
 
-def _picture(entry: dict, image: dict) -> Picture:
+def _picture(entry: dict, image: dict) -> AnnotatedImage:
     right, left = (entry.get(f"{side}_mano_path") for side in SIDES)
     meshes = (right, left)
     name, kind = image.get("file_name"), entry.get("hand_type")
@@ -289,8 +271,8 @@ def _picture(entry: dict, image: dict) -> Picture:
     elif name is None or meshes == (None, None):
         problem = "no hand has a mesh"
     if problem:
-        return Picture(str(name), "", (None, None), problem)
-    return Picture(image["file_name"], entry["hand_type"], meshes)
+        return AnnotatedImage(str(name), "", (None, None), problem)
+    return AnnotatedImage(image["file_name"], entry["hand_type"], meshes)
 
 
 def _inside(path: object) -> bool:
@@ -298,26 +280,6 @@ def _inside(path: object) -> bool:
         return False
     parts = PurePosixPath(path)
     return bool(path) and not parts.is_absolute() and ".." not in parts.parts
-
-
-MAX_BYTES = 1 << 20
-_ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
-_TYPES = {
-    "char": "i1",
-    "uchar": "u1",
-    "short": "i2",
-    "ushort": "u2",
-    "int": "i4",
-    "uint": "u4",
-    "float": "f4",
-    "double": "f8",
-}
-_TYPES |= {
-    f"{name}{8 * size}": f"{code}{size}"
-    for name, code, sizes in (("int", "i", "124"), ("uint", "u", "124"))
-    for size in map(int, sizes)
-} | {"float32": "f4", "float64": "f8"}
-_END = re.compile(rb"end_header\r?\n")
 
 
 def read_vertices(path: Path, count: int) -> Float[np.ndarray, "count 3"]:
@@ -366,3 +328,23 @@ def _rows(body: bytes, row: np.dtype, count: int, *, text: bool) -> np.ndarray:
     words = body.split(None, count * width)[: count * width]
     numbers = np.array(words, float).reshape(count, width)
     return np.rec.fromarrays(numbers.T, dtype=row)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """This dataset has no options of its own."""
+    del parser
+
+
+def from_arguments(args: argparse.Namespace) -> Hic:
+    """The dataset that the command line describes."""
+    return Hic(args.source, mano_path=args.mano)
+
+
+ENTRY = converted(
+    name=Hic.name,
+    summary="HIC (Tzionas et al., IJCV 2016): one and two hands, for evaluation only",
+    add_arguments=add_arguments,
+    from_arguments=from_arguments,
+    miniature="data_pipelines.hic.fixture",
+    protocol="hic",
+)

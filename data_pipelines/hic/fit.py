@@ -50,7 +50,7 @@ def fit_mesh(
         side: RIGHT or LEFT.
         vertices: in the model's topology, metres.
     """
-    problem = _Problem(model, jnp.asarray(side), jnp.asarray(vertices, jnp.float32))
+    problem = _MeshProblem(model, jnp.asarray(side), jnp.asarray(vertices, jnp.float32))
     solution = _solve(problem, _start(model, side, vertices))
     orient, pose, betas, shift = np.split(solution, np.cumsum(SIZES)[:-1])
     off = np.asarray(_off(problem, jnp.asarray(solution, jnp.float32)))
@@ -58,7 +58,7 @@ def fit_mesh(
     return MeshFit(orient, pose.reshape(15, 3), betas, shift / DM, error)
 
 
-class _Problem(NamedTuple):
+class _MeshProblem(NamedTuple):
     """What is fitted to what."""
 
     model: ManoModel
@@ -67,7 +67,7 @@ class _Problem(NamedTuple):
 
 
 def _solve(
-    problem: _Problem, unknowns: Float[np.ndarray, "61"]
+    problem: _MeshProblem, unknowns: Float[np.ndarray, "61"]
 ) -> Float[np.ndarray, "61"]:
     """Levenberg-Marquardt: the device linearises, the host takes the steps."""
 
@@ -94,7 +94,7 @@ def _solve(
 
 @jax.jit
 def _normal_equations(
-    problem: _Problem, unknowns: Float[Array, "61"]
+    problem: _MeshProblem, unknowns: Float[Array, "61"]
 ) -> tuple[Float[Array, ""], Float[Array, "61"], Float[Array, "61 61"]]:
     """Mean square of the distances, and Gauss-Newton's slope and curvature of it."""
 
@@ -108,7 +108,7 @@ def _normal_equations(
 
 
 @jax.jit
-def _off(problem: _Problem, unknowns: Float[Array, "61"]) -> Float[Array, "778 3"]:
+def _off(problem: _MeshProblem, unknowns: Float[Array, "61"]) -> Float[Array, "778 3"]:
     """The posed vertices less those of the mesh."""
     hand = jax.tree.map(
         lambda array: jax.lax.dynamic_slice_in_dim(array, problem.side, 1),

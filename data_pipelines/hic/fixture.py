@@ -11,14 +11,13 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from data_pipelines.fixtures.scenes import GROUND, OCCLUSION_RAYS, Scene, scenes
+from data_pipelines.fixtures.scenes import GROUND, OCCLUSION_RAYS, FixtureScene, scenes
 from data_pipelines.hic.dataset import CENTER, FILE, FOCAL, SIZE
 from twohand_jax import mano
 from twohand_jax.data import schema
 from twohand_jax.types import LEFT, RIGHT, SIDES, Camera, ManoModel
 from twohand_jax.viz import overlay
-from twohand_jax.viz.render import Scene as RayScene
-from twohand_jax.viz.render import paste, render
+from twohand_jax.viz.render import RayScene, paste, render
 
 FITS = "IJCV16___Results_MANO___parms_for___joints21"
 # Sequence and hands of each kind of scene; the original has 01-07 for two hands,
@@ -95,7 +94,7 @@ def write_ply(
 
 
 def _draw(
-    scene: Scene, shown: tuple[int, ...], model: ManoModel
+    scene: FixtureScene, shown: tuple[int, ...], model: ManoModel
 ) -> UInt8[np.ndarray, "480 640 3"]:
     """Both hands in HIC's camera."""
     camera = Camera(np.array(FOCAL, np.float32), np.array(CENTER, np.float32))

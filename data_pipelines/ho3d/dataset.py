@@ -12,12 +12,13 @@ import numpy as np
 from jaxtyping import Float
 
 from data_pipelines import fits
+from data_pipelines.build_dataset import converted
 from data_pipelines.labelled import NOT_FINITE, Labelled, Rejection
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
 from twohand_jax.mano import safe_pickle
 from twohand_jax.mano.joints import CANONICAL_FROM_MODEL, WRIST
-from twohand_jax.types import RIGHT, Camera, ManoParams
+from twohand_jax.types import RIGHT, ManoParams
 
 SIZE = (640, 480)
 FINGERTIPS = "ho3d"
@@ -26,6 +27,20 @@ OFFICIAL = {"train": "train", "test": "evaluation"}
 RELEASES = {".jpg": "v3", ".png": "v2"}
 NOT_ANNOTATED = "the hand is not annotated"
 BAD_FILE = "the annotation file is missing, damaged or not as documented"
+OUR_FROM_OPENGL = np.diag([1.0, -1.0, -1.0])
+HOME = (
+    'HO-3D v2 and v3 come from the project page "Hand-Object 3D pose annotation" of '
+    "TU Graz, linked from github.com/shreyashampali/ho3d, for academic research only"
+)
+_TRAIN = {
+    "camMat": (3, 3),
+    "handJoints3D": (21, 3),
+    "handPose": (48,),
+    "handBeta": (10,),
+    "handTrans": (3,),
+}
+_EVALUATION = {"camMat": (3, 3), "handJoints3D": (3,), "handBoundingBox": (4,)}
+FIELDS = {"train": _TRAIN, "evaluation": _EVALUATION}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,7 +55,7 @@ class Ho3dConfig:
     max_fit_error: float = 0.003
 
 
-class Frame(NamedTuple):
+class ListedFrame(NamedTuple):
     """One line of a list: a picture of a sequence."""
 
     sequence: str
@@ -52,17 +67,15 @@ class Frame(NamedTuple):
 
 
 @functools.lru_cache(maxsize=2)
-def _frames(root: Path, split: str) -> list[Frame]:
+def _frames(root: Path, split: str) -> list[ListedFrame]:
     return read_list(root, OFFICIAL[split])
 
 
 @dataclasses.dataclass(frozen=True)
-class Ho3d:
-    """The dataset below ``root``; ``mano_path`` is where the hand model lies."""
+class Ho3d(fits.FittedDataset):
+    """The unpacked release, version 2 or 3 (a ``Dataset``)."""
 
-    root: Path
     config: Ho3dConfig = dataclasses.field(default_factory=Ho3dConfig)
-    mano_path: Path | None = None
     name = "ho3d"
     version = "1.0.0"
     description = (
@@ -77,11 +90,6 @@ class Ho3d:
         """The configuration and the release, told by the pictures' format."""
         release = RELEASES[self._suffix(next(iter(self.counts())))]
         return {"release": release, **dataclasses.asdict(self.config)}
-
-    @property
-    def hand_model(self) -> str:
-        """Name of the model that poses the fits."""
-        return fits.load_model(self.mano_path).name
 
     def counts(self) -> Mapping[str, int]:
         """Listed pictures of each split that is there.
@@ -164,7 +172,7 @@ class Ho3d:
 
         The order is the toolbox's ``jointsMapManoToSimple`` (``vis_HO3D.py``).
         """
-        camera = _camera(meta)
+        camera = fits.pinhole(meta["camMat"])
         joints = (meta["handJoints3D"] @ OUR_FROM_OPENGL)[CANONICAL_FROM_MODEL]
         params, agrees = self._fit(meta, joints)
         shown = np.array([True, False])
@@ -191,7 +199,7 @@ class Ho3d:
         sequence: str,
     ) -> Labelled:
         """Only the wrist and the hand's box are public (README of the release)."""
-        camera = _camera(meta)
+        camera = fits.pinhole(meta["camMat"])
         joints, known = np.zeros((2, 21, 3)), np.zeros((2, 21), bool)
         joints[RIGHT, WRIST] = meta["handJoints3D"] @ OUR_FROM_OPENGL
         known[RIGHT, WRIST] = True
@@ -205,7 +213,7 @@ class Ho3d:
             joints_2d_valid=known,
             joints_3d=joints,
             joints_3d_valid=known,
-            mano=_no_params(),
+            mano=fits.no_params(),
             mano_valid=np.zeros(2, bool),
             box=fits.right_only(meta["handBoundingBox"]),
         )
@@ -229,47 +237,11 @@ class Ho3d:
         return params, error <= self.config.max_fit_error
 
 
-def _camera(meta: dict[str, Float[np.ndarray, "..."]]) -> Camera:
-    K = meta["camMat"]
-    return Camera(focal=np.diag(K)[:2], center=K[:2, 2])
-
-
-def _no_params() -> ManoParams:
-    shapes = ((2, 3), (2, 15, 3), (2, 10), (2, 3))
-    return ManoParams(*(np.zeros(shape, np.float32) for shape in shapes))
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """This dataset has no options of its own: its release shows in its files."""
-    del parser
-
-
-def from_arguments(args: argparse.Namespace) -> Ho3d:
-    """The dataset that the command line describes."""
-    return Ho3d(args.source, mano_path=args.mano)
-
-
-OUR_FROM_OPENGL = np.diag([1.0, -1.0, -1.0])
-HOME = (
-    'HO-3D v2 and v3 come from the project page "Hand-Object 3D pose annotation" of '
-    "TU Graz, linked from github.com/shreyashampali/ho3d, for academic research only"
-)
-_TRAIN = {
-    "camMat": (3, 3),
-    "handJoints3D": (21, 3),
-    "handPose": (48,),
-    "handBeta": (10,),
-    "handTrans": (3,),
-}
-_EVALUATION = {"camMat": (3, 3), "handJoints3D": (3,), "handBoundingBox": (4,)}
-FIELDS = {"train": _TRAIN, "evaluation": _EVALUATION}
-
-
 class NotAnnotatedError(InputError):
     """A file that lacks the hand's annotation, or holds None for it."""
 
 
-def read_list(root: Path, split: str) -> list[Frame]:
+def read_list(root: Path, split: str) -> list[ListedFrame]:
     """The frames of ``{split}.txt``, which alone are annotated (README of the release).
 
     Raises:
@@ -280,7 +252,7 @@ def read_list(root: Path, split: str) -> list[Frame]:
         lines = file.read_text().split()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file} is missing or not readable. {HOME}.") from error
-    frames = [Frame(*line.split("/")) for line in lines if _is_frame(line)]
+    frames = [ListedFrame(*line.split("/")) for line in lines if _is_frame(line)]
     if len(frames) != len(lines) or not frames:
         wrong = next((line for line in lines if not _is_frame(line)), "nothing")
         raise InputError(
@@ -324,3 +296,23 @@ def read_meta(file: Path, split: str) -> dict[str, Float[np.ndarray, "..."]]:
             )
         fields[name] = fields[name].reshape(shape).astype(float)
     return fields
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """This dataset has no options of its own: its release shows in its files."""
+    del parser
+
+
+def from_arguments(args: argparse.Namespace) -> Ho3d:
+    """The dataset that the command line describes."""
+    return Ho3d(args.source, mano_path=args.mano)
+
+
+ENTRY = converted(
+    name=Ho3d.name,
+    summary="HO-3D v2 and v3 (Hampali et al., CVPR 2020): a hand with an object",
+    add_arguments=add_arguments,
+    from_arguments=from_arguments,
+    miniature="data_pipelines.ho3d.fixture",
+    protocol="ho3d",
+)

@@ -9,14 +9,14 @@ import cv2
 import numpy as np
 
 from data_pipelines import fits
-from data_pipelines.fixtures.scenes import Scene, scenes
+from data_pipelines.fixtures.scenes import FixtureScene, scenes
 from data_pipelines.ho3d import python2_pickle
 from data_pipelines.ho3d.dataset import (
     FINGERTIPS,
     OUR_FROM_OPENGL,
     RELEASES,
     SIZE,
-    Frame,
+    ListedFrame,
 )
 from twohand_jax import mano
 from twohand_jax.data import decode
@@ -49,7 +49,9 @@ def write(root: Path, *, count: int = 4, seed: int = 0, release: str = "v3") -> 
         lines = []
         for number, scene in enumerate(chosen):
             names = SEQUENCES[split]
-            frame = Frame(names[number % len(names)], f"{number // len(names):04d}")
+            frame = ListedFrame(
+                names[number % len(names)], f"{number // len(names):04d}"
+            )
             meta = train_meta(scene, model)
             if split == "evaluation":
                 meta = _evaluation_meta(scene, meta)
@@ -58,14 +60,14 @@ def write(root: Path, *, count: int = 4, seed: int = 0, release: str = "v3") -> 
         (root / f"{split}.txt").write_text("\n".join(lines) + "\n")
 
 
-def joints(scene: Scene) -> np.ndarray:
+def joints(scene: FixtureScene) -> np.ndarray:
     """The right hand's canonical joints with HO-3D's fingertips, our axes, (21, 3)."""
     xyz = scene.joints[RIGHT].copy()
     xyz[list(TIPS)] = scene.vertices[RIGHT, list(tip_vertices(FINGERTIPS))]
     return xyz
 
 
-def train_meta(scene: Scene, model: ManoModel) -> dict[str, object]:
+def train_meta(scene: FixtureScene, model: ManoModel) -> dict[str, object]:
     """A training frame's annotation: OpenGL's axes, absolute pose, model's order."""
     params = fits.to_frame(model, scene.params, OUR_FROM_OPENGL, np.zeros(3))
     absolute = params.hand_pose[RIGHT] + np.asarray(model.pose_mean[RIGHT])
@@ -86,7 +88,7 @@ def train_meta(scene: Scene, model: ManoModel) -> dict[str, object]:
     }
 
 
-def _evaluation_meta(scene: Scene, meta: dict[str, object]) -> dict[str, object]:
+def _evaluation_meta(scene: FixtureScene, meta: dict[str, object]) -> dict[str, object]:
     """What is public of an evaluation frame."""
     box = boxes.around_joints(scene.joints_px[RIGHT])
     wrist = np.asarray(meta["handJoints3D"])[0]
@@ -103,8 +105,8 @@ def _in_their_order(canonical: np.ndarray) -> np.ndarray:
 def _write_frame(
     root: Path,
     split: str,
-    frame: Frame,
-    scene: Scene,
+    frame: ListedFrame,
+    scene: FixtureScene,
     meta: dict[str, object],
     suffix: str,
 ) -> None:

@@ -39,7 +39,9 @@ def pa_mpjpe(
 
 
 def judge(
-    sample: dataset.Sample, reconstructor: Reconstructor, detector: MediaPipeHands
+    sample: dataset.InterHandSample,
+    reconstructor: Reconstructor,
+    detector: MediaPipeHands,
 ) -> dict[str, dict[str, float]]:
     """Errors by hand and column."""
     image = read_image(sample.image)

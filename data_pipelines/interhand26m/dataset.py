@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from data_pipelines import fits
+from data_pipelines.build_dataset import converted
 from data_pipelines.index import Index
 from data_pipelines.interhand26m.layout import SUBSETS, Layout, is_listed
 from data_pipelines.labelled import Labelled, Rejection, Unusable
@@ -20,6 +21,17 @@ from twohand_jax.errors import InputError
 from twohand_jax.geometry.cameras import project
 from twohand_jax.mano.joints import CANONICAL_FROM_INTERHAND, WRIST
 from twohand_jax.types import SIDES, Camera, ManoParams
+
+NUM_JOINTS = 42
+FIT_LENGTHS = {"pose": 48, "shape": 10, "trans": 3}
+MM = 1000.0
+NO_IMAGE = "the annotation's image is not in the data file"
+NO_CAMERA = "the capture or camera is not in the camera file"
+NO_FRAME = "the capture or frame is not in the joint file"
+JOINT_COUNT = "there are not 42 joints"
+FIT_LENGTH = "a MANO vector has another length than 48 + 10 + 3"
+HAND_TYPE = "the hand type is not right, left or interacting"
+MALFORMED = "a field is missing or has another form"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,7 +49,7 @@ class InterHandConfig:
     fits: bool = True
 
 
-class Sample(NamedTuple):
+class InterHandSample(NamedTuple):
     """One annotated picture: both hands, right first; pixels.
 
     ``joints_3d`` is in metres in the camera frame; ``fits`` in metres in the *world*
@@ -141,7 +153,7 @@ class InterHand26M:
     def _path(self, split: str) -> Path:
         return self.indices / f"{self.name}-{split}.sqlite"
 
-    def _labelled(self, sample: Sample) -> Labelled:
+    def _labelled(self, sample: InterHandSample) -> Labelled:
         """With the fits in the camera frame."""
         model = fits.load_model(self.mano_path)
         return Labelled(
@@ -177,52 +189,7 @@ def _named(split: str, annotation: Mapping[str, object], index: Index) -> str:
     return f"{split} annotation {annotation.get('id')} ({told})"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The dataset's own flags."""
-    parser.add_argument(
-        "--subset",
-        choices=tuple(SUBSETS),
-        default="all",
-        help="whose annotations: human is the test set of InterWild",
-    )
-    parser.add_argument(
-        "--human-lists",
-        type=Path,
-        metavar="DIR",
-        help="folder of aid_human_annot_{train,test}.txt, as InterWild publishes them",
-    )
-    parser.add_argument(
-        "--without-fits", action="store_true", help="do without the MANO files"
-    )
-
-
-def from_arguments(args: argparse.Namespace) -> InterHand26M:
-    """The dataset as the flags say."""
-    config = InterHandConfig(
-        splits=tuple(args.splits), subset=args.subset, fits=not args.without_fits
-    )
-    return InterHand26M(
-        args.source,
-        config,
-        indices=args.out / ".index",
-        mano_path=args.mano,
-        human_lists=args.human_lists,
-    )
-
-
-NUM_JOINTS = 42
-FIT_LENGTHS = {"pose": 48, "shape": 10, "trans": 3}
-MM = 1000.0
-NO_IMAGE = "the annotation's image is not in the data file"
-NO_CAMERA = "the capture or camera is not in the camera file"
-NO_FRAME = "the capture or frame is not in the joint file"
-JOINT_COUNT = "there are not 42 joints"
-FIT_LENGTH = "a MANO vector has another length than 48 + 10 + 3"
-HAND_TYPE = "the hand type is not right, left or interacting"
-MALFORMED = "a field is missing or has another form"
-
-
-class Records(NamedTuple):
+class AnnotationEntries(NamedTuple):
     """What the files say of one annotation."""
 
     annotation: Mapping[str, Any]
@@ -234,7 +201,7 @@ class Records(NamedTuple):
 
 def read_records(
     root: str | Path, split: str, *, fits: bool = False
-) -> Iterator[Sample]:
+) -> Iterator[InterHandSample]:
     """The samples of a split, in the order of its annotations.
 
     Args:
@@ -259,7 +226,7 @@ def read_records(
                 ) from error
 
 
-def look_up(index: Index, annotation: Mapping[str, Any]) -> Records:
+def look_up(index: Index, annotation: Mapping[str, Any]) -> AnnotationEntries:
     """Everything that belongs to an annotation.
 
     Raises:
@@ -280,10 +247,12 @@ def look_up(index: Index, annotation: Mapping[str, Any]) -> Records:
     if frame is None:
         raise Unusable(NO_FRAME)
     fits = index.get("fits", place) if "fits" in index.tables else None
-    return Records(annotation, image, cameras, frame, fits or {})
+    return AnnotationEntries(annotation, image, cameras, frame, fits or {})
 
 
-def read_sample(records: Records, *, images: Path, subset: str = "") -> Sample:
+def read_sample(
+    records: AnnotationEntries, *, images: Path, subset: str = ""
+) -> InterHandSample:
     """An annotation in our conventions.
 
     Args:
@@ -302,7 +271,7 @@ def read_sample(records: Records, *, images: Path, subset: str = "") -> Sample:
         raise error if isinstance(error, Unusable) else Unusable(MALFORMED) from error
 
 
-def _sample(records: Records, images: Path, subset: str) -> Sample:
+def _sample(records: AnnotationEntries, images: Path, subset: str) -> InterHandSample:
     annotation, image, camera, frame, fits = records
     if annotation["hand_type"] not in HAND_TYPES:
         raise Unusable(HAND_TYPE)
@@ -319,7 +288,7 @@ def _sample(records: Records, images: Path, subset: str) -> Sample:
     shown = in_picture.sum(axis=-1) > 1
     params, fits_valid = _fits(fits)
     path = images / image["file_name"]
-    return Sample(
+    return InterHandSample(
         image=path,
         image_id=f"{images.name}/{Path(image['file_name']).with_suffix('')}",
         subset=subset,
@@ -379,3 +348,46 @@ def _fits(fits: Mapping[str, Any]) -> tuple[ManoParams, Bool[np.ndarray, "2"]]:
         transl=vectors["trans"],
     )
     return params, valid
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The dataset's own flags."""
+    parser.add_argument(
+        "--subset",
+        choices=tuple(SUBSETS),
+        default="all",
+        help="whose annotations: human is the test set of InterWild",
+    )
+    parser.add_argument(
+        "--human-lists",
+        type=Path,
+        metavar="DIR",
+        help="folder of aid_human_annot_{train,test}.txt, as InterWild publishes them",
+    )
+    parser.add_argument(
+        "--without-fits", action="store_true", help="do without the MANO files"
+    )
+
+
+def from_arguments(args: argparse.Namespace) -> InterHand26M:
+    """The dataset as the flags say."""
+    config = InterHandConfig(
+        splits=tuple(args.splits), subset=args.subset, fits=not args.without_fits
+    )
+    return InterHand26M(
+        args.source,
+        config,
+        indices=args.out / ".index",
+        mano_path=args.mano,
+        human_lists=args.human_lists,
+    )
+
+
+ENTRY = converted(
+    name=InterHand26M.name,
+    summary="InterHand2.6M v1.0 (Moon et al., ECCV 2020), 5 or 30 frames a second",
+    add_arguments=add_arguments,
+    from_arguments=from_arguments,
+    miniature="data_pipelines.interhand26m.fixture",
+    protocol="wrist",
+)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from data_pipelines.fixtures.scenes import Scene, World, scenes, world
+from data_pipelines.fixtures.scenes import FixtureScene, World, scenes, world
 from twohand_jax import mano
 from twohand_jax.data import decode, schema
 from twohand_jax.mano.joints import CANONICAL_FROM_INTERHAND
@@ -111,7 +111,7 @@ def _take(model: ManoModel, place: int, *, seed: int) -> Take:
     )
 
 
-def _fit(seen: World, side: int, scene: Scene) -> dict[str, list[float]] | None:
+def _fit(seen: World, side: int, scene: FixtureScene) -> dict[str, list[float]] | None:
     """The MANO parameters of one hand in the world frame."""
     if not scene.shown[side]:
         return None
@@ -130,12 +130,12 @@ def _official(values: np.ndarray) -> np.ndarray:
     return values[:, order].reshape(42, *values.shape[2:])
 
 
-def _inside(scene: Scene) -> Bool[np.ndarray, "2 21"]:
+def _inside(scene: FixtureScene) -> Bool[np.ndarray, "2 21"]:
     inside = (scene.joints_px >= 0) & (scene.joints_px < SIZE)
     return np.asarray(inside.all(axis=-1))
 
 
-def _bbox(scene: Scene, valid: Bool[np.ndarray, "2 21"]) -> list[float]:
+def _bbox(scene: FixtureScene, valid: Bool[np.ndarray, "2 21"]) -> list[float]:
     """x, y, width and height around the valid joints."""
     points = scene.joints_px[valid]
     low, high = points.min(axis=0), points.max(axis=0)

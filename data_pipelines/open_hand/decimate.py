@@ -361,7 +361,7 @@ def relax(
     return attach(points, reference, reference_triangles), triangles
 
 
-class Surface(NamedTuple):
+class CombinedMesh(NamedTuple):
     """A triangle mesh whose vertices are combinations of base-mesh vertices."""
 
     triangles: Int[np.ndarray, "t 3"]
@@ -401,7 +401,7 @@ def cut_surface(
     vertices: Float[np.ndarray, "v 3"],
     triangles: Int[np.ndarray, "t 3"],
     depth: Float[np.ndarray, " v"],
-) -> Surface:
+) -> CombinedMesh:
     """Keep the part of the mesh where `depth` is negative, cut cleanly at zero."""
     inside = depth < 0
     touched = triangles[inside[triangles].any(-1)]
@@ -417,4 +417,4 @@ def cut_surface(
     added = sparse.csr_array((values, (rows, edges.ravel())), (len(edges), count))
     combine = sparse.vstack([sparse.eye_array(count), added]).tocsr()
     used, compact = np.unique(pieces, return_inverse=True)
-    return Surface(compact.reshape(-1, 3), sparse.csr_array(combine[used]))
+    return CombinedMesh(compact.reshape(-1, 3), sparse.csr_array(combine[used]))

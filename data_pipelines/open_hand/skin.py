@@ -30,7 +30,7 @@ _PALM_CREASES_MM = (
 _CURVE_STEPS = 400
 
 
-class Place(NamedTuple):
+class TexturePlace(NamedTuple):
     """Where texels lie on the hand; one row each."""
 
     position: Float[np.ndarray, "n 3"]
@@ -60,7 +60,7 @@ def _bump(value: np.ndarray, centre: float, width: float) -> np.ndarray:
 
 
 def _finger_view(
-    place: Place, joints: Float[np.ndarray, "16 3"], name: str
+    place: TexturePlace, joints: Float[np.ndarray, "16 3"], name: str
 ) -> _FingerView:
     first = rig.FINGERS[name]
     direction = rig.rest_directions()[name]
@@ -139,7 +139,7 @@ def _nail(view: _FingerView) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return plate, edge, fold
 
 
-def _palm_creases(place: Place, wobble: np.ndarray) -> Float[np.ndarray, " n"]:
+def _palm_creases(place: TexturePlace, wobble: np.ndarray) -> Float[np.ndarray, " n"]:
     t = np.linspace(0, 1, _CURVE_STEPS)[:, None]
     total = np.zeros(len(place.position))
     plane = 1000 * place.position[:, [0, 2]] + 0.4 * wobble[:, None]
@@ -153,7 +153,7 @@ def _palm_creases(place: Place, wobble: np.ndarray) -> Float[np.ndarray, " n"]:
 
 
 def skin_colours(
-    place: Place, joints: Float[np.ndarray, "16 3"], rng: np.random.Generator
+    place: TexturePlace, joints: Float[np.ndarray, "16 3"], rng: np.random.Generator
 ) -> Float[np.ndarray, "n 3"]:
     """Colours of the texels, sRGB in [0, 1]."""
     position = place.position
@@ -253,6 +253,6 @@ def paint_texture(arrays: Mapping[str, np.ndarray]) -> UInt8[np.ndarray, "s s 3"
     normal = normal / np.linalg.norm(normal, axis=-1, keepdims=True)
     joints = arrays["J_regressor"].astype(float) @ vertices
     colours = skin_colours(
-        Place(position, normal, weights), joints, np.random.default_rng(_SEED)
+        TexturePlace(position, normal, weights), joints, np.random.default_rng(_SEED)
     )
     return np.round(255 * spread_texels(texels.covered, colours)).astype(np.uint8)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from data_pipelines.build_dataset import converted
 from data_pipelines.fits import load_model
 from data_pipelines.labelled import UNREADABLE, Labelled, Rejection, Unusable
 from data_pipelines.reinterhand import captures, fisheye, labels
@@ -217,3 +218,13 @@ def from_arguments(args: argparse.Namespace) -> ReInterHand:
         max_angle_deg=args.max_angle_deg,
     )
     return ReInterHand(args.source, config=config, mano_path=args.mano)
+
+
+ENTRY = converted(
+    name=ReInterHand.name,
+    summary="Re:InterHand (Moon et al., NeurIPS 2023): relighted captures of two hands",
+    add_arguments=add_arguments,
+    from_arguments=from_arguments,
+    miniature="data_pipelines.reinterhand.fixture",
+    protocol="wrist",
+)

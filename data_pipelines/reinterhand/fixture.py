@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from data_pipelines.fixtures.scenes import Scene, World, scenes, world
+from data_pipelines.fixtures.scenes import FixtureScene, World, scenes, world
 from data_pipelines.reinterhand import fisheye
 from data_pipelines.reinterhand.captures import FOLDERS, LIGHTS
 from data_pipelines.reinterhand.labels import (
@@ -40,7 +40,7 @@ SHOWS_LITTLE = 0.1
 class _Frame(NamedTuple):
     number: int
     camera: str
-    scene: Scene
+    scene: FixtureScene
     world: World
 
 

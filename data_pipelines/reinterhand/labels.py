@@ -14,7 +14,7 @@ from twohand_jax.geometry import boxes, cameras
 from twohand_jax.types import NUM_JOINTS, SIDES, Camera, ManoModel, ManoParams
 
 
-class Hands(NamedTuple):
+class FrameHands(NamedTuple):
     """Both hands in the camera frame; a hand that is not known is somewhere finite."""
 
     joints: Float[np.ndarray, "2 21 3"]
@@ -23,7 +23,7 @@ class Hands(NamedTuple):
     fitted: Bool[np.ndarray, "2"]
 
 
-class Seen(NamedTuple):
+class VisibleHands(NamedTuple):
     """What a picture shows of the hands.
 
     ``in_front`` says which joints have a pixel at all, ``box`` is zero for a hand of
@@ -48,7 +48,9 @@ class WorldCamera(NamedTuple):
     distortion: Float[np.ndarray, "4"] | None
 
 
-def hands(capture: Path, frame: int, world: WorldCamera, model: ManoModel) -> Hands:
+def hands(
+    capture: Path, frame: int, world: WorldCamera, model: ManoModel
+) -> FrameHands:
     """Read the frame's keypoints and fits and move them before the camera.
 
     Args:
@@ -69,7 +71,7 @@ def hands(capture: Path, frame: int, world: WorldCamera, model: ManoModel) -> Ha
         fits.append(read_fit(load_json(path)))
     none = np.zeros((NUM_JOINTS, 3))
     points = np.stack([none if hand is None else hand for hand in joints])
-    return Hands(
+    return FrameHands(
         joints=points @ world.R.T + world.t,
         known=np.array([hand is not None for hand in joints]),
         params=_params(fits, world, model),
@@ -77,7 +79,7 @@ def hands(capture: Path, frame: int, world: WorldCamera, model: ManoModel) -> Ha
     )
 
 
-def seen(found: Hands, camera: Camera, size: tuple[int, int]) -> Seen:
+def seen(found: FrameHands, camera: Camera, size: tuple[int, int]) -> VisibleHands:
     """Pixels and boxes; a box covers the joints in the picture, as the reader's does.
 
     Args:
@@ -90,10 +92,10 @@ def seen(found: Hands, camera: Camera, size: tuple[int, int]) -> Seen:
     inside = ((pixels >= 0) & (pixels <= np.subtract(size, 1))).all(axis=-1)
     box = boxes.around_joints(pixels, inside & in_front & found.known[:, None])
     box = box.astype(np.float32)
-    return Seen(pixels, in_front, box, box[:, 2] > box[:, 0])
+    return VisibleHands(pixels, in_front, box, box[:, 2] > box[:, 0])
 
 
-class Fit(NamedTuple):
+class WorldFit(NamedTuple):
     """MANO parameters of one hand in the world; the pose is relative to the mean."""
 
     global_orient: Float[np.ndarray, "3"]
@@ -103,10 +105,10 @@ class Fit(NamedTuple):
 
 
 def _params(
-    fits: Sequence[Fit | None], world: WorldCamera, model: ManoModel
+    fits: Sequence[WorldFit | None], world: WorldCamera, model: ManoModel
 ) -> ManoParams:
     """MANO parameters of both hands in the camera frame; zeros for a missing one."""
-    none = Fit(np.zeros(3), np.zeros((15, 3)), np.zeros(10), np.zeros(3))
+    none = WorldFit(np.zeros(3), np.zeros((15, 3)), np.zeros(10), np.zeros(3))
     both = [none if hand is None else hand for hand in fits]
     params = ManoParams(*(np.stack(values) for values in zip(*both, strict=True)))
     return to_frame(model, params, world.R, world.t)
@@ -184,7 +186,7 @@ def read_keypoints(entry: object) -> Float[np.ndarray, "21 3"] | None:
     return points * MILLIMETRE
 
 
-def read_fit(entry: object) -> Fit | None:
+def read_fit(entry: object) -> WorldFit | None:
     """MANO parameters of a hand in the world; None for a null hand.
 
     The reader poses them with ``flat_hand_mean=False``: relative to the mean.
@@ -197,7 +199,7 @@ def read_fit(entry: object) -> Fit | None:
     pose, shape, transl = (
         _vector(entry, key, length, NO_FIT) for key, length in MANO_LENGTHS.items()
     )
-    return Fit(pose[:3], pose[3:].reshape(15, 3), shape, transl)
+    return WorldFit(pose[:3], pose[3:].reshape(15, 3), shape, transl)
 
 
 def _vector(

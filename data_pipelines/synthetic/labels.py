@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from twohand_jax.crops.cue_table import CUE_KINDS, DEFAULT
 from twohand_jax.data import decode, schema
 from twohand_jax.geometry import boxes, cameras
 from twohand_jax.mano.joints import CANONICAL, WRIST
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 HIDDEN_BEHIND_M = 0.022
 
 
-class Sample(NamedTuple):
+class PosedSample(NamedTuple):
     """Both hands of one picture, numpy, without a batch axis; camera frame."""
 
     params: ManoParams
@@ -51,6 +52,7 @@ class CueNoise:
         depth_smooth_m: standard deviation of depth's smooth error.
         depth_fine_m: of its fine error.
         depth_hand_m: of an error that each hand has of its own.
+        normals: standard deviation of the smooth error of each component of a normal.
     """
 
     keypoint: float = 0.018
@@ -66,6 +68,7 @@ class CueNoise:
     depth_smooth_m: float = 0.004
     depth_fine_m: float = 0.0015
     depth_hand_m: float = 0.006
+    normals: float = 0.1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,6 +84,7 @@ class SyntheticConfig:
         views: pictures of each pose, from different cameras in different scenes.
         kinds: kinds of placement to draw from (``poses.sampler.KINDS``); empty for all.
         jpeg_quality: of the stored pictures.
+        cues: kinds of cues that the records hold.
         noise: of the cues.
         min_visible: a shown hand with fewer visible pixels (of a 256-pixel picture)
             makes the picture be rejected.
@@ -95,14 +99,24 @@ class SyntheticConfig:
     views: int = 4
     kinds: tuple[str, ...] = ()
     jpeg_quality: int = 92
+    cues: tuple[str, ...] = DEFAULT
     noise: CueNoise = CueNoise()
     min_visible: int = 40
     min_joints: int = 8
 
+    def settings(self) -> dict[str, object]:
+        """Everything that decides the bytes; the usual cues go without saying."""
+        fields = dataclasses.asdict(self)
+        if self.cues == DEFAULT:
+            del fields["cues"]
+        if "normals" not in self.cues:
+            del fields["noise"]["normals"]
+        return fields
+
 
 def record(
     rng: np.random.Generator,
-    sample: Sample,
+    sample: PosedSample,
     rendering: "Rendering",
     image_id: str,
     *,
@@ -153,7 +167,7 @@ def hidden_joints(
 
 
 def _geometry(
-    sample: Sample, joints_px: Float[np.ndarray, "2 21 2"]
+    sample: PosedSample, joints_px: Float[np.ndarray, "2 21 2"]
 ) -> dict[str, object]:
     shown = sample.shown
     per_joint = np.repeat(shown[:, None], joints_px.shape[1], axis=1)
@@ -182,7 +196,7 @@ def _geometry(
 
 def _cues(
     rng: np.random.Generator,
-    sample: Sample,
+    sample: PosedSample,
     rendering: "Rendering",
     joints_px: Float[np.ndarray, "2 21 2"],
     box: Float[np.ndarray, "2 4"],
@@ -195,20 +209,20 @@ def _cues(
     )
     labels = noisy_segmentation(rng, rendering.label, noise=noise)
     depth = noisy_depth(rng, rendering.depth, rendering.label, noise=noise)
-    data, scale, offset = decode.encode_depth(depth, rendering.depth > 0)
-    provenance: dict[str, object] = {}
-    for cue in schema.CUES:
-        provenance[f"cues/has_{cue}"] = True
-        provenance[f"cues/{cue}_source"] = "synthetic"
-        provenance[f"cues/{cue}_version"] = VERSION
-    return {
-        "cues/keypoints": keypoints,
-        "cues/segmentation": decode.encode_map(labels),
-        "cues/depth": data,
-        "cues/depth_scale": np.float32(scale),
-        "cues/depth_offset": np.float32(offset),
-        **provenance,
-    }
+    foreground = rendering.depth > 0
+    made = {"keypoints": keypoints, "segmentation": labels, "depth": depth}
+    if "normals" in config.cues:
+        made["normals"] = noisy_normals(rng, rendering.normals, noise=noise)
+    features: dict[str, object] = {}
+    for cue in config.cues:
+        features[f"cues/has_{cue}"] = True
+        features[f"cues/{cue}_source"] = "synthetic"
+        features[f"cues/{cue}_version"] = VERSION
+        if CUE_KINDS[cue].is_map:
+            features |= decode.encode_cue(cue, made[cue], foreground)
+        else:
+            features[f"cues/{cue}"] = made[cue]
+    return features
 
 
 Generator = np.random.Generator
@@ -344,6 +358,26 @@ def noisy_depth(
     low, high = noisy[foreground].min(), noisy[foreground].max()
     relative = (noisy - low) / max(float(high - low), 1e-6)
     return np.where(foreground, relative, 0.0).astype(np.float32)
+
+
+def noisy_normals(
+    rng: Generator, normals: Float[np.ndarray, "h w 3"], *, noise: CueNoise
+) -> Float[np.ndarray, "h w 3"]:
+    """Unit normals with smooth errors; zeros stay zeros.
+
+    Args:
+        rng: random generator.
+        normals: unit vectors in the camera frame, zeros for the background.
+        noise: how much.
+    """
+    if rng.random() < noise.clean:
+        return normals
+    shape = normals.shape[:2]
+    sigma = 10 * shape[0] / REFERENCE_SIZE
+    error = np.stack([_smooth(rng, shape, sigma) for _ in range(3)], axis=-1)
+    shaken = normals + noise.normals * error
+    shaken /= np.maximum(np.linalg.norm(shaken, axis=-1, keepdims=True), 1e-6)
+    return np.where(normals.any(axis=-1, keepdims=True), shaken, 0.0)
 
 
 def _smooth(

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from data_pipelines.datasets import DatasetEntry
 from data_pipelines.synthetic.poses import sampler
 from twohand_jax import mano
 from twohand_jax.data import poses as pose_sets
@@ -142,3 +143,11 @@ def run(args: argparse.Namespace) -> None:
     info = build(config, args.out, workers=args.workers)
     sizes = ", ".join(f"{sum(n)} in {split}" for split, n in info.splits.items())
     print(f"Two-hand poses: {sizes}; wrote {args.out}.")
+
+
+ENTRY = DatasetEntry(
+    name="poses",
+    summary="Poses of two hands without pictures, for the two-hand prior",
+    add_arguments=add_arguments,
+    run=run,
+)

@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import functools
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,12 +13,13 @@ import numpy as np
 from jaxtyping import Bool
 
 from data_pipelines import writer
+from data_pipelines.datasets import DatasetEntry
 from data_pipelines.labelled import Example, Rejection
 from data_pipelines.synthetic import labels
 from data_pipelines.synthetic.labels import (
     SPLIT_STREAMS,
     VERSION,
-    Sample,
+    PosedSample,
     SyntheticConfig,
 )
 from data_pipelines.synthetic.poses import sampler, view
@@ -27,10 +27,13 @@ from data_pipelines.synthetic.render.hand_mesh import load_hand_mesh
 from data_pipelines.synthetic.render.renderer import Renderer, Rendering
 from data_pipelines.synthetic.render.sample_scene import sample_scene
 from twohand_jax import mano
+from twohand_jax.crops.cue_table import NAMES, in_order
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
 from twohand_jax.mano.loading import OPEN_HAND
 from twohand_jax.types import Camera, HandGeometry, ManoModel, ManoParams
+
+CHUNK = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +56,12 @@ class SyntheticSource:
     @property
     def settings(self) -> Mapping[str, object]:
         """Everything that decides the bytes."""
-        return dataclasses.asdict(self.config) | {"hand": self.hand}
+        return self.config.settings() | {"hand": self.hand}
+
+    @property
+    def cues(self) -> tuple[str, ...]:
+        """Those of the config."""
+        return self.config.cues
 
     @property
     def shard_sizes(self) -> Mapping[str, tuple[int, ...]]:
@@ -84,14 +92,14 @@ class SyntheticSource:
 
 
 def draw_picture(
-    rng: np.random.Generator, sample: Sample, renderer: Renderer
+    rng: np.random.Generator, sample: PosedSample, renderer: Renderer
 ) -> Rendering:
     """The hands in a random scene, in which only the shown ones are seen."""
     scene = sample_scene(rng)._replace(visible=sample.shown)
     return renderer.render(scene, sample.vertices, sample.camera)
 
 
-def usable(sample: Sample, rendering: Rendering, config: SyntheticConfig) -> bool:
+def usable(sample: PosedSample, rendering: Rendering, config: SyntheticConfig) -> bool:
     """Whether enough of each shown hand is in the picture."""
     least = config.min_visible * (config.size / 256) ** 2
     joints_px = cameras.project(sample.joints, sample.camera)
@@ -126,7 +134,7 @@ def load(size: int, hand: int) -> tuple[ManoModel, Renderer]:
 
 def build(
     config: SyntheticConfig, out: str | Path, *, workers: int, progress: bool = True
-) -> writer.Report:
+) -> writer.BuildReport:
     """Render and write the set, or what is missing of it.
 
     Args:
@@ -142,54 +150,13 @@ def build(
     )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags, shared with ``twohand data build synthetic``."""
-    default = SyntheticConfig()
-    parser.add_argument("--out", required=True, help="directory of the records")
-    parser.add_argument("--train", type=int, default=default.train, help="pictures")
-    parser.add_argument("--test", type=int, default=default.test, help="pictures")
-    parser.add_argument("--size", type=int, default=default.size, help="pixels")
-    parser.add_argument("--seed", type=int, default=default.seed)
-    parser.add_argument("--views", type=int, default=default.views, help="of a pose")
-    parser.add_argument("--shard-size", type=int, default=default.shard_size)
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-
-
-def run(args: argparse.Namespace) -> None:
-    """Build as the flags say and print what was written."""
-    config = SyntheticConfig(
-        size=args.size,
-        seed=args.seed,
-        train=args.train,
-        test=args.test,
-        shard_size=args.shard_size,
-        views=args.views,
-    )
-    report = build(config, args.out, workers=args.workers)
-    print(report.text())
-
-
-def main() -> None:
-    """Entry point of ``python -m``."""
-    parser = argparse.ArgumentParser(description="Build the synthetic record set.")
-    add_arguments(parser)
-    try:
-        run(parser.parse_args())
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
-CHUNK = 64
-
-
 def draw_samples(
     stream: np.random.SeedSequence,
     count: int,
     *,
     model: ManoModel,
     config: SyntheticConfig,
-) -> Iterator[Sample]:
+) -> Iterator[PosedSample]:
     """The hands of ``count`` pictures, in the camera frame of each.
 
     A pose takes far longer to make than a picture (two hands must be moved out of each
@@ -215,11 +182,11 @@ def posed_samples(
     camera: Camera,
     shown: Bool[np.ndarray, "n 2"],
     kinds: Sequence[str],
-) -> Iterator[Sample]:
+) -> Iterator[PosedSample]:
     """Pictures' hands from their parameters, all in the camera frame, host arrays."""
     geometry = posed_geometry(model, params)
     for row, kind in enumerate(kinds):
-        yield Sample(
+        yield PosedSample(
             params=ManoParams(*(value[row] for value in params)),
             joints=geometry.joints[row],
             vertices=geometry.vertices[row],
@@ -256,5 +223,46 @@ def posed_geometry(model: ManoModel, params: ManoParams) -> HandGeometry:
     return jax.tree.map(lambda *x: np.concatenate(x)[:count], *parts)
 
 
-if __name__ == "__main__":
-    main()
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of ``twohand data build synthetic``."""
+    default = SyntheticConfig()
+    parser.add_argument("--out", required=True, help="directory of the records")
+    parser.add_argument("--train", type=int, default=default.train, help="pictures")
+    parser.add_argument("--test", type=int, default=default.test, help="pictures")
+    parser.add_argument("--size", type=int, default=default.size, help="pixels")
+    parser.add_argument("--seed", type=int, default=default.seed)
+    parser.add_argument("--views", type=int, default=default.views, help="of a pose")
+    parser.add_argument("--shard-size", type=int, default=default.shard_size)
+    parser.add_argument(
+        "--cues",
+        nargs="+",
+        choices=NAMES,
+        metavar="CUE",
+        default=list(default.cues),
+        help=f"of {', '.join(NAMES)} (default: {' '.join(default.cues)})",
+    )
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Build as the flags say and print what was written."""
+    config = SyntheticConfig(
+        size=args.size,
+        seed=args.seed,
+        train=args.train,
+        test=args.test,
+        shard_size=args.shard_size,
+        views=args.views,
+        cues=in_order(args.cues),
+    )
+    report = build(config, args.out, workers=args.workers)
+    print(report.text())
+
+
+ENTRY = DatasetEntry(
+    name="synthetic",
+    summary="Two hands rendered from the open hand, with exact labels and with cues",
+    add_arguments=add_arguments,
+    run=run,
+    protocol="wrist",
+)

@@ -106,10 +106,12 @@ def iter_clock():
 def test_speeds_are_images_a_second():
     timings = {"twohand_jax": Timing(0.5, 1.0), "numpy": Timing(2.0, 4.0)}
     names = ("numpy",)
-    row = benchmark.Row("wrist", "metrics", 64, timings)
+    row = benchmark.EvaluationRow("wrist", "metrics", 64, timings)
     expected = ["wrist", "metrics", "64", "2000 (1000)", "500 (250)", "4.0"]
     assert benchmark._cells(row, names) == expected
-    alone = benchmark.Row("mcp", "network", 8, {"twohand_jax": Timing(0.5, 1.0)})
+    alone = benchmark.EvaluationRow(
+        "mcp", "network", 8, {"twohand_jax": Timing(0.5, 1.0)}
+    )
     expected = ["mcp", "network", "8", "2000 (1000)", "-", "-"]
     assert benchmark._cells(alone, names) == expected
 

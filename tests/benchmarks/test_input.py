@@ -33,7 +33,7 @@ def test_both_sides_decode_the_same_pictures(record_set: Path) -> None:
 
 
 def test_the_share_is_of_the_medians() -> None:
-    row = benchmark.Row(
+    row = benchmark.InputRow(
         "of one core",
         1,
         100,

@@ -12,7 +12,7 @@ from twohand_jax.cli import main
 from twohand_jax.mano.joints import PARENTS
 
 ROWS = [
-    benchmark.Row(
+    benchmark.ManoRow(
         1,
         "forward",
         {"twohand_jax": report.Timing(0.5, 0.6), "smplx": report.Timing(2.0, 9.0)},

@@ -44,7 +44,7 @@ def test_an_equally_near_neighbour_is_counted():
 
 def test_speeds_are_pairs_a_second():
     timings = {"twohand_jax": Timing(0.5, 1.0), "scipy": Timing(2.0, 4.0)}
-    row = benchmark.Row(8, timings, {"scipy": 0})
+    row = benchmark.NearestRow(8, timings, {"scipy": 0})
     expected = ["8", "2000 (1000)", "500 (250)", "4.0"]
     assert benchmark._cells(row, ("scipy",)) == expected
 

@@ -77,7 +77,7 @@ def test_the_configuration_has_guided_steps_only():
 
 
 def test_the_table_divides_times_a_pair(tmp_path, monkeypatch, capsys):
-    row = benchmark.Row(
+    row = benchmark.RefineRow(
         64,
         3.25,
         {"twohand_jax": Timing(5.0, 10.0), "PyTorch": Timing(100.0, 200.0)},

@@ -115,7 +115,7 @@ def test_the_ceiling_is_a_rate_of_the_machine():
 
 
 def test_the_table_has_rates_shares_and_ratios():
-    program = steps.Program(lambda: None, 4e9, 2.5, 2**31)
+    program = steps.CompiledProgram(lambda: None, 4e9, 2.5, 2**31)
     timings = {"twohand_jax": Timing(100.0, 200.0), "PyTorch": Timing(80.0, 90.0)}
     row = report.ProgramRow("forward", "float32", 2, program, 80e9, timings)
     assert report.program_table([row], what="", unit="item").lines[0] == [

@@ -7,7 +7,7 @@ import numpy as np
 
 from data_pipelines import labelled
 from data_pipelines.cue_stage import LabelCues, cue_features
-from data_pipelines.fixtures.scenes import Scene, scenes
+from data_pipelines.fixtures.scenes import FixtureScene, scenes
 from data_pipelines.labelled import Example, Labelled, Rejection
 from twohand_jax.types import ManoModel
 
@@ -45,7 +45,7 @@ class Consistent:
             example = self._example(drawn[number], number)
             yield {**example, **self.changes.get(number, {})}
 
-    def _example(self, scene: Scene, number: int) -> dict[str, object]:
+    def _example(self, scene: FixtureScene, number: int) -> dict[str, object]:
         known = np.ones((2, 21), bool)
         sample = Labelled(
             image=scene.image,

@@ -1,17 +1,22 @@
 """``twohand data build`` from the command line, on a miniature of InterHand2.6M."""
 
+import importlib
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import pytest
 
+from data_pipelines import datasets
 from data_pipelines.interhand26m import fixture
-from twohand_jax.cli import data, main
+from twohand_jax.cli import main
+from twohand_jax.errors import InputError, MissingDependencyError
+from twohand_jax.evaluation import protocols
 
 ROOT = Path(__file__).parents[2]
 FRAMES = 40  # of each of the two scenes
@@ -129,7 +134,7 @@ def test_bad_flags_are_refused_before_anything_is_written(
     assert not list((tmp_path / "set").rglob("*tfrecord*"))
 
 
-@pytest.mark.parametrize("name", data.REAL)
+@pytest.mark.parametrize("name", datasets.CONVERTED)
 def test_every_dataset_has_a_builder(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -146,3 +151,57 @@ def test_counts_must_be_positive(
     with pytest.raises(SystemExit, match="2"):
         main.main(_command(tmp_path, tmp_path / "set", f"--max-samples={value}"))
     assert "is no whole number above 0" in capsys.readouterr().err
+
+
+def test_the_commands_help_names_every_dataset_without_tensorflow() -> None:
+    code = (
+        "import sys; from twohand_jax.cli import main; "
+        "main.parser().format_help(); from data_pipelines import datasets; "
+        "print({'tensorflow', 'jax', 'ijson'} & set(sys.modules), *datasets.DATASETS)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["set()", *datasets.DATASETS], done.stderr
+
+
+@pytest.mark.parametrize("name", datasets.CONVERTED)
+def test_an_entry_says_all_that_is_asked_of_a_dataset(name: str) -> None:
+    entry = datasets.get(name)
+    assert entry.name == name and entry.summary
+    assert hasattr(importlib.import_module(entry.miniature), "write")
+    own = protocols.default(name)
+    assert entry.protocol == own.name or not entry.protocol
+    if not entry.protocol:
+        assert protocols.LABELS[name].withheld
+    assert f"`{name}`" in (ROOT / "docs" / "data.md").read_text()
+
+
+def test_a_dataset_is_added_by_its_entry_and_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    built: list[str] = []
+    entry = datasets.DatasetEntry(
+        name="mine",
+        summary="Mine.",
+        add_arguments=lambda parser: parser.add_argument("--out"),
+        run=lambda args: built.append(args.out),
+    )
+    monkeypatch.setitem(datasets.DATASETS, "mine", "my_package.mine")
+    module = types.SimpleNamespace(ENTRY=entry)
+    monkeypatch.setitem(sys.modules, "my_package.mine", module)
+    assert main.main(["data", "build", "mine", "--out", "here"]) == 0
+    assert built == ["here"]
+    with pytest.raises(InputError, match="mine is drawn and has no source"):
+        datasets.write_miniature("mine", Path(), count=1, seed=0)
+
+
+def test_an_unknown_dataset_and_a_package_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(InputError, match="no dataset 'none'; choose from synthetic"):
+        datasets.get("none")
+    monkeypatch.setitem(datasets.DATASETS, "mine", "no_such_package.mine")
+    with pytest.raises(MissingDependencyError, match="mine needs the package no_such"):
+        datasets.get("mine")

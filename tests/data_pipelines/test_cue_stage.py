@@ -45,7 +45,7 @@ def painter(monkeypatch) -> Iterator[Painter]:
     cue_stage.load.cache_clear()
 
 
-def _stage(records: Path, out: Path, config: StageConfig = ANY) -> writer.Report:
+def _stage(records: Path, out: Path, config: StageConfig = ANY) -> writer.BuildReport:
     return writer.write(RecordCues(records, config), out, workers=0, progress=False)
 
 

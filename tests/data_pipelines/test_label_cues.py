@@ -21,11 +21,11 @@ def cues_of() -> LabelCues:
 
 
 @pytest.fixture(scope="module")
-def scene() -> scenes.Scene:
+def scene() -> scenes.FixtureScene:
     return scenes.scenes(1, size=SIZE, seed=3)[0]
 
 
-def example(scene: scenes.Scene, model: str) -> dict[str, Any]:
+def example(scene: scenes.FixtureScene, model: str) -> dict[str, Any]:
     """The features that ground truth is made of."""
     params: Mapping[str, Any] = scene.params._asdict()
     return no_cues() | {

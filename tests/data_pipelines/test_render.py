@@ -14,9 +14,9 @@ from data_pipelines.synthetic.render.draw_list import build_limb
 from data_pipelines.synthetic.render.hand_mesh import HandMesh, load_hand_mesh
 from data_pipelines.synthetic.render.renderer import Renderer
 from data_pipelines.synthetic.render.sample_scene import (
+    Material,
     Occluder,
     Scene,
-    Surface,
     sample_scene,
 )
 from twohand_jax.errors import InputError, MissingDependencyError
@@ -101,7 +101,7 @@ def test_hands_agree_with_ray_casting(renderer, mesh, template, seed):
 
 def test_box_lies_where_the_pinhole_camera_puts_it(renderer, template):
     vertices = place(template, 0) + [3.0, 0, 0]
-    surface = Surface(np.full((2, 3), 0.5), 0, 50.0, 0.0)
+    surface = Material(np.full((2, 3), 0.5), 0, 50.0, 0.0)
     target = np.array([0.05, -0.03, 0.62])
     box = Occluder(
         kind=0,

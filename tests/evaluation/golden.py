@@ -123,7 +123,9 @@ def batches(
     return found
 
 
-def figures(name: str, model: ManoModel, given: Iterable[Batch]) -> evaluator.Row:
+def figures(
+    name: str, model: ManoModel, given: Iterable[Batch]
+) -> evaluator.MetricValues:
     """What ``evaluator`` finds in batches of all processes under a protocol."""
     methods = {"told": lambda batch: batch.canvas}
     parts = list(evaluator.scored(methods, scorer(name), given, model))

@@ -8,7 +8,7 @@ import pytest
 from tests.evaluation import golden
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation import evaluator, protocols, results, store
-from twohand_jax.evaluation.evaluator import Part
+from twohand_jax.evaluation.evaluator import ScoredBatch
 from twohand_jax.evaluation.results import Result
 from twohand_jax.types import Batch, Mean
 
@@ -32,7 +32,7 @@ def told(batch: Batch):
     return batch.canvas
 
 
-def parts(case: golden.Case, name: str = "wrist", size: int = 3) -> list[Part]:
+def parts(case: golden.Case, name: str = "wrist", size: int = 3) -> list[ScoredBatch]:
     score = evaluator.scorer(protocols.get(name))
     methods = {"second": told, "first": told}
     return list(evaluator.scored(methods, score, batches(case, size), case.model))
@@ -42,7 +42,9 @@ def parts(case: golden.Case, name: str = "wrist", size: int = 3) -> list[Part]:
 def test_scores_of_records_add_up_to_the_protocol(name, case):
     whole = evaluator.gather(parts(case, name))
     compare = jax.jit(protocols.get(name).compare)
-    wanted = protocols.numbers(compare(*golden.compared(case, 0, golden.COUNT, 8)))
+    wanted = protocols.metric_values(
+        compare(*golden.compared(case, 0, golden.COUNT, 8))
+    )
     for row in evaluator.figures(whole).values():
         assert set(row) == set(wanted)
         for key, value in wanted.items():
@@ -102,7 +104,7 @@ def test_the_file_of_a_result_holds_all_of_it(case, tmp_path):
         results.load(path)
 
 
-def interrupted(case, directory, upto: int, identity: dict) -> list[Part]:
+def interrupted(case, directory, upto: int, identity: dict) -> list[ScoredBatch]:
     """Score some batches into a store, beginning where it ended."""
     kept = store.Store(directory, identity, batches=2)
     for part in parts(case, size=2)[kept.done : upto]:

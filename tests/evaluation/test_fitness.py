@@ -30,6 +30,7 @@ def prediction(joints: int = 21, vertices: int = 778) -> Prediction:
         ("mcp", "freihand", "test", "one right hand a picture: .*freihand or wrist"),
         ("mcp_scaled", "ho3d", "train", "one right hand a picture"),
         ("wrist", "coco_wholebody", "test", "has no 3D labels"),
+        ("wrist", "coco_wholebody", "val", "has no 3D labels: choose a record set"),
         ("ho3d", "ho3d", "test", "to its server: .*--submission"),
     ],
 )

@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,8 +7,11 @@ import pytest
 
 from tests.data import scenes
 from twohand_jax import mano
-from twohand_jax.evaluation import outputs, protocols, truth, two_hands
+from twohand_jax.errors import InputError
+from twohand_jax.evaluation import outputs, protocols, truth
+from twohand_jax.evaluation.outside import prediction_file
 from twohand_jax.evaluation.prior import refinement
+from twohand_jax.evaluation.protocols import two_hands
 from twohand_jax.types import LEFT, RIGHT, Prediction
 
 BATCH = 3
@@ -38,7 +43,7 @@ def values(prediction, targets, model, weight=None):
     weight = jnp.ones(BATCH) if weight is None else weight
     known = truth.batch_truth(targets, model)
     found = jax.jit(two_hands.wrist)(prediction, known, model, weight)
-    return protocols.numbers(found)
+    return protocols.metric_values(found)
 
 
 def moved(prediction, offset, *, joints=slice(None), hand=slice(None)):
@@ -120,3 +125,33 @@ def test_tables_show_what_there_is_and_are_written_whole(tmp_path):
         "wrist.json",
         "wrist.md",
     ]
+
+
+def test_each_protocol_is_one_entry_that_its_datasets_find():
+    for name, protocol in protocols.PROTOCOLS.items():
+        assert protocol.name == name
+        assert set(protocol.essential) <= set(protocol.columns)
+        if protocol.labels is not None:
+            assert protocols.default(protocol.labels.dataset) is protocol
+    assert protocols.default("interhand26m") is protocols.get("wrist")
+
+
+def test_a_new_protocol_is_known_everywhere_by_its_entry_alone(monkeypatch):
+    known = dict(protocols.PROTOCOLS)
+    labels = protocols.Labels(dataset="mine", withheld={"test": "keeps its labels"})
+    server = protocols.Server(
+        pictures="3", order=lambda names, listing: list(names), convert=lambda x: x
+    )
+    known["mine"] = dataclasses.replace(
+        known["hic"], name="mine", labels=labels, server=server, without_mesh=True
+    )
+    monkeypatch.setattr(protocols, "PROTOCOLS", known)
+    monkeypatch.setattr(protocols, "LABELS", protocols.LABELS | {"mine": labels})
+    mine = protocols.get("mine")
+    assert protocols.default("mine") is mine
+    assert protocols.server("mine") is server
+    with pytest.raises(InputError, match="keeps its labels: .*--submission"):
+        protocols.check_fit(mine, dataset="mine", split="test")
+    with pytest.raises(InputError, match="--protocol freihand or ho3d or mine"):
+        protocols.server("wrist")
+    prediction_file.check_protocol(mine, where="x", has_mesh=False)

@@ -5,6 +5,7 @@ import pytest
 
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation import submissions
+from twohand_jax.evaluation.protocols import single_hand
 from twohand_jax.evaluation.submissions import Estimates
 from twohand_jax.mano.joints import JOINT_NAMES, MODEL_JOINT_NAMES
 
@@ -19,7 +20,7 @@ def estimates():
 
 def test_freihand_file_holds_joints_then_vertices_by_number(tmp_path, estimates):
     path = tmp_path / "new" / "pred.json"
-    order = submissions.freihand_order(estimates.image_ids)
+    order = single_hand.freihand_order(estimates.image_ids)
     submissions.write(path, estimates, order, benchmark="freihand")
     joints, vertices = json.loads(path.read_text())
     rows = [1, 2, 0]
@@ -34,7 +35,7 @@ def test_ho3d_file_is_in_opengl_axes_and_the_models_joint_order(tmp_path, estima
     named = estimates._replace(
         image_ids=("evaluation/AP10/0000", "evaluation/x", "evaluation/SM1/0003")
     )
-    order = submissions.ho3d_order(listing)
+    order = single_hand.ho3d_order((), listing)
     submissions.write(tmp_path / "pred.json", named, order, benchmark="ho3d")
     joints, vertices = map(np.array, json.loads((tmp_path / "pred.json").read_text()))
     flip = np.array([1, -1, -1])
@@ -66,15 +67,15 @@ def test_a_known_wrist_moves_the_whole_hand(estimates):
 )
 def test_freihand_needs_every_evaluation_picture(names, message):
     with pytest.raises(InputError, match=message):
-        submissions.freihand_order(names)
+        single_hand.freihand_order(names)
 
 
 def test_ho3d_needs_its_list(tmp_path):
     with pytest.raises(InputError, match="give evaluation.txt"):
-        submissions.ho3d_order(tmp_path / "absent.txt")
+        single_hand.ho3d_order((), tmp_path / "absent.txt")
     (tmp_path / "empty.txt").touch()
     with pytest.raises(InputError, match="names no pictures"):
-        submissions.ho3d_order(tmp_path / "empty.txt")
+        single_hand.ho3d_order((), tmp_path / "empty.txt")
 
 
 def test_a_picture_without_an_estimate_is_named_and_nothing_written(

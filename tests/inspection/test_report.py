@@ -8,18 +8,18 @@ import pytest
 from twohand_jax.errors import InputError
 from twohand_jax.inspection import report
 from twohand_jax.inspection.check import Violation
-from twohand_jax.inspection.report import Part, Strip
+from twohand_jax.inspection.report import SplitReport, Strip
 from twohand_jax.inspection.summary import Summary, measure_errors
 
 
 @pytest.fixture
-def part(fields, hand_model) -> Part:
+def part(fields, hand_model) -> SplitReport:
     fields["subset"][:] = b"<b>bold</b>"
     summary = Summary()
     summary.add(fields, measure_errors(fields, hand_model))
     strips = [Strip(np.full((32, 140, 3), 99, np.uint8), f"<i>{n}") for n in range(3)]
     violation = Violation("an <odd> kind", 1234, ("record 3 of a shard",))
-    return Part("train", summary, strips, [violation], 2.0)
+    return SplitReport("train", summary, strips, [violation], 2.0)
 
 
 def test_the_page_tells_all_and_escapes_it(part, consistent_set, tmp_path):

@@ -11,7 +11,7 @@ from twohand_jax.cli import main as cli
 from twohand_jax.data.poses import PairBatch
 from twohand_jax.diffusion import representation
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation.prior.plausibility import Encoder
+from twohand_jax.evaluation.prior.plausibility import TrainedPairEncoder
 from twohand_jax.models.apply import Network, Variables
 from twohand_jax.train import pair_encoder
 
@@ -104,5 +104,5 @@ def test_the_command_trains_a_network_that_loads(tmp_path):
     words = [word for change in changes for word in ("--set", change)]
     command = ["train", "--config", "configs/features.py", "--workdir", str(workdir)]
     assert cli.main([*command, *words]) == 0
-    assert Encoder.load(workdir / "model")(random_pairs(3)).shape == (3, 4)
+    assert TrainedPairEncoder.load(workdir / "model")(random_pairs(3)).shape == (3, 4)
     assert "eval/unexplained" in (workdir / "metrics.jsonl").read_text()

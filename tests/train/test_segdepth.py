@@ -15,13 +15,13 @@ from twohand_jax.cli import main as cli
 from twohand_jax.cues.segdepth import SegDepthCues
 from twohand_jax.errors import InputError
 from twohand_jax.models.segdepth import SegDepth
-from twohand_jax.train.segdepth import Sample, errors, standardised
+from twohand_jax.train.segdepth import SegDepthSample, errors, standardised
 
 
-def sample(weight=(1.0, 1.0)) -> Sample:
+def sample(weight=(1.0, 1.0)) -> SegDepthSample:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, (2, 6, 6))
-    return Sample(
+    return SegDepthSample(
         image=jnp.zeros((2, 12, 12, 3)),
         boxes=jnp.zeros((2, 2, 4)),
         seen=jnp.ones((2, 2), bool),
@@ -32,14 +32,14 @@ def sample(weight=(1.0, 1.0)) -> Sample:
     )
 
 
-def truth(of: Sample) -> SegDepth:
+def truth(of: SegDepthSample) -> SegDepth:
     return SegDepth(
         logits=50.0 * jax.nn.one_hot(of.labels, 3),
         depth=standardised(of.depth, of.measured),
     )
 
 
-def value(maps: SegDepth, of: Sample) -> dict[str, float]:
+def value(maps: SegDepth, of: SegDepthSample) -> dict[str, float]:
     return {
         name: float(mean.total / mean.count) for name, mean in errors(maps, of).items()
     }

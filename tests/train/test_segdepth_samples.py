@@ -12,8 +12,8 @@ from tests.data import scenes
 from twohand_jax import mano
 from twohand_jax.crops.region import RegionConfig
 from twohand_jax.train.segdepth import (
-    Sample,
     SegDepthAugmentConfig,
+    SegDepthSample,
     augment,
     prepare,
 )
@@ -42,14 +42,14 @@ def compiled(config: SegDepthAugmentConfig):
     return jax.jit(functools.partial(augment, config=config, region=REGION))
 
 
-def changed(key: int = 0, **settings) -> Sample:
+def changed(key: int = 0, **settings) -> SegDepthSample:
     batch, model = scene()
     config = dataclasses.replace(STILL, **settings)
     return jax.device_get(compiled(config)(jax.random.key(key), batch, model))
 
 
 @functools.cache
-def as_it_is() -> Sample:
+def as_it_is() -> SegDepthSample:
     return jax.device_get(
         jax.jit(functools.partial(prepare, region=REGION))(scene()[0])
     )

@@ -5,7 +5,7 @@ import pytest
 
 from twohand_jax.types import Camera
 from twohand_jax.viz import render as rendering
-from twohand_jax.viz.render import Mesh, Scene
+from twohand_jax.viz.render import Mesh, RayScene
 
 
 def square(z: float, half: float, color: tuple[float, float, float]) -> Mesh:
@@ -18,7 +18,7 @@ CAMERA = Camera(focal=np.full(2, 100.0), center=np.array([50.0, 40.0]))
 
 
 def test_square_covers_its_projection_at_its_depth() -> None:
-    scene = Scene([square(2.0, 0.5, (1, 0, 0))])
+    scene = RayScene([square(2.0, 0.5, (1, 0, 0))])
     picture = rendering.render(scene, CAMERA, height=81, width=101)
     inside = np.zeros((81, 101), bool)
     inside[16:65, 26:75] = True  # 25 px about (50, 40), without the border pixels
@@ -33,7 +33,7 @@ def test_square_covers_its_projection_at_its_depth() -> None:
 def test_nearer_mesh_hides_the_farther_in_any_order() -> None:
     near, far = square(1.0, 0.1, (1, 0, 0)), square(2.0, 0.6, (0, 0, 1))
     for meshes in ([near, far], [far, near]):
-        picture = rendering.render(Scene(meshes), CAMERA, height=81, width=101)
+        picture = rendering.render(RayScene(meshes), CAMERA, height=81, width=101)
         assert picture.depth[40, 50] == pytest.approx(1.0)
         assert picture.depth[40, 65] == pytest.approx(2.0)
         red, _, blue, _ = picture.rgba[40, 50].astype(int)
@@ -44,7 +44,7 @@ def test_outline_is_smoothed() -> None:
     tilted = square(1.0, 0.2, (1, 1, 1))
     turn = np.array([[0.96, -0.28, 0], [0.28, 0.96, 0], [0, 0, 1]])
     tilted = tilted._replace(vertices=tilted.vertices @ turn.T)
-    picture = rendering.render(Scene([tilted]), CAMERA, height=81, width=101)
+    picture = rendering.render(RayScene([tilted]), CAMERA, height=81, width=101)
     levels = np.unique(picture.rgba[..., 3])
     assert len(levels) > 3
     coverage = picture.rgba[..., 3].sum() / 255
@@ -55,7 +55,7 @@ def test_behind_the_camera_and_beside_the_picture() -> None:
     behind, beside = square(-1.0, 0.3, (1, 1, 1)), square(1.0, 0.1, (1, 1, 1))
     beside = beside._replace(vertices=beside.vertices + [5.0, 0, 0])
     for mesh in (behind, beside):
-        picture = rendering.render(Scene([mesh]), CAMERA, height=81, width=101)
+        picture = rendering.render(RayScene([mesh]), CAMERA, height=81, width=101)
         assert not picture.rgba.any()
 
 
@@ -79,8 +79,8 @@ def test_paste_mixes_by_alpha() -> None:
 
 
 def test_occlusion_darkens_between_two_walls() -> None:
-    alone = Scene([square(1.0, 0.02, (1, 1, 1))])
+    alone = RayScene([square(1.0, 0.02, (1, 1, 1))])
     lid = square(0.97, 0.2, (1, 1, 1))
-    covered = Scene([square(1.0, 0.02, (1, 1, 1)), lid])
+    covered = RayScene([square(1.0, 0.02, (1, 1, 1)), lid])
     assert alone.openness[:4].min() > 0.95
     assert covered.openness[:4].max() < 0.3

@@ -9,7 +9,7 @@ import torch
 
 from twohand_jax.errors import InputError, MissingDependencyError
 from twohand_jax.weights import torch_files
-from twohand_jax.weights.torch_files import Source
+from twohand_jax.weights.torch_files import WeightSource
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ WANTED = {
 
 def locate(path):
     stacked = {"query": 0, "value": 2}
-    return Source("stack" if path in stacked else path, stacked.get(path))
+    return WeightSource("stack" if path in stacked else path, stacked.get(path))
 
 
 def given():

@@ -30,7 +30,7 @@ from twohand_jax.benchmarks.report import (
     interleaved,
     program_table,
 )
-from twohand_jax.benchmarks.steps import Program
+from twohand_jax.benchmarks.steps import CompiledProgram
 from twohand_jax.models import apply
 from twohand_jax.models.apply import Variables
 from twohand_jax.models.sapiens import (
@@ -114,7 +114,7 @@ def measure(
     return [row._replace(ceiling=limit) for row in rows]
 
 
-def network_programs(config: SapiensConfig, batch: int) -> dict[str, Program]:
+def network_programs(config: SapiensConfig, batch: int) -> dict[str, CompiledProgram]:
     """Backbone and network, compiled."""
     dtype = jnp.dtype(config.dtype)
     modules = {BACKBONE: Backbone, NETWORK: Sapiens}
@@ -135,7 +135,7 @@ def network_programs(config: SapiensConfig, batch: int) -> dict[str, Program]:
 
 def _compiled(
     module: Any, config: SapiensConfig, variables: Variables, pictures: Array
-) -> Program:
+) -> CompiledProgram:
     network = apply.network(lambda rngs: module(config, rngs=rngs))
     forward = jax.jit(lambda variables, pictures: network.apply(variables, pictures)[0])
     return steps.compile_program(forward, (), variables, pictures)

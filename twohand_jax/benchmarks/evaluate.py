@@ -42,7 +42,7 @@ CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 Program = Callable[[], Any]
 
 
-class Row(NamedTuple):
+class EvaluationRow(NamedTuple):
     """Milliseconds of one picture in a batch, by program."""
 
     protocol: str
@@ -112,7 +112,7 @@ def measure(
     tasks: tuple[str, ...] = TASKS,
     threads: int = 2,
     clock: str = "wall",
-) -> list[Row]:
+) -> list[EvaluationRow]:
     """Compare figures, then time every program in turns.
 
     Args:
@@ -144,7 +144,7 @@ def measure(
                 programs = {OURS: ours(task, name, model, given)}
                 programs |= beside if task == METRICS else {}
                 timings = _timed(programs, batch, seconds, CLOCKS[clock])
-                rows.append(Row(name, task, batch, timings))
+                rows.append(EvaluationRow(name, task, batch, timings))
     return rows
 
 
@@ -166,7 +166,7 @@ def compare_figures(
         lambda leaf: np.asarray(leaf)[:PEER_PICTURES],
         ours(METRICS, name, model, given)(),
     )
-    wanted = protocols.numbers(
+    wanted = protocols.metric_values(
         {
             metric: Mean(*(part.sum(axis=0) for part in mean))
             for metric, mean in few.items()
@@ -283,7 +283,7 @@ def _timed(
     }
 
 
-def _cells(row: Row, names: tuple[str, ...]) -> list[str]:
+def _cells(row: EvaluationRow, names: tuple[str, ...]) -> list[str]:
     own, beside = row.timings[OURS], [row.timings.get(name) for name in names]
     speeds = [
         f"{1e3 / t.minimum_ms:.4g} ({1e3 / t.median_ms:.4g})" if t else "-"

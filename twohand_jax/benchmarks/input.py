@@ -32,7 +32,7 @@ class Encoded(NamedTuple):
     maps: list[bytes]
 
 
-class Row(NamedTuple):
+class InputRow(NamedTuple):
     """Timings of a round of ``records`` by one clock."""
 
     clock: str
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> Report:
     )
 
 
-def measure(config: tfrecord.ReaderConfig, *, rounds: int) -> list[Row]:
+def measure(config: tfrecord.ReaderConfig, *, rounds: int) -> list[InputRow]:
     """Time the reader and the bare decoding in turns: a core's time, then the clock's.
 
     Args:
@@ -107,7 +107,7 @@ def measure(config: tfrecord.ReaderConfig, *, rounds: int) -> list[Row]:
             warmup=1,
             clock=clock,
         )
-        rows.append(Row(name, workers, batches * config.batch_size, timings))
+        rows.append(InputRow(name, workers, batches * config.batch_size, timings))
     return rows
 
 
@@ -146,7 +146,7 @@ def _decode(pictures: list[Encoded]) -> None:
             decode.decode_map(each)
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: InputRow) -> list[str]:
     ours, bare = row.timings[READER], row.timings[BARE]
     speed = 1e3 * row.records
     cells = [

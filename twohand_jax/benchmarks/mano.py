@@ -31,7 +31,7 @@ OURS = "twohand_jax"
 PEERS = {"all": ("smplx", "smplx compiled"), "eager": ("smplx",), "none": ()}
 
 
-class Row(NamedTuple):
+class ManoRow(NamedTuple):
     """Timings of one batch size and task, by program."""
 
     hands: int
@@ -83,7 +83,7 @@ def measure(
     peers: tuple[str, ...] = ("smplx", "smplx compiled"),
     threads: int = 2,
     seed: int = 0,
-) -> list[Row]:
+) -> list[ManoRow]:
     """Time every program at every size, interleaved.
 
     Args:
@@ -115,7 +115,7 @@ def measure(
                 t.minimum_ms for t in interleaved(chosen, repetitions=1).values()
             )
             count = int(np.clip(1e3 * seconds / once, 5, 500))
-            rows.append(Row(hands, task, interleaved(chosen, repetitions=count)))
+            rows.append(ManoRow(hands, task, interleaved(chosen, repetitions=count)))
     return rows
 
 
@@ -126,7 +126,7 @@ def _hands(text: str) -> int:
     return hands
 
 
-def _cells(row: Row, peers: list[str]) -> list[str]:
+def _cells(row: ManoRow, peers: list[str]) -> list[str]:
     times = [row.timings[name] for name in (OURS, *peers)]
     ratios = [t.minimum_ms / times[0].minimum_ms for t in times[1:]]
     cells = [f"{t.minimum_ms:.3g} ({t.median_ms:.3g})" for t in times]

@@ -27,7 +27,7 @@ Meshes = tuple[Float[np.ndarray, "n 778 3"], Float[np.ndarray, "n 778 3"]]
 Indices = tuple[Int[np.ndarray, "n 778"], Int[np.ndarray, "n 778"]]
 
 
-class Row(NamedTuple):
+class NearestRow(NamedTuple):
     """Milliseconds of one pair in a batch, by program."""
 
     batch: int
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> Report:
 
 def measure(
     *, batches: tuple[int, ...], seconds: float, names: tuple[str, ...]
-) -> list[Row]:
+) -> list[NearestRow]:
     """Compare results, then time every program at every batch size in turns.
 
     Args:
@@ -99,7 +99,7 @@ def measure(
             name: Timing(*(value / sizes[name] for value in timing))
             for name, timing in interleaved(programs, repetitions=count).items()
         }
-        rows.append(Row(batch, timings, different))
+        rows.append(NearestRow(batch, timings, different))
     return rows
 
 
@@ -183,7 +183,7 @@ def _trimesh(vertices: np.ndarray, faces: np.ndarray, points: np.ndarray) -> np.
     return trimesh.proximity.ProximityQuery(mesh).vertex(points)[1]
 
 
-def _cells(row: Row, names: tuple[str, ...]) -> list[str]:
+def _cells(row: NearestRow, names: tuple[str, ...]) -> list[str]:
     times = [row.timings[name] for name in (OURS, *names)]
     speeds = [f"{1e3 / t.minimum_ms:.0f} ({1e3 / t.median_ms:.0f})" for t in times]
     ratios = [f"{t.minimum_ms / times[0].minimum_ms:.1f}" for t in times[1:]]

@@ -31,7 +31,7 @@ Figures = dict[str, float]
 Lists = defaultdict[str, list]
 
 
-class Picture(NamedTuple):
+class PeerImage(NamedTuple):
     """Estimate, truth and flags of one picture; right hand first, metres."""
 
     vertices: Float[np.ndarray, "2 778 3"]
@@ -48,14 +48,14 @@ class Picture(NamedTuple):
 
 
 Regressor = Float[np.ndarray, "2 16 778"]
-Metrics = Callable[[Iterable[Picture], Regressor], Figures]
+Metrics = Callable[[Iterable[PeerImage], Regressor], Figures]
 
 
 def pictures(
     prediction: Prediction,
     targets: Targets,
     true_vertices: Float[np.ndarray, "n 2 778 3"],
-) -> list[Picture]:
+) -> list[PeerImage]:
     """The rows of a batch on the host.
 
     Args:
@@ -77,11 +77,11 @@ def pictures(
         targets.rel_trans_valid,
     )
     rows = zip(*(np.asarray(column) for column in columns), strict=True)
-    return [Picture(*row) for row in rows]
+    return [PeerImage(*row) for row in rows]
 
 
-def wrist(given: Iterable[Picture], regressor: Regressor) -> Figures:
-    """InterWild's metrics of InterHand2.6M (``evaluation.two_hands.wrist``)."""
+def wrist(given: Iterable[PeerImage], regressor: Regressor) -> Figures:
+    """InterWild's metrics of InterHand2.6M (``protocols.two_hands.wrist``)."""
     joints, lists = defaultdict[str, list](list), defaultdict[str, list](list)
     for one in given:
         kind = "interacting" if one.present.all() else "single"
@@ -114,8 +114,8 @@ def wrist(given: Iterable[Picture], regressor: Regressor) -> Figures:
     return _per_joint(joints) | _means(lists)
 
 
-def mcp(given: Iterable[Picture], regressor: Regressor) -> Figures:
-    """IntagHand's metrics (``evaluation.two_hands.mcp``), not scaled."""
+def mcp(given: Iterable[PeerImage], regressor: Regressor) -> Figures:
+    """IntagHand's metrics (``protocols.two_hands.mcp``), not scaled."""
     lists = defaultdict[str, list](list)
     for one in given:
         if not (one.present & one.fitted).all():
@@ -136,8 +136,8 @@ def mcp(given: Iterable[Picture], regressor: Regressor) -> Figures:
     return _means(lists)
 
 
-def freihand(given: Iterable[Picture], regressor: Regressor) -> Figures:
-    """FreiHAND's metrics of right hands (``evaluation.single_hand.freihand``)."""
+def freihand(given: Iterable[PeerImage], regressor: Regressor) -> Figures:
+    """FreiHAND's metrics of right hands (``protocols.single_hand.freihand``)."""
     tips = list(fingertips("freihand"))
     errors, scores = defaultdict[str, list](list), defaultdict[str, list](list)
     for one in given:
@@ -233,7 +233,7 @@ def _add_surface(
 def _add_mesh(
     lists: Lists,
     kind: str,
-    one: Picture,
+    one: PeerImage,
     hand: int,
     roots: Float[np.ndarray, "2 3"],
 ) -> None:
@@ -247,7 +247,7 @@ def _add_mesh(
 
 
 def _beside_right(
-    one: Picture, roots: Float[np.ndarray, "2 2 3"]
+    one: PeerImage, roots: Float[np.ndarray, "2 2 3"]
 ) -> Float[np.ndarray, "1556"]:
     """Vertex errors with the left hand beside the right one, millimetres."""
     gaps = one.vertices - one.true_vertices - (roots[0] - roots[1])[:, None]
@@ -289,7 +289,7 @@ Points = Float[np.ndarray, "n 3"]
 KINDS = {"J": NUM_JOINTS, "V": NUM_VERTICES}
 
 
-def freihand_by_points(given: Iterable[Picture], regressor: Regressor) -> Figures:
+def freihand_by_points(given: Iterable[PeerImage], regressor: Regressor) -> Figures:
     """Errors of right hands as they are and aligned, AUC and F-scores."""
     tips = list(fingertips("freihand_by_points"))
     lists: dict[str, list[list[float]]] = {

@@ -35,7 +35,7 @@ PEER_PAIRS = 4
 PAPER = RefineConfig()
 
 
-class Row(NamedTuple):
+class RefineRow(NamedTuple):
     """Milliseconds of one pair in a batch: whole programs and their parts."""
 
     batch: int
@@ -106,7 +106,7 @@ def measure(
     seconds: float,
     peer: bool = True,
     threads: int = 2,
-) -> list[Row]:
+) -> list[RefineRow]:
     """Time refinement of every batch size, in turns with the peer.
 
     Args:
@@ -138,7 +138,7 @@ def measure(
         whole = _a_pair(_timed(programs, seconds), sizes)
         parts = _timed(_parts(prior.model, given), seconds / 10)
         rows.append(
-            Row(batch, took, whole, _a_pair(parts, dict.fromkeys(parts, batch)))
+            RefineRow(batch, took, whole, _a_pair(parts, dict.fromkeys(parts, batch)))
         )
     return rows
 
@@ -224,7 +224,7 @@ def _plain(timings: dict[str, Timing]) -> dict[str, dict[str, float]]:
     return {name: timing._asdict() for name, timing in timings.items()}
 
 
-def _cells(row: Row, steps: int) -> list[str]:
+def _cells(row: RefineRow, steps: int) -> list[str]:
     ours, peer = row.timings[OURS], row.timings.get(PEER)
     shares = [
         steps * row.parts[name].median_ms / ours.median_ms

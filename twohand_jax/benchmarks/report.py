@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from twohand_jax import files
-from twohand_jax.benchmarks.steps import Program
+from twohand_jax.benchmarks.steps import CompiledProgram
 from twohand_jax.errors import InputError, MissingDependencyError
 
 PACKAGES = ("jax", "jaxlib", "numpy", "tensorflow-cpu", "torch")
@@ -136,7 +136,7 @@ class ProgramRow(NamedTuple):
     task: str
     dtype: str
     batch: int
-    program: Program
+    program: CompiledProgram
     ceiling: float
     timings: dict[str, Timing]
 

@@ -20,7 +20,7 @@ from twohand_jax.types import Inputs
 FORWARD, NETWORK_STEP, TRAINING_STEP = "forward", "network step", "training step"
 
 
-class Program(NamedTuple):
+class CompiledProgram(NamedTuple):
     """A compiled program with its arguments; memory is what the compiler plans for."""
 
     call: Callable[[], object]
@@ -29,7 +29,7 @@ class Program(NamedTuple):
     memory_bytes: int | None
 
 
-def network_programs(model: RegressorConfig, batch: int) -> dict[str, Program]:
+def network_programs(model: RegressorConfig, batch: int) -> dict[str, CompiledProgram]:
     """The regressor's forward pass and step, without augmentation and our losses."""
     network, inputs = build.regressor(model), filled(input_shapes(model, batch))
     optimizer = optax.adamw(1e-4)
@@ -44,7 +44,7 @@ def network_programs(model: RegressorConfig, batch: int) -> dict[str, Program]:
     }
 
 
-def training_step(config: Mapping[str, Any]) -> Program:
+def training_step(config: Mapping[str, Any]) -> CompiledProgram:
     """The step that ``twohand train`` runs, on one device."""
     outline = tasks.outline(config)
     mesh = sharding.make_mesh(devices=jax.devices()[:1])
@@ -58,7 +58,7 @@ def training_step(config: Mapping[str, Any]) -> Program:
     batch, constants = filled(outline.batch), filled(outline.constants)
     rest = (batch, constants, jax.random.key(0), jnp.asarray(1, jnp.int32))
     call = carrying(program.compiled, (first,), *rest)
-    return Program(call, program.flops, took, _memory(program.compiled))
+    return CompiledProgram(call, program.flops, took, _memory(program.compiled))
 
 
 def filled(shapes: PyTree) -> PyTree:
@@ -128,10 +128,8 @@ def input_shapes(model: RegressorConfig, batch: int) -> Inputs:
     picture = floats(2, side, side, 3)
     return Inputs(
         image=picture,
-        keypoints=picture,
-        segmentation=picture,
-        depth=picture,
-        present=flags(3),
+        cues=dict.fromkeys(model.cues, picture),
+        present=dict.fromkeys(model.cues, flags()),
         T_crop_image=floats(2, 2, 3),
         box=floats(2, 4),
         hand_valid=flags(2),
@@ -139,7 +137,7 @@ def input_shapes(model: RegressorConfig, batch: int) -> Inputs:
     )
 
 
-def compile_program(function: Any, carried: tuple, *rest: Any) -> Program:
+def compile_program(function: Any, carried: tuple, *rest: Any) -> CompiledProgram:
     """Compile a jitted function for these arguments.
 
     Args:
@@ -152,7 +150,9 @@ def compile_program(function: Any, carried: tuple, *rest: Any) -> Program:
     compiled = lowered.compile()
     took = time.perf_counter() - start
     flops = (lowered.cost_analysis() or {}).get("flops", float("nan"))
-    return Program(carrying(compiled, carried, *rest), flops, took, _memory(compiled))
+    return CompiledProgram(
+        carrying(compiled, carried, *rest), flops, took, _memory(compiled)
+    )
 
 
 def carrying(compiled: Any, carried: tuple, *rest: Any) -> Callable[[], object]:

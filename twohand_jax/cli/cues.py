@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f"--batch must be at least 1, not {args.batch}.")
     common.enable_compilation_cache()
     from twohand_jax.inference import cue_files
+    from twohand_jax.inference.images import FailedImage
 
     job = cue_files.CueJob(
         photos=args.photos,
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
     bad, skipped, made, start = [], 0, 0, time.perf_counter()
     total = cue_files.count(job)
     for one in common.progress(cue_files.outcomes(job), unit="picture", total=total):
-        if isinstance(one, cue_files.Failed):
+        if isinstance(one, FailedImage):
             bad.append(one.message)
         elif one.kinds is None:
             skipped += 1

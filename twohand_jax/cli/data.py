@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from data_pipelines import datasets
 from twohand_jax.cli import common
 from twohand_jax.errors import InputError, MissingDependencyError
 
@@ -18,10 +19,6 @@ def add(subparsers: Any) -> None:
     add_inspect(actions)
 
 
-DRAWN = ("synthetic", "benchmark", "poses")
-REAL = ("interhand26m", "reinterhand", "coco_wholebody", "freihand", "ho3d", "hic")
-
-
 def add_build(actions: Any) -> None:
     """The action's flags."""
     parser = actions.add_parser(
@@ -31,33 +28,15 @@ def add_build(actions: Any) -> None:
         "interrupted. `twohand data build NAME --help` lists the options of a set.",
         add_help=False,
     )
-    parser.add_argument("dataset", choices=DRAWN + REAL)
+    parser.add_argument("dataset", choices=tuple(datasets.DATASETS))
     parser.add_argument("options", nargs=argparse.REMAINDER)
     parser.set_defaults(run=run_build)
 
 
 def run_build(args: argparse.Namespace) -> None:
-    """Hand over to the dataset's builder in ``data_pipelines``."""
-    builder: Any
-    try:
-        if args.dataset == "synthetic":
-            from data_pipelines.synthetic import source as builder
-        elif args.dataset == "benchmark":
-            from data_pipelines.synthetic.benchmark import source as builder
-        elif args.dataset == "poses":
-            from data_pipelines.synthetic import pose_set as builder
-        else:
-            from data_pipelines.build_dataset import Builder
-
-            builder = Builder(args.dataset)
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"`twohand data build` needs the package {error.name}: install the extras "
-            "with pip install 'twohand_jax[data,render]'."
-        ) from error
-    parser = argparse.ArgumentParser(prog=f"twohand data build {args.dataset}")
-    builder.add_arguments(parser)
-    builder.run(parser.parse_args(args.options))
+    """Hand over to the dataset's entry (``data_pipelines.datasets``)."""
+    entry = datasets.get(args.dataset)
+    entry.run(entry.parser().parse_args(args.options))
 
 
 LABELS = "labels"
@@ -77,7 +56,7 @@ def add_cues(actions: Any) -> None:
     option("directory", type=Path, help="record set")
     option("--out", type=Path, required=True, help="directory of the new set")
     common.add_cue_options(parser, LABELS)
-    option("--only", nargs="+", choices=common.CUE_KINDS, default=(), metavar="CUE")
+    option("--only", nargs="+", choices=common.CUE_NAMES, default=(), metavar="CUE")
     option("--mano", type=Path, help="hand model of the fits, with --cues labels")
     option("--splits", nargs="+", default=(), help="to write; all")
     option("--batch", type=int, default=8, help="pictures extracted at once")

@@ -1,8 +1,7 @@
 """``twohand evaluate``: errors of a model on a record set, a row for each cue set."""
 
 import argparse
-import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +10,12 @@ from twohand_jax.errors import InputError
 
 if TYPE_CHECKING:
     from twohand_jax.evaluation.results import Result
-    from twohand_jax.evaluation.tables.filling import Job
     from twohand_jax.evaluation.tables.layout import Missing
     from twohand_jax.inference.prior import Prior
     from twohand_jax.types import ManoModel
 
 
-OF_A_SET = "evaluate_set"
-PROTOCOLS = "wrist, mcp, mcp_scaled, hic, freihand or ho3d"
+PROTOCOLS = "such as wrist, mcp or freihand (docs/evaluation.md); wrist"
 
 
 def add(subparsers: Any) -> None:
@@ -60,10 +57,10 @@ def add(subparsers: Any) -> None:
     option("--predictions", type=Path, metavar="FILE.npz", help="see docs/evaluation")
     option("--peer", choices=("mediapipe",), help="MediaPipe's world landmarks")
     option("--workers", type=int, default=1, help="processes of the peer")
-    server = parser.add_argument_group("benchmark servers (freihand, ho3d)")
+    server = parser.add_argument_group("servers of benchmarks that keep their labels")
     option = server.add_argument
     option("--submission", type=Path, metavar="pred.json", help="write it instead")
-    option("--list", type=Path, help="HO-3D's evaluation.txt")
+    option("--list", type=Path, help="the server's order: HO-3D's evaluation.txt")
     common.add_processes(parser)
     parser.set_defaults(run=run)
 
@@ -77,29 +74,29 @@ def run(args: argparse.Namespace) -> None:
     )
     common.enable_compilation_cache()
     action = _action(args)
-    if args.labels and action != OF_A_SET:
+    if args.labels and action is not evaluate_set:
         raise InputError(
             "--labels adds a row to our own estimates of a --dataset: give it without "
             "--table, --compare, --predictions, --peer and --submission."
         )
-    importlib.import_module(f"twohand_jax.cli.{action}").run(args)
+    action(args)
 
 
-def _action(args: argparse.Namespace) -> str:
-    """The module that does what the flags ask for."""
+def _action(args: argparse.Namespace) -> Callable[[argparse.Namespace], None]:
+    """What does what the flags ask for."""
     if args.table is not None:
-        return "evaluate_table"
+        return fill_table
     if args.compare is not None:
-        return "evaluate_compare"
+        return compare
     if args.dataset is None:
         raise InputError(
             "Give a --dataset of records, a --table of the paper, or two to --compare."
         )
     if args.submission is not None:
-        return "evaluate_submission"
+        return write_submission
     if args.predictions is not None or args.peer is not None:
-        return "evaluate_outside"
-    return OF_A_SET
+        return evaluate_outside
+    return evaluate_set
 
 
 def compare(args: argparse.Namespace) -> None:
@@ -118,7 +115,6 @@ def evaluate_outside(args: argparse.Namespace) -> None:
     """Evaluate the other system, and ours on the hands that it found."""
     from twohand_jax import assets, mano
     from twohand_jax.data import shards
-    from twohand_jax.errors import InputError
     from twohand_jax.evaluation import outputs
     from twohand_jax.evaluation.outside import comparison
     from twohand_jax.train import distributed
@@ -150,7 +146,7 @@ def evaluate_outside(args: argparse.Namespace) -> None:
         return
     title = f"{name} and {directory} on {args.dataset} ({args.split})"
     evaluation = found.evaluation
-    table = outputs.Table(
+    table = outputs.ResultTable(
         evaluation.results, title=title, rate=evaluation.images_per_second
     )
     print(f"{table.summary()}\n\n{found.coverage}")
@@ -184,14 +180,12 @@ def evaluate_set(args: argparse.Namespace) -> None:
     if not distributed.is_first():
         return
     title = f"{directory} on {args.dataset} ({args.split})"
-    table = outputs.Table(found.results, title=title, rate=found.images_per_second)
+    table = outputs.ResultTable(
+        found.results, title=title, rate=found.images_per_second
+    )
     print(table.summary())
     for path in outputs.write(table, out, plots=args.plots):
         print(f"wrote {path}")
-
-
-# Toolboxes of FreiHAND and HO-3D, db_size: pictures of their evaluation splits.
-EXPECTED = {"freihand": "3,960", "ho3d": "11,524 (version 2) or 20,137 (version 3)"}
 
 
 def write_submission(args: argparse.Namespace) -> None:
@@ -199,17 +193,11 @@ def write_submission(args: argparse.Namespace) -> None:
     import jax
 
     from twohand_jax import assets, build, mano
-    from twohand_jax.errors import InputError
-    from twohand_jax.evaluation import submissions
+    from twohand_jax.evaluation import protocols, submissions
     from twohand_jax.models import apply
     from twohand_jax.weights import native
 
-    benchmark = args.protocol
-    if benchmark not in EXPECTED:
-        raise InputError(
-            f"Protocol {benchmark!r} has no server to submit to; --submission goes "
-            f"with --protocol {' or '.join(EXPECTED)}."
-        )
+    benchmark, server = args.protocol, protocols.server(args.protocol)
     directory = args.model or assets.REGRESSOR
     experiment = build.experiment(native.load_config(directory))
     network = build.regressor(experiment.model)
@@ -220,18 +208,15 @@ def write_submission(args: argparse.Namespace) -> None:
             f"{args.dataset} holds records of {reader.split.dataset}, which the "
             f"{benchmark} server does not take: give the test split of {benchmark}."
         )
-    if benchmark == "ho3d" and args.list is None:
+    if server.listing and args.list is None:
         raise InputError(
-            "The HO-3D server expects the order of its evaluation.txt: give that file "
-            "with --list."
+            f"The {benchmark} server expects the order of its {server.listing}: give "
+            "that file with --list."
         )
     if jax.process_count() > 1:
         raise InputError("A submission is one file: write it with one process.")
     names = submissions.image_ids(reader.rows())
-    if benchmark == "ho3d":
-        order = submissions.ho3d_order(args.list)
-    else:
-        order = submissions.freihand_order(list(names.values()))
+    order = server.order(list(names.values()), args.list)
     found = submissions.estimate(
         network,
         variables,
@@ -240,12 +225,11 @@ def write_submission(args: argparse.Namespace) -> None:
         mano.load(args.mano),
         crop=experiment.crop,
         benchmark=benchmark,
-        relative=experiment.model.transnet is not None,
     )
     submissions.write(args.submission, found, order, benchmark=benchmark)
     print(
         f"wrote {args.submission}: {len(order):,} pictures; the server expects "
-        f"{EXPECTED[benchmark]}, zipped"
+        f"{server.pictures}, zipped"
     )
 
 
@@ -298,7 +282,6 @@ def fill_table(args: argparse.Namespace) -> None:
 
 def _prior(args: argparse.Namespace, hand: "ManoModel") -> "Prior | Missing":
     """The prior of the refined row, or why there is none."""
-    from twohand_jax.errors import InputError
     from twohand_jax.evaluation.tables.layout import Missing
     from twohand_jax.inference.prior import Prior
 

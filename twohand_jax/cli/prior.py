@@ -67,7 +67,10 @@ def _evaluate(args: argparse.Namespace) -> None:
     from twohand_jax.inference.prior import Prior
 
     common.enable_compilation_cache()
-    prior, encoder = Prior.load(args.prior), plausibility.Encoder.load(args.features)
+    prior, encoder = (
+        Prior.load(args.prior),
+        plausibility.TrainedPairEncoder.load(args.features),
+    )
     data = poses.load(args.data, args.split)
     config = prior_table.TableConfig(pairs=args.n)
     key = jax.random.key(args.seed)
@@ -121,8 +124,7 @@ def run_compare(args: argparse.Namespace) -> None:
     reader = build.reader(experiment, str(args.dataset), args.split, shuffle=False)
     model = load(args.mano)
     prior = Prior.load(args.prior, model=model)
-    encoder = plausibility.Encoder.load(model=model)
-    relative = experiment.model.transnet is not None
+    encoder = plausibility.TrainedPairEncoder.load(model=model)
     pairs = refinement.collect(
         network,
         variables,
@@ -130,7 +132,6 @@ def run_compare(args: argparse.Namespace) -> None:
         model,
         crop=experiment.crop,
         count=args.pairs,
-        relative=relative,
     )
     title = (
         f"{len(pairs.keypoints)} pairs of overlapping hands of {args.dataset} "

@@ -62,13 +62,16 @@ def run(args: argparse.Namespace) -> None:
     with timing.stage("import"):
         common.enable_compilation_cache()
         from twohand_jax.inference import photos
-    names = [f.name for f in dataclasses.fields(photos.Job) if f.name in args]
+        from twohand_jax.inference.images import FailedImage
+    names = [
+        f.name for f in dataclasses.fields(photos.ReconstructionJob) if f.name in args
+    ]
     given: dict[str, Any] = {name: getattr(args, name) for name in names}
     given["cues"] = common.cue_config(args)
-    job = photos.Job(**given, cache=common.cache_folder())
+    job = photos.ReconstructionJob(**given, cache=common.cache_folder())
     bad = []
     for one in common.progress(photos.outcomes(job, timing), unit="picture"):
-        if isinstance(one, photos.Failed):
+        if isinstance(one, FailedImage):
             bad.append(one.message)
         else:
             common.say(photos.describe(one))

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from twohand_jax.data import schema
-from twohand_jax.data.decode import Fields
+from twohand_jax.data.decode import RecordFields
 
 
-def settle_labels(fields: Fields) -> dict[int, str]:
+def settle_labels(fields: RecordFields) -> dict[int, str]:
     """Find labels that count and are NaN or infinite, and zero those that don't count.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 from twohand_jax.errors import InputError
 
 
-class Window(NamedTuple):
+class ShuffleWindow(NamedTuple):
     """Some shards and the order of the records in their concatenation."""
 
     shards: np.ndarray
@@ -43,11 +43,11 @@ class Order:
         while epochs is None or epoch < epochs:
             for window in self.epoch(epoch):
                 if skip < len(window.records):
-                    yield Window(window.shards, window.records[skip:])
+                    yield ShuffleWindow(window.shards, window.records[skip:])
                 skip = max(skip - len(window.records), 0)
             epoch += 1
 
-    def epoch(self, epoch: int) -> Iterator[Window]:
+    def epoch(self, epoch: int) -> Iterator[ShuffleWindow]:
         """The windows of one epoch."""
         shards = np.arange(len(self.counts))
         if self.shuffle:
@@ -59,7 +59,7 @@ class Order:
             if self.shuffle:
                 records = _permutation(size, self.seed, epoch, number + 1)
             if size:
-                yield Window(chosen, records)
+                yield ShuffleWindow(chosen, records)
 
 
 def assign(num_shards: int, process: int, num_processes: int) -> np.ndarray:

@@ -18,9 +18,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from twohand_jax.crops import cue_table
 from twohand_jax.crops.canvas import CanvasConfig
 from twohand_jax.data import checks, decode, order, schema, shards
-from twohand_jax.data.decode import Fields, Rows
+from twohand_jax.data.decode import RecordFields, Rows
 from twohand_jax.data.order import Group, Piece, regroup
 from twohand_jax.errors import InputError, MissingDependencyError
 from twohand_jax.types import Batch, ManoParams
@@ -49,6 +50,7 @@ class ReaderConfig:
         directory: record set as written by ``twohand data build``.
         split: name of the split.
         batch_size: records a batch of this process.
+        cues: kinds of cues to hand over; a record that lacks one has its flag cleared.
         canvas: size and coverage of the canvas.
         shuffle: whether to shuffle; without, records come as they lie on disk.
         seed: of the order.
@@ -60,6 +62,7 @@ class ReaderConfig:
     directory: str
     split: str = "train"
     batch_size: int = 48
+    cues: tuple[str, ...] = cue_table.DEFAULT
     canvas: CanvasConfig = CanvasConfig()
     shuffle: bool = True
     seed: int = 0
@@ -174,12 +177,13 @@ class Reader:
         return decode.batches(
             rows,
             config=self.config.canvas,
+            cues=self.config.cues,
             workers=self.config.workers,
             report=self.report,
         )
 
     def _groups(
-        self, stream: Iterator[order.Window], sizes: Iterable[int]
+        self, stream: Iterator[order.ShuffleWindow], sizes: Iterable[int]
     ) -> Iterator[Group]:
         windows = _windows(self.split, self._shards, stream)
         for pieces in regroup(windows, sizes):
@@ -258,7 +262,7 @@ def _watched(rows: Iterator[Rows], watch: Callable[[Rows], None]) -> Iterator[Ro
 
 
 def _windows(
-    split: shards.Split, numbers: np.ndarray, stream: Iterator[order.Window]
+    split: shards.Split, numbers: np.ndarray, stream: Iterator[order.ShuffleWindow]
 ) -> Iterator[Piece]:
     """The windows' records, one window being read ahead."""
     while ahead := list(itertools.islice(stream, _AHEAD)):
@@ -313,17 +317,20 @@ def _specification() -> dict[str, "tf.io.FixedLenFeature"]:
 
 
 def _slot(feature: schema.Feature) -> "tf.io.FixedLenFeature":
+    """How a feature is parsed; a cue's may be missing, everything else may not."""
+    may_lack = feature not in schema.LABELS
     if feature.encoding is not schema.Encoding.TENSOR:
-        return tf.io.FixedLenFeature((), tf.string)
-    real = np.dtype(feature.dtype).kind == "f"
-    return tf.io.FixedLenFeature(feature.shape, tf.float32 if real else tf.int64)
+        return tf.io.FixedLenFeature((), tf.string, b"" if may_lack else None)
+    kind = tf.float32 if np.dtype(feature.dtype).kind == "f" else tf.int64
+    default = feature.zeros().tolist() if may_lack else None
+    return tf.io.FixedLenFeature(feature.shape, kind, default)
 
 
-def _parse(payloads: "tf.Tensor") -> Fields:
+def _parse(payloads: "tf.Tensor") -> RecordFields:
     return {name: tensor.numpy() for name, tensor in _parser()(payloads).items()}
 
 
-def _parse_one_by_one(payloads: "tf.Tensor") -> tuple[Fields, dict[int, str]]:
+def _parse_one_by_one(payloads: "tf.Tensor") -> tuple[RecordFields, dict[int, str]]:
     """Fields with zeros where a record does not parse, and what is wrong with it."""
     single = payloads.numpy().tolist()
     found = {row: _parse_problem(payload) for row, payload in enumerate(single)}

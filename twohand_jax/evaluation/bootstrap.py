@@ -22,7 +22,7 @@ DRAWS, LEVEL = 2000, 0.95
 # Numbers that are held at once while records are drawn (32 MB).
 CHUNK = 1 << 22
 
-_figures_of_draws = jax.jit(jax.vmap(protocols.figures))
+_figures_of_draws = jax.jit(jax.vmap(protocols.reduced_means))
 
 
 class Interval(NamedTuple):
@@ -118,7 +118,7 @@ def interval_of_means(
 ) -> dict[str, Interval]:
     """Intervals of any means, given as sums and counts with the records' axis first."""
     drawn = resample(means, draws=draws, seed=seed, groups=groups)
-    whole = protocols.numbers(
+    whole = protocols.metric_values(
         {
             name: Mean(*(np.sum(part, axis=0, dtype=np.float64) for part in mean))
             for name, mean in means.items()
@@ -134,7 +134,7 @@ def resample(
     seed: int,
     groups: Shaped[np.ndarray, "n"] | None = None,
 ) -> dict[str, Float[np.ndarray, "draws"]]:
-    """Figures (``protocols.figures``) of each draw.
+    """Figures (``protocols.reduced_means``) of each draw.
 
     Args:
         means: sums and counts with the records' axis first.

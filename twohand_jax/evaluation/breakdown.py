@@ -47,11 +47,7 @@ OCCLUSION = Bins(
 )
 
 
-# Protocols whose MPJPE and MPVPE of a hand are means of ``Scores``' own errors.
-BY_HAND = ("wrist", "mcp", "hic")
-
-
-class Part(NamedTuple):
+class Breakdown(NamedTuple):
     """Figures of some of the records.
 
     Attributes:
@@ -67,7 +63,7 @@ class Part(NamedTuple):
     figures: dict[str, float]
 
 
-def parts(result: Result) -> list[Part]:
+def parts(result: Result) -> list[Breakdown]:
     """All breakdowns of one method's result, the whole first."""
     everything = np.ones(len(result), bool)
     return [
@@ -79,7 +75,7 @@ def parts(result: Result) -> list[Part]:
     ]
 
 
-def rows(found: list[Part]) -> dict[str, dict[str, float]]:
+def rows(found: list[Breakdown]) -> dict[str, dict[str, float]]:
     """Parts as rows of ``report.markdown``, the number of records in their names."""
     return {
         (part.name if part.by == part.name else f"{part.by}: {part.name}")
@@ -111,7 +107,7 @@ def joint_errors(result: Result) -> Float[np.ndarray, "n 2 21"]:
     """
     compared = counted(result)[:, None, None]
     protocol = protocols.get(result.protocol)
-    if protocol.submission:
+    if protocol.right_hand:
         compared = compared & (np.arange(2) == RIGHT)[:, None]
     kept = _kept(result)
     if kept is not None:
@@ -121,7 +117,9 @@ def joint_errors(result: Result) -> Float[np.ndarray, "n 2 21"]:
     return np.where(compared, errors, np.nan)
 
 
-def by_bins(result: Result, values: Float[np.ndarray, "n"], bins: Bins) -> list[Part]:
+def by_bins(
+    result: Result, values: Float[np.ndarray, "n"], bins: Bins
+) -> list[Breakdown]:
     """Records by ranges of a value; those where it is NaN are in no part."""
     place = bins.of(values)
     return [
@@ -131,7 +129,7 @@ def by_bins(result: Result, values: Float[np.ndarray, "n"], bins: Bins) -> list[
     ]
 
 
-def by_subset(result: Result) -> list[Part]:
+def by_subset(result: Result) -> list[Breakdown]:
     """Records by the subset that the dataset puts them in, in alphabetical order."""
     return [
         part
@@ -141,13 +139,13 @@ def by_subset(result: Result) -> list[Part]:
     ]
 
 
-def by_hand(result: Result) -> list[Part]:
+def by_hand(result: Result) -> list[Breakdown]:
     """MPJPE and MPVPE of the right and of the left hand.
 
     Only of protocols that compare both hands unscaled and relative to their roots
-    (``BY_HAND``), and only where both hands were compared.
+    (``Protocol.by_hand``), and only where both hands were compared.
     """
-    if result.protocol not in BY_HAND:
+    if not protocols.get(result.protocol).by_hand:
         return []
     rows = counted(result)
     errors, found = joint_errors(result), []
@@ -159,20 +157,20 @@ def by_hand(result: Result) -> list[Part]:
             if kept is None
             else Mean(*(np.sum(part[..., hand, :], axis=0) for part in kept))
         )
-        figures = protocols.numbers({"MPJPE": joints, "MPVPE": _mean(vertices)})
+        figures = protocols.metric_values({"MPJPE": joints, "MPVPE": _mean(vertices)})
         records = np.isfinite(errors[:, hand]).any(axis=-1) | np.isfinite(vertices)
         if records.any():
-            found.append(Part("hand", name, int(records.sum()), _known(figures)))
+            found.append(Breakdown("hand", name, int(records.sum()), _known(figures)))
     return found if len(found) == len(SIDES) else []
 
 
 def _part(
     result: Result, rows: Bool[np.ndarray, "n"], *, by: str, name: str
-) -> list[Part]:
+) -> list[Breakdown]:
     """The part of these records, or none where nothing is compared in them."""
     part = result.take(rows)
     number = int(counted(part).sum())
-    return [Part(by, name, number, _known(part.figures()))] if number else []
+    return [Breakdown(by, name, number, _known(part.figures()))] if number else []
 
 
 def _known(figures: dict[str, float]) -> dict[str, float]:

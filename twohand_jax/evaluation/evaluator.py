@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation import protocols, truth
-from twohand_jax.evaluation.protocols import Protocol
+from twohand_jax.evaluation.protocols import MetricValues, Protocol
 from twohand_jax.evaluation.results import Scores, totals
 from twohand_jax.evaluation.truth import (
     Truth,
@@ -30,10 +30,9 @@ from twohand_jax.types import Batch, ManoModel, Prediction, Targets
 Method = Callable[[Batch], Prediction]
 Score = Callable[[Prediction, Truth, ManoModel, Float[Array, "n"]], Scores]
 Texts = Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]
-Row = dict[str, float]
 
 
-class Part(NamedTuple):
+class ScoredBatch(NamedTuple):
     """Scores of some records by method; rows of weight 0 are padding.
 
     ``texts`` holds names of the records as bytes, see ``names.Names``.
@@ -92,7 +91,7 @@ def scored(
     model: ManoModel,
     *,
     texts: Texts | None = None,
-) -> Iterator[Part]:
+) -> Iterator[ScoredBatch]:
     """Every method's scores, batch by batch.
 
     Args:
@@ -116,7 +115,7 @@ def scored(
             _require_finite(name, broken, np.asarray(batch.record))
         record = np.asarray(batch.record, np.int32)
         weight = np.asarray(batch.weight, np.float32)
-        yield Part(record, weight, found, texts(record, weight) if texts else {})
+        yield ScoredBatch(record, weight, found, texts(record, weight) if texts else {})
 
 
 @jax.jit
@@ -138,7 +137,7 @@ def not_finite(
     return hands & ~fine
 
 
-def gather(parts: Sequence[Part]) -> Part:
+def gather(parts: Sequence[ScoredBatch]) -> ScoredBatch:
     """All parts of all processes as one, without padding.
 
     Every process must call it, with as many rows.
@@ -156,15 +155,16 @@ def gather(parts: Sequence[Part]) -> Part:
     return jax.tree.map(lambda leaf: np.asarray(leaf)[rows], whole)
 
 
-def figures(part: Part) -> dict[str, Row]:
+def figures(part: ScoredBatch) -> dict[str, MetricValues]:
     """The protocol's figures of each method."""
     return {
-        name: protocols.numbers(totals(scores)) for name, scores in part.scores.items()
+        name: protocols.metric_values(totals(scores))
+        for name, scores in part.scores.items()
     }
 
 
 def require_counted(
-    rows: Mapping[str, Row], protocol: Protocol, *, dataset: str, split: str
+    rows: Mapping[str, MetricValues], protocol: Protocol, *, dataset: str, split: str
 ) -> None:
     """Refuse a table in which the protocol found nothing to compare.
 

@@ -20,7 +20,7 @@ from twohand_jax.evaluation.run import FOUND
 SHOWN = 4  # columns with intervals, in the summary
 
 
-class Table:
+class ResultTable:
     """Figures of several methods on one split, with intervals and breakdowns.
 
     Attributes:
@@ -85,7 +85,7 @@ class Table:
         return _without_nan(found)
 
 
-def write(table: Table, directory: Path, *, plots: bool = True) -> list[Path]:
+def write(table: ResultTable, directory: Path, *, plots: bool = True) -> list[Path]:
     """Write ``PROTOCOL.md``, ``PROTOCOL.json`` and ``plots/``; returns what there is.
 
     Args:
@@ -126,7 +126,7 @@ def differences(found: Mapping[str, bootstrap.Difference], protocol: str) -> str
     return "\n".join(lines)
 
 
-def _intervals(table: Table, columns: Sequence[str]) -> str:
+def _intervals(table: ResultTable, columns: Sequence[str]) -> str:
     lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for name, found in table.intervals.items():
         cells = [

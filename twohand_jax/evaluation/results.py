@@ -77,8 +77,8 @@ class Result:
         )
 
     def figures(self) -> dict[str, float]:
-        """The protocol's figures over all records (``protocols.numbers``)."""
-        return protocols.numbers(totals(self.scores))
+        """The protocol's figures over all records (``protocols.metric_values``)."""
+        return protocols.metric_values(totals(self.scores))
 
 
 def totals(scores: Scores) -> dict[str, Mean]:

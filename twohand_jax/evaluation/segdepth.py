@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 from scipy import stats
 
-from twohand_jax.crops import drawing
 from twohand_jax.crops.region import RegionConfig, network_input
 from twohand_jax.data.schema import LEFT_LABEL, RIGHT_LABEL
+from twohand_jax.geometry import boxes
 from twohand_jax.models.apply import Network, Variables
-from twohand_jax.train.segdepth import Sample, prepare
+from twohand_jax.train.segdepth import SegDepthSample, prepare
 from twohand_jax.types import Batch
 
 FEWEST = 20  # hand cells of a picture whose depth is compared
@@ -119,7 +119,7 @@ def evaluate(
     @jax.jit
     def told(
         variables: Variables, batch: Batch
-    ) -> tuple[Int[Array, "b i i"], Float[Array, "b i i"], Sample]:
+    ) -> tuple[Int[Array, "b i i"], Float[Array, "b i i"], SegDepthSample]:
         sample = prepare(batch, region=region)
         seen = network_input(sample.image, sample.boxes, sample.seen)
         maps, _ = network.apply(variables, seen)
@@ -128,7 +128,7 @@ def evaluate(
     scores = {group: SegDepthScores() for group in GROUPS}
     for batch in batches:
         labels, depth, sample = jax.device_get(told(variables, batch))
-        overlap = np.asarray(drawing.overlaps(sample.boxes, sample.seen))
+        overlap = np.asarray(boxes.overlap(sample.boxes, sample.seen))
         for row in np.flatnonzero(sample.weight > 0):
             truth = sample.labels[row], sample.depth[row], sample.measured[row]
             for group in GROUPS if overlap[row] else GROUPS[:1]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from twohand_jax import files
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation.evaluator import Part
+from twohand_jax.evaluation.evaluator import ScoredBatch
 from twohand_jax.evaluation.results import flatten, unflatten
 
 RUN, PARTS = "run.json", "parts"
@@ -48,7 +48,7 @@ class Store:
         """
         self._directory = directory
         self._batches = batches or BATCHES
-        self._fresh: list[Part] = []
+        self._fresh: list[ScoredBatch] = []
         begin(directory, identity)
         count = 0
         while self._path(count).exists():
@@ -56,13 +56,13 @@ class Store:
         self._files = count
         self.done = count * self._batches
 
-    def add(self, part: Part) -> None:
+    def add(self, part: ScoredBatch) -> None:
         """Keep the scores of a batch."""
         self._fresh.append(part)
         if len(self._fresh) == self._batches:
             self._write()
 
-    def close(self) -> list[Part]:
+    def close(self) -> list[ScoredBatch]:
         """Write the last ones, and all parts from the first batch on."""
         if self._fresh:
             self._write()
@@ -109,7 +109,7 @@ def begin(directory: Path, identity: Mapping[str, object]) -> None:
     files.write_json(path, wanted)
 
 
-def _arrays(part: Part) -> dict[str, np.ndarray]:
+def _arrays(part: ScoredBatch) -> dict[str, np.ndarray]:
     arrays = {"record": part.record, "weight": part.weight}
     arrays |= {TEXT + name: codes for name, codes in part.texts.items()}
     for number, (name, scores) in enumerate(part.scores.items()):
@@ -118,7 +118,7 @@ def _arrays(part: Part) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _read(path: Path) -> Part:
+def _read(path: Path) -> ScoredBatch:
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     scores, number = {}, 0
@@ -128,4 +128,4 @@ def _read(path: Path) -> Part:
         scores[str(name)] = unflatten(own)
         number += 1
     texts = {k[len(TEXT) :]: v for k, v in arrays.items() if k.startswith(TEXT)}
-    return Part(arrays["record"], arrays["weight"], scores, texts)
+    return ScoredBatch(arrays["record"], arrays["weight"], scores, texts)

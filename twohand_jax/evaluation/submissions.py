@@ -1,15 +1,6 @@
-"""Estimates in the files that the FreiHAND and HO-3D servers take.
-
-Both take ``pred.json``: a list of two lists, the joints (21 x 3) and the vertices
-(778 x 3) of every evaluation picture in the official order, in metres (toolboxes:
-``pred.py``). FreiHAND wants the project's own joint order and camera frame. HO-3D
-wants OpenGL's axes (y up, z backward) and joints in the order of its annotations, the
-model's 16 and then the fingertips; the true wrist is given with each picture
-(``handJoints3D``) and the estimate is laid on it.
-"""
+"""Estimates in the files that benchmark servers take (``protocols.single_hand``)."""
 
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,19 +11,15 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from twohand_jax import files
+from twohand_jax.crops.cue_table import NAMES
 from twohand_jax.crops.inputs import CropConfig
 from twohand_jax.data.decode import Rows
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation import methods, protocols, truth
-from twohand_jax.evaluation.single_hand import FREIHAND_TIPS, HO3D_TIPS
-from twohand_jax.mano.joints import CANONICAL_FROM_MODEL, WRIST
+from twohand_jax.mano.joints import WRIST
 from twohand_jax.models.apply import Network, Variables
 from twohand_jax.types import RIGHT, Batch, ManoModel
 
-OPENGL = np.array([1.0, -1.0, -1.0], np.float32)
-MODEL_FROM_CANONICAL = np.argsort(CANONICAL_FROM_MODEL)
-TIPS = {"freihand": FREIHAND_TIPS, "ho3d": HO3D_TIPS}
-FREIHAND_NUMBER = re.compile(r"evaluation/(\d{8})")
 DECIMALS = 6  # micrometres
 
 
@@ -53,7 +40,6 @@ def estimate(
     *,
     crop: CropConfig,
     benchmark: str,
-    relative: bool = True,
 ) -> Estimates:
     """The right hand of every record.
 
@@ -64,13 +50,13 @@ def estimate(
         image_ids: name of each record by its number in the split.
         model: hand model.
         crop: how hands are cut out.
-        benchmark: ``freihand`` or ``ho3d``.
-        relative: whether the network estimates the relative translation.
+        benchmark: name of a protocol with a server, such as ``freihand``.
 
     Raises:
         InputError: an estimate is not a finite number.
     """
-    one = _right_hands(network, crop, TIPS[benchmark], relative, benchmark == "ho3d")
+    tips, server = protocols.get(benchmark).tips, protocols.server(benchmark)
+    one = _right_hands(network, crop, tips, server.wrist_given)
     names: list[str] = []
     parts: list[tuple[np.ndarray, np.ndarray]] = []
     for batch in batches:
@@ -97,49 +83,6 @@ def image_ids(rows: Iterable[Rows]) -> dict[int, str]:
     return names
 
 
-def freihand_order(image_ids: Sequence[str]) -> list[str]:
-    """The official order of FreiHAND's evaluation pictures: by their number.
-
-    Raises:
-        InputError: a name is not one of the evaluation split, or a number is missing.
-    """
-    numbers = {}
-    for name in image_ids:
-        found = FREIHAND_NUMBER.fullmatch(name)
-        if found is None:
-            raise InputError(
-                f"{name!r} is no evaluation picture of FreiHAND (expected "
-                "evaluation/00000000 and so on): give the test split of FreiHAND."
-            )
-        numbers[int(found[1])] = name
-    for number in range(len(numbers)):
-        if number not in numbers:
-            raise InputError(
-                f"FreiHAND's picture evaluation/{number:08d} is not among the records, "
-                "but the server wants every one: build the test split again and look "
-                "at its rejections."
-            )
-    return [numbers[number] for number in range(len(numbers))]
-
-
-def ho3d_order(listing: Path) -> list[str]:
-    """Names in the order of HO-3D's ``evaluation.txt``.
-
-    Raises:
-        InputError: the file is missing or empty.
-    """
-    try:
-        lines = listing.read_text().split()
-    except OSError as error:
-        raise InputError(
-            f"{listing} cannot be read ({error.strerror}): give evaluation.txt of "
-            "HO-3D, which says the order the server expects."
-        ) from error
-    if not lines:
-        raise InputError(f"{listing} names no pictures: give HO-3D's evaluation.txt.")
-    return [f"evaluation/{line}" for line in lines]
-
-
 def write(
     path: Path, estimates: Estimates, order: Sequence[str], *, benchmark: str
 ) -> None:
@@ -149,7 +92,7 @@ def write(
         path: the file; servers expect it zipped under the name ``pred.json``.
         estimates: of at least the pictures in ``order``.
         order: names in the official order.
-        benchmark: ``freihand`` or ``ho3d``.
+        benchmark: name of a protocol with a server.
 
     Raises:
         InputError: a picture of the order has no estimate.
@@ -163,9 +106,8 @@ def write(
             "look at its rejections."
         )
     chosen = np.array([rows[name] for name in order], int)
-    joints, vertices = estimates.joints[chosen], estimates.vertices[chosen]
-    if benchmark == "ho3d":
-        joints, vertices = joints[:, MODEL_FROM_CANONICAL] * OPENGL, vertices * OPENGL
+    points = estimates.joints[chosen], estimates.vertices[chosen]
+    joints, vertices = protocols.server(benchmark).convert(points)
     files.write_bytes(path, (piece.encode() for piece in _json(joints, vertices)))
 
 
@@ -181,16 +123,16 @@ def _json(*columns: Float[np.ndarray, "n p 3"]) -> Iterator[str]:
 
 
 def _right_hands(
-    network: Network, crop: CropConfig, tips: str, relative: bool, given: bool
+    network: Network, crop: CropConfig, tips: str, given: bool
 ) -> Callable[[Variables, Batch, ManoModel], tuple[Array, Array]]:
     """Joints and vertices of right hands, laid on the true wrist where it is given."""
-    estimate = methods.estimator(network, crop=crop, relative=relative)
+    estimate = methods.estimator(network, crop=crop)
 
     @jax.jit
     def compute(
         variables: Variables, batch: Batch, model: ManoModel
     ) -> tuple[Array, Array]:
-        prediction = estimate(variables, batch, model, methods.ALL_CUES)
+        prediction = estimate(variables, batch, model, NAMES)
         protocols.check_shapes(prediction)
         joints = truth.with_tips(prediction.geometry, tips=tips)[..., RIGHT, :, :]
         vertices = prediction.geometry.vertices[..., RIGHT, :, :]

@@ -98,3 +98,11 @@ def iou(
     shared = xp.prod(xp.maximum(high - low, 0.0), axis=-1)
     total = area(first) + area(second) - shared
     return xp.where(total > 0, shared / xp.where(total > 0, total, 1.0), 0.0)
+
+
+def overlap(
+    boxes: Float[Array, "*b 2 4"], present: Bool[Array, "*b 2"]
+) -> Bool[Array, "*b"]:
+    """Whether both hands are there and their unexpanded boxes intersect."""
+    both = array_module(present).all(present, axis=-1)
+    return (iou(boxes[..., 0, :], boxes[..., 1, :]) > 0) & both

@@ -39,6 +39,13 @@ class Picture(NamedTuple):
     read: Callable[[], UInt8[np.ndarray, "h w 3"]]
 
 
+class FailedImage(NamedTuple):
+    """An image from which nothing was made, with one sentence that says why."""
+
+    source: Path
+    message: str
+
+
 def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
     """Read one image file as RGB.
 

@@ -20,7 +20,7 @@ from twohand_jax.weights import native
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Job:
+class ReconstructionJob:
     """What to reconstruct, with what, and where to put it.
 
     Attributes:
@@ -58,14 +58,9 @@ class Done(NamedTuple):
     reconstruction: Reconstruction
 
 
-class Failed(NamedTuple):
-    """A picture that could not be, with one sentence that says why."""
-
-    source: Path
-    message: str
-
-
-def outcomes(job: Job, timing: Stopwatch) -> Iterator[Done | Failed]:
+def outcomes(
+    job: ReconstructionJob, timing: Stopwatch
+) -> Iterator[Done | images.FailedImage]:
     """Reconstruct and write picture by picture; a bad picture does not end the run.
 
     Args:
@@ -89,7 +84,7 @@ def outcomes(job: Job, timing: Stopwatch) -> Iterator[Done | Failed]:
                 for content, path in zip(known, (job.boxes, job.keypoints), strict=True)
             )
         except InputError as error:
-            yield Failed(picture.source, str(error))
+            yield images.FailedImage(picture.source, str(error))
             continue
         # Loaded now, when a readable picture is there, so that typos fail at once.
         reconstructor = reconstructor or Reconstructor.load(
@@ -106,7 +101,7 @@ def outcomes(job: Job, timing: Stopwatch) -> Iterator[Done | Failed]:
             )
             written = _write(folder, picture, image, one, reconstructor.model, timing)
         except InputError as error:
-            yield Failed(picture.source, str(error))
+            yield images.FailedImage(picture.source, str(error))
         else:
             yield Done(picture.source, written, one)
 
@@ -172,7 +167,7 @@ def penetration(prediction: Prediction, model: ManoModel) -> dict[str, float | N
     return {"max_depth_mm": round(float(found.max_depth_mm), 2), "volume_cm3": volume}
 
 
-def _check(job: Job) -> None:
+def _check(job: ReconstructionJob) -> None:
     if job.prior is not None:
         native.load_config(job.prior)
     observe.check_choice(job.cues)

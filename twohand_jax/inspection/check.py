@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from twohand_jax.crops.cue_table import NAMES
 from twohand_jax.data import decode, schema, shards
-from twohand_jax.data.decode import Fields
+from twohand_jax.data.decode import RecordFields
 from twohand_jax.errors import InputError
 from twohand_jax.inspection.summary import Errors, summary_text
 from twohand_jax.mano.joints import CANONICAL, WRIST
@@ -22,39 +23,39 @@ HAND_TYPES = tuple(kind.encode() for kind in schema.HAND_TYPES)
 # From wrist to middle knuckle, metres: a small child's hand to more than a giant's.
 HAND_SIZE = (0.02, 0.25)
 LARGEST_ANGLE = 4 * np.pi
-Rows = Bool[np.ndarray, "n"]
+RowMask = Bool[np.ndarray, "n"]
 
 
-def label_problems(fields: Fields) -> Mapping[str, Rows]:
+def label_problems(fields: RecordFields) -> Mapping[str, RowMask]:
     """Which records break which rule, as sentences that are false of good records."""
     return {sentence: rule(fields) for sentence, rule in RULES}
 
 
-def _flags(fields: Fields) -> Rows:
+def _flags(fields: RecordFields) -> RowMask:
     names = [f.name for f in schema.FEATURES if f.dtype is np.bool_]
     return _any(*((fields[n] != 0) & (fields[n] != 1) for n in names))
 
 
-def _boxes(fields: Fields) -> Rows:
+def _boxes(fields: RecordFields) -> RowMask:
     box = fields["hands/box"]
     empty = (box[..., 2:] <= box[..., :2]).any(axis=-1)
     return _any(empty & _on(fields, "hands/valid"))
 
 
-def _outside(fields: Fields) -> Rows:
+def _outside(fields: RecordFields) -> RowMask:
     box = fields["hands/box"]
     size = np.stack([fields["width"], fields["height"]], axis=-1)[:, None]
     apart = (box[..., :2] > size - 1) | (box[..., 2:] < 0)
     return _any(apart.any(axis=-1) & _on(fields, "hands/valid"))
 
 
-def _behind(fields: Fields) -> Rows:
+def _behind(fields: RecordFields) -> RowMask:
     seen = _on(fields, "hands/joints_2d_valid") & _on(fields, "hands/joints_3d_valid")
     seen &= _on(fields, "camera/valid")[:, None, None]
     return _any(seen & (fields["hands/joints_3d"][..., 2] <= 0))
 
 
-def _hand_size(fields: Fields) -> Rows:
+def _hand_size(fields: RecordFields) -> RowMask:
     joints, known = fields["hands/joints_3d"], _on(fields, "hands/joints_3d_valid")
     length = np.linalg.norm(
         joints[:, :, CANONICAL.MIDDLE_BASE] - joints[:, :, WRIST], axis=-1
@@ -63,7 +64,7 @@ def _hand_size(fields: Fields) -> Rows:
     return _any(known & ((length < HAND_SIZE[0]) | (length > HAND_SIZE[1])))
 
 
-def _angles(fields: Fields) -> Rows:
+def _angles(fields: RecordFields) -> RowMask:
     poses = np.concatenate(
         [fields["mano/global_orient"][:, :, None], fields["mano/hand_pose"]], axis=2
     )
@@ -71,30 +72,30 @@ def _angles(fields: Fields) -> Rows:
     return _any(large & _on(fields, "mano/valid")[..., None])
 
 
-def _fit_without_model(fields: Fields) -> Rows:
+def _fit_without_model(fields: RecordFields) -> RowMask:
     return _any(_on(fields, "mano/valid")) & (fields["mano/model"] == b"")
 
 
-def _rel_trans(fields: Fields) -> Rows:
+def _rel_trans(fields: RecordFields) -> RowMask:
     wrists = _on(fields, "hands/joints_3d_valid")[:, :, WRIST].all(axis=-1)
     return _on(fields, "rel_trans_valid") & ~wrists
 
 
-def _unnamed_cues(fields: Fields) -> Rows:
+def _unnamed_cues(fields: RecordFields) -> RowMask:
     return _any(
         *(
             _on(fields, f"cues/has_{cue}") & (fields[f"cues/{cue}_source"] == b"")
-            for cue in schema.CUES
+            for cue in NAMES
         )
     )
 
 
-def _scores(fields: Fields) -> Rows:
+def _scores(fields: RecordFields) -> RowMask:
     low = _any(fields["cues/keypoints"][..., 2] < 0)
     return low & _on(fields, "cues/has_keypoints")
 
 
-RULES: tuple[tuple[str, Callable[[Fields], Rows]], ...] = (
+RULES: tuple[tuple[str, Callable[[RecordFields], RowMask]], ...] = (
     ("a flag is neither 0 nor 1", _flags),
     ("the image_id is empty", lambda fields: fields["image_id"] == b""),
     (
@@ -122,11 +123,11 @@ RULES: tuple[tuple[str, Callable[[Fields], Rows]], ...] = (
 )
 
 
-def _on(fields: Fields, flag: str) -> np.ndarray:
+def _on(fields: RecordFields, flag: str) -> np.ndarray:
     return fields[flag] > 0
 
 
-def _any(*masks: np.ndarray) -> Rows:
+def _any(*masks: np.ndarray) -> RowMask:
     """Which rows hold any set element of any mask."""
     return np.any([mask.reshape(len(mask), -1).any(axis=1) for mask in masks], axis=0)
 
@@ -186,7 +187,7 @@ class Checker:
     def __exit__(self, *unused: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def add(self, fields: Fields, errors: Errors, records: np.ndarray) -> None:
+    def add(self, fields: RecordFields, errors: Errors, records: np.ndarray) -> None:
         """Check a batch.
 
         Args:
@@ -262,7 +263,7 @@ class Checker:
         return f"record {number} of {Path(path).name}"
 
 
-def picture_problems(fields: Fields, row: int) -> list[str]:
+def picture_problems(fields: RecordFields, row: int) -> list[str]:
     """What is wrong with the picture and the maps of a record."""
     size = int(fields["height"][row]), int(fields["width"][row])
     problems = []
@@ -278,7 +279,7 @@ def picture_problems(fields: Fields, row: int) -> list[str]:
 
 
 def _map_problems(
-    fields: Fields, cue: str, row: int, size: tuple[int, int]
+    fields: RecordFields, cue: str, row: int, size: tuple[int, int]
 ) -> Iterator[str]:
     try:
         values = decode.decode_map(fields[f"cues/{cue}"][row])

@@ -16,8 +16,9 @@ from jaxtyping import Int, UInt8
 from tqdm import tqdm
 
 from twohand_jax import files, mano
-from twohand_jax.data import decode, schema, shards
-from twohand_jax.data.decode import Fields
+from twohand_jax.crops.cue_table import NAMES
+from twohand_jax.data import decode, shards
+from twohand_jax.data.decode import RecordFields
 from twohand_jax.data.tfrecord import Reader, ReaderConfig
 from twohand_jax.errors import InputError
 from twohand_jax.inspection import html as page
@@ -59,7 +60,7 @@ class Strip(NamedTuple):
     caption: str
 
 
-class Part(NamedTuple):
+class SplitReport(NamedTuple):
     """What was found in a split.
 
     Attributes:
@@ -79,7 +80,7 @@ class Part(NamedTuple):
 
 def inspect(
     directory: str | Path, split: str, model: ManoModel, config: InspectConfig
-) -> Part:
+) -> SplitReport:
     """Read a split once, shard by shard, with a progress bar on a terminal.
 
     Args:
@@ -116,7 +117,7 @@ def inspect(
             if rows.records.max() >= total - 1:
                 break
     found = checker.violations() if checker else None
-    return Part(split, summary, strips, found, time.perf_counter() - start)
+    return SplitReport(split, summary, strips, found, time.perf_counter() - start)
 
 
 def _reader(directory: str, split: str, config: InspectConfig) -> Reader:
@@ -148,7 +149,7 @@ HEADINGS = {
 
 def html(
     info: Mapping[str, Any],
-    parts: Sequence[Part],
+    parts: Sequence[SplitReport],
     *,
     model: str,
     rejections: Sequence[Mapping[str, Any]] = (),
@@ -196,7 +197,9 @@ def check_path(path: Path, count: int) -> None:
         raise InputError(f"{path} would be empty: draw at least one record (--count).")
 
 
-def write(path: Path, directory: Path, parts: Sequence[Part], *, model: str) -> None:
+def write(
+    path: Path, directory: Path, parts: Sequence[SplitReport], *, model: str
+) -> None:
     """Write a report of a record set, whole or not at all.
 
     Args:
@@ -218,7 +221,7 @@ def write(path: Path, directory: Path, parts: Sequence[Part], *, model: str) -> 
     files.write_bytes(path, data)
 
 
-def sheet(parts: Sequence[Part]) -> UInt8[np.ndarray, "h w 3"]:
+def sheet(parts: Sequence[SplitReport]) -> UInt8[np.ndarray, "h w 3"]:
     """All strips on one contact sheet."""
     tiles = [
         contact_sheet.captioned(strip.image, f"{part.split} {strip.caption}")
@@ -228,7 +231,7 @@ def sheet(parts: Sequence[Part]) -> UInt8[np.ndarray, "h w 3"]:
     return contact_sheet.grid(tiles, columns=min(SHEET_COLUMNS, len(tiles)))
 
 
-def text(part: Part) -> str:
+def text(part: SplitReport) -> str:
     """The numbers of a split for a terminal, and its violations as a table.
 
     The table says how many records have what wrong, and where the first of them lie.
@@ -258,14 +261,14 @@ def read_rejections(directory: Path) -> Sequence[Mapping[str, Any]]:
         return []
 
 
-def _split(part: Part) -> list[str]:
+def _split(part: SplitReport) -> list[str]:
     summary = part.summary
     content = [page.element("h2", f"{part.split}: {summary.records:,} records")]
     if part.violations is not None:
         content += _violations(part.violations)
     counts = {
         **{HEADINGS[name]: counter for name, counter in summary.texts.items()},
-        **{f"{cue} cue, made by": made for cue, made in summary.sources.items()},
+        **{f"{cue} cue, made by": made for cue, made in summary.made_by().items()},
         "picture size": summary.sizes,
     }
     cards = [
@@ -299,7 +302,7 @@ def _violations(violations: Sequence[Violation]) -> list[str]:
 def _rates(summary: Summary) -> str:
     rows = []
     for name, rates in summary.rates().items():
-        if name.removeprefix("cues/has_") in schema.CUES:
+        if name.removeprefix("cues/has_") in NAMES:
             continue
         right, left = (rates[RIGHT], rates[LEFT]) if len(rates) == 2 else rates * 2
         rows.append((name, f"{right:.1%}", f"{left:.1%}"))
@@ -315,7 +318,7 @@ def spread_out(count: int, total: int) -> Int[np.ndarray, "n"]:
     return (np.arange(shown) + 0.5) * total // max(shown, 1)
 
 
-def record_strip(fields: Fields, row: int, model: ManoModel) -> Strip:
+def record_strip(fields: RecordFields, row: int, model: ManoModel) -> Strip:
     """A record as ``contact_sheet.PANELS``; without the pictures that don't decode."""
     names = ("image_id", "subset", "hand_type")
     caption = ", ".join(
@@ -324,7 +327,7 @@ def record_strip(fields: Fields, row: int, model: ManoModel) -> Strip:
     return Strip(contact_sheet.panels(record_view(fields, row, model)), caption)
 
 
-def record_view(fields: Fields, row: int, model: ManoModel) -> RecordView:
+def record_view(fields: RecordFields, row: int, model: ManoModel) -> RecordView:
     """What is drawn of a record; a hand model of another name is not posed."""
     image = _picture(fields, row)
     labels = _map(fields, "segmentation", row, image.shape[:2])
@@ -343,7 +346,7 @@ def record_view(fields: Fields, row: int, model: ManoModel) -> RecordView:
         segmentation=labels,
         depth=None
         if levels is None
-        else decode.depth_from_levels(
+        else decode.values_from_levels(
             levels,
             scale=float(fields["cues/depth_scale"][row]),
             offset=float(fields["cues/depth_offset"][row]),
@@ -351,7 +354,7 @@ def record_view(fields: Fields, row: int, model: ManoModel) -> RecordView:
     )
 
 
-def _picture(fields: Fields, row: int) -> UInt8[np.ndarray, "h w 3"]:
+def _picture(fields: RecordFields, row: int) -> UInt8[np.ndarray, "h w 3"]:
     try:
         return decode.decode_jpeg(fields["image"][row])
     except InputError:
@@ -359,7 +362,7 @@ def _picture(fields: Fields, row: int) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _map(
-    fields: Fields, cue: str, row: int, shape: tuple[int, ...]
+    fields: RecordFields, cue: str, row: int, shape: tuple[int, ...]
 ) -> np.ndarray | None:
     """The cue's map; None if it is absent, does not decode or has another size."""
     if not fields[f"cues/has_{cue}"][row]:
@@ -371,7 +374,7 @@ def _map(
     return values if values.shape == shape else None
 
 
-def _meshes(fields: Fields, row: int, model: ManoModel) -> list[Mesh]:
+def _meshes(fields: RecordFields, row: int, model: ManoModel) -> list[Mesh]:
     present = (fields["mano/valid"][row] > 0) & belongs_to(fields, model)[row]
     if not (present.any() and fields["camera/valid"][row]):
         return []

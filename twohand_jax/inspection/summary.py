@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from twohand_jax import mano
+from twohand_jax.crops.cue_table import DEFAULT, NAMES
 from twohand_jax.data import schema
-from twohand_jax.data.decode import Fields
+from twohand_jax.data.decode import RecordFields
 from twohand_jax.mano.joints import WRIST
 from twohand_jax.types import LEFT, RIGHT, ManoModel, ManoParams
 
@@ -33,7 +34,7 @@ class Errors(NamedTuple):
     rel_trans_mm: Float[np.ndarray, "n"]
 
 
-def measure_errors(fields: Fields, model: ManoModel) -> Errors:
+def measure_errors(fields: RecordFields, model: ManoModel) -> Errors:
     """All disagreements of parsed records."""
     return Errors(
         reprojection_errors(fields),
@@ -42,7 +43,7 @@ def measure_errors(fields: Fields, model: ManoModel) -> Errors:
     )
 
 
-def reprojection_errors(fields: Fields) -> Float[np.ndarray, "n 2 21"]:
+def reprojection_errors(fields: RecordFields) -> Float[np.ndarray, "n 2 21"]:
     """Distance in pixels of each projected 3D joint from its 2D joint.
 
     NaN for pictures without a known camera and for joints that lack one of the two. A
@@ -62,7 +63,9 @@ def reprojection_errors(fields: Fields) -> Float[np.ndarray, "n 2 21"]:
     return np.where(known > 0, error, np.nan)
 
 
-def posing_errors_mm(fields: Fields, model: ManoModel) -> Float[np.ndarray, "n 2 21"]:
+def posing_errors_mm(
+    fields: RecordFields, model: ManoModel
+) -> Float[np.ndarray, "n 2 21"]:
     """Distance of each posed joint from its 3D joint.
 
     NaN for records made with another hand model and where one of the two is unknown.
@@ -74,7 +77,7 @@ def posing_errors_mm(fields: Fields, model: ManoModel) -> Float[np.ndarray, "n 2
     return np.where(known, error_mm, np.nan)
 
 
-def rel_trans_errors_mm(fields: Fields) -> Float[np.ndarray, "n"]:
+def rel_trans_errors_mm(fields: RecordFields) -> Float[np.ndarray, "n"]:
     """Distance of the relative translation from left wrist minus right wrist."""
     wrists = fields["hands/joints_3d"][:, :, WRIST]
     error = fields["rel_trans"] - (wrists[:, LEFT] - wrists[:, RIGHT])
@@ -83,12 +86,12 @@ def rel_trans_errors_mm(fields: Fields) -> Float[np.ndarray, "n"]:
     return np.where(known, 1000 * np.linalg.norm(error, axis=-1), np.nan)
 
 
-def belongs_to(fields: Fields, model: ManoModel) -> np.ndarray:
+def belongs_to(fields: RecordFields, model: ManoModel) -> np.ndarray:
     """Which records' parameters are of this hand model ``(n,)``."""
     return fields["mano/model"] == model.name.encode()
 
 
-def mano_params(fields: Fields) -> ManoParams:
+def mano_params(fields: RecordFields) -> ManoParams:
     """The parameters of parsed records."""
     return ManoParams(
         *(jnp.asarray(fields[f"mano/{name}"]) for name in ManoParams._fields)
@@ -101,7 +104,9 @@ def _joints(model: ManoModel, params: ManoParams) -> Float[Array, "*b 2 21 3"]:
 
 
 TEXTS = ("dataset", "hand_type", "subset", "mano/model")
-FLAGS = tuple(feature.name for feature in schema.FEATURES if feature.dtype is np.bool_)
+FLAGS = tuple(
+    feature.name for feature in schema.features() if feature.dtype is np.bool_
+)
 ABSENT, OTHERS = "absent", "(others)"
 MOST_NAMES = 1000
 
@@ -228,7 +233,7 @@ class Summary:
         default_factory=lambda: _counters(TEXTS)
     )
     sources: dict[str, Counter[str]] = dataclasses.field(
-        default_factory=lambda: _counters(schema.CUES)
+        default_factory=lambda: _counters(NAMES)
     )
     flags: dict[str, np.ndarray] = dataclasses.field(
         default_factory=lambda: {
@@ -238,7 +243,7 @@ class Summary:
     sizes: Counter[str] = dataclasses.field(default_factory=Counter)
     histograms: dict[str, Histogram] = dataclasses.field(default_factory=_histograms)
 
-    def add(self, fields: Fields, errors: Errors) -> None:
+    def add(self, fields: RecordFields, errors: Errors) -> None:
         """Count a batch of parsed records.
 
         Args:
@@ -270,12 +275,20 @@ class Summary:
             for name, sums in self.flags.items()
         }
 
+    def made_by(self) -> Mapping[str, Counter[str]]:
+        """The sources of the usual cues, and of further ones that any record has."""
+        return {
+            cue: counter
+            for cue, counter in self.sources.items()
+            if cue in DEFAULT or counter.keys() - {ABSENT}
+        }
+
     def text(self) -> str:
         """The summary in lines for a terminal."""
         lines = [f"{self.records} records"]
         for name, counter in self.texts.items():
             lines.append(f"{name}: {self._shares(counter)}")
-        for cue, counter in self.sources.items():
+        for cue, counter in self.made_by().items():
             lines.append(f"{cue} cue: {self._shares(counter)}")
         lines.append(f"pictures: {self._shares(self.sizes)}")
         for name, rates in self.rates().items():
@@ -304,7 +317,7 @@ def _tally(counter: Counter[str], names: Iterable[str]) -> None:
         counter[name if known else OTHERS] += 1
 
 
-def _makers(fields: Fields, cue: str) -> Iterable[str]:
+def _makers(fields: RecordFields, cue: str) -> Iterable[str]:
     parts = (f"cues/{cue}_source", f"cues/{cue}_version", f"cues/has_{cue}")
     for source, version, there in zip(*(fields[p] for p in parts), strict=True):
         yield (
@@ -322,7 +335,7 @@ def _shown(errors: Errors) -> dict[str, np.ndarray]:
     }
 
 
-def _distributions(fields: Fields) -> dict[str, np.ndarray]:
+def _distributions(fields: RecordFields) -> dict[str, np.ndarray]:
     """What the histograms count, of a batch."""
     box, shown = fields["hands/box"], fields["hands/valid"] > 0
     angles = np.linalg.norm(fields["mano/hand_pose"], axis=-1)[fields["mano/valid"] > 0]
@@ -339,7 +352,7 @@ def _distributions(fields: Fields) -> dict[str, np.ndarray]:
 
 
 def _keypoint_errors(
-    fields: Fields, longer: Float[np.ndarray, "n 2"]
+    fields: RecordFields, longer: Float[np.ndarray, "n 2"]
 ) -> Float[np.ndarray, "m"]:
     """Distance of cue and label in percent of the box's longer side."""
     found = fields["cues/keypoints"]

@@ -27,7 +27,7 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "hands_components": (45, 45),
     "hands_mean": (45,),
 }
-Fields = dict[str, np.ndarray]
+ModelArrays = dict[str, np.ndarray]
 
 
 def load(
@@ -80,7 +80,7 @@ def save(model: ManoModel, path: str | Path) -> None:
     files.write_npz(path, fields)
 
 
-def fix_left(left: Fields, right: Fields) -> Fields:
+def fix_left(left: ModelArrays, right: ModelArrays) -> ModelArrays:
     """Undo the released left model's wrong sign of shape x (smplx issue 48)."""
     difference = left["shapedirs"][:, 0, :] - right["shapedirs"][:, 0, :]
     if np.abs(difference).sum() >= 1:
@@ -90,7 +90,7 @@ def fix_left(left: Fields, right: Fields) -> Fields:
     return left | {"shapedirs": shapedirs}
 
 
-def mirrored(right: Fields) -> Fields:
+def mirrored(right: ModelArrays) -> ModelArrays:
     """The left hand as the right one's mirror image: x negated, winding reversed."""
     x = np.array([-1.0, 1.0, 1.0])
     rotation_sign = np.tile(np.array([1.0, -1.0, -1.0]), 15)
@@ -123,7 +123,7 @@ def _from_npz(path: Path, dtype: jnp.dtype) -> ManoModel:
     return _assemble(right, left, name, dtype)
 
 
-def _read_npz(path: Path) -> Fields:
+def _read_npz(path: Path) -> ModelArrays:
     try:
         if not zipfile.is_zipfile(path):
             raise InputError(f"{path} is no hand model: it is not a .npz archive.")
@@ -137,7 +137,7 @@ def _read_npz(path: Path) -> Fields:
         )
 
 
-def _read_pickle(path: Path) -> Fields:
+def _read_pickle(path: Path) -> ModelArrays:
     if not path.exists():
         raise InputError(
             f"{path} is missing: both {FILES['right']} and {FILES['left']} are needed; "
@@ -146,9 +146,9 @@ def _read_pickle(path: Path) -> Fields:
     return _checked(safe_pickle.load_arrays(path, SHAPES), str(path))
 
 
-def _checked(fields: Mapping[str, np.ndarray], where: str) -> Fields:
+def _checked(fields: Mapping[str, np.ndarray], where: str) -> ModelArrays:
     """The model's fields as float64 arrays of the documented shapes."""
-    out: Fields = {}
+    out: ModelArrays = {}
     for key, shape in SHAPES.items():
         if key not in fields:
             raise InputError(f"{where} has no field {key!r}; it is no MANO hand model.")
@@ -170,7 +170,9 @@ def _checked(fields: Mapping[str, np.ndarray], where: str) -> Fields:
 _INTEGERS = ("f", "kintree_table")
 
 
-def _assemble(right: Fields, left: Fields, name: str, dtype: jnp.dtype) -> ManoModel:
+def _assemble(
+    right: ModelArrays, left: ModelArrays, name: str, dtype: jnp.dtype
+) -> ManoModel:
     def both(key: str) -> np.ndarray:
         return np.stack([right[key], left[key]])
 

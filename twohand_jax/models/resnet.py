@@ -36,7 +36,7 @@ RESNET18 = ResNetConfig()
 RESNET50 = ResNetConfig(depths=(3, 4, 6, 3), bottleneck=True)
 
 
-class Block(nnx.Module):
+class ResidualBlock(nnx.Module):
     """A basic or bottleneck residual block."""
 
     def __init__(
@@ -95,7 +95,7 @@ class Stages(nnx.Module):
             stride = 1 if stage == 0 else (config.last_stride if last else 2)
             for index in range(depth):
                 blocks.append(
-                    Block(
+                    ResidualBlock(
                         inputs,
                         width,
                         stride=stride if index == 0 else 1,

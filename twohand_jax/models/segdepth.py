@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from twohand_jax.errors import InputError
 from twohand_jax.models.layers import BatchNorm, Conv, kaiming
-from twohand_jax.models.resnet import Block
+from twohand_jax.models.resnet import ResidualBlock
 
 CHANNELS, CLASSES = 5, 3
 STRIDE = 2  # of the answer
@@ -108,7 +108,7 @@ class SegDepthNetwork(nnx.Module):
             for block in range(depth):
                 stride = 2 if index > 0 and block == 0 else 1
                 blocks.append(
-                    Block(
+                    ResidualBlock(
                         inputs,
                         width,
                         stride=stride,

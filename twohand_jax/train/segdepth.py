@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from twohand_jax.crops import inputs, labels
+from twohand_jax.crops import cue_table, inputs, labels
 from twohand_jax.crops.augment import canvas_middle, jitter_boxes, recolor
+from twohand_jax.crops.motion import motion
 from twohand_jax.crops.region import RegionConfig, network_input, region_map
 from twohand_jax.geometry import affine
 from twohand_jax.models.apply import Network, Variables, Weights
@@ -43,7 +44,7 @@ class SegDepthAugmentConfig:
     noise: float = 0.04
 
 
-class Sample(NamedTuple):
+class SegDepthSample(NamedTuple):
     """Regions, and what their maps should be at the maps' resolution.
 
     ``image`` is RGB in [0, 1]; ``boxes`` are those of the ``seen`` hands in pixels of
@@ -60,7 +61,7 @@ class Sample(NamedTuple):
     weight: Float[Array, "b"]
 
 
-class _Draw(NamedTuple):
+class _Augmentation(NamedTuple):
     """Everything random about the geometry of a batch."""
 
     mirror: Bool[Array, "b"]
@@ -71,7 +72,7 @@ class _Draw(NamedTuple):
     kept: Bool[Array, "b 2"]
 
 
-def prepare(batch: Batch, *, region: RegionConfig) -> Sample:
+def prepare(batch: Batch, *, region: RegionConfig) -> SegDepthSample:
     """Regions and their maps of a batch as it is."""
     hand_boxes = _hand_boxes(batch, region)
     valid = batch.targets.hand_valid
@@ -85,7 +86,7 @@ def augment(
     *,
     config: SegDepthAugmentConfig,
     region: RegionConfig,
-) -> Sample:
+) -> SegDepthSample:
     """Regions and their maps of a batch changed at random.
 
     The picture is mirrored and turned, boxes are disturbed as a detector disturbs them,
@@ -100,10 +101,10 @@ def augment(
     """
     geometry_key, color_key = jax.random.split(key)
     draw = _draw(geometry_key, len(batch.weight), config)
-    move = labels.motion(draw.mirror, draw.angle, canvas_middle(batch))
+    move = motion(draw.mirror, draw.angle, canvas_middle(batch))
     moved = batch._replace(
         targets=labels.move_targets(batch.targets, move, model),
-        cues=labels.move_cues(batch.cues, move),
+        cues=cue_table.move(batch.cues, move),
     )
     T_canvas_moved = affine.compose(
         batch.T_canvas_image, affine.invert(move.T_moved_image)
@@ -125,14 +126,16 @@ def augment(
     return sample._replace(image=image[:, 0])
 
 
-def _draw(key: Key[Array, ""], count: int, config: SegDepthAugmentConfig) -> _Draw:
+def _draw(
+    key: Key[Array, ""], count: int, config: SegDepthAugmentConfig
+) -> _Augmentation:
     keys = jax.random.split(key, 7)
     normal = jnp.clip(jax.random.normal(keys[1], (count,)), -2.0, 2.0)
     jitter = config.box_jitter
     missing = jax.random.bernoulli(keys[5], config.box_dropout, (count, 1))
     which = jax.random.bernoulli(keys[6], 0.5, (count, 1))
     chosen = jnp.concatenate([which, ~which], axis=-1)
-    return _Draw(
+    return _Augmentation(
         mirror=jax.random.bernoulli(keys[0], config.flip_probability, (count,)),
         angle=jnp.deg2rad(config.rotation_deg) * normal,
         scale=1.0 + config.scale * jax.random.uniform(keys[2], (count,), minval=-1),
@@ -154,7 +157,7 @@ def _sample(
     T_canvas_image: Float[Array, "b 2 3"],
     scale: Float[Array, "b"] | float,
     region: RegionConfig,
-) -> Sample:
+) -> SegDepthSample:
     """Cut the region and its maps; ``seen`` hands have a known box."""
     size, cues = region.crop_size, batch.cues
     factor = region.crop_scale * scale
@@ -164,13 +167,14 @@ def _sample(
     corners = hand_boxes.reshape(-1, 4, 2)
     placed = affine.apply(T_region_image, corners).reshape(hand_boxes.shape)
     T_maps_image = region_map(hand_boxes, seen, size=size // STRIDE, scale=factor)
-    both = jnp.stack([cues.segmentation.astype(jnp.float32), cues.depth], axis=-1)
+    maps = [cues.values[name].astype(jnp.float32) for name in ("segmentation", "depth")]
+    both = jnp.stack(maps, axis=-1)
     T_canvas_maps = affine.compose(T_canvas_image, affine.invert(T_maps_image))
     cut = affine.warp(both, T_canvas_maps, size=size // STRIDE, nearest=True)
     classes = cut[..., 0].astype(jnp.int32)
-    usable = jnp.any(seen, axis=-1) & cues.has_segmentation
-    measured = (classes > 0) & (cut[..., 1] > 0) & cues.has_depth[:, None, None]
-    return Sample(
+    usable = jnp.any(seen, axis=-1) & cues.has("segmentation")
+    measured = (classes > 0) & (cut[..., 1] > 0) & cues.has("depth")[:, None, None]
+    return SegDepthSample(
         image=image,
         boxes=placed,
         seen=seen,
@@ -219,7 +223,7 @@ def loss(
     return compute
 
 
-def errors(maps: SegDepth, sample: Sample) -> dict[str, Mean]:
+def errors(maps: SegDepth, sample: SegDepthSample) -> dict[str, Mean]:
     """The loss's terms.
 
     The network's depth is compared with the label's after bringing that to one mean and

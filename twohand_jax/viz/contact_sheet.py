@@ -7,10 +7,11 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from twohand_jax.crops.cue_kinds import hand_pixels
 from twohand_jax.mano.joints import BONES
-from twohand_jax.types import Camera, Cues, ManoModel
+from twohand_jax.types import NUM_JOINTS, Camera, Cues, ManoModel
 from twohand_jax.viz.overlay import hand_meshes
-from twohand_jax.viz.render import Mesh, Scene, paste, render
+from twohand_jax.viz.render import Mesh, RayScene, paste, render
 
 # Right hands in warm, left hands in cold colours; fingers from light to dark.
 HAND_COLORS = ((255, 120, 40), (60, 160, 255))
@@ -52,7 +53,7 @@ class RecordView(NamedTuple):
     depth: Float[np.ndarray, "h w"] | None
 
 
-class Window(NamedTuple):
+class Square(NamedTuple):
     """A square of a picture, in whole pixels, that may reach beyond its borders."""
 
     x: int
@@ -97,7 +98,7 @@ def panels(view: RecordView, *, size: int = 256) -> UInt8[np.ndarray, "size w 3"
     return np.concatenate(parts[:-1], axis=1)
 
 
-def around_hands(view: RecordView) -> Window:
+def around_hands(view: RecordView) -> Square:
     """The square about the valid hands, moved into the picture where it is larger."""
     height, width = view.image.shape[:2]
     box = view.box[view.hand_valid]
@@ -111,7 +112,7 @@ def around_hands(view: RecordView) -> Window:
     # Inside of the picture along sides that are long enough, else in their middle.
     inside = np.clip(corner, 0, np.maximum(free, 0))
     x, y = np.where(free >= 0, inside, free // 2).tolist()
-    return Window(x, y, side)
+    return Square(x, y, side)
 
 
 def grid(
@@ -141,7 +142,7 @@ def captioned(
 
 
 def _labels(
-    view: RecordView, window: Window, picture: UInt8[np.ndarray, "s s 3"]
+    view: RecordView, window: Square, picture: UInt8[np.ndarray, "s s 3"]
 ) -> UInt8[np.ndarray, "s s 3"]:
     size = len(picture)
     out = picture.copy()
@@ -154,7 +155,7 @@ def _labels(
 
 
 def _fit(
-    view: RecordView, window: Window, picture: UInt8[np.ndarray, "s s 3"]
+    view: RecordView, window: Square, picture: UInt8[np.ndarray, "s s 3"]
 ) -> UInt8[np.ndarray, "s s 3"]:
     size = len(picture)
     if not view.meshes:
@@ -163,14 +164,14 @@ def _fit(
         focal=np.asarray(view.camera.focal) * (size / window.side),
         center=window.move(np.asarray(view.camera.center), size),
     )
-    scene = Scene(view.meshes, occlusion_rays=OCCLUSION_RAYS)
+    scene = RayScene(view.meshes, occlusion_rays=OCCLUSION_RAYS)
     rgba = render(scene, camera, height=size, width=size).rgba
     rgba[..., 3] = np.rint(rgba[..., 3] * MESH_OPACITY)
     return paste(rgba, picture)
 
 
 def _cues(
-    view: RecordView, window: Window, picture: UInt8[np.ndarray, "s s 3"]
+    view: RecordView, window: Square, picture: UInt8[np.ndarray, "s s 3"]
 ) -> UInt8[np.ndarray, "s s 3"]:
     size = len(picture)
     if view.segmentation is None and view.keypoints is None:
@@ -186,7 +187,7 @@ def _cues(
     return _draw_hands(out, window.move(view.keypoints[..., :2], size), found)
 
 
-def _depth(view: RecordView, window: Window, size: int) -> UInt8[np.ndarray, "s s 3"]:
+def _depth(view: RecordView, window: Square, size: int) -> UInt8[np.ndarray, "s s 3"]:
     if view.depth is None:
         return _nothing(size, "no depth")
     depth = window.cut(view.depth, size, cv2.INTER_NEAREST)
@@ -277,9 +278,9 @@ def draw_cues(
         _label_panel(small, cues, size),
         _depth_panel(cues, size),
     ]
-    flags = (cues.has_keypoints, cues.has_segmentation, cues.has_depth)
-    for panel, name, is_there in zip(panels, Cues._fields, flags, strict=False):
-        _write_label(panel, name if is_there else f"no {name}")
+    names = ("keypoints", "segmentation", "depth")
+    for panel, name in zip(panels, names, strict=True):
+        _write_label(panel, name if cues.has(name) else f"no {name}")
     gap = np.full((size[1], max(4, size[0] // 100), 3), 255, np.uint8)
     return np.concatenate([panels[0], gap, panels[1], gap, panels[2]], axis=1)
 
@@ -296,7 +297,8 @@ def _hands_panel(
     def pixel(point: np.ndarray) -> tuple[int, int]:
         return round(float(point[0]) * factor), round(float(point[1]) * factor)
 
-    for box, points, color in zip(boxes, cues.keypoints, CUE_COLORS, strict=True):
+    keypoints = cues.values.get("keypoints", np.zeros((2, NUM_JOINTS, 3)))
+    for box, points, color in zip(boxes, keypoints, CUE_COLORS, strict=True):
         if (box[2:] > box[:2]).all():
             cv2.rectangle(panel, pixel(box[:2]), pixel(box[2:]), color, thick)
         for parent, child in BONES:
@@ -311,17 +313,20 @@ def _hands_panel(
 def _label_panel(
     picture: UInt8[np.ndarray, "h w 3"], cues: Cues, size: tuple[int, int]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    if not cues.has_segmentation:
+    if not cues.has("segmentation"):
         return picture // 2
-    labels = cv2.resize(cues.segmentation, size, interpolation=cv2.INTER_NEAREST)
+    labels = cues.values["segmentation"]
+    labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
     paint = np.array([SHADOW, *CUE_COLORS], np.uint8)[labels]
     share = np.where(labels > 0, 0.6, 0.35)[..., None]
     return np.rint(picture * (1 - share) + paint * share).astype(np.uint8)
 
 
 def _depth_panel(cues: Cues, size: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
-    there = cues.segmentation > 0 if cues.has_segmentation else cues.depth > 0
-    near = np.where(there & bool(cues.has_depth), 1 - (1 - FAR_COLOR) * cues.depth, 0.0)
+    if not cues.has("depth"):
+        return np.zeros((size[1], size[0], 3), np.uint8)
+    depth, there = cues.values["depth"], hand_pixels(cues, "depth")
+    near = np.where(there, 1 - (1 - FAR_COLOR) * depth, 0.0)
     grey = cv2.resize(near.astype(np.float32), size, interpolation=cv2.INTER_NEAREST)
     return np.repeat(np.rint(grey * 255).astype(np.uint8)[..., None], 3, axis=-1)
 
@@ -405,5 +410,5 @@ def _draw(meshes: list[Mesh], extent: float, size: int) -> UInt8[np.ndarray, "s 
     shift = np.array([0.0, 0.0, distance]) - (low + high) / 2
     moved = [mesh._replace(vertices=mesh.vertices + shift) for mesh in meshes]
     camera = Camera(np.full(2, size / (2 * TANGENT)), np.full(2, (size - 1) / 2))
-    drawn = render(Scene(moved), camera, height=size, width=size).rgba
+    drawn = render(RayScene(moved), camera, height=size, width=size).rgba
     return paste(drawn, np.full((size, size, 3), PAPER, np.uint8))

@@ -13,7 +13,7 @@ from twohand_jax.viz.render import (
     HAND_COLORS,
     UP,
     Mesh,
-    Scene,
+    RayScene,
     paste,
     render,
     sphere_points,
@@ -97,7 +97,7 @@ def _draw_front(
     if not meshes:
         return image
     height, width = image.shape[:2]
-    rgba = render(Scene(meshes), camera, height=height, width=width).rgba
+    rgba = render(RayScene(meshes), camera, height=height, width=width).rgba
     rgba[..., 3] = np.rint(rgba[..., 3] * OPACITY)
     return paste(rgba, image)
 
@@ -109,7 +109,7 @@ def _draw_side(
     if not meshes:
         return ground
     view = _from_the_side(meshes, height, width)
-    scene = Scene(view.meshes)
+    scene = RayScene(view.meshes)
     shade = _ground_shadow(scene, view, height, width)[..., None]
     ground = np.rint(ground * (1 - SHADOW * shade)).astype(np.uint8)
     return paste(render(scene, view.camera, height=height, width=width).rgba, ground)
@@ -141,7 +141,7 @@ def _from_the_side(meshes: list[Mesh], height: int, width: int) -> _View:
 
 
 def _ground_shadow(
-    scene: Scene, view: _View, height: int, width: int, *, step: int = 4
+    scene: RayScene, view: _View, height: int, width: int, *, step: int = 4
 ) -> Float32[np.ndarray, "h w"]:
     """Share of a wide light above that the hands hide from the ground, 0 to 1."""
     y, x = np.mgrid[0:height:step, 0:width:step].astype(np.float32)

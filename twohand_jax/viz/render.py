@@ -48,7 +48,7 @@ class Render(NamedTuple):
     depth: Float32[np.ndarray, "h w"]
 
 
-class Scene:
+class RayScene:
     """Meshes prepared for rays: the search tree, normals and vertex occlusion."""
 
     def __init__(self, meshes: Sequence[Mesh], *, occlusion_rays: int = 48) -> None:
@@ -101,7 +101,7 @@ class Scene:
         return 1.0 - blocked.reshape(-1, rays).mean(axis=1).astype(np.float32)
 
 
-def render(scene: Scene, camera: Camera, *, height: int, width: int) -> Render:
+def render(scene: RayScene, camera: Camera, *, height: int, width: int) -> Render:
     """Draw a scene as a pinhole camera at the origin sees it, on transparent ground."""
     rgba = np.zeros((height, width, 4), np.float32)
     depth = np.full((height, width), MISS_DEPTH, np.float32)
@@ -151,7 +151,7 @@ def _visible_rectangle(
 
 
 def _cast(
-    scene: Scene,
+    scene: RayScene,
     camera: Camera,
     x: Float32[np.ndarray, "n"],
     y: Float32[np.ndarray, "n"],
@@ -174,7 +174,7 @@ def _cast(
 
 
 def _shade(
-    scene: Scene, directions: Float32[np.ndarray, "n 3"], hits: dict[str, np.ndarray]
+    scene: RayScene, directions: Float32[np.ndarray, "n 3"], hits: dict[str, np.ndarray]
 ) -> Float32[np.ndarray, "n 3"]:
     """Linear colour of hits seen along ``directions``."""
     corners = scene.faces[hits["primID"]]

@@ -14,7 +14,7 @@ from twohand_jax.models import apply
 from twohand_jax.models.apply import Variables
 from twohand_jax.models.denoiser import Denoiser, DenoiserConfig
 from twohand_jax.weights import native, torch_files
-from twohand_jax.weights.torch_files import Source, StateDict
+from twohand_jax.weights.torch_files import StateDict, WeightSource
 
 # The released training, as far as the release tells.
 EXPERIMENT = {
@@ -121,18 +121,18 @@ def _count(state: StateDict, pattern: str) -> int:
     return sum(re.fullmatch(pattern, name) is not None for name in state)
 
 
-def _source(path: str) -> Source:
+def _source(path: str) -> WeightSource:
     """InterHandGen's name of one of our weights."""
     module, *layers, field = path.split("/")
     base, kind = _MODULES[module], _FIELDS[field]
     if module in ("time", "condition", "noisy"):
-        return Source(f"{base}.{_EMBED[layers[0]]}.{kind}")
+        return WeightSource(f"{base}.{_EMBED[layers[0]]}.{kind}")
     if module != "layers":
-        return Source(".".join([base, *layers, kind]))
+        return WeightSource(".".join([base, *layers, kind]))
     base = f"{base}.{layers[0]}"
     if layers[1] != "attention":
-        return Source(f"{base}.{_ENCODER[layers[1]]}.{kind}")
+        return WeightSource(f"{base}.{_ENCODER[layers[1]]}.{kind}")
     if layers[2] == "out":
-        return Source(f"{base}.self_attn.out_proj.{kind}")
+        return WeightSource(f"{base}.self_attn.out_proj.{kind}")
     third = _STACKED.index(layers[2])
-    return Source(f"{base}.self_attn.in_proj_{kind}", third)
+    return WeightSource(f"{base}.self_attn.in_proj_{kind}", third)

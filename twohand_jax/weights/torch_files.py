@@ -140,7 +140,7 @@ def _missing(package: str, path: Path) -> MissingDependencyError:
     )
 
 
-class Source(NamedTuple):
+class WeightSource(NamedTuple):
     """Where a weight lies in a state dict: its name and, if stacked, which third."""
 
     name: str
@@ -150,7 +150,7 @@ class Source(NamedTuple):
 def fill(
     shapes: T,
     state: Mapping[str, np.ndarray],
-    locate: Callable[[str], Source],
+    locate: Callable[[str], WeightSource],
     *,
     ignored: str,
     where: str | Path,

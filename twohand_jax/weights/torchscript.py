@@ -127,7 +127,7 @@ class _Archive:
     def state(self) -> StateDict:
         """All tensors by their dotted names."""
         index = self._member(INDEX, most=MAX_INDEX_BYTES)
-        tensors = _tensors(_Unpickler(index, self.path).load())
+        tensors = _tensors(_TensorUnpickler(index, self.path).load())
         bytes_ = sum(math.prod(t.shape) * t.dtype.itemsize for t in tensors.values())
         if bytes_ > SHARED * self.path.stat().st_size:
             raise ValueError("its tensors are larger than the archive")
@@ -157,7 +157,7 @@ class _Archive:
         return np.array(view, None if tensor.dtype.kind in "iub" else np.float32)
 
 
-class _Unpickler(pickle._Unpickler):
+class _TensorUnpickler(pickle._Unpickler):
     """Reads an archive's index: every name becomes an inert record class.
 
     Python's own implementation, whose memo is a dict, so that no index in a hostile

@@ -10,7 +10,7 @@ from twohand_jax.models import apply
 from twohand_jax.models.apply import Variables
 from twohand_jax.models.resnet import RESNET18, RESNET50, ResNet, ResNetConfig
 from twohand_jax.weights import native, torch_files
-from twohand_jax.weights.torch_files import Source, StateDict
+from twohand_jax.weights.torch_files import StateDict, WeightSource
 
 ARCHITECTURES = {"resnet18": RESNET18, "resnet50": RESNET50}
 _IGNORED = r"fc\..*|.*\.num_batches_tracked"
@@ -52,18 +52,18 @@ def convert_resnet(
     )
 
 
-def _source(path: str, depths: tuple[int, ...]) -> Source:
+def _source(path: str, depths: tuple[int, ...]) -> WeightSource:
     """Torchvision's name of one of our weights."""
     _, *layers, field = path.split("/")
     if layers[0] in _STEM:
-        return Source(f"{_STEM[layers[0]]}.{_FIELDS[field]}")
+        return WeightSource(f"{_STEM[layers[0]]}.{_FIELDS[field]}")
     _, _, block, kind, *index = layers
     stage, within = 0, int(block)
     while within >= depths[stage]:
         within -= depths[stage]
         stage += 1
     layer = f"{_LAYERS[kind]}{int(index[0]) + 1}" if index else _SHORTCUT[kind]
-    return Source(f"layer{stage + 1}.{within}.{layer}.{_FIELDS[field]}")
+    return WeightSource(f"layer{stage + 1}.{within}.{layer}.{_FIELDS[field]}")
 
 
 SECTION = "backbone"  # of the config.json

@@ -33,7 +33,7 @@ ASSETS = Path(__file__).parents[1] / "assets"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Generator:
+class GeneratorState:
     """Everything that decides the pictures.
 
     Attributes:
@@ -64,7 +64,7 @@ class Manifest:
     """
 
     version: str
-    generator: Generator
+    generator: GeneratorState
     shards: dict[str, str]
     whole: str
     prints: str
@@ -344,7 +344,9 @@ def load_manifest(assets: Path = ASSETS) -> Manifest:
     places = Files(assets)
     try:
         content = json.loads(places.manifest.read_text())
-        found = Manifest(**content | {"generator": Generator(**content["generator"])})
+        found = Manifest(
+            **content | {"generator": GeneratorState(**content["generator"])}
+        )
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"{places.manifest}, the synthetic benchmark's manifest, cannot be read "

@@ -39,7 +39,7 @@ PACKAGES = ("jax", "jaxlib", "moderngl", "numpy", "opencv-python-headless", "sci
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DrawConfig:
+class FreezeConfig:
     """Which scenes are drawn.
 
     Attributes:
@@ -56,7 +56,7 @@ class DrawConfig:
 
 
 def freeze(
-    config: DrawConfig,
+    config: FreezeConfig,
     out: Path,
     assets: Path,
     *,
@@ -118,7 +118,7 @@ def main() -> None:
     pictures = SyntheticConfig(
         seed=SEED, train=0, test=total, shard_size=args.shard_size, views=1
     )
-    config = DrawConfig(seed=SEED, per_kind=args.per_kind, pictures=pictures)
+    config = FreezeConfig(seed=SEED, per_kind=args.per_kind, pictures=pictures)
     found = freeze(config, args.out, args.assets, workers=args.workers)
     print(f"Froze {found.num_records} records: {found.counts}")
 
@@ -126,7 +126,7 @@ def main() -> None:
 KINDS = ("apart", "near", "touching", "clasped")
 
 
-def draw_scenes(config: DrawConfig, *, workers: int, progress: bool = True) -> Scenes:
+def draw_scenes(config: FreezeConfig, *, workers: int, progress: bool = True) -> Scenes:
     """Scenes of all kinds in turn, so that any run of records holds all of them."""
     spawn = multiprocessing.get_context("spawn")
     with (
@@ -145,7 +145,7 @@ def draw_scenes(config: DrawConfig, *, workers: int, progress: bool = True) -> S
     )
 
 
-def draw_kind(kind: str, config: DrawConfig) -> Scenes:
+def draw_kind(kind: str, config: FreezeConfig) -> Scenes:
     """The first usable scenes of a kind."""
     found: list[Scenes] = []
     for batch in _batches(kind, config):
@@ -156,7 +156,7 @@ def draw_kind(kind: str, config: DrawConfig) -> Scenes:
     return whole.rows(slice(config.per_kind))
 
 
-def _batches(kind: str, config: DrawConfig) -> Iterator[Scenes]:
+def _batches(kind: str, config: FreezeConfig) -> Iterator[Scenes]:
     """Scenes without end, those left out whose picture hides a hand or cuts it off."""
     model, renderer = synthetic.load(config.pictures.size, synthetic.hand_checksum())
     number = sampler.KINDS.index(kind)
@@ -174,7 +174,7 @@ def _batches(kind: str, config: DrawConfig) -> Iterator[Scenes]:
 
 
 def _candidates(
-    stream: np.random.SeedSequence, kind: str, model: ManoModel, config: DrawConfig
+    stream: np.random.SeedSequence, kind: str, model: ManoModel, config: FreezeConfig
 ) -> Scenes:
     """Poses of a kind, one view of each."""
     count, size = config.batch, config.pictures.size

@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 
 from data_pipelines import writer
+from data_pipelines.datasets import DatasetEntry
 from data_pipelines.labelled import Example
 from data_pipelines.synthetic import labels, source
 from data_pipelines.synthetic import source as synthetic
 from data_pipelines.synthetic.benchmark import check, scenes
-from data_pipelines.synthetic.benchmark.check import ASSETS, NAME, SPLIT, Generator
+from data_pipelines.synthetic.benchmark.check import ASSETS, NAME, SPLIT, GeneratorState
 from data_pipelines.synthetic.labels import VERSION, CueNoise, SyntheticConfig
 from data_pipelines.synthetic.poses.sampler import KINDS
+from twohand_jax.crops.cue_table import DEFAULT
 from twohand_jax.errors import InputError
 
 VERSION_OF_SET = "1.0.0"
@@ -41,6 +43,8 @@ class BenchmarkSource:
         "A frozen held-out set of two hands rendered from the open hand model: apart, "
         "near, touching and clasped in equal parts. It is for evaluation alone."
     )
+
+    cues = DEFAULT
 
     @property
     def settings(self) -> Mapping[str, object]:
@@ -79,7 +83,7 @@ def frozen_source(assets: Path = check.ASSETS) -> BenchmarkSource:
         InputError: version, hand model or settings changed since.
     """
     wanted = check.load_manifest(assets)
-    here = Generator(
+    here = GeneratorState(
         version=VERSION,
         hand=synthetic.hand_checksum(),
         config=_as_json(_config(wanted.generator.config)),
@@ -88,7 +92,7 @@ def frozen_source(assets: Path = check.ASSETS) -> BenchmarkSource:
     changed = [
         f"{field.name} is {getattr(here, field.name)!r}, not "
         f"{getattr(wanted.generator, field.name)!r}"
-        for field in dataclasses.fields(Generator)
+        for field in dataclasses.fields(GeneratorState)
         if getattr(here, field.name) != getattr(wanted.generator, field.name)
     ]
     if changed:
@@ -101,9 +105,9 @@ def frozen_source(assets: Path = check.ASSETS) -> BenchmarkSource:
     return BenchmarkSource(check.Files(assets).scenes, _config(wanted.generator.config))
 
 
-def generator(config: SyntheticConfig, hand: int, scenes_file: Path) -> Generator:
+def generator(config: SyntheticConfig, hand: int, scenes_file: Path) -> GeneratorState:
     """What decides the pictures here and now."""
-    return Generator(
+    return GeneratorState(
         version=VERSION,
         hand=hand,
         config=_as_json(config),
@@ -126,7 +130,7 @@ def _known(cls: type, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _as_json(config: SyntheticConfig) -> dict[str, object]:
-    return dataclasses.asdict(config) | {"kinds": list(config.kinds)}
+    return config.settings() | {"kinds": list(config.kinds)}
 
 
 _scenes = functools.lru_cache(maxsize=1)(scenes.load)
@@ -134,7 +138,7 @@ _scenes = functools.lru_cache(maxsize=1)(scenes.load)
 
 def build(
     out: str | Path, *, workers: int, progress: bool = True, assets: Path = ASSETS
-) -> tuple[writer.Report, check.Verdict]:
+) -> tuple[writer.BuildReport, check.Verdict]:
     """Render the frozen scenes, or what is missing of them, and check the set.
 
     Args:
@@ -163,3 +167,12 @@ def run(args: argparse.Namespace) -> None:
     """Build, check and print what was written."""
     report, verdict = build(args.out, workers=args.workers)
     print(f"{report.text()}\n{verdict.text()}\nwrote {args.out}")
+
+
+ENTRY = DatasetEntry(
+    name="benchmark",
+    summary="The frozen held-out set of rendered hands, for evaluation alone",
+    add_arguments=add_arguments,
+    run=run,
+    protocol="wrist",
+)

@@ -33,7 +33,7 @@ ABDUCTION_SIGN = (1.0, 1.0, -1.0, -1.0)
 THUMB_PAD = (0.3, 0.6, -0.75)
 
 
-class Skeleton(NamedTuple):
+class HandAxes(NamedTuple):
     """Axes of one model's right hand in its rest frame.
 
     ``palm`` has the rows distal, palmar, radial; ``thumb`` the rows along the
@@ -48,7 +48,7 @@ class Skeleton(NamedTuple):
     rest: Float[Array, "21"]
 
 
-def skeleton(model: ManoModel) -> Skeleton:
+def skeleton(model: ManoModel) -> HandAxes:
     """Derive the axes of a model's right hand from its rest joints (on the host)."""
     joints = np.asarray(model.joint_template[RIGHT], np.float64)
     palm = _palm_frame(joints)
@@ -69,11 +69,11 @@ def skeleton(model: ManoModel) -> Skeleton:
     chain = np.diff(joints[MANO16.THUMB_BASE : MANO16.THUMB_BASE + 3], axis=0)
     rest[19] = _angle_about(chain[0], chain[1], np.asarray(thumb)[2])
     arrays = (np.stack(flexion), np.stack(abduction), palm, thumb, rest)
-    return Skeleton(*(jnp.asarray(x, jnp.float32) for x in arrays))
+    return HandAxes(*(jnp.asarray(x, jnp.float32) for x in arrays))
 
 
 def to_matrices(
-    bones: Skeleton, angles: Float[Array, "*b 21"]
+    bones: HandAxes, angles: Float[Array, "*b 21"]
 ) -> Float[Array, "*b 15 3 3"]:
     """Rotations of the model's 15 joints, absolute (mean pose not subtracted)."""
     offset = angles - bones.rest
@@ -89,14 +89,14 @@ def to_matrices(
 
 
 def to_axis_angle(
-    bones: Skeleton, angles: Float[Array, "*b 21"]
+    bones: HandAxes, angles: Float[Array, "*b 21"]
 ) -> Float[Array, "*b 15 3"]:
     """The same rotations as axis-angle vectors."""
     return rotations.matrix_to_axis_angle(to_matrices(bones, angles))
 
 
 def _thumb_matrices(
-    bones: Skeleton, angles: Float[Array, "*b 21"], offset: Float[Array, "*b 21"]
+    bones: HandAxes, angles: Float[Array, "*b 21"], offset: Float[Array, "*b 21"]
 ) -> Float[Array, "*b 3 3 3"]:
     radial, palmar, opposition = (angles[..., k] for k in (16, 17, 18))
     along = jnp.stack(

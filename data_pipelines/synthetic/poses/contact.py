@@ -40,7 +40,7 @@ _MOVES = _movers()
 
 
 def join(
-    model: ManoModel, bones: anatomy.Skeleton, pair: Pair, placement: Placement
+    model: ManoModel, bones: anatomy.HandAxes, pair: Pair, placement: Placement
 ) -> Pair:
     """Put the left hand where the placement says, the right one at the origin.
 
@@ -82,7 +82,7 @@ def _room(
 
 def close(
     model: ManoModel,
-    bones: anatomy.Skeleton,
+    bones: anatomy.HandAxes,
     owner: Float[Array, "778 16"],
     pair: Pair,
     closed: Float[Array, "n 2 21"],
@@ -120,7 +120,7 @@ def close(
 
 def _blocked(
     model: ManoModel,
-    bones: anatomy.Skeleton,
+    bones: anatomy.HandAxes,
     owner: Float[Array, "778 16"],
     pair: Pair,
 ) -> Bool[Array, "n 2 21"]:
@@ -199,7 +199,7 @@ def measure_meeting(
 
 def settle_hand(
     model: ManoModel,
-    bones: anatomy.Skeleton,
+    bones: anatomy.HandAxes,
     places: Meeting,
     angles: Float[Array, "n 21"],
     wobble: Float[Array, "n 15 3"],

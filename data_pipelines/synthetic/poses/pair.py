@@ -30,14 +30,14 @@ class Pair(NamedTuple):
     wrist: Float[Array, "*b 2 3"]
 
 
-def pose(model: ManoModel, bones: anatomy.Skeleton, pair: Pair) -> HandGeometry:
+def pose(model: ManoModel, bones: anatomy.HandAxes, pair: Pair) -> HandGeometry:
     """Vertices and joints of both hands in the world."""
     transl = pair.wrist - mano.params.rest_wrist(model, pair.betas)
     joints = joint_matrices(bones, pair)
     return mano.forward_matrices(model, pair.orient, joints, pair.betas, transl)
 
 
-def to_params(model: ManoModel, bones: anatomy.Skeleton, pair: Pair) -> ManoParams:
+def to_params(model: ManoModel, bones: anatomy.HandAxes, pair: Pair) -> ManoParams:
     """The same hands as model parameters (pose relative to the mean)."""
     absolute = rotations.matrix_to_axis_angle(joint_matrices(bones, pair))
     return ManoParams(
@@ -60,7 +60,7 @@ def mirrored(pair: Pair) -> Pair:
     )
 
 
-def joint_matrices(bones: anatomy.Skeleton, pair: Pair) -> Float[Array, "*b 2 15 3 3"]:
+def joint_matrices(bones: anatomy.HandAxes, pair: Pair) -> Float[Array, "*b 2 15 3 3"]:
     """Absolute rotations of the joints of both hands, each in its own side."""
     turn = rotations.axis_angle_to_matrix(pair.wobble)
     right = anatomy.to_matrices(bones, pair.angles)

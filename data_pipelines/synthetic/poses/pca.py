@@ -36,7 +36,7 @@ def absolute_poses(
 
 
 def _pose(
-    bones: angles.Skeleton,
+    bones: angles.HandAxes,
     values: Float[jax.Array, "n 21"],
     wobble: Float[jax.Array, "n 15 3"],
 ) -> Float[jax.Array, "n 15 3"]:

@@ -24,7 +24,7 @@ _FINGER_LEVER = 0.06
 _GAIN = 0.6
 
 
-class Motion(NamedTuple):
+class PairMotion(NamedTuple):
     """What descent may change, each scaled to metres of the surface."""
 
     shift: Float[Array, "n 3"]
@@ -32,7 +32,7 @@ class Motion(NamedTuple):
     bend: Float[Array, "n 2 21"]
 
 
-def depths(model: ManoModel, bones: anatomy.Skeleton, pair: Pair) -> Float[Array, "n"]:
+def depths(model: ManoModel, bones: anatomy.HandAxes, pair: Pair) -> Float[Array, "n"]:
     """Largest depth of either hand in the other, metres."""
     vertices, _ = pose(model, bones, pair)
     contacts = collision.find_contacts(
@@ -47,7 +47,7 @@ def depths(model: ManoModel, bones: anatomy.Skeleton, pair: Pair) -> Float[Array
 
 def separate(
     model: ManoModel,
-    bones: anatomy.Skeleton,
+    bones: anatomy.HandAxes,
     pair: Pair,
     *,
     steps: Int[Array, ""] | int,
@@ -57,13 +57,13 @@ def separate(
     A step goes down the gradient, as far as the present depth asks for; pairs that do
     not collide stay exactly as they are. Angles stay within the joints' limits.
     """
-    zero = Motion(
+    zero = PairMotion(
         jnp.zeros_like(pair.wrist[:, LEFT]),
         jnp.zeros_like(pair.wrist[:, LEFT]),
         jnp.zeros_like(pair.angles),
     )
 
-    def energy(motion: Motion, pair: Pair) -> tuple[Array, Array]:
+    def energy(motion: PairMotion, pair: Pair) -> tuple[Array, Array]:
         vertices, _ = pose(model, bones, moved(pair, motion))
         value, depth = _coarse_energy(model, vertices)
         return jnp.sum(value), depth
@@ -73,13 +73,15 @@ def separate(
         squares = [jnp.max(g**2, axis=tuple(range(1, g.ndim))) for g in gradient]
         length = jnp.sqrt(jnp.maximum(sum(squares), 1e-20))
         reach = -_GAIN * depth / length
-        motion = Motion(*(g * reach.reshape(-1, *[1] * (g.ndim - 1)) for g in gradient))
+        motion = PairMotion(
+            *(g * reach.reshape(-1, *[1] * (g.ndim - 1)) for g in gradient)
+        )
         return moved(pair, motion)
 
     return jax.lax.fori_loop(0, steps, step, pair)
 
 
-def moved(pair: Pair, motion: Motion) -> Pair:
+def moved(pair: Pair, motion: PairMotion) -> Pair:
     """The pair after a motion of the left hand (about its wrist) and of all fingers."""
     turn = rotations.axis_angle_to_matrix(motion.turn / _HAND_LEVER)
     left = jnp.matmul(turn, pair.orient[:, LEFT], precision=HIGHEST)

@@ -52,7 +52,9 @@ def tile(model: ManoModel, name: str) -> UInt8[np.ndarray, "h w 3"]:
     for side in (RIGHT, LEFT):
         faces = close_wrist(np.asarray(model.faces[side]))
         mesh = render.Mesh(vertices[side], faces, render.HAND_COLORS[side])
-        picture = render.render(render.Scene([mesh]), camera, height=TILE, width=TILE)
+        picture = render.render(
+            render.RayScene([mesh]), camera, height=TILE, width=TILE
+        )
         paper = np.full((TILE, TILE, 3), PAPER, np.uint8)
         parts.append(render.paste(picture.rgba, paper))
     both = np.concatenate(parts, axis=1)

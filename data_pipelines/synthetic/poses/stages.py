@@ -26,7 +26,7 @@ class Tools(NamedTuple):
     """What follows from the hand model alone."""
 
     model: ManoModel
-    bones: anatomy.Skeleton
+    bones: anatomy.HandAxes
     places: contact.Meeting
     owner: Float[Array, "778 16"]
 

@@ -12,7 +12,7 @@ from data_pipelines.synthetic.render.hand_mesh import linear_from_srgb, skin_alb
 from data_pipelines.synthetic.render.sample_scene import BACKGROUNDS, Background, Light
 
 Generator = np.random.Generator
-Picture = Float[np.ndarray, "h w 3"]
+LinearImage = Float[np.ndarray, "h w 3"]
 SRGB_TO_LINEAR = linear_from_srgb(np.arange(256) / 255).astype(np.float32)
 
 
@@ -21,7 +21,7 @@ def _point(place: np.ndarray, *, scale: float = 1.0) -> tuple[int, int]:
     return int(place[0] * scale), int(place[1] * scale)
 
 
-def _blur(picture: Picture, sigma: float) -> Picture:
+def _blur(picture: LinearImage, sigma: float) -> LinearImage:
     """Gaussian blur, at reduced size when wide."""
     if sigma < 0.3:
         return picture
@@ -55,7 +55,7 @@ def _color(rng: Generator) -> Float[np.ndarray, "3"]:
     return value * (1 - rng.beta(1, 2) * rng.uniform(0, 1, 3))
 
 
-def plain_wall(rng: Generator, size: tuple[int, int]) -> Picture:
+def plain_wall(rng: Generator, size: tuple[int, int]) -> LinearImage:
     """One colour under uneven light, with a fine grain."""
     height, width = size
     light = noise_octaves(rng, size, cells=1, roughness=0.25)
@@ -76,7 +76,7 @@ def _stripes(rng: Generator, size: tuple[int, int]) -> Float[np.ndarray, "h w 1"
     return np.clip(u * rng.uniform(0.8, 8) + 0.5, 0, 1)[..., None]
 
 
-def _draw_shapes(rng: Generator, picture: Picture) -> None:
+def _draw_shapes(rng: Generator, picture: LinearImage) -> None:
     """Polygons, ellipses and bars of any colour, some of them like skin."""
     height, width = picture.shape[:2]
     reach = max(height, width)
@@ -103,7 +103,7 @@ def _draw_shapes(rng: Generator, picture: Picture) -> None:
             cv2.line(picture, ends[0], ends[1], shade, width_px, cv2.LINE_AA)
 
 
-def clutter(rng: Generator, size: tuple[int, int]) -> Picture:
+def clutter(rng: Generator, size: tuple[int, int]) -> LinearImage:
     """Noise, stripes and overlapping shapes: no scene, but full of edges."""
     mix = noise_octaves(rng, size, cells=int(rng.integers(1, 12)), roughness=0.7)
     mix = np.clip(mix * rng.uniform(0.5, 4) + 0.5, 0, 1)[..., None]
@@ -118,7 +118,7 @@ def clutter(rng: Generator, size: tuple[int, int]) -> Picture:
     return picture * np.exp(rng.uniform(0, 0.35) * grain)[..., None]
 
 
-def studio(rng: Generator, size: tuple[int, int]) -> Picture:
+def studio(rng: Generator, size: tuple[int, int]) -> LinearImage:
     """A dark capture stage: points of light on a rig, perhaps a dark torso."""
     height, width = size
     picture = np.full((*size, 3), rng.uniform(0, 0.01), np.float32)
@@ -141,7 +141,10 @@ def studio(rng: Generator, size: tuple[int, int]) -> Picture:
 
 
 def _draw_lamp(
-    rng: Generator, picture: Picture, place: Float[np.ndarray, "2"], tint: np.ndarray
+    rng: Generator,
+    picture: LinearImage,
+    place: Float[np.ndarray, "2"],
+    tint: np.ndarray,
 ) -> None:
     """A bright dot with a starry halo."""
     scale = max(picture.shape[:2]) / 256
@@ -156,7 +159,7 @@ def _draw_lamp(
     cv2.circle(picture, middle, radius, (tint * power).tolist(), -1, cv2.LINE_AA, 4)
 
 
-def _draw_torso(rng: Generator, picture: Picture) -> None:
+def _draw_torso(rng: Generator, picture: LinearImage) -> None:
     """A dim, softly lit body that hides part of the rig."""
     height, width = picture.shape[:2]
     middle = rng.uniform(-0.1, 1.1) * width
@@ -183,13 +186,13 @@ def _draw_torso(rng: Generator, picture: Picture) -> None:
     picture += mask[..., None] * (body - picture)
 
 
-def white(rng: Generator, size: tuple[int, int]) -> Picture:
+def white(rng: Generator, size: tuple[int, int]) -> LinearImage:
     """Paper white, or nearly, for cut-out pictures."""
     level = 1.0 if rng.random() < 0.5 else rng.uniform(0.75, 1.0)
     return np.full((*size, 3), level * 1.02, np.float32)
 
 
-def panorama(rng: Generator, size: tuple[int, int], light: Light) -> Picture:
+def panorama(rng: Generator, size: tuple[int, int], light: Light) -> LinearImage:
     """A place, seen as sharply as its map allows or out of focus."""
     maps = load_environments().panoramas
     pixels: UInt8[np.ndarray, "h w 3"] = view_panorama(
@@ -206,7 +209,7 @@ def panorama(rng: Generator, size: tuple[int, int], light: Light) -> Picture:
 
 def make_background(
     background: Background, light: Light, size: tuple[int, int]
-) -> Picture:
+) -> LinearImage:
     """The picture behind the hands in linear light, 1 being white."""
     rng = np.random.default_rng(background.seed)
     kind = BACKGROUNDS[background.kind]

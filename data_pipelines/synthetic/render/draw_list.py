@@ -17,7 +17,7 @@ from data_pipelines.synthetic.render.hand_mesh import (
     tube_faces,
     vertex_normals,
 )
-from data_pipelines.synthetic.render.sample_scene import OCCLUDERS, Scene, Surface
+from data_pipelines.synthetic.render.sample_scene import OCCLUDERS, Material, Scene
 
 HAND, ARM, THING = 0, 1, 2
 OTHER_PART = 3
@@ -33,7 +33,7 @@ LAYOUT = {
     "in_zones": 4,
     "in_kind": 4,
 }
-Piece = tuple[Float[np.ndarray, "n 22"], Int[np.ndarray, "f 3"]]
+DrawPiece = tuple[Float[np.ndarray, "n 22"], Int[np.ndarray, "f 3"]]
 
 
 class DrawList(NamedTuple):
@@ -110,7 +110,7 @@ def visibilities(
 
 def _limb_pieces(
     mesh: HandMesh, limb: Limb, visibility: Float[np.ndarray, "m"], texture: int
-) -> tuple[Piece, Piece]:
+) -> tuple[DrawPiece, DrawPiece]:
     """Hand and forearm as drawn vertices."""
     owner, num_hand = mesh.limb_of_drawn, int(mesh.arm_faces.min())
     gloss = np.zeros(len(owner))
@@ -136,7 +136,7 @@ def _thing(
     positions: np.ndarray,
     normals: np.ndarray,
     uv: np.ndarray,
-    surface: Surface,
+    surface: Material,
 ) -> Float[np.ndarray, "n 22"]:
     return _columns(
         len(positions),
@@ -150,7 +150,7 @@ def _thing(
     )
 
 
-def _sleeve_piece(limb: Limb, scene: Scene) -> Piece:
+def _sleeve_piece(limb: Limb, scene: Scene) -> DrawPiece:
     forearms = scene.forearms
     rings = sleeve_rings(
         limb.line,
@@ -176,7 +176,9 @@ def _sleeve_piece(limb: Limb, scene: Scene) -> Piece:
     return _thing(flat_rings, flat_normals, uv.reshape(-1, 2), cloth), faces
 
 
-def _occluder_pieces(limbs: list[Limb], scene: Scene, num_vertices: int) -> list[Piece]:
+def _occluder_pieces(
+    limbs: list[Limb], scene: Scene, num_vertices: int
+) -> list[DrawPiece]:
     pieces = []
     for occluder in scene.occluders:
         limb = limbs[occluder.hand % len(limbs)]

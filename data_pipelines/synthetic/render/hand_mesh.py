@@ -22,7 +22,7 @@ DISTAL_JOINTS = (3, 6, 9, 12, 15)
 TEXTURE_SIZE = 512
 # How many rings of the forearm keep traces of the wrist's own colours.
 FADE_RINGS = 2.0
-Fields = dict[str, np.ndarray]
+ModelArrays = dict[str, np.ndarray]
 
 
 class HandMesh(NamedTuple):
@@ -61,13 +61,13 @@ def _smoothstep(x: np.ndarray, low: float, high: float) -> np.ndarray:
     return t * t * (3 - 2 * t)
 
 
-def _template_normals(fields: Fields) -> Float[np.ndarray, "v 3"]:
+def _template_normals(fields: ModelArrays) -> Float[np.ndarray, "v 3"]:
     template, faces = np.asarray(fields["v_template"], float), np.asarray(fields["f"])
     return vertex_normals(template, faces, normal_sum_matrix(faces, len(template)))
 
 
 def _skin_zones(
-    fields: Fields,
+    fields: ModelArrays,
 ) -> tuple[Float[np.ndarray, "v"], Float[np.ndarray, "v"]]:
     """How much each vertex is palm, and how much it flushes (tips and knuckles)."""
     weights = np.asarray(fields["weights"])
@@ -82,7 +82,9 @@ def _skin_zones(
     return palm, np.clip(0.6 * tips + 0.5 * knuckles, 0, 1)
 
 
-def build_hand_mesh(fields: Fields, textures: UInt8[np.ndarray, "k h w 3"]) -> HandMesh:
+def build_hand_mesh(
+    fields: ModelArrays, textures: UInt8[np.ndarray, "k h w 3"]
+) -> HandMesh:
     """Prepares the renderer's tables from a right hand.
 
     Args:
@@ -139,7 +141,7 @@ def _texture_detail(
 
 
 def paint_textures(
-    fields: Fields, *, count: int, size: int = TEXTURE_SIZE
+    fields: ModelArrays, *, count: int, size: int = TEXTURE_SIZE
 ) -> UInt8[np.ndarray, "k s s 3"]:
     """Paints the hands of ``count`` people; the same ones every time.
 

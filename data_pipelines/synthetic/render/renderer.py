@@ -188,7 +188,7 @@ def shadow_matrix(
     return matrix
 
 
-Picture = Float[np.ndarray, "h w 3"]
+LinearImage = Float[np.ndarray, "h w 3"]
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 TONE_STEPS = 4096
 WHITE_LEVEL = 1.6
@@ -219,7 +219,7 @@ def motion_kernel(motion: Float[np.ndarray, "2"]) -> Float[np.ndarray, "k k"]:
     return weight / weight.sum()
 
 
-def _lens(picture: Picture, effects: CameraEffects) -> Picture:
+def _lens(picture: LinearImage, effects: CameraEffects) -> LinearImage:
     """Defocus, motion and vignetting, all in linear light."""
     height, width = picture.shape[:2]
     if np.hypot(*effects.motion) > 0.5:
@@ -234,7 +234,7 @@ def _lens(picture: Picture, effects: CameraEffects) -> Picture:
     return picture
 
 
-def _reduce(picture: Picture, factor: float) -> Picture:
+def _reduce(picture: LinearImage, factor: float) -> LinearImage:
     """Loses detail as a small picture that was scaled up."""
     height, width = picture.shape[:2]
     size = (max(int(width / factor), 8), max(int(height / factor), 8))
@@ -243,15 +243,15 @@ def _reduce(picture: Picture, factor: float) -> Picture:
 
 
 def _sensor(
-    picture: Picture, effects: CameraEffects, rng: np.random.Generator
-) -> Picture:
+    picture: LinearImage, effects: CameraEffects, rng: np.random.Generator
+) -> LinearImage:
     """Photon noise grows with the root of light, read noise does not."""
     noise = rng.standard_normal(picture.shape, dtype=np.float32)
     spread = np.float32(effects.shot_noise) * np.sqrt(np.maximum(picture, 0))
     return picture + noise * (spread + np.float32(effects.read_noise * 0.3))
 
 
-def _colors(picture: Picture, effects: CameraEffects) -> Picture:
+def _colors(picture: LinearImage, effects: CameraEffects) -> LinearImage:
     picture = picture * effects.cast.astype(np.float32)
     grey = (picture @ LUMINANCE)[..., None]
     if effects.grey:
@@ -266,7 +266,7 @@ def _jpeg(pixels: UInt8[np.ndarray, "h w 3"], quality: int) -> np.ndarray:
     return np.ascontiguousarray(decoded[..., ::-1])
 
 
-def develop(picture: Picture, effects: CameraEffects) -> UInt8[np.ndarray, "h w 3"]:
+def develop(picture: LinearImage, effects: CameraEffects) -> UInt8[np.ndarray, "h w 3"]:
     """Applies lens, sensor, colour, tone curve and compression, in that order."""
     rng = np.random.default_rng(effects.seed)
     picture = _lens(picture, effects)

@@ -54,7 +54,7 @@ class Light(NamedTuple):
     exposure: float
 
 
-class Surface(NamedTuple):
+class Material(NamedTuple):
     """Two colours (linear) in a pattern of ``scale`` repeats a metre."""
 
     colors: Float[np.ndarray, "2 3"]
@@ -74,7 +74,7 @@ class Forearms(NamedTuple):
     sleeve_start: Float[np.ndarray, "2"]
     sleeve_thickness: float
     sleeve_phases: Float[np.ndarray, "2 6"]
-    cloth: Surface
+    cloth: Material
 
 
 class Occluder(NamedTuple):
@@ -85,7 +85,7 @@ class Occluder(NamedTuple):
     offset: Float[np.ndarray, "3"]
     size: Float[np.ndarray, "3"]
     rotation: Float[np.ndarray, "3 3"]
-    surface: Surface
+    surface: Material
 
 
 class Background(NamedTuple):
@@ -204,10 +204,10 @@ def _color(rng: Generator) -> Float[np.ndarray, "3"]:
     return value * ((1 - saturation) + saturation * hue) + 0.01
 
 
-def sample_surface(rng: Generator) -> Surface:
+def sample_surface(rng: Generator) -> Material:
     """A cloth or plastic: plain half of the time."""
     plain = _chance(rng, 0.5)
-    return Surface(
+    return Material(
         colors=np.stack([_color(rng), _color(rng)]),
         pattern=0 if plain else int(rng.integers(1, len(PATTERNS))),
         scale=float(np.exp(rng.uniform(np.log(20), np.log(150)))),

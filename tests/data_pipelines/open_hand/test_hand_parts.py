@@ -127,10 +127,10 @@ def test_source_reads_gzipped_targets_in_metres(tmp_path):
     folder.mkdir(parents=True)
     text = b"# a comment\n1 .5 0 -1\n"
     (folder / "wide.target.gz").write_bytes(gzip.compress(text))
-    target = adults.read_target(adults.Source(tmp_path), "wide", 3)
+    target = adults.read_target(adults.MpfbFiles(tmp_path), "wide", 3)
     np.testing.assert_allclose(target, [[0, 0, 0], [0.05, 0, -0.1], [0, 0, 0]])
 
 
 def test_source_names_a_folder_without_data(tmp_path):
     with pytest.raises(InputError, match="holds no folder"):
-        adults.Source(tmp_path)
+        adults.MpfbFiles(tmp_path)

@@ -26,7 +26,7 @@ from twohand_jax.errors import InputError
 from twohand_jax.types import ManoModel, ManoParams
 
 PICTURES = SyntheticConfig(size=64, seed=3, train=0, test=6, shard_size=4, views=1)
-CONFIG = freeze.DrawConfig(seed=3, per_kind=3, pictures=PICTURES, batch=4)
+CONFIG = freeze.FreezeConfig(seed=3, per_kind=3, pictures=PICTURES, batch=4)
 
 
 def _simple_poses(

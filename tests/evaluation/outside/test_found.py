@@ -19,7 +19,7 @@ def test_errors_are_of_found_hands_and_the_picture_keeps_its_split(
     moved[1, :, 1:] += 0.01
     estimate = prediction_file.method(predicted(moved, found=seen), IDS)(batch)
     limited = run.withdraw(batch.targets, jnp.asarray(estimate.score) > 0)
-    numbers = protocols.numbers(wrist(estimate, limited))
+    numbers = protocols.metric_values(wrist(estimate, limited))
     means = np.sqrt(3e-4) * 1000 * 20 / 21 * np.array([1 / 3, 1 / 2])
     assert numbers["MPJPE"] == pytest.approx(means.mean(), rel=1e-3)
     assert numbers["MPJPE/interacting"] == numbers["MPJPE"]

@@ -45,7 +45,7 @@ def looked(monkeypatch):
             raise KeyboardInterrupt
         joints = np.full((2, 21, 3), float(picture.image_id[-1]), np.float32)
         joints[:, ::2] += 0.1  # of some extent, as a hand's
-        return mediapipe.Found(joints, np.array([True, True]))
+        return mediapipe.PeerHands(joints, np.array([True, True]))
 
     monkeypatch.setattr(mediapipe, "look", look)
     monkeypatch.setattr(mediapipe, "_networks", lambda: None)

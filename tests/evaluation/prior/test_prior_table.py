@@ -12,7 +12,7 @@ from twohand_jax.diffusion.cascade import SampleConfig
 from twohand_jax.diffusion.ddim import DdimConfig
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation.prior import prior_table
-from twohand_jax.evaluation.prior.plausibility import Encoder
+from twohand_jax.evaluation.prior.plausibility import TrainedPairEncoder
 from twohand_jax.inference.prior import Prior
 from twohand_jax.types import LEFT, RIGHT
 
@@ -22,7 +22,7 @@ SMALL = prior_table.TableConfig(pairs=12, measured=3, batch=8, free=FEW, guided=
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
-    return Encoder.load(write_features(tmp_path_factory.mktemp("features")))
+    return TrainedPairEncoder.load(write_features(tmp_path_factory.mktemp("features")))
 
 
 @pytest.fixture(scope="module")
@@ -118,4 +118,4 @@ def test_too_few_pairs_are_refused(prior, encoder):
 def test_features_of_another_hand_model_are_refused(tmp_path):
     source = write_features(tmp_path / "features", hand="mano-1.2")
     with pytest.raises(InputError, match="'mano-1.2'.*'open-hand-1'"):
-        Encoder.load(source)
+        TrainedPairEncoder.load(source)

@@ -1,6 +1,5 @@
 """The paper's tables: published figures, what is missing in words, and filling."""
 
-import argparse
 import dataclasses
 import json
 import math
@@ -11,13 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipelines import writer
-from data_pipelines.build_dataset import Builder
+from data_pipelines import datasets, writer
 from tests.data.consistent import Consistent
 from tests.evaluation.made_results import made
 from twohand_jax import assets, mano
 from twohand_jax.cli import main as cli
-from twohand_jax.cli.data import REAL
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation.tables import filling, layout, rendering
 from twohand_jax.evaluation.tables.filling import Checkpoint
@@ -110,9 +107,8 @@ def test_commands_that_are_named_are_commands(tmp_path, hand, licensed):
         program, *words = shlex.split(command)
         assert program == "twohand"
         args = cli.parser().parse_args(words)
-        if words[:2] == ["data", "build"] and args.dataset in REAL:
-            parser = argparse.ArgumentParser()
-            Builder(args.dataset).add_arguments(parser)
+        if words[:2] == ["data", "build"] and args.dataset in datasets.CONVERTED:
+            parser = datasets.get(args.dataset).parser()
             assert parser.parse_args(args.options).source
         if args.command == "train":
             path, _, variant = str(args.config).partition(":")
@@ -225,8 +221,8 @@ def test_the_wrist_protocol_is_of_what_people_annotated():
     marked = dataclasses.replace(whole, subset=np.array(["H", "M"] * 4))
     block = layout.get("1").blocks[0]
 
-    def filled(result, protocol: str) -> filling.Row:
-        job = filling.Job(block=block, protocol=protocol, missing={"a": ()})
+    def filled(result, protocol: str) -> filling.TableRow:
+        job = filling.SectionJob(block=block, protocol=protocol, missing={"a": ()})
         found = [dataclasses.replace(result, protocol=protocol)]
         *_, row = filling.fill([job], lambda job: found)[0].rows
         return row
@@ -243,7 +239,7 @@ def test_figures_that_are_none_are_left_out():
     lonely = made(records=4).take(np.array([3]))
     (row,) = filling.fill(
         [
-            filling.Job(
+            filling.SectionJob(
                 block=layout.get("1").blocks[0], protocol="wrist", missing={"a": ()}
             )
         ],

@@ -59,7 +59,7 @@ ORDERS: Mapping[str, tuple[int, ...]] = {
     ),
 }
 
-Points = Float[np.ndarray, "n 2 21 3"]
+HandPoints = Float[np.ndarray, "n 2 21 3"]
 READINGS: Mapping[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     "the left hand first": ("joints[:, ::-1]", lambda joints: joints[:, ::-1]),
     "axes x right, y up, z backward, as in OpenGL": (
@@ -143,7 +143,10 @@ def error(
 
 
 def check_readings(
-    where: str, joints: Points, target: Points, valid: Bool[np.ndarray, "n 2 21"]
+    where: str,
+    joints: HandPoints,
+    target: HandPoints,
+    valid: Bool[np.ndarray, "n 2 21"],
 ) -> None:
     """Refuse predictions that fit the labels far better with sides or axes changed.
 

@@ -32,7 +32,7 @@ SAVE_EVERY = 100
 AHEAD = 4  # pictures waiting for each worker
 
 
-class Picture(NamedTuple):
+class PeerTask(NamedTuple):
     """One record as a worker gets it; ``digest`` is of picture, boxes and hands."""
 
     image_id: str
@@ -42,14 +42,16 @@ class Picture(NamedTuple):
     digest: int
 
 
-class Found(NamedTuple):
+class PeerHands(NamedTuple):
     """MediaPipe's hands of a picture, metres; zeros where there is none."""
 
     joints: Float[np.ndarray, "2 21 3"]
     found: Bool[np.ndarray, "2"]
 
 
-Seen = tuple[int, Found]  # the digest of what was looked at, and what was seen
+PeerAnswer = tuple[
+    int, PeerHands
+]  # the digest of what was looked at, and what was seen
 
 
 def predictions(
@@ -82,7 +84,7 @@ def predictions(
     growing = out.with_name(out.name + ".unfinished")
     kept = next((path for path in (growing, out) if path.exists()), None)
     known = _known(prediction_file.read(kept)) if kept else {}
-    done: dict[str, Seen] = {}
+    done: dict[str, PeerAnswer] = {}
     with tqdm(total=len(names), desc=progress, unit="img", disable=not progress) as bar:
         todo = _not_known(pictures(rows, set(names)), known, done, bar)
         try:
@@ -100,7 +102,7 @@ def predictions(
     return result
 
 
-def pictures(rows: Iterable[Rows], wanted: set[str]) -> Iterator[Picture]:
+def pictures(rows: Iterable[Rows], wanted: set[str]) -> Iterator[PeerTask]:
     """The wanted records."""
     for part in rows:
         fields = part.fields
@@ -111,13 +113,13 @@ def pictures(rows: Iterable[Rows], wanted: set[str]) -> Iterator[Picture]:
             jpeg, boxes = fields["image"][row], fields["hands/box"][row]
             shown = fields["hands/valid"][row].astype(bool)
             told = boxes.astype("<f4").tobytes() + shown.tobytes()
-            yield Picture(name, jpeg, boxes, shown, zlib.crc32(jpeg + told))
+            yield PeerTask(name, jpeg, boxes, shown, zlib.crc32(jpeg + told))
 
 
-def look(hands: MediaPipeHands, picture: Picture) -> Found:
+def look(hands: MediaPipeHands, picture: PeerTask) -> PeerHands:
     """World landmarks of each labelled hand, looked for in its own box."""
     image = decode.decode_jpeg(picture.jpeg)
-    out = Found(np.zeros((2, 21, 3), np.float32), np.zeros(2, bool))
+    out = PeerHands(np.zeros((2, 21, 3), np.float32), np.zeros(2, bool))
     for side in np.flatnonzero(picture.shown).tolist():
         seen = hands(image, picture.boxes[side : side + 1], [side])
         if seen:
@@ -126,7 +128,9 @@ def look(hands: MediaPipeHands, picture: Picture) -> Found:
     return out
 
 
-def _run(todo: Iterator[Picture], workers: int) -> Iterator[tuple[Picture, Found]]:
+def _run(
+    todo: Iterator[PeerTask], workers: int
+) -> Iterator[tuple[PeerTask, PeerHands]]:
     """Pictures with their hands, as they become ready."""
     if not workers:
         hands = _networks()
@@ -134,7 +138,7 @@ def _run(todo: Iterator[Picture], workers: int) -> Iterator[tuple[Picture, Found
         return
     context = multiprocessing.get_context("spawn")  # TensorFlow's threads do not fork
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        running: dict[Future[Found], Picture] = {}
+        running: dict[Future[PeerHands], PeerTask] = {}
         try:
             for picture in todo:
                 running[pool.submit(_look, picture)] = picture
@@ -152,14 +156,14 @@ def _run(todo: Iterator[Picture], workers: int) -> Iterator[tuple[Picture, Found
 
 
 def _ready(
-    running: dict[Future[Found], Picture],
-) -> Iterator[tuple[Picture, Found]]:
+    running: dict[Future[PeerHands], PeerTask],
+) -> Iterator[tuple[PeerTask, PeerHands]]:
     ready, _ = wait(running, return_when=FIRST_COMPLETED)
     for future in ready:
         yield running.pop(future), future.result()
 
 
-def _look(picture: Picture) -> Found:
+def _look(picture: PeerTask) -> PeerHands:
     return look(_networks(), picture)
 
 
@@ -170,11 +174,11 @@ def _networks() -> MediaPipeHands:
 
 
 def _not_known(
-    todo: Iterator[Picture],
-    known: Mapping[str, Seen],
-    done: dict[str, Seen],
+    todo: Iterator[PeerTask],
+    known: Mapping[str, PeerAnswer],
+    done: dict[str, PeerAnswer],
     bar: tqdm,
-) -> Iterator[Picture]:
+) -> Iterator[PeerTask]:
     """Pictures that are not known yet; the others go to ``done``."""
     for picture in todo:
         kept = known.get(picture.image_id)
@@ -185,16 +189,16 @@ def _not_known(
             bar.total -= 1
 
 
-def _known(kept: Outside) -> dict[str, Seen]:
+def _known(kept: Outside) -> dict[str, PeerAnswer]:
     if kept.digest is None:
         return {}
     return {
-        str(name): (int(kept.digest[row]), Found(kept.joints[row], kept.found[row]))
+        str(name): (int(kept.digest[row]), PeerHands(kept.joints[row], kept.found[row]))
         for row, name in enumerate(kept.image_id)
     }
 
 
-def _assembled(hands: Mapping[str, Seen], where: Path) -> Outside:
+def _assembled(hands: Mapping[str, PeerAnswer], where: Path) -> Outside:
     return Outside(
         where=str(where),
         image_id=np.array(list(hands)),

@@ -21,12 +21,10 @@ from twohand_jax.data.decode import Rows
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation.evaluator import Method
 from twohand_jax.evaluation.outside import checks, joint_orders
-from twohand_jax.evaluation.protocols import Protocol
+from twohand_jax.evaluation.protocols import PROTOCOLS, Protocol
 from twohand_jax.types import Batch, HandGeometry, Prediction
 
 ABSENT = -1
-# These compare joints of predictions without a mesh; the others need the surface.
-WITHOUT_MESH = ("wrist", "mcp", "mcp_scaled")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -159,11 +157,12 @@ def check_protocol(protocol: Protocol, *, where: str, has_mesh: bool) -> None:
     Raises:
         InputError: it is.
     """
-    if not has_mesh and protocol.name not in WITHOUT_MESH:
+    if not has_mesh and not protocol.without_mesh:
+        *some, last = (one.name for one in PROTOCOLS.values() if one.without_mesh)
         raise InputError(
             f"Protocol {protocol.name!r} compares meshes, but {where} has joints only: "
             "add 'vertices' (n, 2, 778, 3) to its file, or choose "
-            f"{', '.join(WITHOUT_MESH[:-1])} or {WITHOUT_MESH[-1]}."
+            f"{', '.join(some)} or {last}."
         )
 
 

@@ -174,7 +174,7 @@ BATCH = 256
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Encoder:
+class TrainedPairEncoder:
     """A trained feature network and the hand model whose surfaces it knows."""
 
     network: Network
@@ -184,7 +184,7 @@ class Encoder:
     @classmethod
     def load(
         cls, directory: str | Path | None = None, *, model: ManoModel | None = None
-    ) -> "Encoder":
+    ) -> "TrainedPairEncoder":
         """The feature network of a model directory.
 
         Args:

@@ -14,7 +14,7 @@ from twohand_jax.diffusion import representation
 from twohand_jax.diffusion.cascade import Collision, SampleConfig
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation.prior import plausibility
-from twohand_jax.evaluation.prior.plausibility import Encoder
+from twohand_jax.evaluation.prior.plausibility import TrainedPairEncoder
 from twohand_jax.inference.prior import Prior
 from twohand_jax.mano import topology
 from twohand_jax.types import LEFT, RIGHT, ManoModel, ManoParams
@@ -60,7 +60,7 @@ class TableConfig:
 
 def table(
     prior: Prior,
-    encoder: Encoder,
+    encoder: TrainedPairEncoder,
     data: ManoParams,
     key: Key[Array, ""],
     *,
@@ -106,7 +106,7 @@ def table(
 
 def _row(
     model: ManoModel,
-    encoder: Encoder,
+    encoder: TrainedPairEncoder,
     params: ManoParams,
     known: Float[np.ndarray, "n d"],
     *,

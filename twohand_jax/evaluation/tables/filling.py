@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from twohand_jax import assets, build, mano
-from twohand_jax.data import schema
+from twohand_jax.crops.cue_table import DEFAULT, NAMES
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation import bootstrap, methods, protocols
 from twohand_jax.evaluation.bootstrap import Interval
@@ -19,11 +19,11 @@ from twohand_jax.evaluation.results import Result
 from twohand_jax.evaluation.tables import layout
 from twohand_jax.evaluation.tables.layout import (
     PLAIN,
-    Block,
     Missing,
+    PaperTable,
     Records,
     RecordSet,
-    Table,
+    TableBlock,
 )
 from twohand_jax.evaluation.tables.published import Published
 from twohand_jax.inference.prior import Prior
@@ -31,11 +31,10 @@ from twohand_jax.types import ManoModel
 from twohand_jax.weights import native
 
 # InterHand2.6M's pictures that people annotated; METHOD §7: ``wrist`` is of these.
-HUMAN, OF_HUMANS = "H", ("wrist",)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Row:
+class TableRow:
     """A row of a section: figures of others, ours, or what is missing for them.
 
     Attributes:
@@ -67,13 +66,13 @@ class Row:
 class Section:
     """The rows of one block under one protocol."""
 
-    block: Block
+    block: TableBlock
     protocol: str
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Job:
+class SectionJob:
     """A section to fill.
 
     Attributes:
@@ -82,7 +81,7 @@ class Job:
         missing: for each of our rows what is missing; nothing for those to compute.
     """
 
-    block: Block
+    block: TableBlock
     protocol: str
     missing: Mapping[str, tuple[Missing, ...]]
 
@@ -97,13 +96,13 @@ class Job:
         records = self.block.records
         return f"{records.dataset}-{records.split}-{self.protocol}"
 
-    def without(self, reason: Missing) -> "Job":
+    def without(self, reason: Missing) -> "SectionJob":
         """The same job when an evaluation has shown why nothing can be filled."""
         missing = {name: why or (reason,) for name, why in self.missing.items()}
         return dataclasses.replace(self, missing=missing)
 
 
-Evaluate = Callable[[Job], Sequence[Result]]
+Evaluate = Callable[[SectionJob], Sequence[Result]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -112,14 +111,14 @@ class Checkpoint:
 
     Attributes:
         directory: the model directory.
-        cues: which of keypoints, segmentation and depth it has an encoder for.
+        cues: names of those it has an encoder for.
         dropout: share of training samples without each of them.
         hand: name of the hand model it estimates, which is known of the shipped one.
     """
 
     directory: Path
-    cues: tuple[bool, bool, bool]
-    dropout: tuple[float, float, float]
+    cues: tuple[str, ...]
+    dropout: Mapping[str, float]
     hand: str | None = None
 
     @property
@@ -129,13 +128,13 @@ class Checkpoint:
 
 
 def plan(
-    table: Table,
+    table: PaperTable,
     root: Path,
     *,
     checkpoint: Checkpoint,
     hand: ManoModel,
     prior: Prior | Missing,
-) -> list[Job]:
+) -> list[SectionJob]:
     """What can be filled and what cannot, before anything is computed.
 
     Args:
@@ -157,11 +156,11 @@ def plan(
                 block.records, protocols.get(name), found, checkpoint, hand
             )
             missing = {row: (*shared, *why) for row, why in own.items()}
-            jobs.append(Job(block=block, protocol=name, missing=missing))
+            jobs.append(SectionJob(block=block, protocol=name, missing=missing))
     return jobs
 
 
-def fill(jobs: Sequence[Job], evaluate: Evaluate) -> list[Section]:
+def fill(jobs: Sequence[SectionJob], evaluate: Evaluate) -> list[Section]:
     """Evaluate what can be evaluated; what turns out not to fit is said in its rows.
 
     Args:
@@ -186,10 +185,10 @@ def fill(jobs: Sequence[Job], evaluate: Evaluate) -> list[Section]:
     return sections
 
 
-def _section(job: Job, results: Mapping[str, Result]) -> Section:
+def _section(job: SectionJob, results: Mapping[str, Result]) -> Section:
     fitting = (row for row in job.block.published if row.protocol == job.protocol)
     ours = (
-        Row(method=name, ours=True, missing=missing)
+        TableRow(method=name, ours=True, missing=missing)
         if missing
         else _filled(results[name], job.block.columns)
         for name, missing in job.missing.items()
@@ -198,8 +197,8 @@ def _section(job: Job, results: Mapping[str, Result]) -> Section:
     return Section(block=job.block, protocol=job.protocol, rows=rows)
 
 
-def _others(row: Published) -> Row:
-    return Row(
+def _others(row: Published) -> TableRow:
+    return TableRow(
         method=row.method,
         ours=False,
         certain=row.certain,
@@ -209,11 +208,12 @@ def _others(row: Published) -> Row:
     )
 
 
-def _filled(result: Result, columns: Sequence[str]) -> Row:
+def _filled(result: Result, columns: Sequence[str]) -> TableRow:
     """Our row; figures that nothing was found for are left out."""
-    human = result.subset == HUMAN
-    part = HUMAN if result.protocol in OF_HUMANS and human.any() else ""
-    result = result.take(human) if part else result
+    wanted = protocols.get(result.protocol).subset
+    chosen = result.subset == wanted
+    part = wanted if chosen.any() else ""
+    result = result.take(chosen) if part else result
     figures = result.figures()
     # A metric that one record decides has draws of one value: no interval.
     spans = {
@@ -224,7 +224,7 @@ def _filled(result: Result, columns: Sequence[str]) -> Row:
     known = [
         name for name in columns if name in figures and math.isfinite(figures[name])
     ]
-    return Row(
+    return TableRow(
         method=result.method,
         ours=True,
         figures={name: figures[name] for name in known},
@@ -234,7 +234,7 @@ def _filled(result: Result, columns: Sequence[str]) -> Row:
     )
 
 
-ALL_CUES = list(methods.CUE_SETS)[-1]  # the row that is refined
+ALL_CUES = f"+ {DEFAULT[-1]}"  # the row that is refined
 MANO = "mano"  # name of the hand model of its released files
 MANO_FILES = "folder of MANO_RIGHT.pkl and MANO_LEFT.pkl, from mano.is.tue.mpg.de"
 
@@ -310,15 +310,13 @@ def row_needs(
     if method == methods.DIFFUSION:
         cues = row_needs(ALL_CUES, checkpoint, wanted, found, prior)
         return (*cues, prior) if isinstance(prior, Missing) else cues
-    for index, (cue, shown) in enumerate(
-        zip(schema.CUES, methods.CUE_SETS[method], strict=True)
-    ):
-        encoder = checkpoint.cues[index]
+    for cue in NAMES:
+        shown, encoder = cue in methods.CUE_SETS[method], cue in checkpoint.cues
         if shown and not encoder:
             return (Missing(f"{checkpoint.name} has no encoder of the {cue} cue."),)
-        if shown and isinstance(found, Records) and not found.cues[index]:
+        if shown and isinstance(found, Records) and cue not in found.cues:
             return (_without_cue(cue, wanted, found),)
-        if encoder and not shown and checkpoint.dropout[index] == 0:
+        if encoder and not shown and not checkpoint.dropout.get(cue, 0.0):
             return (_never_without(cue, method, wanted, checkpoint),)
     return ()
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from twohand_jax import files
 from twohand_jax.evaluation import protocols
-from twohand_jax.evaluation.tables.filling import Job, Row, Section
-from twohand_jax.evaluation.tables.layout import Missing, Table
+from twohand_jax.evaluation.tables.filling import Section, SectionJob, TableRow
+from twohand_jax.evaluation.tables.layout import Missing, PaperTable
 
 ABSENT = "–"
 PROBABLY = "probably "
@@ -17,16 +17,9 @@ INTERVALS = (
     "In brackets: 95 % bootstrap intervals over records. Neighbouring frames of a "
     "video are much alike, so on real sets the intervals are too narrow."
 )
-# What is relative to what, for a reader who does not know the names.
-MEANING = {
-    "wrist": "each hand relative to its own wrist, single and interacting hands",
-    "mcp": "each hand relative to the base of its middle finger, two hands with fits",
-    "hic": "each hand relative to its own wrist, against HIC's meshes",
-    "freihand": "after Procrustes alignment, joints and vertices apart",
-}
 
 
-def markdown(table: Table, sections: Sequence[Section], *, subject: str) -> str:
+def markdown(table: PaperTable, sections: Sequence[Section], *, subject: str) -> str:
     """The table for people: a heading for each record set and protocol, then notes.
 
     Args:
@@ -58,7 +51,7 @@ def markdown(table: Table, sections: Sequence[Section], *, subject: str) -> str:
 
 
 def as_json(
-    table: Table, sections: Sequence[Section], *, subject: str
+    table: PaperTable, sections: Sequence[Section], *, subject: str
 ) -> dict[str, Any]:
     """The same for programs: every row with its protocol, and figures or reasons."""
     return {
@@ -69,7 +62,7 @@ def as_json(
     }
 
 
-def outlook(jobs: Sequence[Job]) -> str:
+def outlook(jobs: Sequence[SectionJob]) -> str:
     """How many of our rows can be filled, in a sentence."""
     rows = sum(len(job.missing) for job in jobs)
     ready = sum(len(job.rows) for job in jobs)
@@ -77,7 +70,7 @@ def outlook(jobs: Sequence[Job]) -> str:
 
 
 def write(
-    table: Table, sections: Sequence[Section], directory: Path, *, subject: str
+    table: PaperTable, sections: Sequence[Section], directory: Path, *, subject: str
 ) -> list[Path]:
     """Write ``table-N.md`` and ``table-N.json``, each complete or not at all."""
     text = json.dumps(
@@ -105,7 +98,7 @@ def _section(section: Section) -> dict[str, Any]:
     }
 
 
-def _row(row: Row, protocol: str) -> dict[str, Any]:
+def _row(row: TableRow, protocol: str) -> dict[str, Any]:
     out: dict[str, Any] = {
         "method": row.method,
         "by": "this model" if row.ours else "published",
@@ -156,7 +149,7 @@ def _named(source: str, rows: Sequence[str]) -> str:
 
 def _meaning(section: Section) -> str:
     protocol = protocols.get(section.protocol)
-    return f"{MEANING[section.protocol]}; {protocol.units}"
+    return f"{protocol.meaning}; {protocol.units}"
 
 
 def _grid(section: Section, notes: dict[Missing, int]) -> list[str]:
@@ -173,7 +166,7 @@ def _grid(section: Section, notes: dict[Missing, int]) -> list[str]:
 
 
 def _cells(
-    row: Row, protocol: str, columns: Sequence[str], notes: dict[Missing, int]
+    row: TableRow, protocol: str, columns: Sequence[str], notes: dict[Missing, int]
 ) -> list[str]:
     name = f"ours: {row.method}" if row.ours else row.method
     measured = protocol if row.certain else PROBABLY + protocol
@@ -183,7 +176,7 @@ def _cells(
     return [name, measured, *(_cell(row, column) for column in columns), last]
 
 
-def _cell(row: Row, column: str) -> str:
+def _cell(row: TableRow, column: str) -> str:
     if column not in row.figures:
         return ABSENT
     digits = 3 if "F@" in column else row.decimals

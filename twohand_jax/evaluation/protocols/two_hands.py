@@ -5,11 +5,15 @@ and ``mcp`` in the same lines, its own joints in place of regressed ones; errors
 mesh are then left out of what they return, and MRRPE where ``rel_trans`` is None.
 """
 
+import dataclasses
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from twohand_jax import metrics
+from twohand_jax.evaluation.protocols.base import DatasetLabels, Protocol
 from twohand_jax.evaluation.truth import (
     Truth,
     compared_joints,
@@ -234,3 +238,57 @@ def _from_middle_base(model: ManoModel, geometry: HandGeometry) -> HandGeometry:
     return jax.tree.map(
         lambda points: metrics.relative(points, root), geometry._replace(joints=joints)
     )
+
+
+_PLANES = ("MPJPE-XY", "MPJPE-Z", "MPVPE-XY", "MPVPE-Z")
+_SPLIT_MESH = ("MPVPE/single", "MPVPE/interacting")
+HUMAN = "H"  # InterHand2.6M's annotations by people (METHOD §7)
+_WRIST = Protocol(
+    name="wrist",
+    compare=wrist,
+    counts="hands with 3D joints and a visible wrist",
+    meaning="each hand relative to its own wrist, single and interacting hands",
+    essential=("MPJPE",),
+    columns=(
+        *("MPJPE", "MPVPE", "MRRPE", "RRVE", "PA-MPJPE", "PA-MPVPE", *_PLANES),
+        *("MPJPE/single", "MPJPE/interacting", *_SPLIT_MESH),
+    ),
+    without_mesh=True,
+    by_hand=True,
+    subset=HUMAN,
+    tips=INTERWILD_TIPS,
+)
+_MCP = Protocol(
+    name="mcp",
+    compare=mcp,
+    counts="pictures of two hands that both have meshes",
+    meaning="each hand relative to the base of its middle finger, two hands with fits",
+    essential=("MPJPE", "MPVPE"),
+    columns=("MPJPE", "MPVPE", "MRRPE", "PA-MPJPE", "PA-MPVPE", *_PLANES),
+    two_hands=True,
+    without_mesh=True,
+    by_hand=True,
+    root=CANONICAL.MIDDLE_BASE,
+    tips=INTAGHAND_TIPS,
+    of_mesh=True,
+)
+_MCP_SCALED = dataclasses.replace(
+    _MCP,
+    name="mcp_scaled",
+    compare=functools.partial(mcp, scaled=True),
+    meaning=_MCP.meaning + ", scaled to the true length of its first bone",
+    by_hand=False,
+)
+_HIC = Protocol(
+    name="hic",
+    compare=hic,
+    counts="hands with meshes",
+    meaning="each hand relative to its own wrist, against HIC's meshes",
+    essential=("MPVPE",),
+    columns=("MRRPE", "MPJPE", "MPVPE", "RRVE", *_PLANES, *_SPLIT_MESH),
+    by_hand=True,
+    labels=DatasetLabels(dataset="hic"),
+    tips=INTERWILD_TIPS,
+    of_mesh=True,
+)
+PROTOCOLS = (_WRIST, _MCP, _MCP_SCALED, _HIC)

@@ -1,16 +1,39 @@
-"""The protocols of the FreiHAND and HO-3D servers: one right hand a picture."""
+"""The protocols of the FreiHAND and HO-3D servers: one right hand a picture.
+
+Both servers take ``pred.json``: a list of two lists, the joints (21 x 3) and the
+vertices (778 x 3) of every evaluation picture in the official order, in metres
+(toolboxes: ``pred.py``). FreiHAND wants the project's own joint order and camera
+frame. HO-3D wants OpenGL's axes (y up, z backward) and joints in the order of its
+annotations, the model's 16 and then the fingertips; the true wrist is given with each
+picture (``handJoints3D``) and the estimate is laid on it.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from twohand_jax import metrics
+from twohand_jax.errors import InputError
+from twohand_jax.evaluation.protocols.base import (
+    DatasetLabels,
+    Protocol,
+    Server,
+    ServerPoints,
+)
 from twohand_jax.evaluation.truth import Truth, with_tips
 from twohand_jax.geometry import alignment
-from twohand_jax.mano.joints import CANONICAL, WRIST
+from twohand_jax.mano.joints import CANONICAL, CANONICAL_FROM_MODEL, WRIST
 from twohand_jax.types import RIGHT, ManoModel, Mean, Prediction, Targets
 
 THRESHOLDS_MM = (5, 15)
 FREIHAND_TIPS, HO3D_TIPS = "freihand", "ho3d"
+FREIHAND_NUMBER = re.compile(r"evaluation/(\d{8})")
+OPENGL = np.array([1.0, -1.0, -1.0], np.float32)
+MODEL_FROM_CANONICAL = np.argsort(CANONICAL_FROM_MODEL)
 
 
 def freihand(
@@ -111,3 +134,105 @@ def _mesh_errors(
 def _cleared(points: Float[Array, "*b n 3"], valid: Bool[Array, "*b"]) -> Array:
     """Points of hands that do not count as zeros, so that none spoils a batch."""
     return jnp.where(valid[..., None, None], points, 0.0)
+
+
+def freihand_order(image_ids: Sequence[str], listing: Path | None = None) -> list[str]:
+    """The official order of FreiHAND's evaluation pictures: by their number.
+
+    Raises:
+        InputError: a name is not one of the evaluation split, or a number is missing.
+    """
+    numbers = {}
+    for name in image_ids:
+        found = FREIHAND_NUMBER.fullmatch(name)
+        if found is None:
+            raise InputError(
+                f"{name!r} is no evaluation picture of FreiHAND (expected "
+                "evaluation/00000000 and so on): give the test split of FreiHAND."
+            )
+        numbers[int(found[1])] = name
+    for number in range(len(numbers)):
+        if number not in numbers:
+            raise InputError(
+                f"FreiHAND's picture evaluation/{number:08d} is not among the records, "
+                "but the server wants every one: build the test split again and look "
+                "at its rejections."
+            )
+    return [numbers[number] for number in range(len(numbers))]
+
+
+def ho3d_order(image_ids: Sequence[str], listing: Path | None) -> list[str]:
+    """Names in the order of HO-3D's ``evaluation.txt``.
+
+    Raises:
+        InputError: the file is missing or empty.
+    """
+    del image_ids  # not every listed picture need have a record
+    assert listing is not None, "Server.listing says that the order is in a file."
+    try:
+        lines = listing.read_text().split()
+    except OSError as error:
+        raise InputError(
+            f"{listing} cannot be read ({error.strerror}): give evaluation.txt of "
+            "HO-3D, which says the order the server expects."
+        ) from error
+    if not lines:
+        raise InputError(f"{listing} names no pictures: give HO-3D's evaluation.txt.")
+    return [f"evaluation/{line}" for line in lines]
+
+
+def _unchanged(points: ServerPoints) -> ServerPoints:
+    """Canonical joints in our camera frame, as FreiHAND has them."""
+    return points
+
+
+def _as_ho3d(points: ServerPoints) -> ServerPoints:
+    joints, vertices = points
+    return joints[:, MODEL_FROM_CANONICAL] * OPENGL, vertices * OPENGL
+
+
+_COUNTS = "right hands with all 3D joints and a mesh"
+_UNITS = "mm (F and AUC from 0 to 1)"
+_ALIGNED = ("PA-F@5", "PA-F@15", "PA-AUC-J", "PA-AUC-V")
+_PLAIN = ("MPJPE", "MPVPE", "F@5", "F@15", "AUC-J", "AUC-V")
+# Toolboxes of FreiHAND and HO-3D, db_size: pictures of their evaluation splits.
+_FREIHAND = Protocol(
+    name="freihand",
+    compare=freihand,
+    counts=_COUNTS,
+    meaning="after Procrustes alignment, joints and vertices apart",
+    essential=("PA-MPJPE", "PA-MPVPE"),
+    columns=("PA-MPJPE", "PA-MPVPE", *_ALIGNED, *_PLAIN),
+    right_hand=True,
+    units=_UNITS,
+    labels=DatasetLabels(dataset="freihand", one_hand=True),
+    server=Server(pictures="3,960", order=freihand_order, convert=_unchanged),
+    tips=FREIHAND_TIPS,
+)
+_HO3D = Protocol(
+    name="ho3d",
+    compare=ho3d,
+    counts=_COUNTS,
+    meaning="after Procrustes alignment, joints and vertices apart; joints also scaled "
+    "and laid on the wrist",
+    essential=("PA-MPJPE", "PA-MPVPE"),
+    columns=("PA-MPJPE", "PA-MPVPE", "ST-MPJPE", *_ALIGNED, "ST-AUC-J", *_PLAIN),
+    right_hand=True,
+    units=_UNITS,
+    labels=DatasetLabels(
+        dataset="ho3d",
+        one_hand=True,
+        withheld={
+            "test": "keeps joints and meshes of its evaluation split to its server"
+        },
+    ),
+    server=Server(
+        pictures="11,524 (version 2) or 20,137 (version 3)",
+        order=ho3d_order,
+        convert=_as_ho3d,
+        listing="evaluation.txt",
+        wrist_given=True,
+    ),
+    tips=HO3D_TIPS,
+)
+PROTOCOLS = (_FREIHAND, _HO3D)

@@ -1,0 +1,104 @@
+"""The datasets that ``twohand data build`` writes, one line each, loaded when used.
+
+A module that is named here describes its dataset in ``ENTRY``; the command, the
+miniatures and the tests ask that entry and nothing else. Naming needs no import, so
+that ``twohand data --help`` stays quick and free of TensorFlow.
+"""
+
+import argparse
+import dataclasses
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+
+from twohand_jax.errors import InputError, MissingDependencyError
+
+DRAWN = {
+    "synthetic": "data_pipelines.synthetic.source",
+    "benchmark": "data_pipelines.synthetic.benchmark.source",
+    "poses": "data_pipelines.synthetic.pose_set",
+}
+CONVERTED = {
+    "interhand26m": "data_pipelines.interhand26m.dataset",
+    "reinterhand": "data_pipelines.reinterhand.dataset",
+    "coco_wholebody": "data_pipelines.coco_wholebody.dataset",
+    "freihand": "data_pipelines.freihand.dataset",
+    "ho3d": "data_pipelines.ho3d.dataset",
+    "hic": "data_pipelines.hic.dataset",
+}
+DATASETS = DRAWN | CONVERTED
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DatasetEntry:
+    """A dataset as ``twohand data build NAME`` knows it.
+
+    Attributes:
+        name: on the command line.
+        summary: what it is, in one line.
+        add_arguments: adds its flags.
+        run: builds it as the parsed flags say and prints what was written.
+        miniature: module whose ``write`` makes a miniature in the official layout; ""
+            for datasets that are drawn.
+        protocol: by which models are evaluated on it; "" without labels for one.
+    """
+
+    name: str
+    summary: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], None]
+    miniature: str = ""
+    protocol: str = ""
+
+    def parser(self) -> argparse.ArgumentParser:
+        """The command line of ``twohand data build NAME``."""
+        evaluation = f"twohand evaluate --dataset DIR --protocol {self.protocol}"
+        parser = argparse.ArgumentParser(
+            prog=f"twohand data build {self.name}",
+            description=self.summary,
+            epilog=f"To evaluate on it: {evaluation}" if self.protocol else None,
+        )
+        self.add_arguments(parser)
+        return parser
+
+
+def get(name: str) -> DatasetEntry:
+    """The entry of a dataset; imports what it needs.
+
+    Raises:
+        InputError: there is none of that name.
+        MissingDependencyError: a package of an extra is not installed.
+    """
+    if name not in DATASETS:
+        raise InputError(
+            f"There is no dataset {name!r}; choose from {', '.join(DATASETS)}."
+        )
+    try:
+        return importlib.import_module(DATASETS[name]).ENTRY
+    except ImportError as error:
+        extras = "data,render" if name in DRAWN else "data"
+        raise MissingDependencyError(
+            f"Dataset {name} needs the package {error.name}: install the extras with "
+            f"pip install 'twohand_jax[{extras}]'."
+        ) from error
+
+
+def write_miniature(name: str, directory: Path, *, count: int, seed: int) -> None:
+    """Write a miniature of a dataset in its official layout.
+
+    Args:
+        name: of a dataset that is converted.
+        directory: is created.
+        count: of scenes.
+        seed: of poses and cameras.
+
+    Raises:
+        InputError: there is no such dataset, or it is drawn and has no source.
+    """
+    entry = get(name)
+    if not entry.miniature:
+        raise InputError(
+            f"Dataset {name} is drawn and has no source to make a miniature of; choose "
+            f"from {', '.join(CONVERTED)}."
+        )
+    importlib.import_module(entry.miniature).write(directory, count=count, seed=seed)
