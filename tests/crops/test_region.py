@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from twohand_jax.crops import region
-from twohand_jax.crops.region import RegionConfig, Window
+from twohand_jax.crops.canvas import Window
+from twohand_jax.crops.region import RegionConfig
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import affine
 

@@ -69,6 +69,36 @@ class Window:
         """Whether the picture lies on a canvas of this size as it is."""
         return (self.x, self.y, self.side) == (0, 0, size)
 
+    def shared(
+        self, height: int, width: int
+    ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+        """Rows and columns that picture and window share, in each of them."""
+        x0, x1 = np.clip([self.x, self.x + self.side], 0, width).tolist()
+        y0, y1 = np.clip([self.y, self.y + self.side], 0, height).tolist()
+        if x0 == x1 or y0 == y1:
+            return (slice(0), slice(0)), (slice(0), slice(0))
+        there = slice(y0, y1), slice(x0, x1)
+        here = slice(y0 - self.y, y1 - self.y), slice(x0 - self.x, x1 - self.x)
+        return there, here
+
+    def pixels(self, image: np.ndarray) -> np.ndarray:
+        """The square ``(side, side)``, or with channels; zero outside the image."""
+        there, here = self.shared(*image.shape[:2])
+        piece = image[there]
+        if piece.shape[:2] == (self.side, self.side):
+            return np.ascontiguousarray(piece)
+        out = np.zeros((self.side, self.side, *image.shape[2:]), image.dtype)
+        out[here] = piece
+        return out
+
+    def cut(self, image: np.ndarray, size: int, way: int) -> np.ndarray:
+        """The square drawn ``size`` pixels wide; ``way`` is OpenCV's interpolation."""
+        return cv2.resize(self.pixels(image), (size, size), interpolation=way)
+
+    def move(self, points: np.ndarray, size: int) -> np.ndarray:
+        """Points ``(…, 2)`` of the picture where the square is drawn ``size`` wide."""
+        return (points - (self.x, self.y) + 0.5) * (size / self.side) - 0.5
+
 
 def place_canvas(
     height: int,
@@ -114,7 +144,7 @@ def cut_canvas(
         out[rows:] = 0
         out[:, columns:] = 0
         return
-    piece = _padded(image, window)
+    piece = window.pixels(image)
     if window.side == size:
         out[...] = piece
         return
@@ -157,18 +187,3 @@ def _slide(low: int, high: int, side: int, length: int) -> int:
         return -((side - length) // 2)
     start = (low + high - side) // 2
     return min(max(start, 0), length - side)
-
-
-def _padded(image: np.ndarray, window: Window) -> np.ndarray:
-    height, width = image.shape[:2]
-    x1, y1 = window.x + window.side, window.y + window.side
-    piece = image[max(window.y, 0) : y1, max(window.x, 0) : x1]
-    edges = (
-        max(-window.y, 0),
-        max(y1 - height, 0),
-        max(-window.x, 0),
-        max(x1 - width, 0),
-    )
-    if not any(edges):
-        return np.ascontiguousarray(piece)
-    return cv2.copyMakeBorder(piece, *edges, cv2.BORDER_CONSTANT, value=0)

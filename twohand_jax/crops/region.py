@@ -1,7 +1,6 @@
 """The square about both hands: what the segmentation and depth network looks at."""
 
 import dataclasses
-from typing import NamedTuple
 
 import cv2
 import jax
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped, UInt8
 
+from twohand_jax.crops.canvas import Window
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import affine, boxes
 
@@ -102,14 +102,6 @@ def region_map(
 _square = jax.jit(region_square)
 
 
-class Window(NamedTuple):
-    """A square of whole pixels: its first one, which may lie outside, and its side."""
-
-    x: int
-    y: int
-    side: int
-
-
 def place_window(
     boxes: Float[np.ndarray, "2 4"], valid: Bool[np.ndarray, "2"], *, scale: float
 ) -> Window:
@@ -130,21 +122,16 @@ def boxes_in_window(
     boxes: Float[np.ndarray, "2 4"], window: Window, *, size: int
 ) -> Float[np.ndarray, "2 4"]:
     """Boxes in pixels of the window drawn at ``size`` pixels."""
-    scale = size / window.side
-    corner = np.array([window.x, window.y] * 2)
-    return ((boxes - corner + 0.5) * scale - 0.5).astype(np.float32)
+    corners = window.move(boxes.reshape(2, 2, 2), size)
+    return corners.reshape(2, 4).astype(np.float32)
 
 
 def cut_window(
     image: UInt8[np.ndarray, "h w 3"], window: Window, *, size: int
 ) -> UInt8[np.ndarray, "s s 3"]:
     """The window at ``size`` pixels, black outside the picture."""
-    piece = np.zeros((window.side, window.side, 3), np.uint8)
-    there, here = _shared(window, *image.shape[:2])
-    piece[here] = image[there]
     shrinks = window.side > size
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(piece, (size, size), interpolation=method)
+    return window.cut(image, size, cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
 def enlarge_maps(
@@ -160,22 +147,6 @@ def paste_window(
 ) -> Shaped[np.ndarray, "h w"]:
     """The picture with the window's values and zeros elsewhere."""
     out = np.zeros((height, width), values.dtype)
-    there, here = _shared(window, height, width)
+    there, here = window.shared(height, width)
     out[there] = values[here]
     return out
-
-
-def _shared(
-    window: Window, height: int, width: int
-) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Rows and columns that picture and window share, in each of them."""
-    x0, x1 = np.clip([window.x, window.x + window.side], 0, width).tolist()
-    y0, y1 = np.clip([window.y, window.y + window.side], 0, height).tolist()
-    there = slice(y0, y1), slice(x0, x1)
-    here = (
-        slice(y0 - window.y, y1 - window.y),
-        slice(x0 - window.x, x1 - window.x),
-    )
-    if x0 == x1 or y0 == y1:  # nothing is shared, also where numbers would be negative
-        return (slice(0), slice(0)), (slice(0), slice(0))
-    return there, here

@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
 
 from twohand_jax import assets, fields
+from twohand_jax.crops.canvas import Window
 from twohand_jax.crops.region import (
     RegionConfig,
-    Window,
     boxes_in_window,
     cut_window,
     enlarge_maps,

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from twohand_jax.crops.canvas import Window
 from twohand_jax.crops.cue_kinds import hand_pixels
 from twohand_jax.mano.joints import BONES
 from twohand_jax.types import NUM_JOINTS, Camera, Cues, ManoModel
@@ -53,31 +54,6 @@ class RecordView(NamedTuple):
     depth: Float[np.ndarray, "h w"] | None
 
 
-class Square(NamedTuple):
-    """A square of a picture, in whole pixels, that may reach beyond its borders."""
-
-    x: int
-    y: int
-    side: int
-
-    def cut(self, picture: np.ndarray, size: int, way: int) -> np.ndarray:
-        """The square, drawn ``size`` pixels wide."""
-        height, width = picture.shape[:2]
-        x0, y0 = max(self.x, 0), max(self.y, 0)
-        x1, y1 = min(self.x + self.side, width), min(self.y + self.side, height)
-        square = np.zeros((self.side, self.side, *picture.shape[2:]), picture.dtype)
-        square[y0 - self.y : y1 - self.y, x0 - self.x : x1 - self.x] = picture[
-            y0:y1, x0:x1
-        ]
-        return cv2.resize(square, (size, size), interpolation=way)
-
-    def move(
-        self, points: Float[np.ndarray, "*b 2"], size: int
-    ) -> Float[np.ndarray, "*b 2"]:
-        """Points of the picture in pixels of the drawn square."""
-        return (points - (self.x, self.y) + 0.5) * (size / self.side) - 0.5
-
-
 def panels(view: RecordView, *, size: int = 256) -> UInt8[np.ndarray, "size w 3"]:
     """One record as the four ``PANELS``, each ``size`` pixels wide, 4 pixels apart.
 
@@ -98,7 +74,7 @@ def panels(view: RecordView, *, size: int = 256) -> UInt8[np.ndarray, "size w 3"
     return np.concatenate(parts[:-1], axis=1)
 
 
-def around_hands(view: RecordView) -> Square:
+def around_hands(view: RecordView) -> Window:
     """The square about the valid hands, moved into the picture where it is larger."""
     height, width = view.image.shape[:2]
     box = view.box[view.hand_valid]
@@ -112,7 +88,7 @@ def around_hands(view: RecordView) -> Square:
     # Inside of the picture along sides that are long enough, else in their middle.
     inside = np.clip(corner, 0, np.maximum(free, 0))
     x, y = np.where(free >= 0, inside, free // 2).tolist()
-    return Square(x, y, side)
+    return Window(x, y, side)
 
 
 def grid(
@@ -142,7 +118,7 @@ def captioned(
 
 
 def _labels(
-    view: RecordView, window: Square, picture: UInt8[np.ndarray, "s s 3"]
+    view: RecordView, window: Window, picture: UInt8[np.ndarray, "s s 3"]
 ) -> UInt8[np.ndarray, "s s 3"]:
     size = len(picture)
     out = picture.copy()
@@ -155,7 +131,7 @@ def _labels(
 
 
 def _fit(
-    view: RecordView, window: Square, picture: UInt8[np.ndarray, "s s 3"]
+    view: RecordView, window: Window, picture: UInt8[np.ndarray, "s s 3"]
 ) -> UInt8[np.ndarray, "s s 3"]:
     size = len(picture)
     if not view.meshes:
@@ -171,7 +147,7 @@ def _fit(
 
 
 def _cues(
-    view: RecordView, window: Square, picture: UInt8[np.ndarray, "s s 3"]
+    view: RecordView, window: Window, picture: UInt8[np.ndarray, "s s 3"]
 ) -> UInt8[np.ndarray, "s s 3"]:
     size = len(picture)
     if view.segmentation is None and view.keypoints is None:
@@ -187,7 +163,7 @@ def _cues(
     return _draw_hands(out, window.move(view.keypoints[..., :2], size), found)
 
 
-def _depth(view: RecordView, window: Square, size: int) -> UInt8[np.ndarray, "s s 3"]:
+def _depth(view: RecordView, window: Window, size: int) -> UInt8[np.ndarray, "s s 3"]:
     if view.depth is None:
         return _nothing(size, "no depth")
     depth = window.cut(view.depth, size, cv2.INTER_NEAREST)
