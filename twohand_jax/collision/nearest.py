@@ -87,7 +87,8 @@ def vertex_normals(
     spread = xp.broadcast_to(areas[..., None, :], corners.shape)
     total = xp.zeros_like(vertices)
     if xp is np:
-        np.add.at(total, (..., faces, slice(None)), spread)
+        by_face = np.moveaxis(spread, (-3, -2), (0, 1))
+        np.add.at(np.moveaxis(total, -2, 0), faces, by_face)
     else:
         total = total.at[..., faces, :].add(spread)
     squared = xp.sum(total**2, axis=-1, keepdims=True)
