@@ -25,7 +25,7 @@ def converted(
     *,
     name: str,
     summary: str,
-    add_arguments: Callable[[argparse.ArgumentParser], None],
+    add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
     from_arguments: Callable[[argparse.Namespace], Dataset],
     miniature: str,
     protocol: str = "",
@@ -35,7 +35,7 @@ def converted(
     Args:
         name: on the command line.
         summary: what it is, in one line.
-        add_arguments: adds the flags that are its own.
+        add_arguments: adds the flags that are its own; none by default.
         from_arguments: the dataset that the parsed flags describe.
         miniature: see ``DatasetEntry``.
         protocol: see ``DatasetEntry``.

@@ -11,8 +11,10 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.spatial.transform import Rotation
 
+from data_pipelines.labelled import Labelled
 from twohand_jax import mano
-from twohand_jax.types import RIGHT, Camera, ManoModel, ManoParams
+from twohand_jax.geometry import cameras
+from twohand_jax.types import NUM_JOINTS, RIGHT, Camera, ManoModel, ManoParams
 
 BEHIND = "a joint lies behind the camera"
 
@@ -62,6 +64,46 @@ def pinhole(K: Float[np.ndarray, "3 3"]) -> Camera:
 def right_only(values: np.ndarray) -> np.ndarray:
     """The right hand's values, and zeros for the left."""
     return np.stack([values, np.zeros_like(values)])
+
+
+def right_hand(
+    image: Path,
+    image_id: str,
+    *,
+    subset: str,
+    size: tuple[int, int],
+    camera: Camera,
+    joints: Float[np.ndarray, "21 3"],
+    params: ManoParams,
+    fitted: bool,
+) -> Labelled:
+    """A picture of one right hand, all of whose joints are known.
+
+    Args:
+        image: the picture's file.
+        image_id: unique within the dataset.
+        subset: part of the dataset.
+        size: width and height, pixels.
+        camera: of the picture.
+        joints: metres, camera frame.
+        params: the fit, of both hands.
+        fitted: whether the fit counts.
+    """
+    shown = np.array([True, False])
+    known = np.repeat(shown[:, None], NUM_JOINTS, axis=1)
+    return Labelled(
+        image=image,
+        image_id=image_id,
+        subset=subset,
+        size=size,
+        camera=camera,
+        joints_2d=right_only(cameras.project(joints, camera)),
+        joints_2d_valid=known,
+        joints_3d=right_only(joints),
+        joints_3d_valid=known,
+        mano=params,
+        mano_valid=shown & fitted,
+    )
 
 
 def right_params(

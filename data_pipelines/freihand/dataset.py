@@ -14,7 +14,6 @@ from data_pipelines.build_dataset import converted
 from data_pipelines.index import read_json
 from data_pipelines.labelled import NOT_FINITE, Labelled, Rejection
 from twohand_jax.errors import InputError
-from twohand_jax.geometry import cameras
 from twohand_jax.types import ManoParams
 
 SIZE = (224, 224)
@@ -167,22 +166,16 @@ class FreiHand(fits.FittedDataset):
         version: str,
     ) -> Labelled:
         K, xyz = table.K[row], table.xyz[row]
-        camera = fits.pinhole(K)
         params, agrees = self._fit(table.mano[row], xyz)
-        shown = np.array([True, False])
-        known = np.repeat(shown[:, None], 21, axis=1)
-        return Labelled(
-            image=picture,
-            image_id=image_id,
+        return fits.right_hand(
+            picture,
+            image_id,
             subset=version,
             size=SIZE,
-            camera=camera,
-            joints_2d=fits.right_only(cameras.project(xyz, camera)),
-            joints_2d_valid=known,
-            joints_3d=fits.right_only(xyz),
-            joints_3d_valid=known,
-            mano=params,
-            mano_valid=shown & agrees,
+            camera=fits.pinhole(K),
+            joints=xyz,
+            params=params,
+            fitted=agrees,
         )
 
     def _fit(

@@ -330,11 +330,6 @@ def _rows(body: bytes, row: np.dtype, count: int, *, text: bool) -> np.ndarray:
     return np.rec.fromarrays(numbers.T, dtype=row)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """This dataset has no options of its own."""
-    del parser
-
-
 def from_arguments(args: argparse.Namespace) -> Hic:
     """The dataset that the command line describes."""
     return Hic(args.source, mano_path=args.mano)
@@ -343,7 +338,6 @@ def from_arguments(args: argparse.Namespace) -> Hic:
 ENTRY = converted(
     name=Hic.name,
     summary="HIC (Tzionas et al., IJCV 2016): one and two hands, for evaluation only",
-    add_arguments=add_arguments,
     from_arguments=from_arguments,
     miniature="data_pipelines.hic.fixture",
     protocol="hic",

@@ -172,23 +172,17 @@ class Ho3d(fits.FittedDataset):
 
         The order is the toolbox's ``jointsMapManoToSimple`` (``vis_HO3D.py``).
         """
-        camera = fits.pinhole(meta["camMat"])
         joints = (meta["handJoints3D"] @ OUR_FROM_OPENGL)[CANONICAL_FROM_MODEL]
         params, agrees = self._fit(meta, joints)
-        shown = np.array([True, False])
-        known = np.repeat(shown[:, None], 21, axis=1)
-        return Labelled(
-            image=picture,
-            image_id=image_id,
+        return fits.right_hand(
+            picture,
+            image_id,
             subset=sequence,
             size=SIZE,
-            camera=camera,
-            joints_2d=fits.right_only(cameras.project(joints, camera)),
-            joints_2d_valid=known,
-            joints_3d=fits.right_only(joints),
-            joints_3d_valid=known,
-            mano=params,
-            mano_valid=shown & agrees,
+            camera=fits.pinhole(meta["camMat"]),
+            joints=joints,
+            params=params,
+            fitted=agrees,
         )
 
     def _evaluation(
@@ -298,11 +292,6 @@ def read_meta(file: Path, split: str) -> dict[str, Float[np.ndarray, "..."]]:
     return fields
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """This dataset has no options of its own: its release shows in its files."""
-    del parser
-
-
 def from_arguments(args: argparse.Namespace) -> Ho3d:
     """The dataset that the command line describes."""
     return Ho3d(args.source, mano_path=args.mano)
@@ -311,7 +300,6 @@ def from_arguments(args: argparse.Namespace) -> Ho3d:
 ENTRY = converted(
     name=Ho3d.name,
     summary="HO-3D v2 and v3 (Hampali et al., CVPR 2020): a hand with an object",
-    add_arguments=add_arguments,
     from_arguments=from_arguments,
     miniature="data_pipelines.ho3d.fixture",
     protocol="ho3d",
