@@ -16,6 +16,8 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from twohand_jax import files
+
 LEFT_HAND, RIGHT_HAND = "nocurl.jpg", "halfcurl.jpg"
 JPEG_QUALITY = 92
 
@@ -48,7 +50,7 @@ def main() -> None:
         read(options.source / LEFT_HAND), read(options.source / RIGHT_HAND)
     )
     args = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    cv2.imwrite(str(options.out), picture, args)
+    files.write_bytes(options.out, cv2.imencode(".jpg", picture, args)[1].tobytes())
     print(f"{options.out}: {picture.shape[1]}x{picture.shape[0]}")
 
 

@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import functools
 import json
-import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import IO, Any, Protocol
 import ijson
 from tqdm import tqdm
 
+from twohand_jax import files
 from twohand_jax.errors import InputError
 
 FORMAT = 1
@@ -211,11 +211,11 @@ def build(
     state = _state(collections, settings)
     if _is_current(path, state):
         return Index(path)
-    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.unlink(missing_ok=True)
-        with contextlib.closing(sqlite3.connect(partial)) as database:
+        with (
+            files.replacing(path) as beside,
+            contextlib.closing(sqlite3.connect(beside)) as database,
+        ):
             database.execute("PRAGMA journal_mode = OFF")
             database.execute("PRAGMA synchronous = OFF")
             for collection in collections:
@@ -223,12 +223,8 @@ def build(
             database.execute("CREATE TABLE state (value TEXT)")
             database.execute("INSERT INTO state VALUES (?)", (state,))
             database.commit()
-        partial.replace(path)
-    except (OSError, sqlite3.OperationalError) as error:
-        raise InputError(f"Cannot write the index {path}: {error}.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+    except sqlite3.OperationalError as error:
+        raise InputError(f"Cannot write {path}: {error}.") from error
     return Index(path)
 
 

@@ -11,21 +11,16 @@ from jaxtyping import Bool, Float, UInt8
 from twohand_jax.crops.cue_table import DEFAULT
 from twohand_jax.data import decode, schema
 from twohand_jax.errors import InputError
+from twohand_jax.geometry import boxes
+from twohand_jax.mano.joints import WRIST
 from twohand_jax.types import LEFT, RIGHT, Camera, ManoParams
 
-BOX_SCALE = 1.2
-WRIST = 0
 JPEG_QUALITY = 95
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 UNREADABLE = "the picture is missing or does not decode"
 OTHER_SIZE = "the picture's size is not the annotated one"
 NO_HAND = "no labelled hand in the picture"
 NOT_FINITE = "a value marked valid is NaN or infinite"
-HAND_TYPES = {
-    (True, True): "interacting",
-    (True, False): "right",
-    (False, True): "left",
-}
 
 
 class Labelled(NamedTuple):
@@ -212,7 +207,7 @@ def record(sample: Labelled, *, dataset: str, hand_model: str) -> dict[str, obje
         if feature.name in labels and not np.isfinite(labels[feature.name]).all():
             raise Unusable(NOT_FINITE)
     shown = labels["hands/valid"]
-    kind = sample.hand_type or HAND_TYPES[bool(shown[RIGHT]), bool(shown[LEFT])]
+    kind = sample.hand_type or schema.hand_type(shown)
     return {
         "schema_version": schema.SCHEMA_VERSION,
         "image": data,
@@ -234,23 +229,6 @@ def no_cues() -> dict[str, object]:
     for name in DEFAULT:
         absent |= decode.absent_cue(name)
     return absent
-
-
-def hand_boxes(
-    joints_2d: Float[np.ndarray, "2 21 2"], valid: Bool[np.ndarray, "2 21"]
-) -> Float[np.ndarray, "2 4"]:
-    """1.2 times the tight box of the valid joints (METHOD: training boxes).
-
-    Zeros for a hand with fewer than two of them.
-    """
-    boxes = np.zeros((2, 4), np.float32)
-    for side, known in enumerate(valid):
-        if known.sum() > 1:
-            points = joints_2d[side, known]
-            low, high = points.min(axis=0), points.max(axis=0)
-            middle, half = (low + high) / 2, (high - low) / 2 * BOX_SCALE
-            boxes[side] = np.concatenate([middle - half, middle + half])
-    return boxes
 
 
 def _picture(sample: Labelled) -> tuple[bytes, tuple[int, int]]:
@@ -276,7 +254,8 @@ def _labels(sample: Labelled) -> dict[str, np.ndarray]:
     """The label features; what is not valid is zero."""
     box = sample.box
     if box is None:
-        box = hand_boxes(sample.joints_2d, sample.joints_2d_valid)
+        box = boxes.around_joints(sample.joints_2d, sample.joints_2d_valid)
+        box = box.astype(np.float32)
     if not np.isfinite(box).all():  # comparisons with NaN would hide the hand
         raise Unusable(NOT_FINITE)
     shown = (box[:, 2] > box[:, 0]) & (box[:, 3] > box[:, 1])

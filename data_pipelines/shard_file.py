@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from tensorflow_datasets.core import example_serializer
 from tensorflow_datasets.proto import tf_example_pb2
 
 from data_pipelines.labelled import Rejection, ShardSource
+from twohand_jax import files
 from twohand_jax.crops.cue_table import CUE_KINDS, DEFAULT
 from twohand_jax.data import schema, shards
 from twohand_jax.errors import InputError
@@ -66,19 +66,20 @@ def write(
 ) -> Receipt:
     """Write one shard and its receipt; ``progress`` is called after every sample."""
     final = directory / file_name(source, split, shard)
-    partial = final.with_name(f"{final.name}.partial-{os.getpid()}")
     rejected = _Rejected()
-    count = payload_bytes = crc = 0
-    with partial.open("wb") as file:
+    count = size = payload_bytes = crc = 0
+
+    def records() -> Iterator[bytes]:
+        nonlocal count, size, payload_bytes, crc
         for payload in _payloads(source, split, shard, rejected, progress):
             framed = shards.frame_record(payload)
-            file.write(framed)
+            yield framed
             crc = google_crc32c.extend(crc, framed)
             payload_bytes += len(payload)
+            size += len(framed)
             count += 1
-        file.flush()
-        os.fsync(file.fileno())
-        size = file.tell()
+
+    files.write_bytes(final, records())
     receipt = Receipt(
         examples=count,
         file_bytes=size,
@@ -87,8 +88,7 @@ def write(
         rejected=dict(rejected.counts),
         rejected_samples=rejected.samples,
     )
-    _save_receipt(directory, final.name, receipt)
-    partial.replace(final)
+    files.write_json(_receipt_path(directory, final.name), dataclasses.asdict(receipt))
     return receipt
 
 
@@ -134,14 +134,6 @@ def finished(
 
 def _receipt_path(directory: Path, shard_name: str) -> Path:
     return directory / RECEIPTS / f"{shard_name}.json"
-
-
-def _save_receipt(directory: Path, shard_name: str, receipt: Receipt) -> None:
-    path = _receipt_path(directory, shard_name)
-    path.parent.mkdir(exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
-    partial.write_text(json.dumps(dataclasses.asdict(receipt), indent=1))
-    partial.replace(path)
 
 
 def features_dict(cues: Sequence[str] = DEFAULT) -> tfds.features.FeaturesDict:

@@ -26,6 +26,7 @@ from tqdm import tqdm
 from data_pipelines import shard_file
 from data_pipelines.labelled import ShardSource
 from data_pipelines.shard_file import KEPT_SAMPLES, Receipt, features_dict
+from twohand_jax import files
 from twohand_jax.errors import InputError
 
 REJECTIONS = "rejections.json"
@@ -111,8 +112,7 @@ def _shards(source: ShardSource) -> list[Shard]:
 
 def _finished(directory: Path, source: ShardSource) -> dict[Shard, Receipt]:
     """Receipts of the shards that are there; what a killed run left is removed."""
-    for leftover in directory.rglob("*.partial-*"):
-        leftover.unlink(missing_ok=True)
+    files.remove_partials(directory)
     found = {
         shard: shard_file.finished(directory, source, *shard)
         for shard in _shards(source)
@@ -145,9 +145,7 @@ def _check_settings(directory: Path, source: ShardSource) -> None:
     settings = json.loads(json.dumps(dict(source.settings)))
     path = directory / shard_file.RECEIPTS / "settings.json"
     if not path.exists():
-        partial = path.with_name(f"settings.json.partial-{os.getpid()}")
-        partial.write_text(json.dumps(settings, indent=1))
-        partial.replace(path)
+        files.write_json(path, settings)
         return
     found = json.loads(path.read_text())
     names = sorted(found.keys() | settings.keys())
@@ -256,7 +254,7 @@ def _write_rejections(directory: Path, receipts: dict[Shard, Receipt]) -> None:
         {"reason": reason, "count": count, "examples": samples[reason]}
         for reason, count in counts.items()
     ]
-    (directory / REJECTIONS).write_text(json.dumps(table, indent=1))
+    files.write_json(directory / REJECTIONS, table)
 
 
 def _write_metadata(

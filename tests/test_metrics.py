@@ -51,7 +51,7 @@ def test_mpjpe(pair, root, axes, indices):
     expected = twin_mpjpe(*pair, root, indices)
     got = metrics.mpjpe(*f32(*pair), root=root, axes=axes)
     assert got.count == len(expected)
-    np.testing.assert_allclose(metrics.value(got), np.mean(expected), rtol=1e-5)
+    np.testing.assert_allclose(got.value(), np.mean(expected), rtol=1e-5)
 
 
 def test_mpjpe_per_joint_adds_up_to_the_whole(pair):
@@ -73,10 +73,10 @@ def test_mpvpe_and_rrve(axes):
     gap = gap[..., list(metrics.AXES[axes])]
     expected = 1000 * np.linalg.norm(gap, axis=-1)[valid].mean()
     got = metrics.mpvpe(*args, axes=axes)
-    np.testing.assert_allclose(metrics.value(got), expected, rtol=1e-5)
+    np.testing.assert_allclose(got.value(), expected, rtol=1e-5)
     gap = (estimate - roots[:, :1, None]) - (truth - true_roots[:, :1, None])
     expected = 1000 * np.linalg.norm(gap, axis=-1)[[0, 3]].mean()
-    np.testing.assert_allclose(metrics.value(metrics.rrve(*args)), expected, rtol=1e-5)
+    np.testing.assert_allclose(metrics.rrve(*args).value(), expected, rtol=1e-5)
 
 
 def test_mrrpe():
@@ -84,7 +84,7 @@ def test_mrrpe():
     valid = np.array([1, 0, 1, 1, 0, 1], bool)
     expected = 1000 * np.linalg.norm(estimate - truth, axis=-1)[valid].mean()
     got = metrics.mrrpe(*f32(estimate, truth, valid))
-    np.testing.assert_allclose(metrics.value(got), expected, rtol=1e-5)
+    np.testing.assert_allclose(got.value(), expected, rtol=1e-5)
 
 
 def twin_align(source, target, reflection: bool) -> np.ndarray:
@@ -112,7 +112,7 @@ def test_pa_mpjpe(pair, reflection):
         aligned = twin_align(e[v], t[v], reflection)
         errors.extend(1000 * np.linalg.norm(aligned - t[v], axis=-1))
     got = metrics.pa_mpjpe(*f32(estimate, truth, valid), allow_reflection=reflection)
-    np.testing.assert_allclose(metrics.value(got), np.mean(errors), rtol=1e-4)
+    np.testing.assert_allclose(got.value(), np.mean(errors), rtol=1e-4)
 
 
 def test_pa_errors_do_not_feel_similarities(pair):
@@ -126,7 +126,7 @@ def test_pa_errors_do_not_feel_similarities(pair):
         rtol=1e-3,
     )
     vertices = jnp.broadcast_to(valid[..., 0], (5, 2))
-    assert metrics.value(metrics.pa_mpvpe(moved, estimate, vertices)) < 1e-2
+    assert metrics.pa_mpvpe(moved, estimate, vertices).value() < 1e-2
 
 
 @pytest.mark.parametrize("threshold", [5.0, 15.0])
@@ -141,12 +141,12 @@ def test_f_score(threshold):
         recall = (gaps.min(0) < threshold).mean()
         scores.append(2 * precision * recall / (precision + recall))
     got = metrics.f_score(*f32(estimate, truth, valid), threshold_mm=threshold)
-    np.testing.assert_allclose(metrics.value(got), np.mean(scores), rtol=1e-5)
+    np.testing.assert_allclose(got.value(), np.mean(scores), rtol=1e-5)
 
 
 def test_f_score_of_strangers_is_zero():
     apart = f32(hands(9, 1, 30, 3), hands(9, 1, 30, 3) + 9, np.array([True]))
-    assert metrics.value(metrics.f_score(*apart, threshold_mm=5.0)) == 0
+    assert metrics.f_score(*apart, threshold_mm=5.0).value() == 0
 
 
 def test_auc(pair):
@@ -173,7 +173,7 @@ def test_acceleration_error():
         errors.extend(1000 * np.linalg.norm(gap, axis=-1)[known])
     got = metrics.acceleration_error(*f32(estimate, truth, valid))
     assert got.count == len(errors)
-    np.testing.assert_allclose(metrics.value(got), np.mean(errors), rtol=1e-4)
+    np.testing.assert_allclose(got.value(), np.mean(errors), rtol=1e-4)
 
 
 def test_invalid_values_are_not_looked_at(pair):
@@ -213,7 +213,23 @@ def test_any_leading_batch(pair):
 def test_nothing_counted_is_nan_and_not_zero(pair):
     estimate, truth, valid = f32(*pair)
     got = metrics.mpjpe(estimate, truth, jnp.zeros_like(valid))
-    assert got.count == 0 and np.isnan(metrics.value(got))
+    assert got.count == 0 and np.isnan(got.value())
+
+
+def test_the_value_of_host_sums_stays_in_double_precision():
+    means = Mean(np.array([1.0, 0.0]), np.array([3, 0]))
+    value = means.value()
+    assert isinstance(value, np.ndarray) and value.dtype == np.float64
+    np.testing.assert_array_equal(value, [1 / 3, np.nan])
+    np.testing.assert_array_equal(means.value(empty=0.0), [1 / 3, 0.0])
+
+
+def test_the_value_of_an_empty_mean_has_gradient_zero():
+    def compute(x: jax.Array) -> jax.Array:
+        return Mean(x, jnp.array([2.0, 0.0])).value(empty=0.0).sum()
+
+    slope = jax.jit(jax.grad(compute))(jnp.array([4.0, 0.0]))
+    np.testing.assert_array_equal(slope, [0.5, 0.0])
 
 
 def test_mean_of_means_weighs_every_joint_alike_and_skips_those_never_seen(pair):
@@ -251,7 +267,7 @@ def test_box_iou():
     boxes = jnp.array([[0.0, 0, 2, 2], [0, 0, 2, 2], [0, 0, 1, 1]])
     others = jnp.array([[1.0, 0, 3, 2], [0, 0, 2, 2], [5, 5, 6, 6]])
     got = metrics.box_iou(boxes, others, jnp.array([True, True, False]))
-    np.testing.assert_allclose(metrics.value(got), (1 / 3 + 1) / 2, rtol=1e-6)
+    np.testing.assert_allclose(got.value(), (1 / 3 + 1) / 2, rtol=1e-6)
 
 
 def test_contact_agrees_with_the_exact_figures():
@@ -271,5 +287,5 @@ def test_contact_agrees_with_the_exact_figures():
     ):
         assert found[name].count == 3
         np.testing.assert_allclose(
-            metrics.value(found[name]), values.mean(), rtol=1e-4, atol=1e-6
+            found[name].value(), values.mean(), rtol=1e-4, atol=1e-6
         )

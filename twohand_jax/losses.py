@@ -11,9 +11,8 @@ from twohand_jax.crops import labels
 from twohand_jax.crops.inputs import CropConfig
 from twohand_jax.geometry import affine, cameras, rotations, view
 from twohand_jax.mano import forward_side
+from twohand_jax.mano.joints import WRIST
 from twohand_jax.types import RIGHT, Inputs, ManoModel, Mean, Output, Targets
-
-WRIST = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,7 +89,7 @@ def compute(
     means = {name: masked_l1(*term, weight > 0) for name, term in terms.items()}
     total = jnp.zeros(())
     for name, term in means.items():
-        total = total + getattr(weights, name) * mean(term)
+        total = total + getattr(weights, name) * term.value(empty=0.0)
     return total, means
 
 
@@ -115,11 +114,6 @@ def masked_l1(
     mask = jnp.broadcast_to(mask, estimate.shape)
     difference = jnp.where(mask, estimate, 0.0) - jnp.where(mask, target, 0.0)
     return Mean(jnp.sum(jnp.abs(difference)), jnp.sum(mask.astype(jnp.float32)))
-
-
-def mean(record: Mean) -> Float[Array, "*b"]:
-    """The mean's value; 0 where nothing was counted."""
-    return record.total / jnp.maximum(record.count, 1.0)
 
 
 def to_cells(

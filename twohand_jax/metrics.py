@@ -1,8 +1,8 @@
 """Errors of reconstructed hands, as pure functions over masked batches (METHOD §7).
 
 Positions are metres, errors millimetres. Every function returns a ``Mean``, whose
-totals and counts add up over batches, devices and hosts; ``value`` divides. A split
-(single hand, interacting) is a mask. What is not valid is never looked at, NaN
+totals and counts add up over batches, devices and hosts; its ``value`` divides. A
+split (single hand, interacting) is a mask. What is not valid is never looked at, NaN
 included. Which points, which root and which truth is a protocol's choice
 (``evaluation.protocols``).
 """
@@ -15,18 +15,12 @@ from jaxtyping import Array, Bool, Float, Int
 from twohand_jax.collision.penetration import CONTACT_DISTANCE
 from twohand_jax.collision.surface import surface_distance, winding_number
 from twohand_jax.geometry import alignment, boxes
+from twohand_jax.mano.joints import WRIST
 from twohand_jax.types import LEFT, RIGHT, Mean
 
 MM = 1000.0
-WRIST = 0
 AXES = {"xyz": (0, 1, 2), "xy": (0, 1), "z": (2,)}
 ROWS_AT_ONCE = 32  # of a table of distances: small enough for a CPU's cache
-
-
-def value(record: Mean) -> Float[Array, "*b"]:
-    """The mean itself; NaN where nothing was counted."""
-    safe = jnp.where(record.count > 0, record.count, 1.0)
-    return jnp.where(record.count > 0, record.total / safe, jnp.nan)
 
 
 def mean_of_means(record: Mean) -> Float[Array, ""]:
@@ -35,10 +29,8 @@ def mean_of_means(record: Mean) -> Float[Array, ""]:
     The mean over joints of per-joint means is what evaluation codes print that keep a
     list for each joint (InterWild's ``print_eval_result``, FreiHAND's ``EvalUtil``).
     """
-    counted = record.count > 0
-    total = jnp.sum(jnp.where(counted, value(record), 0.0))
-    number = jnp.sum(counted)
-    return jnp.where(number > 0, total / jnp.maximum(number, 1), jnp.nan)
+    total = jnp.sum(record.value(empty=0.0))
+    return Mean(total, jnp.sum(record.count > 0)).value()
 
 
 def masked(
@@ -304,7 +296,7 @@ def pck(
 
 def auc(curve: Mean) -> Float[Array, ""]:
     """Area under a ``pck`` curve over its range, in [0, 1], by trapezoids."""
-    share = value(curve)
+    share = curve.value()
     return jnp.mean((share[1:] + share[:-1]) / 2)
 
 

@@ -11,10 +11,13 @@ mirrored: there both hands are right hands.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterable
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
@@ -29,6 +32,11 @@ SIDES = ("right", "left")
 NUM_VERTICES = 778
 NUM_FACES = 1538
 NUM_JOINTS = 21
+
+
+def array_module(*arrays: Array) -> ModuleType:
+    """``jax.numpy`` where one of the arrays is JAX's, else ``numpy``."""
+    return jnp if any(isinstance(array, jax.Array) for array in arrays) else np
 
 
 class Camera(NamedTuple):
@@ -235,6 +243,12 @@ class Mean(NamedTuple):
 
     def __add__(self, other: "Mean") -> "Mean":  # type: ignore[override]
         return Mean(self.total + other.total, self.count + other.count)
+
+    def value(self, *, empty: float = math.nan) -> Float[Array, "*b"]:
+        """The mean itself, ``empty`` where nothing was counted."""
+        xp = array_module(self.total, self.count)
+        counted = self.count > 0
+        return xp.where(counted, self.total / xp.where(counted, self.count, 1), empty)
 
 
 class NoiseSchedule(NamedTuple):

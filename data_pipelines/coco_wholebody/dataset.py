@@ -15,6 +15,7 @@ from data_pipelines.coco_wholebody import layout
 from data_pipelines.fits import load_model
 from data_pipelines.index import Index
 from data_pipelines.labelled import Labelled, Rejection, Unusable
+from twohand_jax.geometry.cameras import backproject, project
 from twohand_jax.mano import params as mano_params
 from twohand_jax.types import SIDES, Camera, ManoModel, ManoParams
 
@@ -294,8 +295,8 @@ def moved_fit(
     if own is other:
         return wrist
     depth = wrist[2] * np.mean(other.focal) / np.mean(own.focal)
-    pixel = wrist[:2] / wrist[2] * own.focal + own.center
-    return np.append((pixel - other.center) / other.focal * depth, depth)
+    pixel = project(wrist[None], own)
+    return backproject(pixel, np.array([depth]), other)[0]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -16,6 +16,8 @@ from data_pipelines.coco_wholebody import dataset
 from data_pipelines.coco_wholebody.layout import FITS
 from data_pipelines.fixtures.scenes import FixtureScene, scenes
 from twohand_jax import mano
+from twohand_jax.geometry import cameras
+from twohand_jax.geometry.boxes import HAND_BOX_SCALE
 from twohand_jax.mano import params as mano_params
 from twohand_jax.types import SIDES, Camera, ManoModel
 
@@ -24,7 +26,6 @@ PEOPLE = 2
 FIRST_IMAGE, FIRST_PERSON = 785, 442619
 JPEG_QUALITY = 95
 # The boxes of the official example are that much larger than the tight ones (median).
-BOX_SCALE = 1.2
 # NeuralAnnot's focal length for a box of its network's input size, and that size.
 FIT_FOCAL, FIT_SIZE = 5000.0, 256.0
 Json = dict[str, object]
@@ -114,11 +115,11 @@ def _person(
     fits: Json = {}
     for side, name in enumerate(SIDES):
         joints = scene.joints[side].astype(float)
-        pixels = _project(joints, seen)
+        pixels = cameras.project(joints, seen)
         camera = _fit_camera(pixels) if own else seen
         moved = dataset.moved_fit(joints[0], seen, camera) if own else joints[0]
         orient, pose, betas, _ = (value[side] for value in scene.params)
-        labels[name] = _project(joints + (moved - joints[0]), camera)
+        labels[name] = cameras.project(joints + (moved - joints[0]), camera)
         fits[name] = {
             "mano_param": {
                 "pose": [*orient.tolist(), *pose.ravel().tolist()],
@@ -135,14 +136,8 @@ def _person(
 
 def _fit_camera(pixels: Float[np.ndarray, "21 2"]) -> Camera:
     low, high = pixels.min(axis=0), pixels.max(axis=0)
-    focal = FIT_FOCAL / FIT_SIZE * BOX_SCALE * float((high - low).max())
+    focal = FIT_FOCAL / FIT_SIZE * HAND_BOX_SCALE * float((high - low).max())
     return Camera(focal=np.full(2, focal), center=(low + high) / 2)
-
-
-def _project(
-    points: Float[np.ndarray, "21 3"], camera: Camera
-) -> Float[np.ndarray, "21 2"]:
-    return points[:, :2] / points[:, 2:] * camera.focal + camera.center
 
 
 def _annotation(
@@ -172,7 +167,7 @@ def _annotation(
             points = np.concatenate([hands[side], flags], axis=1)
             points[20] = 0.0
             low, high = hands[side].min(axis=0), hands[side].max(axis=0)
-            size, middle = BOX_SCALE * (high - low), (low + high) / 2
+            size, middle = HAND_BOX_SCALE * (high - low), (low + high) / 2
             entry[f"{side}hand_box"] = [*(middle - size / 2), *size]
             entry[f"{side}hand_kpts"] = points.ravel().tolist()
             entry[f"{side}hand_valid"] = True

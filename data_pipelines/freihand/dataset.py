@@ -13,8 +13,8 @@ from data_pipelines import fits
 from data_pipelines.build_dataset import converted
 from data_pipelines.index import read_json
 from data_pipelines.labelled import NOT_FINITE, Labelled, Rejection
-from data_pipelines.synthetic.labels import project
 from twohand_jax.errors import InputError
+from twohand_jax.geometry import cameras
 from twohand_jax.types import ManoParams
 
 SIZE = (224, 224)
@@ -177,7 +177,7 @@ class FreiHand(fits.FittedDataset):
             subset=version,
             size=SIZE,
             camera=camera,
-            joints_2d=fits.right_only(project(xyz, camera)),
+            joints_2d=fits.right_only(cameras.project(xyz, camera)),
             joints_2d_valid=known,
             joints_3d=fits.right_only(xyz),
             joints_3d_valid=known,

@@ -9,11 +9,10 @@ from jaxtyping import UInt8
 from data_pipelines.fixtures.scenes import FixtureScene, scenes
 from data_pipelines.freihand.dataset import FINGERTIPS, SIZE, VERSIONS
 from twohand_jax.data import decode
-from twohand_jax.mano.joints import MIDDLE_BASE
+from twohand_jax.mano.joints import CANONICAL, TIPS
 from twohand_jax.mano.joints import fingertips as tip_vertices
 from twohand_jax.types import RIGHT
 
-TIPS = (4, 8, 12, 16, 20)
 EVALUATION_SHARE = 2
 MASK = 255
 
@@ -75,7 +74,7 @@ def _matrix(scene: FixtureScene) -> list[list[float]]:
 def _vector(scene: FixtureScene) -> list[float]:
     """48 pose, 10 shape, the root's pixel and scale (toolbox: ``recover_root``)."""
     params = scene.params
-    root = joints(scene)[MIDDLE_BASE]
+    root = joints(scene)[CANONICAL.MIDDLE_BASE]
     scale = scene.camera.focal.mean() / root[2]
     pixel = root[:2] * scale + scene.camera.center
     parts = (
@@ -91,7 +90,9 @@ def _vector(scene: FixtureScene) -> list[float]:
 def _bone(scene: FixtureScene) -> float:
     """Length of the middle finger's first bone (toolbox, issue 8), metres."""
     xyz = joints(scene)
-    return float(np.linalg.norm(xyz[MIDDLE_BASE + 1] - xyz[MIDDLE_BASE]))
+    return float(
+        np.linalg.norm(xyz[CANONICAL.MIDDLE_BASE + 1] - xyz[CANONICAL.MIDDLE_BASE])
+    )
 
 
 def _save(path: Path, picture: UInt8[np.ndarray, "h w 3"]) -> None:

@@ -17,8 +17,9 @@ from data_pipelines.build_dataset import converted
 from data_pipelines.hic.fit import fit_mesh
 from data_pipelines.index import read_json
 from data_pipelines.labelled import NOT_FINITE, Labelled, Rejection
-from data_pipelines.synthetic.labels import project
+from twohand_jax.data.schema import HAND_TYPES
 from twohand_jax.errors import InputError
+from twohand_jax.geometry import cameras
 from twohand_jax.mano.joints import CANONICAL_FROM_MODEL
 from twohand_jax.mano.joints import fingertips as tip_vertices
 from twohand_jax.types import NUM_VERTICES, SIDES, Camera, ManoModel, ManoParams
@@ -34,7 +35,6 @@ BAD_MESH = "a hand's mesh is missing or not in MANO's topology"
 MAX_BETA = 10.0
 HandMeshes = Sequence[Float[np.ndarray, "778 3"] | None]
 FILE = "HIC.json"
-HAND_TYPES = ("right", "left", "interacting")
 HOME = (
     "Sequences and MANO fits of HIC come from its page at the MPI for Intelligent "
     "Systems (files.is.tue.mpg.de, Hand-Object-Capture), HIC.json from "
@@ -164,7 +164,7 @@ class Hic(fits.FittedDataset):
             subset=Path(picture.file_name).parts[0],
             size=SIZE,
             camera=camera,
-            joints_2d=project(joints, camera),
+            joints_2d=cameras.project(joints, camera),
             joints_2d_valid=known,
             joints_3d=joints,
             joints_3d_valid=known,

@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from data_pipelines.fixtures.scenes import GROUND, OCCLUSION_RAYS, FixtureScene, scenes
-from data_pipelines.hic.dataset import CENTER, FILE, FOCAL, HAND_TYPES, SIZE
+from data_pipelines.hic.dataset import CENTER, FILE, FOCAL, SIZE
 from twohand_jax import mano
+from twohand_jax.data import schema
 from twohand_jax.types import LEFT, RIGHT, SIDES, Camera, ManoModel
 from twohand_jax.viz import overlay
 from twohand_jax.viz.render import RayScene, paste, render
@@ -61,7 +62,7 @@ def write(root: Path, *, count: int = 4, seed: int = 0) -> None:
                 "seq_name": sequence,
             }
         )
-        kind = HAND_TYPES[shown[0] if len(shown) == 1 else 2]
+        kind = schema.hand_type([side in shown for side in (RIGHT, LEFT)])
         entries.append({"id": number, "image_id": number, "hand_type": kind, **meshes})
     content = {"images": images, "annotations": entries}
     (root / FILE).write_text(json.dumps(content))

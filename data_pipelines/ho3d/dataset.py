@@ -14,15 +14,14 @@ from jaxtyping import Float
 from data_pipelines import fits
 from data_pipelines.build_dataset import converted
 from data_pipelines.labelled import NOT_FINITE, Labelled, Rejection
-from data_pipelines.synthetic.labels import project
 from twohand_jax.errors import InputError
+from twohand_jax.geometry import cameras
 from twohand_jax.mano import safe_pickle
-from twohand_jax.mano.joints import CANONICAL_FROM_MODEL
+from twohand_jax.mano.joints import CANONICAL_FROM_MODEL, WRIST
 from twohand_jax.types import RIGHT, ManoParams
 
 SIZE = (640, 480)
 FINGERTIPS = "ho3d"
-WRIST = 0
 OFFICIAL = {"train": "train", "test": "evaluation"}
 # README of the toolbox: version 3 stores its pictures as JPEG "due to storage".
 RELEASES = {".jpg": "v3", ".png": "v2"}
@@ -184,7 +183,7 @@ class Ho3d(fits.FittedDataset):
             subset=sequence,
             size=SIZE,
             camera=camera,
-            joints_2d=fits.right_only(project(joints, camera)),
+            joints_2d=fits.right_only(cameras.project(joints, camera)),
             joints_2d_valid=known,
             joints_3d=fits.right_only(joints),
             joints_3d_valid=known,
@@ -210,7 +209,7 @@ class Ho3d(fits.FittedDataset):
             subset=sequence,
             size=SIZE,
             camera=camera,
-            joints_2d=project(joints, camera),
+            joints_2d=cameras.project(joints, camera),
             joints_2d_valid=known,
             joints_3d=joints,
             joints_3d_valid=known,

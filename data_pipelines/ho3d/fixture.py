@@ -18,14 +18,13 @@ from data_pipelines.ho3d.dataset import (
     SIZE,
     ListedFrame,
 )
-from data_pipelines.labelled import hand_boxes
 from twohand_jax import mano
 from twohand_jax.data import decode
-from twohand_jax.mano.joints import CANONICAL_FROM_MODEL
+from twohand_jax.geometry import boxes
+from twohand_jax.mano.joints import CANONICAL_FROM_MODEL, TIPS
 from twohand_jax.mano.joints import fingertips as tip_vertices
 from twohand_jax.types import RIGHT, ManoModel
 
-TIPS = (4, 8, 12, 16, 20)
 SEQUENCES = {"train": ("ABF10", "MC1"), "evaluation": ("AP10",)}
 EVALUATION_SHARE = 2
 SUFFIXES = {release: suffix for suffix, release in RELEASES.items()}
@@ -91,8 +90,7 @@ def train_meta(scene: FixtureScene, model: ManoModel) -> dict[str, object]:
 
 def _evaluation_meta(scene: FixtureScene, meta: dict[str, object]) -> dict[str, object]:
     """What is public of an evaluation frame."""
-    shown = np.repeat(scene.shown[:, None], 21, axis=1)
-    box = hand_boxes(scene.joints_px, shown)[RIGHT]
+    box = boxes.around_joints(scene.joints_px[RIGHT])
     wrist = np.asarray(meta["handJoints3D"])[0]
     kept = {name: meta[name] for name in ("camMat", "objRot", "objTrans", "objName")}
     return kept | {"handJoints3D": wrist, "handBoundingBox": box.round().tolist()}

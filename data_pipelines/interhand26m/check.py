@@ -35,7 +35,7 @@ def pa_mpjpe(
     record = metrics.pa_mpjpe(
         *(jnp.asarray(x)[None, None] for x in (estimate, target, valid))
     )
-    return float(metrics.value(record))
+    return float(record.value())
 
 
 def judge(

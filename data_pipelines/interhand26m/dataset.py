@@ -16,7 +16,9 @@ from data_pipelines.build_dataset import converted
 from data_pipelines.index import Index
 from data_pipelines.interhand26m.layout import SUBSETS, Layout, is_listed
 from data_pipelines.labelled import Labelled, Rejection, Unusable
+from twohand_jax.data.schema import HAND_TYPES
 from twohand_jax.errors import InputError
+from twohand_jax.geometry.cameras import project
 from twohand_jax.mano.joints import CANONICAL_FROM_INTERHAND, WRIST
 from twohand_jax.types import SIDES, Camera, ManoParams
 
@@ -271,7 +273,7 @@ def read_sample(
 
 def _sample(records: AnnotationEntries, images: Path, subset: str) -> InterHandSample:
     annotation, image, camera, frame, fits = records
-    if annotation["hand_type"] not in (*SIDES, "interacting"):
+    if annotation["hand_type"] not in HAND_TYPES:
         raise Unusable(HAND_TYPE)
     R = np.asarray(camera["camrot"], float).reshape(3, 3)
     t = -R @ np.asarray(camera["campos"], float).reshape(3) / MM
@@ -322,9 +324,7 @@ def _project(
     joints: Float[np.ndarray, "2 21 3"], camera: Camera, valid: Bool[np.ndarray, "2 21"]
 ) -> Float[np.ndarray, "2 21 2"]:
     """Pixels of the valid joints, zeros for the others."""
-    depth = np.where(valid, joints[..., 2], 1.0)[..., None]
-    pixels = joints[..., :2] / depth * camera.focal + camera.center
-    return np.where(valid[..., None], pixels, 0.0)
+    return np.where(valid[..., None], project(joints, camera), 0.0)
 
 
 def _fits(fits: Mapping[str, Any]) -> tuple[ManoParams, Bool[np.ndarray, "2"]]:

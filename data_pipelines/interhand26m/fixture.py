@@ -18,7 +18,7 @@ from jaxtyping import Bool
 
 from data_pipelines.fixtures.scenes import FixtureScene, World, scenes, world
 from twohand_jax import mano
-from twohand_jax.data import decode
+from twohand_jax.data import decode, schema
 from twohand_jax.mano.joints import CANONICAL_FROM_INTERHAND
 from twohand_jax.types import LEFT, RIGHT, SIDES, ManoModel
 
@@ -82,7 +82,7 @@ def _take(model: ManoModel, place: int, *, seed: int) -> Take:
     fits = {name: _fit(seen, side, scene) for side, name in enumerate(SIDES)}
     if kind == WITHOUT_FIT:
         fits["left"] = None
-    hand_type = SIDES[SHOWN[kind][0]] if len(SHOWN[kind]) == 1 else "interacting"
+    hand_type = schema.hand_type(scene.shown)
     about = {"hand_type": hand_type, "hand_type_valid": True}
     shown = np.repeat(scene.shown[:, None], 21, axis=1)
     joints = np.where(shown[..., None], seen.joints * MM, ABSENT)

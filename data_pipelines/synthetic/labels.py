@@ -9,21 +9,16 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from twohand_jax.crops.cue_table import CUE_KINDS, DEFAULT
 from twohand_jax.data import decode, schema
+from twohand_jax.geometry import boxes, cameras
+from twohand_jax.mano.joints import CANONICAL, WRIST
 from twohand_jax.types import LEFT, RIGHT, Camera, ManoParams
 
 if TYPE_CHECKING:
     from data_pipelines.synthetic.render.renderer import Rendering
 
 
-BOX_SCALE = 1.2
-WRIST = 0
 # A joint lies inside of the flesh; what is this much nearer to the camera hides it.
 HIDDEN_BEHIND_M = 0.022
-HAND_TYPES = {
-    (True, True): "interacting",
-    (True, False): "right",
-    (False, True): "left",
-}
 
 
 class PosedSample(NamedTuple):
@@ -128,15 +123,15 @@ def record(
     config: SyntheticConfig,
 ) -> dict[str, object]:
     """The flat example of a picture (``schema.FEATURES``)."""
-    joints_px = project(sample.joints, sample.camera)
-    box = hand_boxes(joints_px) * sample.shown[:, None]
+    joints_px = cameras.project(sample.joints, sample.camera)
+    box = boxes.around_joints(joints_px) * sample.shown[:, None]
     return {
         "schema_version": schema.SCHEMA_VERSION,
         "image": decode.encode_jpeg(rendering.image, quality=config.jpeg_quality),
         "image_id": image_id,
         "dataset": "synthetic",
         "subset": sample.kind,
-        "hand_type": HAND_TYPES[bool(sample.shown[RIGHT]), bool(sample.shown[LEFT])],
+        "hand_type": schema.hand_type(sample.shown),
         "height": config.size,
         "width": config.size,
         "camera/focal": np.asarray(sample.camera.focal, np.float32),
@@ -149,27 +144,12 @@ def record(
     }
 
 
-def project(
-    points: Float[np.ndarray, "*b 3"], camera: Camera
-) -> Float[np.ndarray, "*b 2"]:
-    """Pixels of points in the camera frame."""
-    plane = points[..., :2] / np.maximum(points[..., 2:], 1e-3)
-    return plane * np.asarray(camera.focal) + np.asarray(camera.center)
-
-
 def joints_inside(
     joints_px: Float[np.ndarray, "2 21 2"], size: int
 ) -> Int[np.ndarray, "2"]:
     """How many joints of each hand lie in a square picture."""
     inside = ((joints_px >= 0) & (joints_px <= size - 1)).all(axis=-1)
     return inside.sum(axis=-1)
-
-
-def hand_boxes(joints_px: Float[np.ndarray, "2 21 2"]) -> Float[np.ndarray, "2 4"]:
-    """1.2 times the tight box of the joints (METHOD: training boxes)."""
-    low, high = joints_px.min(axis=-2), joints_px.max(axis=-2)
-    middle, half = (low + high) / 2, (high - low) / 2 * BOX_SCALE
-    return np.concatenate([middle - half, middle + half], axis=-1)
 
 
 def hidden_joints(
@@ -247,7 +227,6 @@ def _cues(
 
 Generator = np.random.Generator
 VISIBLE_SCORE, HIDDEN_SCORE, OUTSIDE_FACTOR = (0.75, 1.0), (0.25, 0.7), 0.5
-FIRST_JOINTS = (1, 5, 9, 13, 17)
 
 
 def noisy_keypoints(
@@ -318,7 +297,7 @@ def _swapped(
 ) -> Float[np.ndarray, "2 21 3"]:
     for hand in range(2):
         if rng.random() < noise.finger_swap:
-            first = FIRST_JOINTS[rng.integers(1, 4)]
+            first = CANONICAL[rng.integers(1, 4)]
             pair = np.arange(first, first + 8)
             found[hand, pair] = found[hand, np.roll(pair, 4)]
     if shown.all() and rng.random() < noise.hand_swap:

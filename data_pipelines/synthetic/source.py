@@ -27,7 +27,9 @@ from data_pipelines.synthetic.render.hand_mesh import load_hand_mesh
 from data_pipelines.synthetic.render.renderer import Renderer, Rendering
 from data_pipelines.synthetic.render.sample_scene import sample_scene
 from twohand_jax import mano
+from twohand_jax.crops.cue_table import NAMES, in_order
 from twohand_jax.errors import InputError
+from twohand_jax.geometry import cameras
 from twohand_jax.mano.loading import OPEN_HAND
 from twohand_jax.types import Camera, HandGeometry, ManoModel, ManoParams
 
@@ -100,7 +102,7 @@ def draw_picture(
 def usable(sample: PosedSample, rendering: Rendering, config: SyntheticConfig) -> bool:
     """Whether enough of each shown hand is in the picture."""
     least = config.min_visible * (config.size / 256) ** 2
-    joints_px = labels.project(sample.joints, sample.camera)
+    joints_px = cameras.project(sample.joints, sample.camera)
     enough = rendering.visible >= least
     enough &= labels.joints_inside(joints_px, config.size) >= config.min_joints
     return bool((enough | ~sample.shown).all())

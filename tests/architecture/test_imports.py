@@ -27,6 +27,7 @@ LAYERS = (  # a module may import from its own line and from those below
     ("collision", "mano"),
     ("geometry",),
     ("types",),
+    ("files",),
     ("errors", "fields", "timing", "assets"),
 )
 RANK = {name: -rank for rank, layer in enumerate(LAYERS) for name in layer}

@@ -9,7 +9,13 @@ import pytest
 from tests.data import scenes
 from twohand_jax import mano
 from twohand_jax.crops import labels
-from twohand_jax.crops.augment import AugmentConfig, CropConfig, augment, prepare
+from twohand_jax.crops.augment import (
+    AugmentConfig,
+    CropConfig,
+    augment,
+    prepare,
+    recolor,
+)
 from twohand_jax.geometry import affine, cameras, rotations, view
 from twohand_jax.mano import forward_side
 from twohand_jax.types import LEFT, RIGHT, Batch, Inputs, Targets
@@ -250,6 +256,32 @@ def test_colour_is_one_factor_a_channel(batch, model):
         used = (plain[0, ..., channel] > 0.2) & (got[0, ..., channel] < 1)
         factor = got[0, ..., channel][used] / plain[0, ..., channel][used]
         assert np.ptp(factor) < 1e-4 and 0.8 <= factor.mean() <= 1.2
+
+
+def test_contrast_moves_each_picture_about_its_mean():
+    key = jax.random.key(1)
+    image = jax.random.uniform(key, (5, 2, 8, 8, 3), minval=0.4, maxval=0.6)
+    plain = {"color": (1.0, 1.0), "grey_probability": 0.0, "noise": 0.0}
+    np.testing.assert_array_equal(recolor(key, image, **plain), image)
+    got = np.asarray(recolor(key, image, **plain, contrast=0.3))
+    mean = image.mean(axis=(-3, -2), keepdims=True)
+    np.testing.assert_allclose(got.mean(axis=(-3, -2), keepdims=True), mean, atol=1e-5)
+    wider = (got - mean).std(axis=(1, 2, 3, 4)) / (image - mean).std(axis=(1, 2, 3, 4))
+    assert np.ptp(wider) > 0.05 and 0.7 <= wider.min() and wider.max() <= 1.3
+    expected = mean + wider[:, None, None, None, None] * (image - mean)
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_noise_that_varies_is_at_most_the_deviation_and_another_for_each_sample():
+    key = jax.random.key(2)
+    image = jnp.full((40, 1, 16, 16, 3), 0.5)
+    plain = {"color": (1.0, 1.0), "grey_probability": 0.0, "noise": 0.04}
+    fixed, drawn = (
+        np.std(recolor(key, image, **plain, noise_varies=varies), axis=(1, 2, 3, 4))
+        for varies in (False, True)
+    )
+    np.testing.assert_allclose(fixed, 0.04, rtol=0.12)
+    assert drawn.max() < 0.044 and drawn.min() < 0.01 < 0.03 < drawn.max()
 
 
 def test_changes_of_pixels_and_cues_leave_every_label_alone(batch, model):

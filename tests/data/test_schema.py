@@ -43,3 +43,12 @@ def test_other_versions_are_refused() -> None:
     schema.check_version(schema.SCHEMA_VERSION, where="x")
     with pytest.raises(InputError, match="x was written with record schema 99"):
         schema.check_version(99, where="x")
+
+
+@pytest.mark.parametrize(
+    ("shown", "kind"),
+    [((True, False), "right"), ((False, True), "left"), ((True, True), "interacting")],
+)
+def test_the_hand_type_says_which_hands_are_shown(shown, kind):
+    assert schema.hand_type(shown) == schema.hand_type(np.array(shown)) == kind
+    assert kind in schema.HAND_TYPES

@@ -112,7 +112,7 @@ def test_a_missing_file_and_an_unwritable_place_are_said(tmp_path: Path) -> None
     with pytest.raises(InputError, match=r"none\.json is missing"):
         index.build(tmp_path / "index.sqlite", [items])
     (tmp_path / "none.json").write_text("{}")
-    with pytest.raises(InputError, match="Cannot write the index"):
+    with pytest.raises(InputError, match="Cannot write "):
         index.build(tmp_path / "none.json" / "index.sqlite", [items])
 
 

@@ -90,11 +90,13 @@ def test_a_hand_that_no_box_shows_has_no_labels() -> None:
 
 
 def test_boxes_are_1_2_times_the_valid_joints() -> None:
-    points = np.zeros((2, 21, 2))
+    points = np.full((2, 21, 2), np.nan)
     points[RIGHT, :3] = (10, 20), (20, 40), (900, 900)
-    boxes = labelled.hand_boxes(points, _flags((RIGHT, 0), (RIGHT, 1), (LEFT, 3)))
-    np.testing.assert_allclose(boxes[RIGHT], [9, 18, 21, 42])
-    assert not boxes[LEFT].any()
+    points[LEFT, 3] = 50, 60
+    known = _flags((RIGHT, 0), (RIGHT, 1), (LEFT, 3))
+    made = _record(joints_2d=points, joints_2d_valid=known)
+    np.testing.assert_allclose(made["hands/box"], [[9, 18, 21, 42], [0, 0, 0, 0]])
+    np.testing.assert_array_equal(made["hands/valid"], [True, False])
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_moving_both_hands_together_changes_nothing():
 
 def test_relative_translation_joins_the_middle_finger_bases():
     model, params = fakes.hand_model(), fakes.hands(3)
-    joints = forward(model, params).joints[:, :, mano.joints.MIDDLE_BASE]
+    joints = forward(model, params).joints[:, :, mano.joints.CANONICAL.MIDDLE_BASE]
     orient = rotations.axis_angle_to_matrix(params.global_orient)[:, LEFT]
     vectors = pack(model, params, jnp.full(3, LEFT))
     between = jnp.einsum("nji,nj->ni", orient, joints[:, RIGHT] - joints[:, LEFT])
@@ -99,7 +99,7 @@ def test_at_origin_the_reference_is_the_left_hand():
     model, params = fakes.hand_model(), fakes.hands(2)
     vectors = pack(model, params, jnp.array([RIGHT, LEFT]))
     posed = forward(model, representation.unpack_at_origin(model, vectors))
-    base = posed.joints[:, :, mano.joints.MIDDLE_BASE]
+    base = posed.joints[:, :, mano.joints.CANONICAL.MIDDLE_BASE]
     np.testing.assert_allclose(base[:, LEFT], np.zeros((2, 3)), atol=1e-6)
     np.testing.assert_allclose(
         base[:, RIGHT], vectors[:, 1, representation.TRANSLATION], atol=1e-6

@@ -1,5 +1,6 @@
 """Boxes: construction, growth and overlap."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -33,6 +34,29 @@ def test_from_points_uses_valid_points_only():
     np.testing.assert_array_equal(box, [0, 0, 4, 2])
     nothing = boxes.from_points(points, np.zeros(3, bool))
     np.testing.assert_array_equal(nothing, np.zeros(4))
+
+
+@pytest.mark.parametrize("xp", [np, jnp])
+def test_a_hand_box_is_one_and_a_fifth_of_the_joints(xp):
+    points = xp.array([[[10.0, 20], [30, 60]], [[5.0, 5.0], [5.0, 5.0]]])
+    box = boxes.around_joints(points)
+    assert isinstance(box, type(points)) and box.dtype == points.dtype
+    np.testing.assert_allclose(box, [[8, 16, 32, 64], [5, 5, 5, 5]])
+    valid = xp.array([[True, False], [False, False]])
+    grown = boxes.around_joints(points, valid, scale=1.5, least=2.0)
+    np.testing.assert_allclose(grown, [[8.5, 18.5, 11.5, 21.5], [0, 0, 0, 0]])
+
+
+def test_host_arrays_stay_host_arrays_of_their_type():
+    box, other = np.array([[0.0, 0, 4, 2]]), np.array([[2.0, 0, 4, 2]])
+    for result, expected in (
+        (boxes.square(box), [[0, -1, 4, 3]]),
+        (boxes.union(box, other), box),
+        (boxes.area(box), [8]),
+        (boxes.iou(box, other), [0.5]),
+    ):
+        assert isinstance(result, np.ndarray) and result.dtype == np.float64
+        np.testing.assert_array_equal(result, expected)
 
 
 def test_center_and_size_describe_the_box():

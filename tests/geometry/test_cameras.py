@@ -77,3 +77,19 @@ def test_transform_is_a_rigid_motion():
     R = jnp.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
     moved = cameras.transform(jnp.array([[1.0, 2, 3]]), R, jnp.array([10.0, 0, 0]))
     np.testing.assert_allclose(moved, [[8, 1, 3]])
+
+
+def test_host_arrays_stay_host_arrays_and_agree():
+    rng = np.random.default_rng(3)
+    points = rng.normal(size=(2, 21, 3)) * 0.1 + [0.0, 0.0, 0.6]
+    points[1, 4, 2] = -0.2
+    camera = Camera(np.array([500.0, 520.0]), np.array([128.0, 120.0]))
+    pixels = cameras.project(points, camera)
+    assert isinstance(pixels, np.ndarray) and pixels.dtype == np.float64
+    np.testing.assert_allclose(
+        pixels, cameras.project(jnp.asarray(points), camera), rtol=1e-4
+    )
+    points[1, 4, 2] = cameras.NEAREST_M
+    again = cameras.backproject(pixels, points[..., 2], camera)
+    assert isinstance(again, np.ndarray)
+    np.testing.assert_allclose(again, points, atol=1e-12)

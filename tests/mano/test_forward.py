@@ -167,6 +167,14 @@ def test_canonical_order_follows_the_names():
     interhand = [f"{f}_{i}" for f in mano.joints.FINGERS for i in (4, 3, 2, 1)]
     picked = [(*interhand, "wrist")[i] for i in mano.joints.CANONICAL_FROM_INTERHAND]
     assert tuple(picked) == mano.joints.JOINT_NAMES
+    for order, found in (
+        (mano.joints.JOINT_NAMES, mano.joints.CANONICAL),
+        (mano.joints.MODEL_JOINT_NAMES, mano.joints.MANO16),
+    ):
+        for name, place in found._asdict().items():
+            assert order[place] == name.lower().replace("base", "1")
+    tips = [mano.joints.JOINT_NAMES[tip] for tip in mano.joints.TIPS]
+    assert tips == [f"{finger}_4" for finger in mano.joints.FINGERS]
     for parent, child in mano.joints.BONES:
         a, b = mano.joints.JOINT_NAMES[parent], mano.joints.JOINT_NAMES[child]
         assert a == ("wrist" if b.endswith("_1") else f"{b[:-1]}{int(b[-1]) - 1}")

@@ -9,6 +9,7 @@ import pytest
 import twohand_jax
 from data_pipelines.open_hand import build, decimate, rig
 from data_pipelines.open_hand.build import TIP_INDICES, measure_hand
+from twohand_jax import files
 from twohand_jax.errors import InputError
 
 ASSETS = Path(twohand_jax.__file__).parent / "mano" / "assets"
@@ -228,7 +229,7 @@ def test_texture_coordinates_cover_every_face(hand):
 
 def test_pose_space_can_be_rewritten(hand, tmp_path):
     path = tmp_path / "hand.npz"
-    build.save_hand(path, hand)
+    files.write_npz(path, hand)
     poses = np.random.default_rng(0).normal(scale=0.3, size=(60, 45))
     build.set_pose_space(path, poses)
     with np.load(path) as file:

@@ -46,4 +46,4 @@ def test_two_processes_evaluate_as_one_does(checkpoint, tmp_path):
         first.scores,
         second.scores,
     )
-    assert not list(two.rglob("parts")) and not list(tmp_path.rglob("*.partial"))
+    assert not list(two.rglob("parts")) and not list(tmp_path.rglob("*.partial-*"))

@@ -14,11 +14,16 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 
-from twohand_jax.mano.joints import CANONICAL_FROM_MODEL, MIDDLE_BASE, WRIST, fingertips
+from twohand_jax.mano.joints import (
+    CANONICAL,
+    CANONICAL_FROM_MODEL,
+    TIPS,
+    WRIST,
+    fingertips,
+)
 from twohand_jax.types import LEFT, NUM_JOINTS, NUM_VERTICES, RIGHT, Prediction, Targets
 
 MM = 1000.0
-TIPS = [4, 8, 12, 16, 20]
 THRESHOLDS_MM = (5.0, 15.0)
 CURVE_MM = np.linspace(0.0, 50.0, 100)
 PLANES = ("", "-XY", "-Z")
@@ -119,8 +124,8 @@ def mcp(given: Iterable[PeerImage], regressor: Regressor) -> Figures:
             joints, meshes = [], []
             for mesh in (one.vertices[hand], one.true_vertices[hand]):
                 points = regress(regressor[hand], mesh, "manopth_right")
-                joints.append(points - points[MIDDLE_BASE])
-                meshes.append(mesh - points[MIDDLE_BASE])
+                joints.append(points - points[CANONICAL.MIDDLE_BASE])
+                meshes.append(mesh - points[CANONICAL.MIDDLE_BASE])
             for name, (found, true) in (("MPJPE", joints), ("MPVPE", meshes)):
                 for plane, errors in zip(PLANES, by_planes(found - true), strict=True):
                     lists[name + plane].append(errors)
@@ -139,7 +144,7 @@ def freihand(given: Iterable[PeerImage], regressor: Regressor) -> Figures:
         if not (one.present[RIGHT] and one.known[RIGHT].all()):
             continue
         found, true = one.joints[RIGHT].copy(), one.true_joints[RIGHT]
-        found[TIPS] = one.vertices[RIGHT][tips]
+        found[list(TIPS)] = one.vertices[RIGHT][tips]
         errors["J"].append(distances(found - true))
         errors["PA-J"].append(distances(align(found, true, reflect=True) - true))
         if one.fitted[RIGHT]:
@@ -297,7 +302,7 @@ def freihand_by_points(given: Iterable[PeerImage], regressor: Regressor) -> Figu
         if not (one.present[RIGHT] and one.known[RIGHT].all()):
             continue
         found, true = one.joints[RIGHT].copy(), one.true_joints[RIGHT]
-        found[TIPS] = one.vertices[RIGHT][tips]
+        found[list(TIPS)] = one.vertices[RIGHT][tips]
         feed(lists["J"], true, found)
         feed(lists["PA-J"], true, align(found, true, reflect=True))
         if not one.fitted[RIGHT]:

@@ -1,7 +1,6 @@
 """Timing programs side by side, and what was found as a table and as JSON."""
 
 import importlib.util
-import json
 import platform
 import statistics
 import time
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from twohand_jax import files
 from twohand_jax.benchmarks.steps import CompiledProgram
 from twohand_jax.errors import InputError, MissingDependencyError
 
@@ -58,7 +58,7 @@ def write(report: Report, path: Path) -> None:
         "versions": versions,
         "rows": list(report.rows),
     }
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    files.write_json(path, content)
 
 
 def check_path(path: Path) -> None:

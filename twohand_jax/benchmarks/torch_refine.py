@@ -13,12 +13,10 @@ from twohand_jax.diffusion import ddim
 from twohand_jax.diffusion.refine import RefineConfig
 from twohand_jax.diffusion.representation import POSE, ROTATION, SHAPE, TRANSLATION
 from twohand_jax.inference.prior import Prior
-from twohand_jax.mano.joints import PARENTS
+from twohand_jax.mano.joints import MANO16, PARENTS
 from twohand_jax.models.apply import Variables
 from twohand_jax.models.denoiser import LONGEST_PERIOD, DenoiserConfig
 from twohand_jax.types import LEFT, RIGHT
-
-MIDDLE_BASE = 4  # in the model's order of its joints
 
 
 class Problem(NamedTuple):
@@ -144,7 +142,7 @@ class Refiner:
             self.weights,
             pose2rot=False,
         )
-        place = vectors[:, TRANSLATION] - joints[:, MIDDLE_BASE]
+        place = vectors[:, TRANSLATION] - joints[:, MANO16.MIDDLE_BASE]
         return vertices + place[:, None]
 
     def collide(self, vertices: Tensor, fixed: Surface) -> Tensor:

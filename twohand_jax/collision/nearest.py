@@ -1,10 +1,14 @@
 """Exact nearest neighbours between two small vertex sets, and vertex normals."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from twohand_jax.types import Array, array_module
 
 PAIRS_AT_ONCE = 64  # away from the CPU, where memory rather than cache is the limit
 
@@ -74,14 +78,21 @@ def vertex_normals(
 ) -> Float[Array, "*b v 3"]:
     """Unit normals, each the area-weighted mean of the faces around its vertex.
 
-    A vertex whose faces are all degenerate gets the zero vector, so that every test of
-    a direction against it fails.
+    Numpy arrays give numpy arrays. A vertex whose faces are all degenerate gets the
+    zero vector, so that every test of a direction against it fails.
     """
     corners = vertices[..., faces, :]
     edges = corners[..., 1:, :] - corners[..., :1, :]
-    areas = jnp.cross(edges[..., 0, :], edges[..., 1, :])
-    spread = jnp.broadcast_to(areas[..., None, :], corners.shape)
-    total = jnp.zeros_like(vertices).at[..., faces, :].add(spread)
-    squared = jnp.sum(total**2, axis=-1, keepdims=True)
-    safe = jnp.where(squared > 1e-24, squared, 1.0)
-    return jnp.where(squared > 1e-24, total * jax.lax.rsqrt(safe), 0.0)
+    xp = array_module(vertices)
+    areas = xp.cross(edges[..., 0, :], edges[..., 1, :])
+    spread = xp.broadcast_to(areas[..., None, :], corners.shape)
+    total: Any = xp.zeros_like(vertices)
+    if xp is np:
+        where: Any = (..., faces, slice(None))
+        np.add.at(total, where, spread)
+    else:
+        total = total.at[..., faces, :].add(spread)
+    squared = xp.sum(total**2, axis=-1, keepdims=True)
+    safe = xp.where(squared > 1e-24, squared, 1.0)
+    scale = 1.0 / np.sqrt(safe) if xp is np else jax.lax.rsqrt(safe)
+    return xp.where(squared > 1e-24, total * scale, 0.0)

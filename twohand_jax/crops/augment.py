@@ -21,7 +21,15 @@ from twohand_jax.crops.motion import motion
 from twohand_jax.geometry import affine, boxes
 from twohand_jax.types import Batch, Cues, Inputs, ManoModel, Targets
 
-__all__ = ["AugmentConfig", "CropConfig", "augment", "prepare"]
+__all__ = [
+    "AugmentConfig",
+    "CropConfig",
+    "augment",
+    "canvas_middle",
+    "jitter_boxes",
+    "prepare",
+    "recolor",
+]
 
 LUMINANCE = (0.299, 0.587, 0.114)
 
@@ -107,10 +115,14 @@ def augment(
     """
     geometry_key, color_key, drop_key = jax.random.split(key, 3)
     draw = _draw(geometry_key, batch.weight.shape, augment)
-    move = motion(draw.mirror, draw.angle, _canvas_middle(batch))
+    move = motion(draw.mirror, draw.angle, canvas_middle(batch))
     targets = labels.move_targets(batch.targets, move, model)
     cues = cue_table.move(batch.cues, move)
-    box = _jitter(inputs_.hand_boxes(targets, crop=crop), draw)
+    box = jitter_boxes(
+        inputs_.hand_boxes(targets, crop=crop),
+        shift=draw.box_shift,
+        growth=1.0 + draw.box_growth,
+    )
     inputs = inputs_.make_inputs(
         batch.canvas,
         affine.compose(batch.T_canvas_image, affine.invert(move.T_moved_image)),
@@ -121,7 +133,13 @@ def augment(
         scale=draw.scale,
     )
     inputs = inputs._replace(
-        image=_recolor(color_key, inputs.image, augment),
+        image=recolor(
+            color_key,
+            inputs.image,
+            color=augment.color,
+            grey_probability=augment.grey_probability,
+            noise=augment.noise,
+        ),
         present=_dropped(drop_key, inputs.present, augment),
     )
     return inputs, labels.to_network(targets, inputs, crop=crop)
@@ -145,18 +163,28 @@ def _draw(key: Array, shape: tuple[int, ...], config: AugmentConfig) -> _Draw:
     )
 
 
-def _canvas_middle(batch: Batch) -> Float[Array, "*b 2"]:
+def canvas_middle(batch: Batch) -> Float[Array, "*b 2"]:
     """Middle of the canvas in picture pixels: a motion about it stays on the canvas."""
     middle = jnp.full((*batch.weight.shape, 1, 2), (batch.canvas.shape[-2] - 1) / 2)
     return affine.apply(affine.invert(batch.T_canvas_image), middle)[..., 0, :]
 
 
-def _jitter(box: Float[Array, "*b 2 4"], draw: _Draw) -> Float[Array, "*b 2 4"]:
+def jitter_boxes(
+    box: Float[Array, "*b 2 4"],
+    *,
+    shift: Float[Array, "*b 2 2"],
+    growth: Float[Array, "*b 2 #2"],
+) -> Float[Array, "*b 2 4"]:
+    """Boxes as a detector disturbs them.
+
+    Args:
+        box: hand boxes, pixels.
+        shift: of the centre, of the box's longer side.
+        growth: factor of the sides.
+    """
     extent = boxes.size(box)
     side = jnp.max(extent, axis=-1, keepdims=True)
-    return boxes.from_center(
-        boxes.center(box) + side * draw.box_shift, extent * (1.0 + draw.box_growth)
-    )
+    return boxes.from_center(boxes.center(box) + side * shift, extent * growth)
 
 
 def _jitter_keypoints(cues: Cues, box: Float[Array, "*b 2 4"], draw: _Draw) -> Cues:
@@ -181,23 +209,46 @@ def _dropped(
     return {name: kept[..., k] for k, name in enumerate(names)}
 
 
-def _recolor(
-    key: Array, image: Float[Array, "*b 2 s s 3"], config: AugmentConfig
-) -> Float[Array, "*b 2 s s 3"]:
-    """One draw a sample, shared by both crops; noise differs by pixel.
+def recolor(
+    key: Key[Array, ""],
+    image: Float[Array, "*b n s s 3"],
+    *,
+    color: tuple[float, float],
+    grey_probability: float,
+    noise: float,
+    contrast: float = 0.0,
+    noise_varies: bool = False,
+) -> Float[Array, "*b n s s 3"]:
+    """Other colours, one draw a sample, shared by its n pictures; noise for each pixel.
 
     Grey and factors are one matrix of the channels, so that every pixel is read once.
+
+    Args:
+        key: used up by this call.
+        image: RGB in [0, 1].
+        color: range of the factor of each colour channel.
+        grey_probability: share of samples without colour.
+        noise: standard deviation of Gaussian pixel noise, of [0, 1].
+        contrast: largest relative change of the distance from each picture's mean.
+        noise_varies: ``noise`` is the largest deviation, drawn from 0 up to it.
     """
     factor_key, grey_key, noise_key = jax.random.split(key, 3)
+    contrast_key, deviation_key = jax.random.split(jax.random.fold_in(key, 1))
     shape = image.shape[:-4]
-    low, high = config.color
+    low, high = color
     factor = jax.random.uniform(factor_key, (*shape, 3, 1), minval=low, maxval=high)
-    grey = jax.random.bernoulli(grey_key, config.grey_probability, shape)
+    grey = jax.random.bernoulli(grey_key, grey_probability, shape)
     luminance = jnp.broadcast_to(jnp.array(LUMINANCE), (3, 3))
     mix = factor * jnp.where(grey[..., None, None], luminance, jnp.eye(3))
     mix = mix[..., None, None, None, :, :]
     red, green, blue = (image[..., k, None] * mix[..., k] for k in range(3))
     image = red + green + blue
-    if config.noise > 0:
-        image = image + config.noise * jax.random.normal(noise_key, image.shape)
+    each = (*shape, 1, 1, 1, 1)
+    if contrast > 0:
+        wider = 1.0 + contrast * jax.random.uniform(contrast_key, each, minval=-1)
+        mean = jnp.mean(image, axis=(-3, -2), keepdims=True)
+        image = mean + wider * (image - mean)
+    if noise > 0:
+        share = jax.random.uniform(deviation_key, each) if noise_varies else 1.0
+        image = image + noise * share * jax.random.normal(noise_key, image.shape)
     return jnp.clip(image, 0.0, 1.0)

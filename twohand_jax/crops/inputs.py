@@ -36,7 +36,7 @@ class CropConfig:
     """
 
     crop_size: int = 256
-    box_scale: float = 1.2
+    box_scale: float = boxes.HAND_BOX_SCALE
     crop_scale: float = 2.0
     cells: int = 8
     box_3d_m: float = 0.3
@@ -67,10 +67,9 @@ def hand_boxes(targets: Targets, *, crop: CropConfig) -> Float[Array, "*b 2 4"]:
     The joints' box counts where more than half of the joints are labelled.
     """
     valid = targets.joints_2d_valid
-    tight = boxes.from_points(targets.joints_2d, valid)
     enough = 2 * jnp.sum(valid, axis=-1) > valid.shape[-1]
-    grown = boxes.scale(tight, crop.box_scale)
-    return jnp.where(enough[..., None], grown, targets.box)
+    box = boxes.around_joints(targets.joints_2d, valid, scale=crop.box_scale)
+    return jnp.where(enough[..., None], box, targets.box)
 
 
 def make_inputs(

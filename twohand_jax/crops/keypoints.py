@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float
 from twohand_jax.crops.cue_kinds import CueKind, PointStorage, Sheet
 from twohand_jax.crops.motion import Motion, swap
 from twohand_jax.geometry import affine
+from twohand_jax.mano.joints import FINGER_BONES
 from twohand_jax.types import NUM_JOINTS
 
 # Thumb, index, middle, ring, pinky: hues far apart, each channel used.
@@ -20,11 +21,6 @@ FINGER_COLORS = np.array(
 )
 OWN_WRIST_COLOR = np.array([1.0, 1.0, 1.0], np.float32)
 OTHER_WRIST_COLOR = np.array([0.2, 0.4, 1.0], np.float32)
-# Parent and child of the bones of each finger, canonical joint order.
-FINGER_BONES = tuple(
-    tuple((0 if k == 0 else 4 * f + k, 4 * f + k + 1) for k in range(4))
-    for f in range(5)
-)
 FAR = 1e12
 
 

@@ -25,7 +25,7 @@ class RegionConfig:
 
     crop_size: int = 160
     crop_scale: float = 1.5
-    box_scale: float = 1.2
+    box_scale: float = boxes.HAND_BOX_SCALE
 
     def __post_init__(self) -> None:
         if self.crop_size < 1 or self.crop_scale < 1.0:

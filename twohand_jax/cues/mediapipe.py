@@ -9,8 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
 from twohand_jax.cues.palm import (
-    MIDDLE_BASE,
-    WRIST,
+    PALM_BASES,
     Landmarks,
     Palm,
     Region,
@@ -32,6 +31,7 @@ from twohand_jax.cues.selection import (
     two_hands,
 )
 from twohand_jax.errors import InputError, MissingDependencyError
+from twohand_jax.mano.joints import CANONICAL, TIPS, WRIST
 from twohand_jax.types import LEFT, NO_CUES, NUM_JOINTS, RIGHT, Cues
 
 PADDING = 1.5
@@ -158,7 +158,8 @@ class MediaPipeHands:
 
 
 def _is_palm_of(palm: Palm, hand: HandDetection) -> bool:
-    gap = palm.points[[WRIST, MIDDLE_BASE]] - hand.keypoints[[0, 9], :2]
+    points = palm.points[[WRIST, PALM_BASES.MIDDLE_BASE]]
+    gap = points - hand.keypoints[[WRIST, CANONICAL.MIDDLE_BASE], :2]
     return float(np.linalg.norm(gap, axis=1).mean()) < 0.4 * palm.size
 
 
@@ -194,7 +195,6 @@ def _check(
 # MediaPipe puts a fingertip inside the finger, hand models put it at the very end:
 # outlines of photographed fingers end 0.3 to 0.4 end-bone lengths further out.
 TIP_REACH = 1.3
-TIPS = (4, 8, 12, 16, 20)
 
 
 class MediaPipeCues:

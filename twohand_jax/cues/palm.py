@@ -7,11 +7,14 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
+from twohand_jax.mano.joints import WRIST, FingerBases
+
 PALM_SIDE = 192
 STRIDES = (8, 16, 16, 16)
 ANCHORS_PER_LAYER = 2
 SCORE_CLIP = 100.0
-WRIST, MIDDLE_BASE = 0, 2
+# The palm detector's seven points: wrist, bases of index to pinky, thumb's two.
+PALM_BASES = FingerBases(5, 1, 2, 3, 4)
 ROI_SCALE, ROI_SHIFT = 2.6, -0.5
 
 
@@ -117,7 +120,7 @@ def box_iou(
 
 def hand_region(palm: Palm) -> Region:
     """The square that holds the whole hand of a palm, fingers up."""
-    angle = pointing_angle(palm.points[MIDDLE_BASE] - palm.points[WRIST])
+    angle = pointing_angle(palm.points[PALM_BASES.MIDDLE_BASE] - palm.points[WRIST])
     up = np.array([np.sin(angle), -np.cos(angle)])
     center = palm.center - ROI_SHIFT * palm.size * up
     return Region(center, ROI_SCALE * palm.size, angle)

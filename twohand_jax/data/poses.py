@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from twohand_jax import files
 from twohand_jax.data import shards
 from twohand_jax.data.order import Order
 from twohand_jax.errors import InputError
@@ -147,23 +148,13 @@ def begin(directory: Path, info: PoseSetInfo) -> None:
                 "continue with the same ones or choose an empty directory."
             )
         return
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(dataclasses.asdict(info), indent=1))
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(f"Cannot write {path}: {error.strerror}.") from error
+    files.write_json(path, dataclasses.asdict(info))
 
 
 def write_shard(directory: Path, split: str, shard: int, params: ManoParams) -> None:
     """Write one shard, complete or not at all."""
     path = shard_path(directory, split, shard)
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        arrays: dict[str, Any] = params._asdict()
-        np.savez(file, **arrays)
-    partial.replace(path)
+    files.write_npz(path, params._asdict(), compressed=False)
 
 
 def _load_poses(directory: Path, split: str) -> ManoParams:

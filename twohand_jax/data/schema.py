@@ -19,16 +19,26 @@ records lack as absent, so a new kind of cue needs no other schema version.
 import dataclasses
 import enum
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from twohand_jax.crops.cue_kinds import PointStorage
 from twohand_jax.crops.cue_table import CUE_KINDS, DEFAULT
 from twohand_jax.errors import InputError
+from twohand_jax.types import LEFT, RIGHT, SIDES
 
 SCHEMA_VERSION = 1
 BACKGROUND, RIGHT_LABEL, LEFT_LABEL = 0, 1, 2
+INTERACTING = "interacting"
+HAND_TYPES = (*SIDES, INTERACTING)
+
+
+def hand_type(shown: Sequence[bool] | np.ndarray) -> str:
+    """What a picture of the right hand, the left one, or both is called."""
+    right, left = (bool(hand) for hand in shown)
+    assert right or left, "A picture without hands has no hand type."
+    return INTERACTING if right and left else SIDES[LEFT if left else RIGHT]
 
 
 class Encoding(enum.Enum):

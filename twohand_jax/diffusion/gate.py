@@ -13,7 +13,7 @@ from twohand_jax import collision
 from twohand_jax.collision import CollisionConfig, Contacts
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import boxes
-from twohand_jax.mano.joints import MIDDLE_BASE
+from twohand_jax.mano.joints import CANONICAL
 from twohand_jax.types import LEFT, RIGHT, ManoModel, Prediction
 
 # Beyond these no hand is meant, and squares and sines lose their digits.
@@ -87,7 +87,7 @@ def status(
         depth: from ``penetration_depth``, metres.
         config: the conditions, of which the first that fails is reported.
     """
-    joints = prediction.geometry.joints[..., MIDDLE_BASE, :]
+    joints = prediction.geometry.joints[..., CANONICAL.MIDDLE_BASE, :]
     apart = jnp.linalg.norm(joints[..., LEFT, :] - joints[..., RIGHT, :], axis=-1)
     overlap = boxes.iou(prediction.box[..., RIGHT, :], prediction.box[..., LEFT, :])
     needed = (overlap > 0) & (depth >= config.min_depth) & (depth > 0)

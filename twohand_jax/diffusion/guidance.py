@@ -22,7 +22,7 @@ from twohand_jax.diffusion.representation import (
 )
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import boxes, cameras
-from twohand_jax.mano.joints import MIDDLE_BASE
+from twohand_jax.mano.joints import CANONICAL
 from twohand_jax.types import LEFT, RIGHT, Camera, ManoModel, Prediction
 
 
@@ -228,7 +228,7 @@ def line_of_sight(scene: PairContext) -> Float[Array, "*b 3"]:
     """Unit vectors from the camera to the estimated other hand, in the prior frame."""
     lens = jnp.zeros((*scene.reference.shape, 1, 3))
     start = representation.to_prior(lens, scene.reference, scene.frame)[..., 0, :]
-    towards = scene.estimate_joints[..., MIDDLE_BASE, :] - start
+    towards = scene.estimate_joints[..., CANONICAL.MIDDLE_BASE, :] - start
     squared = jnp.sum(towards**2, axis=-1, keepdims=True)
     return towards * jax.lax.rsqrt(jnp.maximum(squared, 1e-12))
 

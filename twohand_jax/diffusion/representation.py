@@ -40,7 +40,6 @@ __all__ = [
 ]
 
 HIGHEST = jax.lax.Precision.HIGHEST
-MIDDLE_BASE = 4  # in the model's order of its 16 joints; a child of the wrist
 
 
 class PairFrame(NamedTuple):
@@ -176,7 +175,7 @@ def middle_base(
     )
     rest = model.joint_template + moved
     wrist = rest[..., mano.joints.WRIST, :]
-    bone = rest[..., MIDDLE_BASE, :] - wrist
+    bone = rest[..., mano.joints.MANO16.MIDDLE_BASE, :] - wrist
     return wrist + jnp.einsum("...ij,...j->...i", orient, bone, precision=HIGHEST)
 
 

@@ -253,7 +253,7 @@ def pck_lines(result: Result) -> Line | None:
     return Line(
         method=result.method,
         x=THRESHOLDS_MM,
-        y=100 * np.asarray(curve.total, np.float64) / curve.count,
+        y=100 * np.asarray(curve.value(), np.float64),
         low=np.full(STEPS, np.nan),
         high=np.full(STEPS, np.nan),
         records=np.full(STEPS, records),

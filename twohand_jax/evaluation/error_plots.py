@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from twohand_jax import files
 from twohand_jax.errors import InputError, MissingDependencyError
 from twohand_jax.evaluation import breakdown, protocols
 from twohand_jax.evaluation.breakdown import Bins, Line
 from twohand_jax.evaluation.results import Result
-from twohand_jax.mano.joints import FINGERS, MIDDLE_BASE, WRIST
+from twohand_jax.mano.joints import CANONICAL, FINGERS, WRIST
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +50,7 @@ STYLE = {
 }
 THUMB_JOINTS = ("CMC", "MCP", "IP", "tip")
 FINGER_JOINTS = ("MCP", "PIP", "DIP", "tip")
-ROOTS = {WRIST: "wrist", MIDDLE_BASE: "middle finger's base"}
+ROOTS = {WRIST: "wrist", CANONICAL.MIDDLE_BASE: "middle finger's base"}
 
 
 def write(results: list[Result], directory: Path) -> list[Path]:
@@ -125,10 +126,8 @@ def _new(
 def _save(figure: "Figure", path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    beside = path.with_name(path.name + ".partial")
-    with beside.open("wb") as file:
+    with files.replacing(path) as beside, beside.open("wb") as file:
         FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})
-    beside.replace(path)
 
 
 def _pck(lines: list[Line], result: Result) -> "Figure":

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from twohand_jax import files
 from twohand_jax.evaluation import (
     bootstrap,
     breakdown,
@@ -209,12 +210,6 @@ def write_table(
 
 def write_texts(directory: Path, texts: Mapping[str, str]) -> list[Path]:
     """Write files by name, each complete or not at all."""
-    directory.mkdir(parents=True, exist_ok=True)
-    paths = []
     for file, text in texts.items():
-        path = directory / file
-        beside = path.with_name(file + ".partial")
-        beside.write_text(text)
-        beside.replace(path)
-        paths.append(path)
-    return paths
+        files.write_text(directory / file, text)
+    return [directory / file for file in texts]

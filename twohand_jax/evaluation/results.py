@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from twohand_jax import files
 from twohand_jax.data.decode import Rows
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation import protocols
@@ -104,13 +105,7 @@ def save(path: Path, result: Result) -> None:
     }
     arrays = {name: np.asarray(getattr(result, name)) for name in TEXTS}
     arrays |= flatten(result.scores)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".partial")
-    with beside.open("wb") as file:
-        np.savez_compressed(
-            file, about=np.array(json.dumps(about)), allow_pickle=False, **arrays
-        )
-    beside.replace(path)
+    files.write_npz(path, {"about": np.array(json.dumps(about))} | arrays)
 
 
 def load(path: Path) -> Result:

@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from twohand_jax import files
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation.evaluator import ScoredBatch
 from twohand_jax.evaluation.results import flatten, unflatten
@@ -75,11 +76,7 @@ class Store:
     def _write(self) -> None:
         whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *self._fresh)
         path = self._path(self._files)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(path.name + ".partial")
-        with beside.open("wb") as file:
-            np.savez(file, allow_pickle=False, **_arrays(whole))
-        beside.replace(path)
+        files.write_npz(path, _arrays(whole), compressed=False)
         self._files += 1
         self._fresh = []
 
@@ -109,10 +106,7 @@ def begin(directory: Path, identity: Mapping[str, object]) -> None:
                 "differs): choose another --out, or delete it."
             )
         return
-    directory.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{RUN}.{jax.process_index()}.partial")
-    beside.write_text(json.dumps(wanted, indent=2))
-    beside.replace(path)
+    files.write_json(path, wanted)
 
 
 def _arrays(part: ScoredBatch) -> dict[str, np.ndarray]:

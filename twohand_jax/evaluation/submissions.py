@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from twohand_jax import files
 from twohand_jax.crops.cue_table import NAMES
 from twohand_jax.crops.inputs import CropConfig
 from twohand_jax.data.decode import Rows
@@ -107,12 +108,7 @@ def write(
     chosen = np.array([rows[name] for name in order], int)
     points = estimates.joints[chosen], estimates.vertices[chosen]
     joints, vertices = protocols.server(benchmark).convert(points)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".partial")
-    with beside.open("w") as file:
-        for piece in _json(joints, vertices):
-            file.write(piece)
-    beside.replace(path)
+    files.write_bytes(path, (piece.encode() for piece in _json(joints, vertices)))
 
 
 def _json(*columns: Float[np.ndarray, "n p 3"]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from twohand_jax import mano, metrics
 from twohand_jax.geometry import boxes
-from twohand_jax.mano.joints import CANONICAL_FROM_MODEL, fingertips
+from twohand_jax.mano.joints import CANONICAL_FROM_MODEL, TIPS, fingertips
 from twohand_jax.types import (
     LEFT,
     RIGHT,
@@ -63,7 +63,6 @@ def batch_truth(targets: Targets, model: ManoModel) -> Truth:
 
 
 HIGHEST = jax.lax.Precision.HIGHEST
-TIPS = (4, 8, 12, 16, 20)
 # Of models so named the regressor holds at rest only: bent fingers miss by 1 cm.
 REST_REGRESSOR = "open-hand"
 

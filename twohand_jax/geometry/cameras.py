@@ -1,17 +1,21 @@
-"""Perspective cameras, and how a crop's virtual camera relates to the picture's."""
+"""Perspective cameras, and how a crop's virtual camera relates to the picture's.
+
+``project`` and ``backproject`` give numpy arrays for numpy arrays.
+"""
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
-from twohand_jax.types import Camera
+from twohand_jax.types import Array, Camera, array_module
 
+NEAREST_M = 1e-3  # a nearer point is projected as if it were there
 HIGHEST = jax.lax.Precision.HIGHEST
 
 
 def project(points: Float[Array, "*b n 3"], camera: Camera) -> Float[Array, "*b n 2"]:
     """Pixels of points in the camera frame (metres); depth is kept above 1 mm."""
-    depth = jnp.maximum(points[..., 2:], 1e-3)
+    depth = array_module(points).maximum(points[..., 2:], NEAREST_M)
     focal, center = camera.focal[..., None, :], camera.center[..., None, :]
     return points[..., :2] / depth * focal + center
 
@@ -22,7 +26,8 @@ def backproject(
     """Points in the camera frame that project to ``pixels`` at ``depth`` metres."""
     focal, center = camera.focal[..., None, :], camera.center[..., None, :]
     plane = (pixels - center) / focal * depth[..., None]
-    return jnp.concatenate([plane, depth[..., None]], axis=-1)
+    xp = array_module(plane, depth)
+    return xp.concatenate([plane, depth[..., None]], axis=-1)
 
 
 def virtual(size: int, *, focal: float) -> Camera:

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import UInt8, UInt16
 from PIL import Image
 
+from twohand_jax import files
 from twohand_jax.crops import cue_table
 from twohand_jax.crops.cue_kinds import hand_pixels
 from twohand_jax.errors import InputError
@@ -77,12 +78,12 @@ def outcomes(job: CueJob) -> Iterator[Made | images.FailedImage]:
         InputError: the job as a whole cannot be done; nothing has been written then.
     """
     observe.check_choice(job.cues)
-    files = images.expand(job.photos)
+    paths = images.expand(job.photos)
     known = detections.read_file(job.boxes) if job.boxes else None
     observer = Observer(job.cues)
     folder = result.prepare_folder(job.out)
     waiting: list[_Waiting] = []
-    for picture in images.pictures(files):
+    for picture in images.pictures(paths):
         try:
             key = _key(job, observer, picture)
             if not job.again and is_done(folder, picture.name, key):
@@ -100,9 +101,9 @@ def outcomes(job: CueJob) -> Iterator[Made | images.FailedImage]:
 
 def count(job: CueJob) -> int | None:
     """How many pictures there are; None with videos among them."""
-    files = images.expand(job.photos)
-    has_video = any(file.suffix.lower() in images.VIDEO_SUFFIXES for file in files)
-    return None if has_video else len(files)
+    paths = images.expand(job.photos)
+    has_video = any(path.suffix.lower() in images.VIDEO_SUFFIXES for path in paths)
+    return None if has_video else len(paths)
 
 
 def is_done(folder: Path, name: str, key: dict[str, Any]) -> bool:
@@ -169,7 +170,8 @@ def write(
     about: dict[str, Any] = {"image": str(picture.source)}
     about |= {"height": height, "width": width}
     content = about | to_json(seen) | {"made_of": key}
-    with result.all_or_none(folder, picture.name, ENDINGS) as beside:
+    names = [picture.name + ending for ending in ENDINGS]
+    with files.together(folder, names) as beside:
         for name in MAPS:
             if seen.cues.has(name):
                 path = beside / f"{picture.name}_{name}.png"

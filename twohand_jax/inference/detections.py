@@ -24,6 +24,7 @@ from twohand_jax.cues.mediapipe import to_fingertips
 from twohand_jax.cues.onnx_detector import HandBoxes
 from twohand_jax.cues.selection import two_hands
 from twohand_jax.errors import InputError
+from twohand_jax.geometry import boxes as box_ops
 from twohand_jax.types import NUM_JOINTS, SIDES
 
 Detector = Callable[..., Any]
@@ -90,9 +91,6 @@ def detections_from_boxes(
     return hands
 
 
-BOX_SCALE = 1.2
-
-
 def no_detections() -> Detections:
     """A picture without hands."""
     return Detections(
@@ -104,10 +102,8 @@ def no_detections() -> Detections:
 
 def box_around(keypoints: Float32[np.ndarray, "21 3"]) -> Float32[np.ndarray, "4"]:
     """The hand box of scored keypoints, as in training."""
-    points = keypoints[keypoints[:, 2] > 0, :2]
-    low, high = points.min(axis=0), points.max(axis=0)
-    middle, half = (low + high) / 2, np.maximum((high - low) / 2, 1.0) * BOX_SCALE
-    return np.concatenate([middle - half, middle + half]).astype(np.float32)
+    box = box_ops.around_joints(keypoints[:, :2], keypoints[:, 2] > 0, least=2.0)
+    return box.astype(np.float32)
 
 
 def given_detections(boxes: Any = None, keypoints: Any = None) -> Detections:

@@ -5,7 +5,6 @@ The file is a zip archive: ``program.stablehlo`` (of ``jax.export``), ``signatur
 kept beside the program, ``weights.npz``. It takes a batch of any size.
 """
 
-import contextlib
 import functools
 import io
 import json
@@ -20,6 +19,7 @@ import numpy as np
 from jax import export
 from jaxtyping import Array
 
+from twohand_jax import files
 from twohand_jax.crops import cue_table
 from twohand_jax.crops.cue_table import CUE_KINDS
 from twohand_jax.errors import InputError
@@ -135,14 +135,14 @@ def write(
     fields = inputs(canvas_size, shown)
     arrays, function = numbered(trained, model, shown)
     exported = _exported(arrays, function, _shapes(fields), platforms, weights)
-    files = {PROGRAM: bytes(exported.serialize())}
+    content = {PROGRAM: bytes(exported.serialize())}
     if weights == BESIDE:
         buffer = io.BytesIO()
-        content: Any = {name: np.asarray(value) for name, value in arrays.items()}
-        np.savez(buffer, **content)
-        files[WEIGHTS] = buffer.getvalue()
-    files |= _descriptions(fields, platforms, weights, trained, model)
-    _archive(path, files)
+        host: Any = {name: np.asarray(value) for name, value in arrays.items()}
+        np.savez(buffer, **host)
+        content[WEIGHTS] = buffer.getvalue()
+    content |= _descriptions(fields, platforms, weights, trained, model)
+    _archive(path, content)
 
 
 def numbered(
@@ -243,15 +243,7 @@ def _table(fields: dict[str, Field]) -> dict[str, Any]:
     }
 
 
-def _archive(path: Path, files: dict[str, bytes]) -> None:
-    partial = path.with_name(path.name + ".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(partial, "w") as archive:
-            for name, content in files.items():
-                archive.writestr(name, content)
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise InputError(f"Cannot write {path}: {error.strerror}.") from error
+def _archive(path: Path, content: dict[str, bytes]) -> None:
+    with files.replacing(path) as beside, zipfile.ZipFile(beside, "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)

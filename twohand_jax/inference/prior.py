@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from twohand_jax import assets, mano
-from twohand_jax.diffusion import cascade, representation, schedule
+from twohand_jax.diffusion import cascade, representation
 from twohand_jax.diffusion.cascade import SampleConfig
 from twohand_jax.diffusion.ddim import PriorParts
 from twohand_jax.diffusion.representation import REFERENCE, PairFrame, Statistics
@@ -91,7 +91,7 @@ class Prior:
     @property
     def schedule(self) -> NoiseSchedule:
         """The noise it was trained with."""
-        return _schedule(self.settings)
+        return self.settings.schedule()
 
     @functools.cached_property
     def parts(self) -> PriorParts:
@@ -171,7 +171,7 @@ def parts(
     return PriorParts(
         denoise=jax.tree_util.Partial(_denoiser(network), variables),
         statistics=_statistics(variables),
-        schedule=_schedule(settings),
+        schedule=settings.schedule(),
         hand_model=settings.hand,
         kind=settings.normalise,
     )
@@ -254,9 +254,3 @@ def _denoise(
         variables, flat, times, jnp.broadcast_to(condition, x.shape).reshape(flat.shape)
     )
     return estimate.reshape(x.shape)
-
-
-def _schedule(settings: DiffusionConfig) -> NoiseSchedule:
-    return schedule.linear(
-        steps=settings.timesteps, start=settings.beta_start, stop=settings.beta_end
-    )

@@ -7,9 +7,9 @@ persistent cache then supplies the machine code.
 """
 
 import concurrent.futures
+import contextlib
 import functools
 import hashlib
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ import jax
 import numpy as np
 from jax import export
 from jaxtyping import PyTree
+
+from twohand_jax import files
+from twohand_jax.errors import InputError
 
 # Compiling matters more than running here. On CPUs LLVM's lowest level and the older
 # fusion code take a fifth of the time; the network's large sums are library calls.
@@ -88,13 +91,8 @@ def fingerprint(text: str) -> str:
 
 def keep(path: Path, content: bytes) -> None:
     """Write a cache entry, complete or not at all; failing to is no error."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(hashlib.sha256(content).digest() + content)
-        Path(file.name).replace(path)
-    except OSError:
-        return
+    with contextlib.suppress(InputError):
+        files.write_bytes(path, hashlib.sha256(content).digest() + content)
 
 
 def kept(path: Path) -> bytes | None:

@@ -1,11 +1,7 @@
 """The files of one picture, or of samples: all of them or none."""
 
 import json
-import os
-import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from twohand_jax import mano
+from twohand_jax import files, mano
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
 from twohand_jax.types import LEFT, RIGHT, SIDES, ManoModel, ManoParams, Prediction
@@ -126,46 +122,18 @@ def write(
     """
     there = [side for side in (RIGHT, LEFT) if content["hands"][SIDES[side]]]
     vertices = np.asarray(prediction.geometry.vertices)
-    with all_or_none(folder, name, ENDINGS) as beside:
+    names = [name + ending for ending in ENDINGS]
+    with files.together(folder, names) as beside:
         text = json.dumps(content, indent=1) + "\n"
         (beside / f"{name}.json").write_text(text)
         for side in there:
             path = beside / f"{name}_{SIDES[side]}.obj"
             mesh_files.write_obj(path, vertices[side], np.asarray(model.faces[side]))
         if there:
-            names = [f"{SIDES[side]}_hand" for side in there]
-            mesh_files.write_glb(beside / f"{name}.glb", meshes, names)
+            nodes = [f"{SIDES[side]}_hand" for side in there]
+            mesh_files.write_glb(beside / f"{name}.glb", meshes, nodes)
         Image.fromarray(overlay).save(beside / f"{name}_overlay.png", compress_level=4)
-    paths = [folder / (name + ending) for ending in ENDINGS]
-    return [path for path in paths if path.exists()]
-
-
-@contextmanager
-def all_or_none(folder: Path, name: str, endings: Sequence[str]) -> Iterator[Path]:
-    """A folder beside the results whose files move in when all are written.
-
-    Args:
-        folder: of the results.
-        name: stem of the files.
-        endings: of all files that there may be, in the order in which they move; one
-            that was not written is removed from the results.
-    """
-    try:
-        beside = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=folder))
-        try:
-            yield beside
-            for ending in endings:
-                final = folder / (name + ending)
-                if (beside / final.name).exists():
-                    os.replace(beside / final.name, final)
-                else:
-                    final.unlink(missing_ok=True)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
-    except OSError as error:
-        raise InputError(
-            f"The results of {name} cannot be written to {folder}: {error.strerror}."
-        ) from error
+    return [folder / name for name in names if (folder / name).exists()]
 
 
 SHOWN = 16
@@ -175,7 +143,7 @@ POSES, SHEET = "poses.npz", "contact_sheet.png"
 def write_samples(
     folder: str | Path, model: ManoModel, params: ManoParams
 ) -> list[Path]:
-    """Write pairs of hands.
+    """Write pairs of hands; files of earlier ones that no longer hold go.
 
     Args:
         folder: made if missing.
@@ -192,15 +160,12 @@ def write_samples(
     folder = prepare_folder(folder)
     first = jax.tree.map(lambda leaf: leaf[:SHOWN], params)
     vertices = np.asarray(mano.forward(model, first).vertices)
-    poses = folder / POSES
-    arrays: dict[str, Any] = jax.tree.map(np.asarray, params._asdict())
-    np.savez(poses, **arrays)
-    written = [poses]
-    for number, pair in enumerate(vertices):
-        path = folder / f"pair_{number:02d}.glb"
-        hands = overlay.hand_meshes(model, pair, np.ones(2, bool))
-        meshes.write_glb(path, hands, [f"{side}_hand" for side in SIDES])
-        written.append(path)
-    sheet = folder / SHEET
-    Image.fromarray(contact_sheet.pair_sheet(model, vertices)).save(sheet)
-    return [*written, sheet]
+    pairs = [f"pair_{number:02d}.glb" for number in range(SHOWN)]
+    with files.together(folder, [POSES, *pairs, SHEET]) as beside:
+        files.write_npz(beside / POSES, params._asdict(), compressed=False)
+        for name, pair in zip(pairs, vertices, strict=False):
+            hands = overlay.hand_meshes(model, pair, np.ones(2, bool))
+            meshes.write_glb(beside / name, hands, [f"{side}_hand" for side in SIDES])
+        sheet = Image.fromarray(contact_sheet.pair_sheet(model, vertices))
+        sheet.save(beside / SHEET)
+    return [folder / name for name in (POSES, *pairs[: len(vertices)], SHEET)]

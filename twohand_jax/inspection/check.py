@@ -16,9 +16,10 @@ from twohand_jax.data import decode, schema, shards
 from twohand_jax.data.decode import RecordFields
 from twohand_jax.errors import InputError
 from twohand_jax.inspection.summary import Errors, summary_text
+from twohand_jax.mano.joints import CANONICAL, WRIST
+from twohand_jax.types import Mean
 
-HAND_TYPES = (b"right", b"left", b"interacting")
-WRIST, MIDDLE_BASE = 0, 9
+HAND_TYPES = tuple(kind.encode() for kind in schema.HAND_TYPES)
 # From wrist to middle knuckle, metres: a small child's hand to more than a giant's.
 HAND_SIZE = (0.02, 0.25)
 LARGEST_ANGLE = 4 * np.pi
@@ -56,8 +57,10 @@ def _behind(fields: RecordFields) -> RowMask:
 
 def _hand_size(fields: RecordFields) -> RowMask:
     joints, known = fields["hands/joints_3d"], _on(fields, "hands/joints_3d_valid")
-    length = np.linalg.norm(joints[:, :, MIDDLE_BASE] - joints[:, :, WRIST], axis=-1)
-    known = known[:, :, MIDDLE_BASE] & known[:, :, WRIST]
+    length = np.linalg.norm(
+        joints[:, :, CANONICAL.MIDDLE_BASE] - joints[:, :, WRIST], axis=-1
+    )
+    known = known[:, :, CANONICAL.MIDDLE_BASE] & known[:, :, WRIST]
     return _any(known & ((length < HAND_SIZE[0]) | (length > HAND_SIZE[1])))
 
 
@@ -306,8 +309,7 @@ def _means(errors: Float[np.ndarray, "n 2 21"]) -> Float[np.ndarray, "n 2"]:
     """Over the joints that are known; NaN for none."""
     known = np.isfinite(errors)
     total = np.where(known, errors, 0.0).sum(axis=-1)
-    count = known.sum(axis=-1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return Mean(total, known.sum(axis=-1)).value()
 
 
 def _hashes(names: Iterable[bytes]) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from tqdm import tqdm
 
-from twohand_jax import mano
+from twohand_jax import files, mano
 from twohand_jax.crops.cue_table import NAMES
 from twohand_jax.data import decode, shards
 from twohand_jax.data.decode import RecordFields
@@ -218,12 +218,7 @@ def write(
         info, rejections = shards.read_info(directory), read_rejections(directory)
         text = html(info, parts, model=model, rejections=rejections)
         data = text.encode(errors="backslashreplace")
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        beside.write_bytes(data)
-        beside.replace(path)
-    except OSError as error:
-        raise InputError(f"Cannot write {path}: {error.strerror}.") from error
+    files.write_bytes(path, data)
 
 
 def sheet(parts: Sequence[SplitReport]) -> UInt8[np.ndarray, "h w 3"]:

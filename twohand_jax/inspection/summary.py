@@ -15,9 +15,8 @@ from twohand_jax import mano
 from twohand_jax.crops.cue_table import DEFAULT, NAMES
 from twohand_jax.data import schema
 from twohand_jax.data.decode import RecordFields
+from twohand_jax.mano.joints import WRIST
 from twohand_jax.types import LEFT, RIGHT, ManoModel, ManoParams
-
-WRIST = 0
 
 
 class Errors(NamedTuple):

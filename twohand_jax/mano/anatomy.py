@@ -11,11 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from twohand_jax.mano.joints import PARENTS
+from twohand_jax.mano.joints import MANO16, PARENTS, WRIST
 from twohand_jax.types import ManoModel
 
 HIGHEST = jax.lax.Precision.HIGHEST
-INDEX_BASE, PINKY_BASE = 1, 7
 # Per joint of a finger (base, middle, end): least and greatest flexion, and standard
 # deviations of twist and spread, all in radians; the thumb's three joints last.
 _FINGER = np.array([[-0.6, 1.7, 0.12, 0.25], [-0.15, 2.0, 0.1, 0.1]])
@@ -33,7 +32,7 @@ def axes(model: ManoModel) -> Float[Array, "2 15 3 3"]:
     rest = model.joint_template
     bone = jnp.stack([_bone(rest, joint) for joint in range(1, 16)], axis=1)
     palm = _palm_direction(rest)[:, None, :]
-    to_pinky = rest[:, PINKY_BASE, None] - rest[:, 13:16]
+    to_pinky = rest[:, MANO16.PINKY_BASE, None] - rest[:, MANO16.THUMB_BASE :]
     closing = jnp.concatenate([jnp.broadcast_to(palm, (2, 12, 3)), to_pinky], axis=1)
     flexion = _unit(jnp.cross(bone, closing))
     return jnp.stack([flexion, bone, jnp.cross(flexion, bone)], axis=-2)
@@ -74,8 +73,8 @@ def _bone(rest: Float[Array, "2 16 3"], joint: int) -> Float[Array, "2 3"]:
 
 def _palm_direction(rest: Float[Array, "2 16 3"]) -> Float[Array, "2 3"]:
     """Out of the palm, towards what the hand grasps."""
-    index = rest[:, INDEX_BASE] - rest[:, 0]
-    pinky = rest[:, PINKY_BASE] - rest[:, 0]
+    index = rest[:, MANO16.INDEX_BASE] - rest[:, WRIST]
+    pinky = rest[:, MANO16.PINKY_BASE] - rest[:, WRIST]
     side = jnp.array([[1.0], [-1.0]], rest.dtype)
     return _unit(jnp.cross(index, pinky) * side)
 

@@ -5,18 +5,34 @@ The canonical 21 joints: wrist, thumb 1-4, index 1-4, middle 1-4, ring 1-4, pink
 where 4 is the fingertip, a vertex of the mesh.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from twohand_jax.errors import InputError
 
+
+class FingerBases(NamedTuple):
+    """Where the fingers' first joints stand in an order of joints."""
+
+    THUMB_BASE: int
+    INDEX_BASE: int
+    MIDDLE_BASE: int
+    RING_BASE: int
+    PINKY_BASE: int
+
+
+WRIST = 0  # in every order
+CANONICAL = FingerBases(1, 5, 9, 13, 17)
+MANO16 = FingerBases(13, 1, 4, 10, 7)
+TIPS = (4, 8, 12, 16, 20)  # of the canonical order, thumb to pinky
 PARENTS = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14)
-WRIST = 0
-MIDDLE_BASE = 9
 
 FINGERS = ("thumb", "index", "middle", "ring", "pinky")
 JOINT_NAMES = ("wrist",) + tuple(f"{f}_{i}" for f in FINGERS for i in (1, 2, 3, 4))
+MODEL_FINGERS = ("index", "middle", "pinky", "ring", "thumb")
 MODEL_JOINT_NAMES = ("wrist",) + tuple(
-    f"{f}_{i}" for f in ("index", "middle", "pinky", "ring", "thumb") for i in (1, 2, 3)
+    f"{f}_{i}" for f in MODEL_FINGERS for i in (1, 2, 3)
 )
 
 # Vertices of the fingertips, thumb to pinky; codebases disagree (METHOD §1).
@@ -40,10 +56,12 @@ CANONICAL_FROM_INTERHAND = np.array(
     np.int32,
 )
 
-# Bones of the canonical skeleton as (parent, child), four a finger.
-BONES = tuple(
-    (0 if i == 1 else 4 * f + i - 1, 4 * f + i) for f in range(5) for i in (1, 2, 3, 4)
+# Bones of the canonical skeleton as (parent, child), by finger and all.
+FINGER_BONES = tuple(
+    ((WRIST, base), (base, base + 1), (base + 1, base + 2), (base + 2, base + 3))
+    for base in CANONICAL
 )
+BONES = tuple(bone for finger in FINGER_BONES for bone in finger)
 
 
 def fingertips(name: str) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
+from twohand_jax import files
 from twohand_jax.errors import InputError
 from twohand_jax.mano import safe_pickle
 from twohand_jax.mano.joints import PARENTS
@@ -76,11 +77,7 @@ def save(model: ManoModel, path: str | Path) -> None:
             f"{side}_hands_components": np.asarray(model.pose_components[index]),
             f"{side}_hands_mean": np.asarray(model.pose_mean[index]).reshape(45),
         }
-    path = Path(path)
-    beside = path.with_name(path.name + ".partial")
-    with beside.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **fields)
-    beside.replace(path)
+    files.write_npz(path, fields)
 
 
 def fix_left(left: ModelArrays, right: ModelArrays) -> ModelArrays:

@@ -43,7 +43,7 @@ def place_joints(
     """Both hands' joints in one grid over the union of their (grown, square) boxes."""
     crop_px = joints_25d[..., :2] * cell_px
     image_px = affine.apply(affine.invert(T_crop_image), crop_px)
-    hands = boxes.scale(boxes.from_points(image_px), 1.2)
+    hands = boxes.around_joints(image_px)
     both = boxes.square(boxes.union(hands[:, 0], hands[:, 1]))
     corner = both[:, None, None, :2]
     side = jnp.maximum(boxes.size(both)[:, :1], 1e-6)[:, None, None]

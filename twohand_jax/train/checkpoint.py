@@ -14,6 +14,7 @@ from jax.experimental import multihost_utils
 from jaxtyping import PyTree
 from orbax.checkpoint import v1 as ocp
 
+from twohand_jax import files
 from twohand_jax.errors import InputError
 from twohand_jax.models.apply import Variables
 from twohand_jax.train.state import TrainState
@@ -113,10 +114,7 @@ class Checkpoints:
             )
         if not self._config_file.exists():
             if jax.process_index() == 0:
-                self._config_file.parent.mkdir(parents=True, exist_ok=True)
-                beside = self._config_file.with_suffix(".partial")
-                beside.write_text(text)
-                beside.replace(self._config_file)
+                files.write_text(self._config_file, text)
             return
         saved = _flat(json.loads(self._config_file.read_text()))
         wanted = _flat(json.loads(text))
@@ -198,6 +196,4 @@ class Best:
     def _write(self, step: int, value: float, variables: Variables) -> None:
         native.save(self._directory, variables, self._config)
         score = {"step": step, "metric": self._metric, "value": value}
-        partial = self._directory / (SCORE + ".partial")
-        partial.write_text(json.dumps(score, indent=1))
-        partial.replace(self._directory / SCORE)
+        files.write_json(self._directory / SCORE, score)

@@ -8,12 +8,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import cv2
 import jax
 import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
+from PIL import Image
 
+from twohand_jax import files
 from twohand_jax.train import sharding
 
 
@@ -46,10 +47,9 @@ class MetricsLog:
         """Keep an RGB picture of a step as ``pictures/NAME-STEP.png``."""
         if not self._writes:
             return
-        folder = self._directory / "pictures"
-        folder.mkdir(exist_ok=True)
-        path = folder / f"{name}-{step:08d}.png"
-        cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        path = self._directory / "pictures" / f"{name}-{step:08d}.png"
+        with files.replacing(path) as beside:
+            Image.fromarray(image).save(beside)
         if self._board is not None:
             self._board.add_image(name, image, step, dataformats="HWC")
 
@@ -124,16 +124,14 @@ def dump_failure(
         One sentence for the error message.
     """
     folder = workdir / f"failure-{step:08d}"
-    folder.mkdir(parents=True, exist_ok=True)
     local = sharding.local(batch)
     name = f"process-{jax.process_index()}"
     leaves = jax.tree_util.tree_leaves_with_path(local)
     arrays = {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
-    with (folder / f"{name}.npz").open("wb") as file:
-        np.savez_compressed(file, **arrays)
+    files.write_npz(folder / f"{name}.npz", arrays)
     records = [describe(int(record)) for record in local.record]
     report = {"step": step, "metrics": metrics, "records": records}
-    (folder / f"{name}.json").write_text(json.dumps(report, indent=1))
+    files.write_json(folder / f"{name}.json", report)
     bad = sorted(name for name, value in metrics.items() if not np.isfinite(value))
     return (
         f"Step {step}: {', '.join(bad)} not finite; its batch begins with {records[0]}."

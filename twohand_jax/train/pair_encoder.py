@@ -57,8 +57,7 @@ def loss(network: Network, config: PairEncoderLossConfig) -> Loss:
         errors = squared_errors(estimate, batch.vectors, constants.statistics)
         squared = jnp.mean(errors, axis=(-2, -1))
         mean = Mean(jnp.sum(squared * batch.weight), jnp.sum(batch.weight))
-        total = mean.total / jnp.maximum(mean.count, 1.0)
-        return total, ({"mse": mean}, updated.batch_stats)
+        return mean.value(empty=0.0), ({"mse": mean}, updated.batch_stats)
 
     return compute
 

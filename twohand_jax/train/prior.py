@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int, Key
 from twohand_jax.data.poses import PairBatch
 from twohand_jax.diffusion import representation
 from twohand_jax.diffusion.representation import OTHER, Statistics
-from twohand_jax.diffusion.schedule import add_noise
+from twohand_jax.diffusion.schedule import add_noise, linear
 from twohand_jax.models.apply import Network, Variables, Weights
 from twohand_jax.train.step import Loss
 from twohand_jax.types import ManoModel, Mean, NoiseSchedule
@@ -37,6 +37,10 @@ class DiffusionConfig:
     normalise: str = "std"
     precondition: bool = True
     hand: str = "open-hand-1"
+
+    def schedule(self) -> NoiseSchedule:
+        """The noise's variances."""
+        return linear(steps=self.timesteps, start=self.beta_start, stop=self.beta_end)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,13 +105,13 @@ def loss(network: Network, config: PriorLossConfig) -> Loss:
         )
         squared = jnp.mean((estimate - other) ** 2, axis=-1)
         terms = {"mse": Mean(jnp.sum(squared * batch.weight), jnp.sum(batch.weight))}
-        total = _value(terms["mse"])
+        total = terms["mse"].value(empty=0.0)
         if measures_surface:
             found = representation.denormalise(estimate, statistics, hand=OTHER)
             surface = surface_errors(model, found, batch.vectors[:, 1], batch.weight)
             terms |= surface
-            total += config.vertex * _value(surface["vertex"])
-            total += config.joint * _value(surface["joint"])
+            total += config.vertex * surface["vertex"].value(empty=0.0)
+            total += config.joint * surface["joint"].value(empty=0.0)
         return total, (terms, updated.batch_stats)
 
     return compute
@@ -144,7 +148,3 @@ def surface_errors(
         squared = jnp.mean(jnp.sum((found - wanted) ** 2, axis=-1), axis=-1)
         out[name] = Mean(jnp.sum(squared * weight), jnp.sum(weight))
     return out
-
-
-def _value(mean: Mean) -> Float[Array, ""]:
-    return mean.total / jnp.maximum(mean.count, 1.0)

@@ -9,15 +9,14 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from twohand_jax.crops import cue_table, inputs, labels
+from twohand_jax.crops.augment import canvas_middle, jitter_boxes, recolor
 from twohand_jax.crops.motion import motion
 from twohand_jax.crops.region import RegionConfig, network_input, region_map
-from twohand_jax.geometry import affine, boxes
+from twohand_jax.geometry import affine
 from twohand_jax.models.apply import Network, Variables, Weights
 from twohand_jax.models.segdepth import STRIDE, SegDepth
 from twohand_jax.train.step import Loss
 from twohand_jax.types import Batch, ManoModel, Mean
-
-LUMINANCE = (0.299, 0.587, 0.114)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,9 +101,7 @@ def augment(
     """
     geometry_key, color_key = jax.random.split(key)
     draw = _draw(geometry_key, len(batch.weight), config)
-    middle = jnp.full((len(batch.weight), 1, 2), (batch.canvas.shape[-2] - 1) / 2)
-    pivot = affine.apply(affine.invert(batch.T_canvas_image), middle)[:, 0]
-    move = motion(draw.mirror, draw.angle, pivot)
+    move = motion(draw.mirror, draw.angle, canvas_middle(batch))
     moved = batch._replace(
         targets=labels.move_targets(batch.targets, move, model),
         cues=cue_table.move(batch.cues, move),
@@ -112,34 +109,21 @@ def augment(
     T_canvas_moved = affine.compose(
         batch.T_canvas_image, affine.invert(move.T_moved_image)
     )
-    box = _hand_boxes(moved, region)
-    side = jnp.max(boxes.size(box), axis=-1, keepdims=True)
-    box = boxes.from_center(
-        boxes.center(box) + side * draw.shift, boxes.size(box) * draw.growth
-    )
+    box = jitter_boxes(_hand_boxes(moved, region), shift=draw.shift, growth=draw.growth)
     valid = moved.targets.hand_valid
     both = jnp.all(valid, axis=-1, keepdims=True)
     seen = valid & (draw.kept | ~both)
     sample = _sample(moved, box, seen, T_canvas_moved, draw.scale, region)
-    return sample._replace(image=recolor(color_key, sample.image, config))
-
-
-def recolor(
-    key: Key[Array, ""], image: Float[Array, "b s s 3"], config: SegDepthAugmentConfig
-) -> Float[Array, "b s s 3"]:
-    """Other brightness, contrast and tint for each picture; noise for each pixel."""
-    keys = jax.random.split(key, 5)
-    count, span = len(image), config.color
-    factor = 1.0 + span * jax.random.uniform(keys[0], (count, 1, 1, 3), minval=-1)
-    contrast = 1.0 + span * jax.random.uniform(keys[1], (count, 1, 1, 1), minval=-1)
-    grey = jax.random.bernoulli(keys[2], config.grey_probability, (count, 1, 1, 1))
-    deviation = config.noise * jax.random.uniform(keys[3], (count, 1, 1, 1))
-    light = jnp.sum(image * jnp.array(LUMINANCE), axis=-1, keepdims=True)
-    image = jnp.where(grey, light, image)
-    mean = jnp.mean(image, axis=(1, 2), keepdims=True)
-    image = (mean + contrast * (image - mean)) * factor
-    noise = deviation * jax.random.normal(keys[4], image.shape)
-    return jnp.clip(image + noise, 0.0, 1.0)
+    image = recolor(
+        color_key,
+        sample.image[:, None],
+        color=(1.0 - config.color, 1.0 + config.color),
+        grey_probability=config.grey_probability,
+        noise=config.noise,
+        contrast=config.color,
+        noise_varies=True,
+    )
+    return sample._replace(image=image[:, 0])
 
 
 def _draw(
@@ -231,7 +215,9 @@ def loss(
         seen = network_input(sample.image, sample.boxes, sample.seen)
         maps, updated = network.apply(Variables(params, batch_stats), seen, train=True)
         terms = errors(maps, sample)
-        total = _value(terms["labels"]) + config.depth * _value(terms["depth"])
+        total = terms["labels"].value(empty=0.0) + config.depth * terms["depth"].value(
+            empty=0.0
+        )
         return total, (terms, updated.batch_stats)
 
     return compute
@@ -272,7 +258,3 @@ def standardised(
     off = jnp.where(mask, depth - mean, 0.0)
     deviation = jnp.sum(jnp.abs(off), axis=(-2, -1), keepdims=True) / count
     return off / jnp.maximum(deviation, FLATTEST)
-
-
-def _value(mean: Mean) -> Float[Array, ""]:
-    return mean.total / jnp.maximum(mean.count, 1.0)

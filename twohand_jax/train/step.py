@@ -63,7 +63,7 @@ def make(
         norm = optax.tree.norm(gradient)
         metrics = {"loss/total": total, "gradient_norm": norm}
         for name, mean in terms.items():
-            metrics[f"loss/{name}"] = mean.total / jnp.maximum(mean.count, 1.0)
+            metrics[f"loss/{name}"] = mean.value(empty=0.0)
         fine = jnp.isfinite(total) & jnp.isfinite(norm) & (number == after.step)
         return _choose(fine, after, state), metrics
 

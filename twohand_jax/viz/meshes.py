@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from twohand_jax.viz.render import Mesh, vertex_normals
+from twohand_jax.collision import vertex_normals
+from twohand_jax.viz.render import Mesh
 
 GLTF_FROM_CAMERA = np.array([1.0, -1.0, -1.0])
 ARRAY_BUFFER, ELEMENT_BUFFER = 34962, 34963

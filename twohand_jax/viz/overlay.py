@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 import cv2
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
+from twohand_jax.geometry import cameras
 from twohand_jax.mano import topology
 from twohand_jax.types import Camera, ManoModel
 from twohand_jax.viz.render import (
@@ -88,7 +88,7 @@ def _resized(
     scale = np.array(size) / (width, height)
     center = (np.asarray(camera.center) + 0.5) * scale - 0.5
     resized = image if factor == 1 else cv2.resize(image, size, interpolation=way)
-    return resized, _pinhole(np.asarray(camera.focal) * scale, center)
+    return resized, Camera(np.asarray(camera.focal) * scale, center)
 
 
 def _draw_front(
@@ -136,7 +136,7 @@ def _from_the_side(meshes: list[Mesh], height: int, width: int) -> _View:
     floor = np.array([0.0, lowest - middle[1], 0.0]) @ tilt.T + shift
     moved = [m._replace(vertices=m.vertices + shift) for m in turned]
     center = np.array([(width - 1) / 2, (height - 1) / 2 - 0.03 * height])
-    camera = _pinhole(np.full(2, focal), center)
+    camera = Camera(np.full(2, focal), center)
     return _View(moved, camera, up, float(up @ floor))
 
 
@@ -146,8 +146,7 @@ def _ground_shadow(
     """Share of a wide light above that the hands hide from the ground, 0 to 1."""
     y, x = np.mgrid[0:height:step, 0:width:step].astype(np.float32)
     pixels = np.stack([x, y], axis=-1).reshape(-1, 2)
-    plane = (pixels - np.asarray(view.camera.center)) / np.asarray(view.camera.focal)
-    rays = np.concatenate([plane, np.ones((len(plane), 1))], axis=1)
+    rays = cameras.backproject(pixels, np.ones(len(pixels)), view.camera)
     slope = rays @ view.up
     seen = slope < -1e-3
     distance = view.ground / np.where(seen, slope, -1.0)
@@ -160,10 +159,6 @@ def _ground_shadow(
     shade[seen] = blocked.reshape(-1, len(lamp)).mean(axis=1)
     smooth = cv2.GaussianBlur(shade.reshape(x.shape), (0, 0), 1.5)
     return cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR)
-
-
-def _pinhole(focal: Float[np.ndarray, "2"], center: Float[np.ndarray, "2"]) -> Camera:
-    return Camera(focal=jnp.asarray(focal), center=jnp.asarray(center))
 
 
 def _with_margin(

@@ -15,6 +15,8 @@ from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 from jaxtyping import Bool, Float, Float32, Int, UInt8
 
+from twohand_jax.collision import vertex_normals
+from twohand_jax.geometry import cameras
 from twohand_jax.types import Camera
 
 # Colours of the right and the left hand, sRGB in [0, 1].
@@ -126,23 +128,6 @@ def paste(
     return np.rint(mixed).astype(np.uint8)
 
 
-def vertex_normals(
-    vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]
-) -> Float32[np.ndarray, "v 3"]:
-    """Unit normals, each the area-weighted mean of the faces around a vertex."""
-    corners = vertices[faces]
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    total = np.stack(
-        [
-            np.bincount(faces.ravel(), np.repeat(cross[:, k], 3), len(vertices))
-            for k in range(3)
-        ],
-        axis=-1,
-    )
-    length = np.linalg.norm(total, axis=-1, keepdims=True)
-    return (total / np.maximum(length, 1e-20)).astype(np.float32)
-
-
 def sphere_points(count: int) -> Float32[np.ndarray, "n 3"]:
     """Evenly spread unit vectors (Fibonacci lattice)."""
     index = np.arange(count) + 0.5
@@ -158,8 +143,7 @@ def _visible_rectangle(
     """Pixels x0, y0, x1, y1 (ends excluded) outside which nothing is drawn."""
     if (vertices[:, 2] <= 1e-3).any():
         return 0, 0, width, height
-    pixels = vertices[:, :2] / vertices[:, 2:] * np.asarray(camera.focal)
-    pixels = pixels + np.asarray(camera.center)
+    pixels = cameras.project(vertices, Camera(*map(np.asarray, camera)))
     limit = np.array([width, height])
     low = np.clip(np.floor(pixels.min(axis=0)) - 1, 0, limit).astype(int)
     high = np.clip(np.ceil(pixels.max(axis=0)) + 2, 0, limit).astype(int)

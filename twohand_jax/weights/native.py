@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
+from twohand_jax import files
 from twohand_jax.errors import InputError
 from twohand_jax.models.apply import Variables
 
@@ -36,7 +37,6 @@ def save(
         dtype: "float32", or "float16" to halve the size. Statistics stay float32.
     """
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {}
     for group, tree in variables._asdict().items():
         for name, value in _flat(tree).items():
@@ -44,13 +44,8 @@ def save(
             arrays[f"{group}{SEPARATOR}{name}"] = (
                 kept.astype(dtype) if group == "params" else kept
             )
-    beside = directory / (WEIGHTS + ".partial")
-    with beside.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-    beside.replace(directory / WEIGHTS)
-    text = directory / (CONFIG + ".partial")
-    text.write_text(json.dumps(config, indent=2, sort_keys=True))
-    text.replace(directory / CONFIG)
+    files.write_npz(directory / WEIGHTS, arrays)
+    files.write_json(directory / CONFIG, config, sort_keys=True)
 
 
 def load_config(directory: str | Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from data_pipelines.shard_file import read_record
 from data_pipelines.synthetic.benchmark import scenes
 from data_pipelines.synthetic.benchmark.scenes import Scenes
 from data_pipelines.synthetic.poses.sampler import KINDS
+from twohand_jax import files
 from twohand_jax.data import decode, shards
 from twohand_jax.errors import InputError
 
@@ -169,8 +170,8 @@ def _open(directory: str | Path, wanted: Manifest) -> shards.Split:
 
 def _compare(split: shards.Split, wanted: Manifest, assets: Path) -> Verdict:
     """Record by record; those with the same bytes are not looked into."""
-    files = Files(assets)
-    truth, expected = scenes.load(files.scenes), load_prints(files.prints)
+    places = Files(assets)
+    truth, expected = scenes.load(places.scenes), load_prints(places.prints)
     largest, differing = np.zeros(len(Distance._fields)), 0
     for number, (where, payload) in enumerate(_payloads(split)):
         crc = google_crc32c.value(payload)
@@ -340,20 +341,20 @@ def load_manifest(assets: Path = ASSETS) -> Manifest:
     Raises:
         InputError: a file is not there, damaged or another one.
     """
-    files = Files(assets)
+    places = Files(assets)
     try:
-        content = json.loads(files.manifest.read_text())
+        content = json.loads(places.manifest.read_text())
         found = Manifest(
             **content | {"generator": GeneratorState(**content["generator"])}
         )
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(
-            f"{files.manifest}, the synthetic benchmark's manifest, cannot be read "
+            f"{places.manifest}, the synthetic benchmark's manifest, cannot be read "
             f"({error}): install twohand_jax again."
         ) from error
     for path, wanted in (
-        (files.scenes, found.generator.scenes),
-        (files.prints, found.prints),
+        (places.scenes, found.generator.scenes),
+        (places.prints, found.prints),
     ):
         if not path.exists() or sha256(path) != wanted:
             raise InputError(
@@ -365,8 +366,7 @@ def load_manifest(assets: Path = ASSETS) -> Manifest:
 
 def save_manifest(manifest: Manifest, assets: Path) -> None:
     """Write the manifest."""
-    text = json.dumps(dataclasses.asdict(manifest), indent=1)
-    Files(assets).manifest.write_text(text + "\n")
+    files.write_json(Files(assets).manifest, dataclasses.asdict(manifest))
 
 
 def sha256(*paths: Path) -> str:
@@ -383,16 +383,16 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def save_arrays(path: Path, columns: Mapping[str, np.ndarray]) -> None:
-    """Write an npz beside its place, then rename; ``np.savez`` would add the date."""
-    partial = path.with_name(f"{path.name}.partial")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
+    """Write an npz whose bytes the columns decide; ``np.savez`` would add the date."""
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
         for name, column in columns.items():
             buffer = io.BytesIO()
             np.lib.format.write_array(buffer, np.ascontiguousarray(column))
             member = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
             member.compress_type = zipfile.ZIP_DEFLATED
             file.writestr(member, buffer.getvalue())
-    partial.replace(path)
+    files.write_bytes(path, whole.getvalue())
 
 
 def load_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from twohand_jax.geometry import rotations
+from twohand_jax.mano.joints import MANO16, WRIST
 from twohand_jax.types import RIGHT, ManoModel
 
 HIGHEST = jax.lax.Precision.HIGHEST
@@ -18,9 +19,8 @@ NAMES = tuple(f"{f}_{a}" for f in FINGERS for a in FINGER_ANGLES) + tuple(
     f"thumb_{a}" for a in THUMB_ANGLES
 )
 COUNT = len(NAMES)
-# First model joint of each finger, in the order of FINGERS; the thumb's is 13.
-BASES = (1, 4, 10, 7)
-THUMB_BASE = 13
+# First model joint of each finger, in the order of FINGERS.
+BASES = (MANO16.INDEX_BASE, MANO16.MIDDLE_BASE, MANO16.RING_BASE, MANO16.PINKY_BASE)
 # Abduction is away from the middle finger, rotation about the dorsal axis towards the
 # thumb: the sign that turns one into the other.
 ABDUCTION_SIGN = (1.0, 1.0, -1.0, -1.0)
@@ -60,9 +60,9 @@ def skeleton(model: ManoModel) -> HandAxes:
         rest[4 * k + 1] = ABDUCTION_SIGN[k] * towards_thumb
         rest[4 * k] = np.arctan2(bones[0] @ palmar, np.linalg.norm(flat))
         rest[4 * k + 2] = _angle_about(bones[0], bones[1], axis)
-    thumb_along = _unit(joints[THUMB_BASE + 1] - joints[THUMB_BASE])
+    thumb_along = _unit(joints[MANO16.THUMB_BASE + 1] - joints[MANO16.THUMB_BASE])
     thumb = _thumb_frame(jnp.asarray(thumb_along), jnp.asarray(palm))
-    chain = np.diff(joints[THUMB_BASE : THUMB_BASE + 3], axis=0)
+    chain = np.diff(joints[MANO16.THUMB_BASE : MANO16.THUMB_BASE + 3], axis=0)
     rest[19] = _angle_about(chain[0], chain[1], np.asarray(thumb)[2])
     arrays = (np.stack(flexion), np.stack(abduction), palm, thumb, rest)
     return HandAxes(*(jnp.asarray(x, jnp.float32) for x in arrays))
@@ -124,8 +124,8 @@ def _thumb_frame(
 
 def _palm_frame(joints: Float[np.ndarray, "16 3"]) -> Float[np.ndarray, "3 3"]:
     """Rows distal (wrist to middle base), palmar, radial (towards the thumb)."""
-    wrist, index, middle, pinky = joints[[0, 1, 4, 7]]
-    distal = _unit(middle - wrist)
+    index, middle, _, pinky = joints[list(BASES)]
+    distal = _unit(middle - joints[WRIST])
     across = index - pinky
     radial = _unit(across - (across @ distal) * distal)
     return np.stack([distal, np.cross(radial, distal), radial])

@@ -13,6 +13,7 @@ from data_pipelines.synthetic.poses.pair import Pair, pose
 from data_pipelines.synthetic.poses.placement import Placement
 from twohand_jax import collision, mano
 from twohand_jax.geometry import rotations
+from twohand_jax.mano.joints import MANO16
 from twohand_jax.types import LEFT, RIGHT, ManoModel
 
 HIGHEST = jax.lax.Precision.HIGHEST
@@ -28,7 +29,7 @@ _MIRROR = (-1.0, 1.0, 1.0)
 def _movers() -> Bool[np.ndarray, "21 16"]:
     """Which model joints' vertices an angle moves: its own segment and those beyond."""
     table = np.zeros((anatomy.COUNT, 16), bool)
-    for k, base in enumerate((*anatomy.BASES, anatomy.THUMB_BASE)):
+    for k, base in enumerate((*anatomy.BASES, MANO16.THUMB_BASE)):
         starts = (0, 0, 1, 2) if k < 4 else (0, 0, 0, 1, 2)
         for number, start in enumerate(starts):
             table[4 * k + number, base + start : base + 3] = True

@@ -12,9 +12,10 @@ import cv2
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
+from PIL import Image
 
 from data_pipelines.synthetic.poses import angles, library
-from twohand_jax import mano
+from twohand_jax import files, mano
 from twohand_jax.geometry import rotations
 from twohand_jax.mano.topology import close_wrist
 from twohand_jax.types import LEFT, RIGHT, Camera, ManoModel
@@ -77,8 +78,8 @@ def main() -> None:
         for i in range(0, len(tiles), args.columns)
     ]
     sheet = np.concatenate(rows)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(args.out), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    with files.replacing(args.out) as beside:
+        Image.fromarray(sheet).save(beside)
     print(f"Wrote {len(library.NAMES)} poses to {args.out}.")
 
 

@@ -3,6 +3,7 @@
 import argparse
 import base64
 import functools
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from twohand_jax import files
 from twohand_jax.errors import InputError
 
 ASSET = Path(__file__).resolve().parents[1] / "assets" / "environments.npz"
@@ -100,13 +102,11 @@ def read_package_map(path: Path) -> Float[np.ndarray, "h w 3"]:
             f"{path} holds no base64 OpenEXR; expected a file of @pmndrs/assets 1.7.0."
         )
     payload = text.split("base64,", 1)[1].split("'", 1)[0]
-    temporary = Path(path.name).with_suffix(".tmp")
-    temporary.write_bytes(base64.b64decode(payload))
-    try:
-        with OpenEXR.File(str(temporary)) as file:
+    with tempfile.NamedTemporaryFile(suffix=".exr") as temporary:
+        temporary.write(base64.b64decode(payload))
+        temporary.flush()
+        with OpenEXR.File(temporary.name) as file:
             return np.asarray(file.channels()["RGB"].pixels, np.float32)
-    finally:
-        temporary.unlink()
 
 
 def pixel_directions(height: int, width: int) -> Float[np.ndarray, "h w 3"]:
@@ -167,14 +167,13 @@ def main() -> None:
         bgr = cv2.cvtColor(panorama(radiance), cv2.COLOR_RGB2BGR)
         quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
         blobs.append(cv2.imencode(".jpg", bgr, quality)[1].ravel())
-    ASSET.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(
-        ASSET,
-        name=np.array([path.name.split(".")[0] for path in paths]),
-        irradiance=np.stack(coefficients),
-        jpeg=np.concatenate(blobs),
-        jpeg_start=np.cumsum([0] + [len(blob) for blob in blobs]),
-    )
+    arrays = {
+        "name": np.array([path.name.split(".")[0] for path in paths]),
+        "irradiance": np.stack(coefficients),
+        "jpeg": np.concatenate(blobs),
+        "jpeg_start": np.cumsum([0] + [len(blob) for blob in blobs]),
+    }
+    files.write_npz(ASSET, arrays, compressed=False)
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ from jaxtyping import Float, Int, UInt8
 
 from data_pipelines.synthetic.render.skin_texture import FINGERS, bake_atlas, paint
 from twohand_jax.errors import InputError
+from twohand_jax.mano.joints import MANO16, WRIST
 
 NUM_RINGS = 12
 NUM_CLUSTERS = 96
 DISTAL_JOINTS = (3, 6, 9, 12, 15)
-INDEX_BASE, PINKY_BASE = 1, 7
 TEXTURE_SIZE = 512
 # How many rings of the forearm keep traces of the wrist's own colours.
 FADE_RINGS = 2.0
@@ -72,7 +72,7 @@ def _skin_zones(
     """How much each vertex is palm, and how much it flushes (tips and knuckles)."""
     weights = np.asarray(fields["weights"])
     joints = np.asarray(fields["J_regressor"]) @ np.asarray(fields["v_template"])
-    to_index, to_pinky = joints[[INDEX_BASE, PINKY_BASE]] - joints[0]
+    to_index, to_pinky = joints[[MANO16.INDEX_BASE, MANO16.PINKY_BASE]] - joints[WRIST]
     palm_normal = np.cross(to_index, to_pinky)
     palm_normal /= np.linalg.norm(palm_normal)
     palm = _smoothstep(_template_normals(fields) @ palm_normal, -0.15, 0.45)

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from twohand_jax.mano.joints import MANO16, WRIST
+
 BASE_SRGB = np.array([196.0, 152.0, 130.0])
 # first, second and third joint of index, middle, pinky, ring, thumb (MANO's order)
 FINGERS = ((1, 2, 3), (4, 5, 6), (7, 8, 9), (10, 11, 12), (13, 14, 15))
@@ -88,9 +90,9 @@ def bake_atlas(
 
 def hand_axes(joints: Float[np.ndarray, "16 3"]) -> Axes:
     """The hand's directions from wrist, index and pinky base of a right hand."""
-    to_index, to_pinky = joints[1] - joints[0], joints[7] - joints[0]
+    to_index, to_pinky = joints[[MANO16.INDEX_BASE, MANO16.PINKY_BASE]] - joints[WRIST]
     back = -_unit(np.cross(to_index, to_pinky))
-    ahead = _unit(joints[4] - joints[0])
+    ahead = _unit(joints[MANO16.MIDDLE_BASE] - joints[WRIST])
     ahead = _unit(ahead - (ahead @ back) * back)
     thumbward = np.cross(ahead, back)
     thumbward = thumbward if thumbward @ (to_index - to_pinky) > 0 else -thumbward

@@ -17,7 +17,7 @@ from data_pipelines.freihand.dataset import (
 from tests.data_pipelines import agreement
 from twohand_jax import mano
 from twohand_jax.errors import InputError
-from twohand_jax.mano.joints import MIDDLE_BASE
+from twohand_jax.mano.joints import CANONICAL
 from twohand_jax.types import RIGHT
 
 
@@ -86,7 +86,7 @@ def test_pixel_and_scale_place_the_root_where_the_joints_have_it(miniature):
     focal = (K[0, 0] + K[1, 1]) / 2
     root = np.append(vector[58:60] - K[:2, 2], focal) / vector[60]
     example = agreement.first(FreiHand(miniature), "train")
-    stored = example["hands/joints_3d"][RIGHT, MIDDLE_BASE]
+    stored = example["hands/joints_3d"][RIGHT, CANONICAL.MIDDLE_BASE]
     np.testing.assert_allclose(stored, root, atol=1e-6)
 
 

@@ -153,11 +153,6 @@ def test_the_picture_shows_each_hand_inside_of_its_box(examples: list[dict]) -> 
         assert ((map_ == 1).any(), (map_ == 2).any()) == tuple(example["hands/valid"])
 
 
-def test_boxes_are_one_and_a_fifth_of_the_joints() -> None:
-    points = np.array([[[10.0, 20], [30, 60]]])
-    np.testing.assert_allclose(labels.hand_boxes(points), [[8, 16, 32, 64]])
-
-
 def test_hidden_joints_lie_behind_something_or_outside() -> None:
     depth_m = np.zeros((10, 10))
     depth_m[:, :5] = 0.5

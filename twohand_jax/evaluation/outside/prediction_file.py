@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from twohand_jax import mano
+from twohand_jax import files, mano
 from twohand_jax.data.decode import Rows
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation.evaluator import Method
@@ -94,11 +94,7 @@ def write(path: Path, predictions: Outside) -> None:
         for key in checks.KEYS
         if (value := getattr(predictions, key)) is not None
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".partial")
-    with beside.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-    beside.replace(path)
+    files.write_npz(path, arrays)
 
 
 def method(predictions: Outside, image_ids: Mapping[int, str]) -> Method:

@@ -66,7 +66,7 @@ def _errors(
         found = representation.denormalise(estimate, statistics, hand=OTHER)
         weight = jnp.ones(len(vectors))
         surface = surface_errors(model, found, vectors[:, 1], weight)
-        return mse, jnp.sqrt(surface["vertex"].total / len(vectors))
+        return mse, jnp.sqrt(surface["vertex"].value())
 
     t = jnp.full(len(vectors), level)
     return compute(variables, vectors, constants, t)

@@ -26,7 +26,7 @@ from twohand_jax.evaluation.protocols.base import (
 )
 from twohand_jax.evaluation.truth import Truth, with_tips
 from twohand_jax.geometry import alignment
-from twohand_jax.mano.joints import CANONICAL_FROM_MODEL, MIDDLE_BASE, WRIST
+from twohand_jax.mano.joints import CANONICAL, CANONICAL_FROM_MODEL, WRIST
 from twohand_jax.types import RIGHT, ManoModel, Mean, Prediction, Targets
 
 THRESHOLDS_MM = (5, 15)
@@ -75,7 +75,10 @@ def ho3d(
     estimate, target = (
         metrics.relative(points, points[..., WRIST, :]) for points in (joints, target)
     )
-    bones = estimate[..., MIDDLE_BASE, :], target[..., MIDDLE_BASE, :]
+    bones = (
+        estimate[..., CANONICAL.MIDDLE_BASE, :],
+        target[..., CANONICAL.MIDDLE_BASE, :],
+    )
     errors = metrics.point_errors(metrics.scaled_to_bone(estimate, *bones), target)
     valid = jnp.broadcast_to(known[..., None], errors.shape)
     out["ST-MPJPE"] = metrics.masked(errors, valid)

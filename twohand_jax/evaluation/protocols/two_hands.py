@@ -20,7 +20,7 @@ from twohand_jax.evaluation.truth import (
     near_origin,
     surface_joints,
 )
-from twohand_jax.mano.joints import MIDDLE_BASE, WRIST
+from twohand_jax.mano.joints import CANONICAL, WRIST
 from twohand_jax.types import (
     LEFT,
     HandGeometry,
@@ -234,7 +234,7 @@ def _beside_right(
 
 def _from_middle_base(model: ManoModel, geometry: HandGeometry) -> HandGeometry:
     joints = compared_joints(model, geometry, tips=INTAGHAND_TIPS)
-    root = joints[..., MIDDLE_BASE, :]
+    root = joints[..., CANONICAL.MIDDLE_BASE, :]
     return jax.tree.map(
         lambda points: metrics.relative(points, root), geometry._replace(joints=joints)
     )
@@ -268,7 +268,7 @@ _MCP = Protocol(
     two_hands=True,
     without_mesh=True,
     by_hand=True,
-    root=MIDDLE_BASE,
+    root=CANONICAL.MIDDLE_BASE,
     tips=INTAGHAND_TIPS,
     of_mesh=True,
 )

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from twohand_jax import files
 from twohand_jax.evaluation import protocols
 from twohand_jax.evaluation.tables.filling import Section, SectionJob, TableRow
 from twohand_jax.evaluation.tables.layout import Missing, PaperTable
@@ -72,7 +73,6 @@ def write(
     table: PaperTable, sections: Sequence[Section], directory: Path, *, subject: str
 ) -> list[Path]:
     """Write ``table-N.md`` and ``table-N.json``, each complete or not at all."""
-    directory.mkdir(parents=True, exist_ok=True)
     text = json.dumps(
         as_json(table, sections, subject=subject), indent=2, allow_nan=False
     )
@@ -80,9 +80,7 @@ def write(
     paths = []
     for suffix, content in texts.items():
         path = directory / f"table-{table.number}{suffix}"
-        beside = path.with_name(path.name + ".partial")
-        beside.write_text(content)
-        beside.replace(path)
+        files.write_text(path, content)
         paths.append(path)
     return paths
 
