@@ -2,7 +2,7 @@
 
     twohand data build interhand26m --source DIR --out DIR --mano DIR
 
-Each package ``data_pipelines.NAME`` has a module ``dataset`` with ``add_arguments``
+Each package of a dataset has a module ``dataset`` with ``add_arguments``
 and ``from_arguments``, which gives the ``Dataset`` (see ``data_pipelines.labelled``);
 cutting into shards, workers, progress and resuming are the writer's. What is written
 is what a TFDS builder writes: ``tfds.builder_from_directory`` reads it.

@@ -243,7 +243,7 @@ def no_cues() -> dict[str, object]:
 def hand_boxes(
     joints_2d: Float[np.ndarray, "2 21 2"], valid: Bool[np.ndarray, "2 21"]
 ) -> Float[np.ndarray, "2 4"]:
-    """1.2 times the tight box of the valid joints (METHOD: training boxes).
+    """1.2 times the tight box of the valid joints (METHOD §2).
 
     Zeros for a hand with fewer than two of them.
     """

@@ -152,7 +152,7 @@ def joints_inside(
 
 
 def hand_boxes(joints_px: Float[np.ndarray, "2 21 2"]) -> Float[np.ndarray, "2 4"]:
-    """1.2 times the tight box of the joints (METHOD: training boxes)."""
+    """1.2 times the tight box of the joints (METHOD §2)."""
     low, high = joints_px.min(axis=-2), joints_px.max(axis=-2)
     middle, half = (low + high) / 2, (high - low) / 2 * BOX_SCALE
     return np.concatenate([middle - half, middle + half], axis=-1)

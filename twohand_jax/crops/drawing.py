@@ -90,7 +90,7 @@ def keypoint_image(
     Args:
         own: keypoints of the crop's hand, crop pixels and score.
         other: keypoints of the other hand, in the same crop's pixels.
-        overlap: whether the two hands' boxes intersect (`gating.overlaps`).
+        overlap: whether the two hands' boxes intersect (``overlaps``).
     """
     alone = skeleton(own, size=size, min_score=min_score)
     both = wrists(own[..., 0, :], other[..., 0, :], size=size, min_score=min_score)

@@ -36,7 +36,7 @@ Row = dict[str, float]
 class Part(NamedTuple):
     """Scores of some records by method; rows of weight 0 are padding.
 
-    ``texts`` holds names of the records as bytes, see ``names.Names``.
+    ``texts`` holds names of the records as bytes, see ``results.Names``.
     """
 
     record: Int[np.ndarray, "n"]
