@@ -16,10 +16,10 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 CUES = {
-    "image": (False, False, False),
-    "keypoints": (True, False, False),
-    "segmentation": (True, True, False),
-    "depth": (True, True, True),
+    "image": (),
+    "keypoints": ("keypoints",),
+    "segmentation": ("keypoints", "segmentation"),
+    "depth": ("keypoints", "segmentation", "depth"),
 }
 
 
@@ -27,7 +27,7 @@ def get_config(cues: str = "depth") -> ConfigDict:
     """The experiment of a network with these cues."""
     config = runpy.run_path(str(Path(__file__).with_name("open.py")))["get_config"]()
     config.model.cues = CUES[cues]
-    config.augment.cue_dropout = (0.0, 0.0, 0.0)
+    config.augment.cue_dropout = {}
     config.train.total_steps = 2400
     config.train.evaluate_every = 2400
     return config

@@ -39,15 +39,14 @@ def get_config() -> ConfigDict:
         "crop_size": 96,
         "cells": 6,
         "crop_scale": 1.3,
-        "gate_keypoints": False,
-        "gate_segmentation": False,
+        "gate": (),
         "crop_view": True,
     }
     config.augment = {
         "scale": 0.15,
         "box_jitter": 0.06,
         "grey_probability": 0.1,
-        "cue_dropout": (0.2, 0.5, 0.5),
+        "cue_dropout": {"keypoints": 0.2, "segmentation": 0.5, "depth": 0.5},
     }
     config.loss = {
         "joint_3d": 20.0,

@@ -17,10 +17,10 @@ Table 4. It was not reached here, where neither its data nor its weights are.
 from ml_collections import ConfigDict
 
 CUES = {
-    "baseline": (False, False, False),
-    "keypoints": (True, False, False),
-    "segmentation": (True, True, False),
-    "depth": (True, True, True),
+    "baseline": (),
+    "keypoints": ("keypoints",),
+    "segmentation": ("keypoints", "segmentation"),
+    "depth": ("keypoints", "segmentation", "depth"),
 }
 BATCH, EPOCHS = 48, 7
 PICTURES_2D = 0.5  # share of each batch with 2D labels only

@@ -24,7 +24,9 @@ def get_config() -> ConfigDict:
         "rotation_channels": 8,
     }
     config.crop = {"crop_size": 64, "cells": 4}
-    config.augment = {"cue_dropout": (0.2, 0.2, 0.2)}
+    config.augment = {
+        "cue_dropout": {"keypoints": 0.2, "segmentation": 0.2, "depth": 0.2}
+    }
     config.loss = {}
     config.optim = {"learning_rate": 1e-3, "schedule": "constant", "ema_decay": 0.9}
     config.train = {

@@ -22,13 +22,15 @@ from data_pipelines import shard_file
 from data_pipelines.labelled import Example, Rejection
 from data_pipelines.shard_file import read_record
 from twohand_jax import mano
+from twohand_jax.crops.cue_kinds import hand_pixels
+from twohand_jax.crops.cue_table import CUE_KINDS, in_order
 from twohand_jax.cues import extraction
-from twohand_jax.cues.extraction import KINDS, Extractor, Provenance, no_cues
+from twohand_jax.cues.extraction import Extractor, Provenance
 from twohand_jax.data import decode, shards
 from twohand_jax.errors import InputError
 from twohand_jax.inference import observe
 from twohand_jax.inference.observe import CueConfig
-from twohand_jax.types import Camera, Cues, ManoModel, ManoParams
+from twohand_jax.types import NO_CUES, Camera, Cues, ManoModel, ManoParams
 from twohand_jax.viz.overlay import hand_meshes
 from twohand_jax.viz.render import Scene
 
@@ -98,6 +100,11 @@ class RecordCues:
             "sapiens_batch": self.config.cues and self.config.cues.sapiens_batch,
             "splits": list(self._splits),
         }
+
+    @property
+    def cues(self) -> tuple[str, ...]:
+        """Those that the set holds, and those that are made."""
+        return in_order({*shards.cue_names(self.directory), *self._provenance})
 
     @property
     def shard_sizes(self) -> Mapping[str, tuple[int, ...]]:
@@ -200,56 +207,31 @@ def _extract(
     return made
 
 
-ABSENT = Provenance("", "")
-
-
 def cue_features(cues: Cues, made_by: Mapping[str, Provenance]) -> dict[str, object]:
     """The features of the kinds of cues that were made, and of no other.
 
     Args:
         cues: of one picture, numpy.
-        made_by: what made each kind; a cue whose flag is cleared is written as absent.
+        made_by: what made each kind; a cue that is not there is written as absent.
     """
     features: dict[str, object] = {}
     for kind, source in made_by.items():
-        is_there = bool(getattr(cues, f"has_{kind}"))
-        source = source if is_there else ABSENT
-        features[f"cues/has_{kind}"] = is_there
+        features |= decode.absent_cue(kind)
+        if not cues.has(kind):
+            continue
+        features[f"cues/has_{kind}"] = True
         features[f"cues/{kind}_source"] = source.source
         features[f"cues/{kind}_version"] = source.version
-        features |= _VALUES[kind](cues)
+        value = np.asarray(cues.values[kind])
+        if CUE_KINDS[kind].is_map:
+            features |= decode.encode_cue(kind, value, hand_pixels(cues, kind))
+        else:
+            features[f"cues/{kind}"] = value.astype(np.float32)
     return features
 
 
-def foreground(cues: Cues) -> np.ndarray:
-    """``(h, w)`` bool: the hands, or without a segmentation all that has a depth."""
-    return cues.segmentation > 0 if cues.has_segmentation else cues.depth > 0
-
-
-def _keypoints(cues: Cues) -> dict[str, object]:
-    return {"cues/keypoints": np.asarray(cues.keypoints, np.float32)}
-
-
-def _segmentation(cues: Cues) -> dict[str, object]:
-    labels = cues.segmentation if cues.has_segmentation else decode.EMPTY_UINT8
-    return {"cues/segmentation": decode.encode_map(labels)}
-
-
-def _depth(cues: Cues) -> dict[str, object]:
-    data, scale, offset = decode.encode_map(decode.EMPTY_UINT16), 0.0, 0.0
-    if cues.has_depth:
-        data, scale, offset = decode.encode_depth(cues.depth, foreground(cues))
-    return {
-        "cues/depth": data,
-        "cues/depth_scale": np.float32(scale),
-        "cues/depth_offset": np.float32(offset),
-    }
-
-
-_VALUES = {"keypoints": _keypoints, "segmentation": _segmentation, "depth": _depth}
-
-
 SOURCE, VERSION = "ground truth", "1"
+MADE = ("keypoints", "segmentation", "depth")
 
 
 class LabelCues:
@@ -263,7 +245,7 @@ class LabelCues:
     def __init__(self, model: ManoModel) -> None:
         """Take the hand model."""
         self.model = model
-        self.provenance = dict.fromkeys(KINDS, Provenance(SOURCE, VERSION))
+        self.provenance = dict.fromkeys(MADE, Provenance(SOURCE, VERSION))
         self._forward = jax.jit(mano.forward)
 
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> list[Any]:
@@ -275,8 +257,7 @@ class LabelCues:
         return [self._one(example) for example in examples]
 
     def _one(self, example: Mapping[str, Any]) -> Cues:
-        cues = no_cues(int(example["height"]), int(example["width"]))
-        cues = _with_keypoints(cues, example)
+        cues = _with_keypoints(NO_CUES, example)
         shown, fitted = example["hands/valid"], example["mano/valid"]
         if not example["camera/valid"] or not shown.any() or (shown & ~fitted).any():
             return cues
@@ -288,7 +269,8 @@ class LabelCues:
         scene = Scene(meshes, occlusion_rays=1)
         camera = Camera(example["camera/focal"], example["camera/center"])
         labels = np.flatnonzero(shown) + 1
-        return _with_maps(cues, scene, camera, labels)
+        size = int(example["height"]), int(example["width"])
+        return _with_maps(cues, scene, camera, labels, size)
 
     def _check_model(self, example: Mapping[str, Any]) -> None:
         if example["mano/model"] != self.model.name:
@@ -303,25 +285,27 @@ def _with_keypoints(cues: Cues, example: Mapping[str, Any]) -> Cues:
     valid = example["hands/joints_2d_valid"] & example["hands/valid"][:, None]
     score = valid[..., None].astype(np.float32)
     keypoints = np.concatenate([example["hands/joints_2d"] * score, score], axis=-1)
-    return cues._replace(keypoints=keypoints, has_keypoints=np.asarray(valid.any()))
+    return cues.put("keypoints", keypoints, bool(valid.any()))
 
 
 def _with_maps(
-    cues: Cues, scene: Scene, camera: Camera, labels: Int[np.ndarray, "m"]
+    cues: Cues,
+    scene: Scene,
+    camera: Camera,
+    labels: Int[np.ndarray, "m"],
+    size: tuple[int, int],
 ) -> Cues:
     """Label and relative depth of the first surface at each pixel's centre."""
-    height, width = cues.segmentation.shape
+    height, width = size
     rays = _rays(camera, height, width)
     hits = scene.first_hit(np.zeros_like(rays), rays)
     found = hits["primID"] >= 0
     owner = np.where(found, labels[scene.owner[hits["primID"]]], 0)
     segmentation = owner.reshape(height, width).astype(np.uint8)
     depth = relative_depth(np.where(found, hits["tfar"], 0).reshape(height, width))
-    return cues._replace(
-        segmentation=segmentation,
-        depth=depth,
-        has_segmentation=np.asarray(found.any()),
-        has_depth=np.asarray(found.any()),
+    is_there = bool(found.any())
+    return cues.put("segmentation", segmentation, is_there).put(
+        "depth", depth, is_there
     )
 
 

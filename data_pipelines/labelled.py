@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from twohand_jax.crops.cue_table import DEFAULT
 from twohand_jax.data import decode, schema
 from twohand_jax.errors import InputError
 from twohand_jax.types import LEFT, RIGHT, Camera, ManoParams
@@ -135,6 +136,8 @@ Example = Mapping[str, object]
 class LabelledSource:
     """Shards of a dataset in shuffled order (a ``ShardSource``)."""
 
+    cues = DEFAULT
+
     def __init__(self, dataset: Dataset, config: ShardConfig) -> None:
         """Cut the dataset.
 
@@ -205,7 +208,7 @@ def record(sample: Labelled, *, dataset: str, hand_model: str) -> dict[str, obje
     """
     data, (height, width) = _picture(sample)
     labels = _labels(sample)
-    for feature in schema.FEATURES:
+    for feature in schema.LABELS:
         if feature.name in labels and not np.isfinite(labels[feature.name]).all():
             raise Unusable(NOT_FINITE)
     shown = labels["hands/valid"]
@@ -227,16 +230,9 @@ def record(sample: Labelled, *, dataset: str, hand_model: str) -> dict[str, obje
 
 def no_cues() -> dict[str, object]:
     """The cue features of a record that has none."""
-    absent: dict[str, object] = {
-        "cues/keypoints": np.zeros((2, 21, 3), np.float32),
-        "cues/segmentation": decode.encode_map(decode.EMPTY_UINT8),
-        "cues/depth": decode.encode_map(decode.EMPTY_UINT16),
-        "cues/depth_scale": np.float32(0.0),
-        "cues/depth_offset": np.float32(0.0),
-    }
-    for cue in schema.CUES:
-        absent |= {f"cues/has_{cue}": False}
-        absent |= {f"cues/{cue}_source": "", f"cues/{cue}_version": ""}
+    absent: dict[str, object] = {}
+    for name in DEFAULT:
+        absent |= decode.absent_cue(name)
     return absent
 
 
@@ -341,6 +337,11 @@ class ShardSource(Protocol):
     @property
     def description(self) -> str:
         """One paragraph for the metadata."""
+        ...
+
+    @property
+    def cues(self) -> tuple[str, ...]:
+        """Kinds of cues that its records hold, known or not (``crops.cue_table``)."""
         ...
 
     @property

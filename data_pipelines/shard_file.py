@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from tensorflow_datasets.core import example_serializer
 from tensorflow_datasets.proto import tf_example_pb2
 
 from data_pipelines.labelled import Rejection, ShardSource
+from twohand_jax.crops.cue_table import CUE_KINDS, DEFAULT
 from twohand_jax.data import schema, shards
 from twohand_jax.errors import InputError
 
@@ -99,7 +100,7 @@ def _payloads(
     progress: Callable[[], None],
 ) -> Iterator[bytes]:
     """The shard's serialised examples; rejections go into ``rejected``."""
-    features = features_dict()
+    features = features_dict(source.cues)
     serializer = example_serializer.ExampleSerializer(features.get_serialized_info())
     name = file_name(source, split, shard)
     for number, example in enumerate(source.examples(split, shard)):
@@ -107,7 +108,7 @@ def _payloads(
         if isinstance(example, Rejection):
             rejected.add(example)
             continue
-        schema.check(example, where=f"{name}, sample {number}")
+        schema.check(example, where=f"{name}, sample {number}", cues=source.cues)
         message = serializer.get_tf_example(features.encode_example(nest(example)))
         # Protobuf maps have no order of their own: ask for the sorted one.
         yield message.SerializeToString(deterministic=True)
@@ -143,9 +144,13 @@ def _save_receipt(directory: Path, shard_name: str, receipt: Receipt) -> None:
     partial.replace(path)
 
 
-def features_dict() -> tfds.features.FeaturesDict:
-    """The record as a nested ``FeaturesDict``; a slash in a name is one level."""
-    leaves = {feature.name: _connector(feature) for feature in schema.FEATURES}
+def features_dict(cues: Sequence[str] = DEFAULT) -> tfds.features.FeaturesDict:
+    """The record as a nested ``FeaturesDict``; a slash in a name is one level.
+
+    Args:
+        cues: kinds of cues that the records hold.
+    """
+    leaves = {feature.name: _connector(feature) for feature in schema.features(cues)}
     return tfds.features.FeaturesDict(nest(leaves))
 
 
@@ -179,7 +184,8 @@ def _connector(feature: schema.Feature) -> tfds.features.FeatureConnector:
 def read_record(payload: bytes) -> dict[str, object]:
     """The flat example of a record; written again, it gives the same bytes.
 
-    Pictures and maps stay encoded.
+    Pictures and maps stay encoded. Cues that the record lacks are left out, and so are
+    features that this version does not know.
 
     Raises:
         InputError: it is no record of this schema.
@@ -189,10 +195,12 @@ def read_record(payload: bytes) -> dict[str, object]:
     except DecodeError as error:
         raise InputError("The record is no tf.train.Example.") from error
     stored = message.features.feature
-    missing = sorted(schema.BY_NAME.keys() - stored.keys())
+    held = [name for name in CUE_KINDS if f"cues/has_{name}" in stored]
+    wanted = schema.features(held)
+    missing = sorted({one.name for one in wanted} - stored.keys())
     if missing:
         raise InputError(f"The record lacks the features {missing}.")
-    example = {one.name: _value(one, stored[one.name]) for one in schema.FEATURES}
+    example = {one.name: _value(one, stored[one.name]) for one in wanted}
     schema.check_version(int(np.asarray(example["schema_version"])), where="The record")
     return example
 

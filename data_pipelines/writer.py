@@ -278,7 +278,7 @@ def _write_metadata(
         )
     tfds.folder_dataset.write_metadata(
         data_dir=directory,
-        features=features_dict(),
+        features=features_dict(source.cues),
         split_infos=splits,
         version=source.version,
         description=source.description,

@@ -241,16 +241,23 @@ def reader(
         shuffle: the training order, or the order on disk.
         batch_size: records of this process; None for those of training.
     """
-    from twohand_jax.crops.canvas import CanvasConfig
+    from twohand_jax.crops import cue_table
+    from twohand_jax.crops.canvas import TRAINING_ROOM, CanvasConfig
     from twohand_jax.data.tfrecord import Reader, ReaderConfig
 
+    canvas = CanvasConfig(
+        crop_size=config.crop.crop_size, crop_scale=config.crop.crop_scale
+    )
+    if shuffle:
+        canvas = dataclasses.replace(
+            canvas, size=config.data.canvas_size, room=TRAINING_ROOM
+        )
     settings = ReaderConfig(
         directory=directory,
         split=split,
         batch_size=batch_size or local_batch(config.train),
-        canvas=CanvasConfig(
-            size=config.data.canvas_size, crop_scale=config.crop.crop_scale
-        ),
+        cues=cue_table.in_order({*cue_table.DEFAULT, *_cues_of(config)}),
+        canvas=canvas,
         shuffle=shuffle,
         seed=config.train.seed,
         workers=config.data.workers,
@@ -259,6 +266,10 @@ def reader(
     return Reader(
         settings, process=jax.process_index(), num_processes=jax.process_count()
     )
+
+
+def _cues_of(config: "Experiment | SegDepthExperiment") -> tuple[str, ...]:
+    return config.model.cues if isinstance(config, Experiment) else ()
 
 
 def train_reader(config: Experiment | SegDepthExperiment) -> "Reader | Mixture":
@@ -299,6 +310,7 @@ def regressor_loss(config: Experiment) -> RegressorLossConfig:
 def _sections(cls: type[T], config: ConfigDict | Mapping[str, Any], expected: str) -> T:
     if isinstance(config, ConfigDict):
         config = config.to_dict()
+    config = _upgraded(config)
     if kind(config) != expected:
         raise InputError(
             f"This config is of a {kind(config)}, where a {expected}'s is needed."
@@ -313,3 +325,32 @@ def _sections(cls: type[T], config: ConfigDict | Mapping[str, Any], expected: st
     sections = {name: dict(config.get(name, {})) for name in names}
     sections["optim"].setdefault("total_steps", sections["train"].get("total_steps", 1))
     return fields.dataclass_of(cls, sections, "config")
+
+
+def _upgraded(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config in today's words: older ones told cues by their place, not by name."""
+    names = ("keypoints", "segmentation", "depth")
+    sections = {
+        key: dict(value) if isinstance(value, Mapping) else value
+        for key, value in config.items()
+    }
+    model, crop = sections.get("model"), sections.get("crop")
+    augment = sections.get("augment")
+    if isinstance(model, dict) and _all(model.get("cues"), bool):
+        flags = zip(names, model["cues"], strict=True)
+        model["cues"] = tuple(name for name, is_used in flags if is_used)
+    if isinstance(augment, dict) and _all(augment.get("cue_dropout"), float | int):
+        shares = zip(names, augment["cue_dropout"], strict=True)
+        augment["cue_dropout"] = {name: share for name, share in shares if share}
+    if isinstance(crop, dict) and {"gate_keypoints", "gate_segmentation"} & set(crop):
+        gates = {name: crop.pop(f"gate_{name}", True) for name in names[:2]}
+        crop["gate"] = tuple(name for name, is_gated in gates.items() if is_gated)
+    return sections
+
+
+def _all(value: Any, kind: Any) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and len(value) == 3
+        and all(isinstance(one, kind) for one in value)
+    )

@@ -50,6 +50,12 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if typing.get_origin(option) is tuple and isinstance(value, list | tuple):
             item, *_ = typing.get_args(option)
             return tuple(_convert(item, entry, where) for entry in value)
+        if typing.get_origin(option) is Mapping and isinstance(value, Mapping):
+            _, item = typing.get_args(option)
+            return {
+                name: _convert(item, entry, f"{where}.{name}")
+                for name, entry in value.items()
+            }
         whole = isinstance(value, int) and not isinstance(value, bool)
         if option is float and whole:
             return float(value)

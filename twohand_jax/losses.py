@@ -83,9 +83,10 @@ def compute(
     truth = _pose_targets(targets, model)
     terms = _surface_terms(output, predicted, truth, targets)
     terms |= _crop_terms(output, predicted, truth, inputs, targets, crop)
-    terms["rel_trans"] = _Term(
-        output.rel_trans, targets.rel_trans, targets.rel_trans_valid
-    )
+    if output.rel_trans is not None:
+        terms["rel_trans"] = _Term(
+            output.rel_trans, targets.rel_trans, targets.rel_trans_valid
+        )
     means = {name: masked_l1(*term, weight > 0) for name, term in terms.items()}
     total = jnp.zeros(())
     for name, term in means.items():

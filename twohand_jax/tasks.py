@@ -116,12 +116,11 @@ def regressor_task(experiment: build.Experiment) -> Task:
     model = mano.load()
     train = build.train_reader(experiment)
     test = build.reader(experiment, experiment.data.test, "test", shuffle=False)
-    relative = experiment.model.transnet is not None
-    estimate = methods.estimator(network, crop=experiment.crop, relative=relative)
+    estimate = methods.estimator(network, crop=experiment.crop)
     score = evaluator.scorer(protocols.get("wrist"))
     dropout = experiment.augment.cue_dropout
     known = methods.trained_rows(experiment.model.cues, dropout)
-    draw = pictures.drawer(network, crop=experiment.crop, relative=relative)
+    draw = pictures.drawer(network, crop=experiment.crop)
 
     def evaluate(variables: Variables) -> dict[str, float]:
         rows = methods.cue_methods(estimate, variables, model, cue_sets=known)

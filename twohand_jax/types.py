@@ -11,9 +11,11 @@ mirrored: there both hands are right hands.
 """
 
 import dataclasses
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import jax
+import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 if TYPE_CHECKING:
@@ -83,19 +85,39 @@ class HandGeometry(NamedTuple):
 
 
 class Cues(NamedTuple):
-    """2D information about an image, in the pixels of the picture it belongs to.
+    """2D information about an image, by the name of the cue (``crops.cue_table``).
 
-    ``keypoints`` holds x, y and score; ``segmentation`` 0 background, 1 right, 2 left;
-    ``depth`` is relative, 0 near to 1 far over the foreground. A cue whose flag is
-    false holds zeros.
+    Attributes:
+        values: each cue in the pixels of the picture it belongs to: ``keypoints`` x, y
+            and score ``*b 2 21 3``; ``segmentation`` ``*b h w`` uint8, 0 background,
+            1 right, 2 left; ``depth`` ``*b h w``, relative, 0 near to 1 far over the
+            foreground; further ones as their kind says.
+        present: a flag ``*b`` for each; a cue whose flag is false holds zeros. A cue
+            with neither is not there at all.
     """
 
-    keypoints: Float[Array, "*b 2 21 3"]
-    segmentation: UInt8[Array, "*b h w"]
-    depth: Float[Array, "*b h w"]
-    has_keypoints: Bool[Array, "*b"]
-    has_segmentation: Bool[Array, "*b"]
-    has_depth: Bool[Array, "*b"]
+    values: dict[str, Array]
+    present: dict[str, Bool[Array, "*b"]]
+
+    def has(self, name: str) -> Bool[Array, "*b"]:
+        """The flag of a cue; false for one that is not there at all."""
+        return self.present.get(name, np.zeros((), bool))
+
+    def put(self, name: str, value: Array, present: Array = True) -> "Cues":
+        """These cues and another one, or one in another's place."""
+        flag = np.asarray(present) if isinstance(present, bool) else present
+        return Cues({**self.values, name: value}, {**self.present, name: flag})
+
+    def only(self, names: Iterable[str]) -> "Cues":
+        """Those of these cues that are named."""
+        kept = [name for name in names if name in self.values]
+        return Cues(
+            {name: self.values[name] for name in kept},
+            {name: self.present[name] for name in kept},
+        )
+
+
+NO_CUES = Cues({}, {})
 
 
 class Targets(NamedTuple):
@@ -134,19 +156,37 @@ class Batch(NamedTuple):
     record: Int[Array, "*b"]
 
 
-class Inputs(NamedTuple):
-    """What the network sees: per hand a square crop and the three drawn cues.
+class CanvasView(NamedTuple):
+    """What is known of a picture when the network is asked (``inference.predict``).
 
-    ``present`` flags keypoints, segmentation and depth in that order.
+    Attributes:
+        canvas: the part of the picture that shows both hands (``crops.canvas``).
+        T_canvas_image: pixels of the picture to pixels of the canvas.
+        cues: maps on the canvas, keypoints in pixels of the picture.
+        box: unexpanded hand boxes, pixels of the picture.
+        score: of each hand, 0 for one that is not there.
+        camera: of the picture.
+    """
+
+    canvas: UInt8[Array, "*b c c 3"]
+    T_canvas_image: Float[Array, "*b 2 3"]
+    cues: Cues
+    box: Float[Array, "*b 2 4"]
+    score: Float[Array, "*b 2"]
+    camera: Camera
+
+
+class Inputs(NamedTuple):
+    """What the network sees: per hand a square crop and its drawn cues.
+
+    ``cues`` holds a picture ``*b 2 s s 3`` and ``present`` a flag ``*b`` for each cue.
     ``T_crop_image`` includes the left hand's mirroring; ``box`` is the unexpanded hand
     box in full-image pixels; ``overlap`` says whether the two boxes intersect.
     """
 
     image: Float[Array, "*b 2 s s 3"]
-    keypoints: Float[Array, "*b 2 s s 3"]
-    segmentation: Float[Array, "*b 2 s s 3"]
-    depth: Float[Array, "*b 2 s s 3"]
-    present: Bool[Array, "*b 3"]
+    cues: dict[str, Float[Array, "*b 2 s s 3"]]
+    present: dict[str, Bool[Array, "*b"]]
     T_crop_image: Float[Array, "*b 2 2 3"]
     box: Float[Array, "*b 2 4"]
     hand_valid: Bool[Array, "*b 2"]
@@ -158,7 +198,8 @@ class Output(NamedTuple):
 
     ``joints_25d`` is in heat-map cells (x, y of the crop, z relative to the wrist);
     rotations are 6D (two rows); ``camera`` is the wrist's place in the crop's virtual
-    camera; ``rel_trans`` is left wrist minus right wrist in the camera frame, metres.
+    camera; ``rel_trans`` is left wrist minus right wrist in the camera frame, metres,
+    and None of a network that does not estimate it.
     """
 
     joints_25d: Float[Array, "*b 2 21 3"]
@@ -166,7 +207,7 @@ class Output(NamedTuple):
     hand_pose_6d: Float[Array, "*b 2 15 6"]
     betas: Float[Array, "*b 2 10"]
     camera: Float[Array, "*b 2 3"]
-    rel_trans: Float[Array, "*b 3"]
+    rel_trans: Float[Array, "*b 3"] | None
 
 
 class Prediction(NamedTuple):

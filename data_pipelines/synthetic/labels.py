@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from twohand_jax.crops.cue_table import DEFAULT
 from twohand_jax.data import decode, schema
 from twohand_jax.types import LEFT, RIGHT, Camera, ManoParams
 
@@ -86,6 +87,7 @@ class SyntheticConfig:
         views: pictures of each pose, from different cameras in different scenes.
         kinds: kinds of placement to draw from (``poses.sampler.KINDS``); empty for all.
         jpeg_quality: of the stored pictures.
+        cues: kinds of cues that the records hold.
         noise: of the cues.
         min_visible: a shown hand with fewer visible pixels (of a 256-pixel picture)
             makes the picture be rejected.
@@ -100,9 +102,17 @@ class SyntheticConfig:
     views: int = 4
     kinds: tuple[str, ...] = ()
     jpeg_quality: int = 92
+    cues: tuple[str, ...] = DEFAULT
     noise: CueNoise = CueNoise()
     min_visible: int = 40
     min_joints: int = 8
+
+    def settings(self) -> dict[str, object]:
+        """Everything that decides the bytes; the usual cues go without saying."""
+        fields = dataclasses.asdict(self)
+        if self.cues == DEFAULT:
+            del fields["cues"]
+        return fields
 
 
 def record(
@@ -215,20 +225,17 @@ def _cues(
     )
     labels = noisy_segmentation(rng, rendering.label, noise=noise)
     depth = noisy_depth(rng, rendering.depth, rendering.label, noise=noise)
-    data, scale, offset = decode.encode_depth(depth, rendering.depth > 0)
-    provenance: dict[str, object] = {}
-    for cue in schema.CUES:
-        provenance[f"cues/has_{cue}"] = True
-        provenance[f"cues/{cue}_source"] = "synthetic"
-        provenance[f"cues/{cue}_version"] = VERSION
-    return {
+    foreground = rendering.depth > 0
+    made: dict[str, object] = {
         "cues/keypoints": keypoints,
-        "cues/segmentation": decode.encode_map(labels),
-        "cues/depth": data,
-        "cues/depth_scale": np.float32(scale),
-        "cues/depth_offset": np.float32(offset),
-        **provenance,
+        **decode.encode_cue("segmentation", labels, foreground),
+        **decode.encode_cue("depth", depth, foreground),
     }
+    for cue in config.cues:
+        made[f"cues/has_{cue}"] = True
+        made[f"cues/{cue}_source"] = "synthetic"
+        made[f"cues/{cue}_version"] = VERSION
+    return made
 
 
 Generator = np.random.Generator

@@ -52,7 +52,12 @@ class SyntheticSource:
     @property
     def settings(self) -> Mapping[str, object]:
         """Everything that decides the bytes."""
-        return dataclasses.asdict(self.config) | {"hand": self.hand}
+        return self.config.settings() | {"hand": self.hand}
+
+    @property
+    def cues(self) -> tuple[str, ...]:
+        """Those of the config."""
+        return self.config.cues
 
     @property
     def shard_sizes(self) -> Mapping[str, tuple[int, ...]]:

@@ -128,10 +128,8 @@ def input_shapes(model: RegressorConfig, batch: int) -> Inputs:
     picture = floats(2, side, side, 3)
     return Inputs(
         image=picture,
-        keypoints=picture,
-        segmentation=picture,
-        depth=picture,
-        present=flags(3),
+        cues=dict.fromkeys(model.cues, picture),
+        present=dict.fromkeys(model.cues, flags()),
         T_crop_image=floats(2, 2, 3),
         box=floats(2, 4),
         hand_valid=flags(2),

@@ -42,7 +42,7 @@ class Encoder(nn.Module):
 
     def __init__(self, config: RegressorConfig):
         super().__init__()
-        fusion, kinds = config.fusion, 1 + sum(config.cues)
+        fusion, kinds = config.fusion, 1 + len(config.cues)
         channels = [config.image.channels] + [config.cue.channels] * (kinds - 1)
         self.project = nn.ModuleList(nn.Linear(c, fusion.width) for c in channels)
         self.position = nn.Parameter(torch.zeros(config.cells**2, fusion.width))
@@ -160,7 +160,7 @@ class Regressor(nn.Module):
         super().__init__()
         self.config = config
         self.image = _resnet(config.image)
-        self.cues = nn.ModuleList(_resnet(config.cue) for _ in range(sum(config.cues)))
+        self.cues = nn.ModuleList(_resnet(config.cue) for _ in config.cues)
         self.fusion, self.heads = Encoder(config), Heads(config)
         self.transnet = None if config.transnet is None else TransNet(config.transnet)
 
@@ -242,7 +242,7 @@ def programs(
     side = config.crop_size
     pictures = [
         torch.rand(2 * batch, 3, side, side, device=device).to(memory_format=last)
-        for _ in range(1 + sum(config.cues))
+        for _ in range(1 + len(config.cues))
     ]
     half = config.dtype == "bfloat16"
 

@@ -6,7 +6,7 @@ import runpy
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ml_collections import ConfigDict
 
@@ -70,7 +70,8 @@ def say(message: str) -> None:
 
 
 CUE_SOURCES = ("auto", "mediapipe", "sapiens")
-CUE_KINDS = ("keypoints", "segmentation", "depth")
+# Of crops.cue_table, which would import JAX before a command line is even read.
+CUE_NAMES = ("keypoints", "segmentation", "depth")
 
 
 def add_cue_options(parser: argparse.ArgumentParser, *more: str) -> None:
@@ -88,7 +89,7 @@ def add_cue_options(parser: argparse.ArgumentParser, *more: str) -> None:
         help="mediapipe: keypoints; auto: and maps by the shipped network; sapiens: "
         "whatever models are given",
     )
-    for kind in CUE_KINDS:
+    for kind in CUE_NAMES:
         text = "model that `twohand weights convert sapiens` wrote"
         option(f"--sapiens-{kind}", type=Path, metavar="DIR", help=text)
     text = "pictures on each device at a time; 1"
@@ -100,15 +101,13 @@ def cue_config(args: argparse.Namespace) -> "CueConfig":
     """What the flags say."""
     from twohand_jax.inference.observe import CueConfig
 
-    given: dict[str, Any] = {
-        "source": args.cues,
-        "sapiens_keypoints": args.sapiens_keypoints,
-        "sapiens_segmentation": args.sapiens_segmentation,
-        "sapiens_depth": args.sapiens_depth,
-        "sapiens_batch": args.sapiens_batch,
-        "detector": args.detector,
-    }
-    return CueConfig(**given)
+    models = {name: getattr(args, f"sapiens_{name}") for name in CUE_NAMES}
+    return CueConfig(
+        source=args.cues,
+        sapiens_models=tuple((name, path) for name, path in models.items() if path),
+        sapiens_batch=args.sapiens_batch,
+        detector=args.detector,
+    )
 
 
 def load_config(path: str, changes: list[str]) -> ConfigDict:

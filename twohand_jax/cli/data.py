@@ -77,7 +77,7 @@ def add_cues(actions: Any) -> None:
     option("directory", type=Path, help="record set")
     option("--out", type=Path, required=True, help="directory of the new set")
     common.add_cue_options(parser, LABELS)
-    option("--only", nargs="+", choices=common.CUE_KINDS, default=(), metavar="CUE")
+    option("--only", nargs="+", choices=common.CUE_NAMES, default=(), metavar="CUE")
     option("--mano", type=Path, help="hand model of the fits, with --cues labels")
     option("--splits", nargs="+", default=(), help="to write; all")
     option("--batch", type=int, default=8, help="pictures extracted at once")

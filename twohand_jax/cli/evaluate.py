@@ -240,7 +240,6 @@ def write_submission(args: argparse.Namespace) -> None:
         mano.load(args.mano),
         crop=experiment.crop,
         benchmark=benchmark,
-        relative=experiment.model.transnet is not None,
     )
     submissions.write(args.submission, found, order, benchmark=benchmark)
     print(

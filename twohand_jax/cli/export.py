@@ -10,8 +10,8 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "export",
         help="write the network as a JAX program",
-        description="Write the inference program (from a picture, boxes and keypoints "
-        "to both hands' meshes) as a zip archive that runs with JAX alone.",
+        description="Write the inference program (from a picture, boxes and cues to "
+        "both hands' meshes) as a zip archive that runs with JAX alone.",
     )
     option = parser.add_argument
     option("--checkpoint", type=Path, help="model directory; the shipped one")
@@ -26,6 +26,12 @@ def add(subparsers: Any) -> None:
         choices=["inside", "beside"],
         default="inside",
         help="in the program, or as weights.npz beside it (default: %(default)s)",
+    )
+    option(
+        "--cues",
+        nargs="*",
+        metavar="CUE",
+        help="that the program takes (default: all that the network looks at)",
     )
     option("--canvas", type=int, default=512, help="side of its pictures, pixels")
     option("--mano", type=Path, help="folder or .npz of the hand model")
@@ -42,9 +48,14 @@ def run(args: argparse.Namespace) -> None:
         args.out,
         trained,
         mano.load(args.mano),
+        cues=args.cues,
         canvas_size=args.canvas,
         platforms=[name for name in args.platforms.split(",") if name],
         weights=args.weights,
     )
     size = args.out.stat().st_size / 2**20
-    print(f"wrote {args.out} ({size:.1f} MiB) for {args.platforms}")
+    taken = trained.cues if args.cues is None else args.cues
+    print(
+        f"wrote {args.out} ({size:.1f} MiB) for {args.platforms}, with "
+        f"{'the cues ' + ', '.join(taken) if taken else 'no cues'}"
+    )

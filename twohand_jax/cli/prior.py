@@ -122,7 +122,6 @@ def run_compare(args: argparse.Namespace) -> None:
     model = load(args.mano)
     prior = Prior.load(args.prior, model=model)
     encoder = plausibility.Encoder.load(model=model)
-    relative = experiment.model.transnet is not None
     pairs = refinement.collect(
         network,
         variables,
@@ -130,7 +129,6 @@ def run_compare(args: argparse.Namespace) -> None:
         model,
         crop=experiment.crop,
         count=args.pairs,
-        relative=relative,
     )
     title = (
         f"{len(pairs.keypoints)} pairs of overlapping hands of {args.dataset} "

@@ -1,21 +1,23 @@
 """Random changes of pictures with their exact effect on labels, on the device.
 
 ``prepare`` is the same way without chance, for evaluation. The picture is mirrored and
-turned first (``labels.Motion``), without touching a canvas pixel: the maps of the
+turned first (``crops.motion``), without touching a canvas pixel: the maps of the
 crops take the motion in. Crops are then cut from the new picture and the colours
 change last.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
+from twohand_jax.crops import cue_table, labels
 from twohand_jax.crops import inputs as inputs_
-from twohand_jax.crops import labels
 from twohand_jax.crops.inputs import CropConfig
+from twohand_jax.crops.motion import motion
 from twohand_jax.geometry import affine, boxes
 from twohand_jax.types import Batch, Cues, Inputs, ManoModel, Targets
 
@@ -39,7 +41,7 @@ class AugmentConfig:
         box_jitter: largest shift and relative growth of a hand box, of its side.
         keypoint_jitter: standard deviation of the keypoint cue's error, of the hand
             box's longer side.
-        cue_dropout: share of samples without keypoints, segmentation, depth.
+        cue_dropout: share of samples without a cue, by its name; 0 for others.
     """
 
     scale: float = 0.25
@@ -51,7 +53,11 @@ class AugmentConfig:
     noise: float = 0.0
     box_jitter: float = 0.0
     keypoint_jitter: float = 0.0
-    cue_dropout: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    cue_dropout: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse shares of what is no cue."""
+        cue_table.check_names(self.cue_dropout, where="augment.cue_dropout")
 
 
 class _Draw(NamedTuple):
@@ -101,9 +107,9 @@ def augment(
     """
     geometry_key, color_key, drop_key = jax.random.split(key, 3)
     draw = _draw(geometry_key, batch.weight.shape, augment)
-    move = labels.motion(draw.mirror, draw.angle, _canvas_middle(batch))
+    move = motion(draw.mirror, draw.angle, _canvas_middle(batch))
     targets = labels.move_targets(batch.targets, move, model)
-    cues = labels.move_cues(batch.cues, move)
+    cues = cue_table.move(batch.cues, move)
     box = _jitter(inputs_.hand_boxes(targets, crop=crop), draw)
     inputs = inputs_.make_inputs(
         batch.canvas,
@@ -156,15 +162,23 @@ def _jitter(box: Float[Array, "*b 2 4"], draw: _Draw) -> Float[Array, "*b 2 4"]:
 def _jitter_keypoints(cues: Cues, box: Float[Array, "*b 2 4"], draw: _Draw) -> Cues:
     side = jnp.max(boxes.size(box), axis=-1)[..., None, None]
     shift = jnp.pad(side * draw.keypoint_shift, [(0, 0)] * (box.ndim) + [(0, 1)])
-    return cues._replace(keypoints=cues.keypoints + shift)
+    points = cues.values.get("keypoints")
+    if points is None:
+        return cues
+    return cues.put("keypoints", points + shift, cues.present["keypoints"])
 
 
 def _dropped(
-    key: Array, present: Bool[Array, "*b 3"], config: AugmentConfig
-) -> Bool[Array, "*b 3"]:
+    key: Array, present: dict[str, Bool[Array, "*b"]], config: AugmentConfig
+) -> dict[str, Bool[Array, "*b"]]:
     """Flags only: the maps stay, so that their encoders see ordinary pictures."""
-    share = jnp.array(config.cue_dropout)
-    return present & (jax.random.uniform(key, present.shape) >= share)
+    names = cue_table.in_order(present)
+    if not names:
+        return present
+    flags = jnp.stack([present[name] for name in names], axis=-1)
+    share = jnp.array([config.cue_dropout.get(name, 0.0) for name in names])
+    kept = flags & (jax.random.uniform(key, flags.shape) >= share)
+    return {name: kept[..., k] for k, name in enumerate(names)}
 
 
 def _recolor(

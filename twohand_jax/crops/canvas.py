@@ -1,28 +1,48 @@
 """The canvas: the part of a picture that the device cuts its hand crops from.
 
-A canvas covers both hands' crops with room for every augmentation and has one fixed
-size, so that records of any picture size form a batch. A picture that fits is taken
-unchanged, which costs nothing; otherwise a square window of the picture is shrunk (by
-area averaging) or, if it already fits, cut out. A canvas never enlarges.
+A canvas covers both hands' crops and has one fixed size, so that pictures of any size
+form a batch and share a compiled program. It is a square window of the picture, shrunk
+by area averaging where it is larger than the canvas, so that the bilinear crops do not
+alias; a canvas never enlarges. A picture that fits is taken unchanged, which costs
+nothing. Training, evaluation and photographs all come through here; training alone
+asks for room that its random motions need.
 """
 
 import dataclasses
+import math
 
 import cv2
 import numpy as np
+
+from twohand_jax.errors import InputError
+
+# What augmentation adds: scale up to 1.25 and a turned square's diagonal.
+TRAINING_ROOM = 1.25 * 2**0.5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CanvasConfig:
     """Size and coverage of the canvas.
 
-    ``crop_scale`` is the hand crop's side over the hand box's side, ``room`` what the
-    augmentation adds: scale up to 1.25 and a turned square's diagonal.
+    Attributes:
+        size: side of the canvas in pixels.
+        crop_size: side of a hand's crop in pixels.
+        crop_scale: side of a hand's crop over the longer side of its box.
+        room: factor on the crops' sides that the canvas covers.
+        finest: the canvas shows a hand at most this many times as fine as its crop.
     """
 
-    size: int = 256
+    size: int = 512
+    crop_size: int = 256
     crop_scale: float = 2.0
-    room: float = 1.25 * 2**0.5
+    room: float = 1.0
+    finest: float = 3.0
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no canvas can have."""
+        for name, value in dataclasses.asdict(self).items():
+            if not 0 < value < math.inf:
+                raise InputError(f"canvas.{name} is {value}; it must be above 0.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +65,10 @@ class Window:
             np.float32,
         )
 
+    def is_unchanged(self, size: int) -> bool:
+        """Whether the picture lies on a canvas of this size as it is."""
+        return (self.x, self.y, self.side) == (0, 0, size)
+
 
 def place_canvas(
     height: int,
@@ -63,10 +87,11 @@ def place_canvas(
         valid: ``(2,)`` which boxes count; with none the whole picture is taken.
         config: size and coverage.
     """
-    if height <= config.size and width <= config.size:
+    coarse = _coarsest(box, valid, config)
+    if max(height, width, coarse) <= config.size:
         return Window(0, 0, config.size)
     x0, y0, x1, y1 = _covered(height, width, box, valid, config)
-    side = max(x1 - x0, y1 - y0, config.size)
+    side = max(x1 - x0, y1 - y0, config.size, coarse)
     return Window(_slide(x0, x1, side, width), _slide(y0, y1, side, height), side)
 
 
@@ -83,7 +108,7 @@ def cut_canvas(
     """
     size = out.shape[0]
     height, width = image.shape[:2]
-    if (window.x, window.y, window.side) == (0, 0, size):
+    if window.is_unchanged(size):
         rows, columns = min(height, size), min(width, size)
         out[:rows, :columns] = image[:rows, :columns]
         out[rows:] = 0
@@ -95,6 +120,15 @@ def cut_canvas(
         return
     method = cv2.INTER_NEAREST_EXACT if nearest else cv2.INTER_AREA
     cv2.resize(piece, (size, size), dst=out, interpolation=method)
+
+
+def _coarsest(box: np.ndarray, valid: np.ndarray, config: CanvasConfig) -> int:
+    """Side of the window at which the smaller hand is ``finest`` times too fine."""
+    if not valid.any():
+        return 0
+    sides = (box[valid, 2:] - box[valid, :2]).max(axis=-1) * config.crop_scale
+    pixels = config.finest * config.crop_size
+    return math.ceil(config.size * float(sides.min()) / pixels)
 
 
 def _covered(

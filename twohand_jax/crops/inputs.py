@@ -9,7 +9,10 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, UInt8
 
-from twohand_jax.crops import drawing
+from twohand_jax.crops import cue_table
+from twohand_jax.crops.canvas import CanvasConfig
+from twohand_jax.crops.cue_kinds import Sheet
+from twohand_jax.crops.cue_table import CUE_KINDS
 from twohand_jax.geometry import affine, boxes
 from twohand_jax.types import LEFT, RIGHT, Cues, Inputs, Targets
 
@@ -25,8 +28,8 @@ class CropConfig:
         cells: side of the heat map in cells (x, y and z).
         box_3d_m: depth that the heat map spans about the wrist.
         focal: virtual camera's focal length in pixels of a 256-pixel crop.
-        gate_keypoints: overlapping hands show their wrists only.
-        gate_segmentation: overlapping hands share one label.
+        gate: cues that overlapping hands reduce to what cannot mix them up: of the
+            keypoints the wrists remain, in the segmentation both hands share a label.
         crop_view: the network speaks of a hand as its crop sees it, turned about the
             wrist by the angle between the crop's ray and the optical axis, which a
             crop can't show; otherwise of its orientation in the picture's camera.
@@ -38,9 +41,24 @@ class CropConfig:
     cells: int = 8
     box_3d_m: float = 0.3
     focal: float = 5000.0
-    gate_keypoints: bool = True
-    gate_segmentation: bool = True
+    gate: tuple[str, ...] = ("keypoints", "segmentation")
     crop_view: bool = False
+
+    def canvas(self, *, size: int = 512, room: float = 1.0) -> CanvasConfig:
+        """The canvas that crops are cut from.
+
+        Args:
+            size: side of the canvas in pixels.
+            room: factor on the crops' sides that it covers; training needs some.
+        """
+        return CanvasConfig(
+            size=size, crop_size=self.crop_size, crop_scale=self.crop_scale, room=room
+        )
+
+    def __post_init__(self) -> None:
+        """Refuse to gate what is no cue or can't be gated."""
+        gates = [name for name, kind in CUE_KINDS.items() if kind.gate]
+        cue_table.check_names(self.gate, where="crop.gate", among=gates)
 
 
 def hand_boxes(targets: Targets, *, crop: CropConfig) -> Float[Array, "*b 2 4"]:
@@ -70,7 +88,7 @@ def make_inputs(
     Args:
         canvas: 8-bit RGB that covers both crops as far as the picture does.
         T_canvas_image: picture pixels to canvas pixels; may turn and mirror.
-        cues: maps on the canvas, keypoints in picture pixels.
+        cues: maps on the canvas, keypoints in picture pixels; each is drawn.
         hand_boxes: unexpanded boxes in picture pixels, right then left.
         hand_valid: hands that are there; an absent hand's crop shows the other's box.
         scale: extra factor on the side of the crops.
@@ -80,16 +98,19 @@ def make_inputs(
     T_canvas_crop = affine.compose(
         T_canvas_image[..., None, :, :], affine.invert(T_crop_image)
     )
-    overlap = drawing.overlaps(hand_boxes, hand_valid)
-    labels, depth = _cut_maps(cues, T_canvas_crop, crop.crop_size)
+    overlap = boxes.overlap(hand_boxes, hand_valid)
+    sheet = Sheet(
+        cues=cues,
+        cut=_cut_maps(cues, T_canvas_crop, crop.crop_size),
+        T_crop_image=T_crop_image,
+        overlap=overlap,
+        size=crop.crop_size,
+        gated=crop.gate,
+    )
     return Inputs(
         image=_cut(canvas, T_canvas_crop, crop.crop_size) / 255.0,
-        keypoints=_keypoint_images(cues, T_crop_image, overlap, crop),
-        segmentation=_segmentation_images(labels, overlap, crop),
-        depth=_depth_images(cues, labels, depth),
-        present=jnp.stack(
-            [cues.has_keypoints, cues.has_segmentation, cues.has_depth], axis=-1
-        ),
+        cues={name: CUE_KINDS[name].draw(sheet) for name in cues.values},
+        present=dict(cues.present),
         T_crop_image=T_crop_image,
         box=box,
         hand_valid=hand_valid,
@@ -143,48 +164,22 @@ def _cut(
 
 def _cut_maps(
     cues: Cues, T_canvas_crop: Float[Array, "*b 2 2 3"], size: int
-) -> tuple[Float[Array, "*b 2 s s"], Float[Array, "*b 2 s s"]]:
-    """Labels and depth of both crops, unmixed: nearest pixel of both maps at once."""
-    maps = jnp.stack([cues.segmentation.astype(jnp.float32), cues.depth], axis=-1)
-    cut = _cut(maps, T_canvas_crop, size, nearest=True)
-    return cut[..., 0], cut[..., 1]
-
-
-def _keypoint_images(
-    cues: Cues,
-    T_crop_image: Float[Array, "*b 2 2 3"],
-    overlap: Bool[Array, "*b"],
-    crop: CropConfig,
-) -> Float[Array, "*b 2 s s 3"]:
-    score = cues.keypoints[..., 2:] * cues.has_keypoints[..., None, None, None]
-
-    def in_crop(points: Float[Array, "*b 2 21 3"]) -> Float[Array, "*b 2 21 2"]:
-        return affine.apply(T_crop_image, points[..., :2])
-
-    own = jnp.concatenate([in_crop(cues.keypoints), score], axis=-1)
-    other = jnp.concatenate(
-        [in_crop(jnp.flip(cues.keypoints, -3)), jnp.flip(score, -3)], axis=-1
-    )
-    gated = overlap[..., None] & crop.gate_keypoints
-    gated = jnp.broadcast_to(gated, own.shape[:-2])
-    return drawing.keypoint_image(own, other, gated, size=crop.crop_size)
-
-
-def _segmentation_images(
-    labels: Float[Array, "*b 2 s s"], overlap: Bool[Array, "*b"], crop: CropConfig
-) -> Float[Array, "*b 2 s s 3"]:
-    gated = overlap[..., None] & crop.gate_segmentation
-    return drawing.segmentation_image(labels, jnp.array([RIGHT, LEFT]), gated)
-
-
-def _depth_images(
-    cues: Cues, labels: Float[Array, "*b 2 s s"], depth: Float[Array, "*b 2 s s"]
-) -> Float[Array, "*b 2 s s 3"]:
-    """Without a segmentation the depth map's own foreground is the mask."""
-
-    def each(flag: Bool[Array, "*b"]) -> Bool[Array, "*b 1 1 1"]:
-        return flag[..., None, None, None]
-
-    mask = jnp.where(each(cues.has_segmentation), labels, depth)
-    image = drawing.depth_image(depth, mask)
-    return jnp.where(each(cues.has_depth)[..., None], image, 0.0)
+) -> dict[str, Array]:
+    """Both crops of each map, unmixed: the nearest pixel of all maps at once."""
+    flat = {}
+    for name, value in cues.values.items():
+        storage = cue_table.map_storage(name)
+        if storage is not None:
+            many = value[..., None] if storage.channels == 1 else value
+            flat[name] = many.astype(jnp.float32)
+    if not flat:
+        return {}
+    stacked = jnp.concatenate(list(flat.values()), axis=-1)
+    cut = _cut(stacked, T_canvas_crop, size, nearest=True)
+    parts, start = {}, 0
+    for name, many in flat.items():
+        channels = many.shape[-1]
+        part = cut[..., start : start + channels]
+        parts[name] = part[..., 0] if channels == 1 else part
+        start += channels
+    return parts

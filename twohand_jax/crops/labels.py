@@ -1,63 +1,23 @@
 """The exact effect on every label of mirroring and turning a picture.
 
-A ``Motion`` takes the picture to a new picture: mirrored about a vertical line, then
-turned about a point of it. Labels of the new picture are again labels of an ordinary
-picture: projected 3D joints are the 2D joints (for square pixels), and right hands
-are right hands.
+A ``crops.motion.Motion`` takes the picture to a new picture. Its labels are again those
+of an ordinary picture: projected 3D joints are the 2D joints (for square pixels), and
+right hands are right hands.
 """
-
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from twohand_jax.crops.inputs import CropConfig
+from twohand_jax.crops.motion import Motion, swap
 from twohand_jax.geometry import affine, boxes, rotations, view
 from twohand_jax.mano import params as mano_params
-from twohand_jax.types import Camera, Cues, Inputs, ManoModel, ManoParams, Targets
+from twohand_jax.types import Camera, Inputs, ManoModel, ManoParams, Targets
 
 HIGHEST = jax.lax.Precision.HIGHEST
 # The hand axis of each field of ManoParams, counted from the right.
 HAND_AXES = (-2, -3, -2, -2)
-
-
-class Motion(NamedTuple):
-    """A picture mirrored about x (where the flag is set), then turned by ``angle``.
-
-    Angles are in radians and turn x towards y. ``T_moved_image`` is the map of pixels.
-    """
-
-    mirror: Bool[Array, "*b"]
-    angle: Float[Array, "*b"]
-    T_moved_image: Float[Array, "*b 2 3"]
-
-
-def motion(
-    mirror: Bool[Array, "*b"],
-    angle: Float[Array, "*b"],
-    pivot: Float[Array, "*b 2"],
-) -> Motion:
-    """The motion that keeps ``pivot`` (pixels) in its place."""
-    R = rotations.rotation_z(angle)[..., :2, :2]
-    sign = jnp.where(mirror, -1.0, 1.0)
-    flip = jnp.stack([sign, jnp.ones_like(sign)], axis=-1)
-    linear = R * flip[..., None, :]
-    moved = jnp.einsum("...ij,...j->...i", linear, pivot, precision=HIGHEST)
-    T = jnp.concatenate([linear, (pivot - moved)[..., None]], axis=-1)
-    return Motion(mirror=mirror, angle=angle, T_moved_image=T)
-
-
-def move_cues(cues: Cues, move: Motion) -> Cues:
-    """Cues of the new picture. Maps keep their pixels: only labels change places."""
-    keypoints = swap(cues.keypoints, move.mirror, axis=-3)
-    xy = affine.apply(move.T_moved_image[..., None, :, :], keypoints[..., :2])
-    labels = cues.segmentation
-    swapped = jnp.where(labels > 0, 3 - labels, 0).astype(labels.dtype)
-    return cues._replace(
-        keypoints=jnp.concatenate([xy, keypoints[..., 2:]], axis=-1),
-        segmentation=jnp.where(move.mirror[..., None, None], swapped, labels),
-    )
 
 
 def move_targets(targets: Targets, move: Motion, model: ManoModel) -> Targets:
@@ -138,12 +98,6 @@ def mirror_left(params: ManoParams) -> ManoParams:
         left = jnp.array([False, True]).reshape(2, *(1,) * (-axis - 1))
         fields.append(jnp.where(left, jnp.flip(new, axis), old))
     return ManoParams(*fields)
-
-
-def swap(array: Array, where: Bool[Array, "*b"], *, axis: int) -> Array:
-    """The array with its hand axis (counted from the right) reversed where asked."""
-    where = where.reshape(*where.shape, *(1,) * (-axis))
-    return jnp.where(where, jnp.flip(array, axis), array)
 
 
 def _mirror_points(

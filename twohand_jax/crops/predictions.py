@@ -32,13 +32,13 @@ def decode(
     camera: Camera,
     *,
     crop: CropConfig,
-    relative: bool = True,
 ) -> Prediction:
     """Both hands in the picture's camera.
 
     Each wrist goes where the camera head puts it: its pixel is kept exactly, its depth
     such that the hand keeps its size in pixels. Overlapping hands are placed relative
-    to the right one by ``rel_trans``; of others it is what the places give.
+    to the right one by ``rel_trans``; of others, and of a network that does not
+    estimate it, it is what the places give.
 
     Args:
         output: estimates in the network frame.
@@ -46,13 +46,14 @@ def decode(
         inputs: what the network saw.
         camera: of the picture that ``inputs.T_crop_image`` starts from.
         crop: units of the network.
-        relative: whether the network estimates ``rel_trans`` at all.
     """
     output = jax.tree.map(lambda x: x.astype(jnp.float32), output)
     wrists = _wrists(output, inputs, camera, crop)
     right, left = wrists[..., RIGHT, :], wrists[..., LEFT, :]
-    trusted = (inputs.overlap & relative)[..., None]
-    rel_trans = jnp.where(trusted, output.rel_trans, left - right)
+    rel_trans = left - right
+    if output.rel_trans is not None:
+        trusted = inputs.overlap[..., None]
+        rel_trans = jnp.where(trusted, output.rel_trans, rel_trans)
     wrists = jnp.stack([right, right + rel_trans], axis=-2)
     params = _params(output, model, inputs, camera, crop)
     rest = mano.params.rest_wrist(model, params.betas)

@@ -10,10 +10,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from twohand_jax.crops import cue_table
 from twohand_jax.errors import InputError
-from twohand_jax.types import NUM_JOINTS, Cues
-
-KINDS = ("keypoints", "segmentation", "depth")
+from twohand_jax.types import NO_CUES, Cues
 
 
 class Extractor(Protocol):
@@ -35,7 +34,7 @@ class Extractor(Protocol):
 
     @property
     def makes(self) -> tuple[str, ...]:
-        """Which of ``KINDS`` it makes."""
+        """Names of the cues that it makes (``crops.cue_table``)."""
         ...
 
     def __call__(
@@ -52,8 +51,7 @@ class Extractor(Protocol):
             valid: which hands are there.
 
         Returns:
-            One record a picture; of a cue that is not made the flag is cleared and
-            the values are zeros (``no_cues``).
+            One record a picture, with the cues that were made.
         """
         ...
 
@@ -65,22 +63,10 @@ class Provenance(NamedTuple):
     version: str
 
 
-def no_cues(height: int, width: int) -> Cues:
-    """The cues of a picture of which none is known."""
-    return Cues(
-        keypoints=np.zeros((2, NUM_JOINTS, 3), np.float32),
-        segmentation=np.zeros((height, width), np.uint8),
-        depth=np.zeros((height, width), np.float32),
-        has_keypoints=np.zeros((), bool),
-        has_segmentation=np.zeros((), bool),
-        has_depth=np.zeros((), bool),
-    )
-
-
 def merge(base: Cues, other: Cues, kinds: Iterable[str]) -> Cues:
     """The base with some kinds of cues, values and flags, taken from the other."""
-    names = [name for kind in kinds for name in (kind, f"has_{kind}")]
-    return base._replace(**{name: getattr(other, name) for name in names})
+    taken = other.only(kinds)
+    return Cues(base.values | taken.values, base.present | taken.present)
 
 
 class Combined:
@@ -93,7 +79,7 @@ class Combined:
     def __init__(self, extractors: Sequence[Extractor]) -> None:
         """Take each kind of cue from the first extractor that makes it."""
         self.parts: list[tuple[Extractor, tuple[str, ...]]] = []
-        free = set(KINDS)
+        free = set(cue_table.NAMES)
         for extractor in extractors:
             kinds = tuple(kind for kind in extractor.makes if kind in free)
             free -= set(kinds)
@@ -114,7 +100,7 @@ class Combined:
     def makes(self) -> tuple[str, ...]:
         """What any of them makes."""
         made = {kind for _, kinds in self.parts for kind in kinds}
-        return tuple(kind for kind in KINDS if kind in made)
+        return cue_table.in_order(made)
 
     def __call__(
         self,
@@ -123,7 +109,7 @@ class Combined:
         valid: Bool[np.ndarray, "n 2"],
     ) -> list[Cues]:
         """See ``Extractor``."""
-        cues = [no_cues(*image.shape[:2]) for image in images]
+        cues = [NO_CUES for _ in images]
         for extractor, kinds in self.parts:
             found = extractor(images, boxes, valid)
             cues = [merge(*pair, kinds) for pair in zip(cues, found, strict=True)]
@@ -139,12 +125,8 @@ def combine(extractors: Sequence[Extractor]) -> Extractor:
     if not extractors:
         raise InputError("No cue extractor is given; at least one is needed.")
     for extractor in extractors:
-        unknown = sorted(set(extractor.makes) - set(KINDS))
-        if unknown:
-            raise InputError(
-                f"The cue extractor {extractor.name} makes {unknown}, but cues are "
-                f"{', '.join(KINDS)}."
-            )
+        where = f"The cue extractor {extractor.name}"
+        cue_table.check_names(extractor.makes, where=where)
     return extractors[0] if len(extractors) == 1 else Combined(extractors)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
-from twohand_jax.cues.extraction import no_cues
 from twohand_jax.cues.palm import (
     MIDDLE_BASE,
     WRIST,
@@ -33,7 +32,7 @@ from twohand_jax.cues.selection import (
     two_hands,
 )
 from twohand_jax.errors import InputError, MissingDependencyError
-from twohand_jax.types import LEFT, RIGHT, Cues
+from twohand_jax.types import LEFT, NO_CUES, NUM_JOINTS, RIGHT, Cues
 
 PADDING = 1.5
 TILE_PARTS = (0.67, 0.5, 0.33)
@@ -228,14 +227,14 @@ class MediaPipeCues:
         boxes: Float[np.ndarray, "2 4"],
         valid: Bool[np.ndarray, "2"],
     ) -> Cues:
-        cues = no_cues(*image.shape[:2])
+        keypoints = np.zeros((2, NUM_JOINTS, 3), np.float32)
         sides = np.flatnonzero(valid)
         if not len(sides):
-            return cues
+            return NO_CUES.put("keypoints", keypoints, False)
         found = two_hands(self.hands(image, boxes[sides], sides.tolist()))
         for side in np.flatnonzero(found.present):
-            cues.keypoints[side] = to_fingertips(found.keypoints[side])
-        return cues._replace(has_keypoints=np.asarray(found.present.any()))
+            keypoints[side] = to_fingertips(found.keypoints[side])
+        return NO_CUES.put("keypoints", keypoints, bool(found.present.any()))
 
 
 def to_fingertips(

@@ -11,8 +11,8 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, UInt8
 
+from twohand_jax.crops import cue_table
 from twohand_jax.cues import sapiens_decode
-from twohand_jax.cues.extraction import KINDS
 from twohand_jax.cues.sapiens_decode import View, stitch
 from twohand_jax.errors import InputError
 from twohand_jax.models.apply import Variables
@@ -96,7 +96,7 @@ class SapiensCues:
         devices = jax.local_devices() if devices is None else devices
         batch = config.batch or (1 if _on_cpu() else 8)
         self.config = config
-        self.makes = tuple(cue for cue in KINDS if cue in networks)
+        self.makes = cue_table.in_order(networks)
         self._runners = {
             cue: SapiensRunner(networks[cue], batch=batch, devices=devices)
             for cue in self.makes
@@ -106,23 +106,23 @@ class SapiensCues:
     @classmethod
     def load(
         cls,
+        models: Mapping[str, str | Path],
         *,
-        keypoints: str | Path | None = None,
-        segmentation: str | Path | None = None,
-        depth: str | Path | None = None,
         config: SapiensCuesConfig = SapiensCuesConfig(),
     ) -> "SapiensCues":
         """The networks in directories written by ``twohand weights convert sapiens``.
+
+        Args:
+            models: directories by the name of the cue that each makes.
+            config: how pictures are shown to them.
 
         Raises:
             InputError: a directory holds no such network, or none is given.
         """
         dtype = config.dtype or ("float32" if _on_cpu() else "bfloat16")
-        given = {KEYPOINTS: keypoints, SEGMENTATION: segmentation, DEPTH: depth}
         networks = {
             cue: weights.load(directory, dtype=dtype)
-            for cue, directory in given.items()
-            if directory is not None
+            for cue, directory in models.items()
         }
         return cls(networks, config=config)
 
@@ -189,7 +189,7 @@ def _check_networks(networks: Mapping[str, Loaded]) -> None:
     if not networks:
         raise InputError(
             f"No Sapiens network is given; name the directory of at least one of "
-            f"{', '.join(KINDS)}."
+            f"{', '.join(KIND_OF)}."
         )
     for cue, loaded in networks.items():
         kind, outputs = loaded.config.kind, loaded.config.outputs

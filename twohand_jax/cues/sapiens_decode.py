@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int, UInt8
 
-from twohand_jax.cues.extraction import no_cues
-from twohand_jax.types import LEFT, RIGHT, Cues
+from twohand_jax.types import LEFT, NO_CUES, RIGHT, Cues
 
 HIGHEST = jax.lax.Precision.HIGHEST
 BLUR = 11
@@ -174,22 +173,21 @@ def stitch(
         valid: which hands are there.
         views: by the cue that they are of.
     """
-    cues = no_cues(*shape)
+    cues = NO_CUES
     foreground = np.ones(shape, bool)
     if "keypoints" in views:
         points = place_keypoints(views["keypoints"]) * valid[:, None, None]
-        cues = cues._replace(keypoints=points, has_keypoints=np.asarray(valid.any()))
+        cues = cues.put("keypoints", points, bool(valid.any()))
     if "segmentation" in views:
         margins = place_map(views["segmentation"], shape)
         inner = inside(views["segmentation"], shape)
         foreground = (margins[..., FOREGROUND] > 0) & inner
         labels = hand_labels(margins) * inner
-        cues = cues._replace(segmentation=labels, has_segmentation=np.ones((), bool))
+        cues = cues.put("segmentation", labels)
     if "depth" in views:
         depth = place_map(views["depth"], shape)[..., 0]
         seen = foreground & inside(views["depth"], shape)
-        depth = relative_depth(depth, seen)
-        cues = cues._replace(depth=depth, has_depth=np.ones((), bool))
+        cues = cues.put("depth", relative_depth(depth, seen))
     return cues
 
 

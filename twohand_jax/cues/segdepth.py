@@ -22,11 +22,10 @@ from twohand_jax.crops.region import (
     paste_window,
     place_window,
 )
-from twohand_jax.cues.extraction import no_cues
 from twohand_jax.errors import InputError
 from twohand_jax.models import apply
 from twohand_jax.models.segdepth import SegDepth, SegDepthConfig, SegDepthNetwork
-from twohand_jax.types import Cues
+from twohand_jax.types import NO_CUES, Cues
 from twohand_jax.weights import native
 
 TASK = "maps"
@@ -102,7 +101,7 @@ class SegDepthCues:
             boxes: unexpanded hand boxes (right, left), x0, y0, x1, y1 in pixels.
             valid: which hands are there.
         """
-        found = [no_cues(*image.shape[:2]) for image in images]
+        found = [NO_CUES for _ in images]
         wanted = np.flatnonzero(np.any(valid, axis=-1))
         rows = 1 if len(wanted) == 1 else BATCH
         for start in range(0, len(wanted), rows):
@@ -160,12 +159,8 @@ def _cues(maps: SegDepth, window: Window, height: int, width: int) -> Cues:
     labels = paste_window(labels, window, height, width)
     depth = enlarge_maps(np.asarray(maps.depth)[..., None], window)[..., 0]
     depth = paste_window(depth, window, height, width)
-    return no_cues(height, width)._replace(
-        segmentation=labels,
-        depth=relative_depth(depth, labels > 0),
-        has_segmentation=np.ones((), bool),
-        has_depth=np.ones((), bool),
-    )
+    cues = NO_CUES.put("segmentation", labels)
+    return cues.put("depth", relative_depth(depth, labels > 0))
 
 
 def relative_depth(

@@ -233,10 +233,11 @@ def sides_from_cues(
 ) -> Float[np.ndarray, "n 2"]:
     """What keypoints say, and where they say nothing the label map."""
     evidence = np.zeros((len(boxes), 2))
-    if cues.has_keypoints:
-        evidence = sides_from_keypoints(boxes, np.asarray(cues.keypoints))
-    if cues.has_segmentation:
-        labels = sides_from_labels(boxes, np.asarray(cues.segmentation))
+    if cues.has("keypoints"):
+        points = np.asarray(cues.values["keypoints"])
+        evidence = sides_from_keypoints(boxes, points)
+    if cues.has("segmentation"):
+        labels = sides_from_labels(boxes, np.asarray(cues.values["segmentation"]))
         evidence = np.where(sides_unknown(evidence)[:, None], labels, evidence)
     return evidence
 

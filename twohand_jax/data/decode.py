@@ -4,15 +4,17 @@ import collections
 import importlib
 import importlib.util
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from twohand_jax.crops import canvas
+from twohand_jax.crops import canvas, cue_table
 from twohand_jax.crops.canvas import CanvasConfig
+from twohand_jax.crops.cue_table import CUE_KINDS, DEFAULT
+from twohand_jax.data import schema
 from twohand_jax.errors import InputError
 from twohand_jax.types import Batch, Camera, Cues, ManoParams, Targets
 
@@ -45,15 +47,18 @@ class Decoder:
     that each thread keeps: fresh memory costs more than the copy.
     """
 
-    def __init__(self, config: CanvasConfig, *, workers: int) -> None:
+    def __init__(
+        self, config: CanvasConfig, *, cues: Sequence[str] = DEFAULT, workers: int
+    ) -> None:
         """Start the threads.
 
         Args:
             config: size and coverage of the canvas.
+            cues: kinds of cues to decode.
             workers: threads; the decoders release the interpreter lock.
         """
         cv2.setNumThreads(1)  # threads are ours, one a picture
-        self._config = config
+        self._config, self._names = config, tuple(cues)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
         self._kept = threading.local()
 
@@ -73,7 +78,7 @@ class Decoder:
         out = Batch(
             canvas=np.zeros((count, size, size, 3), np.uint8),
             T_canvas_image=np.tile(np.eye(2, 3, dtype=np.float32), (count, 1, 1)),
-            cues=_cues(fields, count, size),
+            cues=_cues(fields, self._names, count, size),
             targets=_targets(fields),
             weight=usable.astype(np.float32),
             record=records.astype(np.int32),
@@ -113,7 +118,10 @@ class Decoder:
             fields["hands/valid"][row].astype(bool),
             config=self._config,
         )
-        if not np.may_share_memory(image, sheet):
+        shares = np.may_share_memory(image, sheet)
+        if shares and not window.is_unchanged(len(sheet)):
+            image, shares = image.copy(), False
+        if not shares:
             canvas.cut_canvas(image, window, sheet, nearest=False)
         out.T_canvas_image[row] = window.T_canvas_image(self._config.size)
         return window, (height, width)
@@ -139,17 +147,19 @@ def batches(
     config: CanvasConfig,
     workers: int,
     report: Callable[[int, str], None],
+    cues: Sequence[str] = DEFAULT,
 ) -> Iterator[Batch]:
     """Decode; one batch is on the way while another is handed out.
 
     Args:
         rows: parsed records.
         config: size and coverage of the canvas.
+        cues: kinds of cues to decode.
         workers: decoding threads.
         report: see ``finish``.
     """
     ahead: collections.deque[Pending] = collections.deque()
-    with Decoder(config, workers=workers) as decoder:
+    with Decoder(config, cues=cues, workers=workers) as decoder:
         for each in rows:
             ahead.append(decoder.start(each))
             if len(ahead) > 1:
@@ -181,27 +191,29 @@ def _fill_maps(
     window: canvas.Window,
     shape: tuple[int, int],
 ) -> None:
-    if cues.has_segmentation[row]:
-        labels = _map(fields, "segmentation", row, shape)
-        canvas.cut_canvas(labels, window, cues.segmentation[row], nearest=True)
-    if cues.has_depth[row]:
-        levels, out = _map(fields, "depth", row, shape), cues.depth[row]
-        if max(shape) <= len(out):  # taken unchanged, see canvas.place
+    for name, sheets in cues.values.items():
+        storage = cue_table.map_storage(name)
+        if storage is None or not cues.present[name][row]:
+            continue
+        levels, out = _map(fields, name, row, shape), sheets[row]
+        if not storage.is_scaled:
+            canvas.cut_canvas(levels, window, out, nearest=True)
+            continue
+        if window.is_unchanged(len(out)):
             out = out[: shape[0], : shape[1]]
         else:
             whole, levels = levels, np.empty(out.shape, levels.dtype)
             canvas.cut_canvas(whole, window, levels, nearest=True)
-        depth_from_levels(
-            levels,
-            scale=float(fields["cues/depth_scale"][row]),
-            offset=float(fields["cues/depth_offset"][row]),
-            out=out,
-        )
+        scale, offset = storage.scale, storage.offset
+        if scale is None:
+            scale = float(fields[f"cues/{name}_scale"][row])
+            offset = float(fields[f"cues/{name}_offset"][row])
+        values_from_levels(levels, scale=scale, offset=offset, out=out)
 
 
 def _map(fields: Fields, cue: str, row: int, shape: tuple[int, int]) -> np.ndarray:
     values = decode_map(fields[f"cues/{cue}"][row])
-    if values.shape != shape:
+    if values.shape != cue_table.shape_of(cue, *shape)[0]:
         raise InputError(
             f"The {cue} map is {values.shape[1]} x {values.shape[0]} pixels, but its "
             f"picture is {shape[1]} x {shape[0]}."
@@ -209,15 +221,17 @@ def _map(fields: Fields, cue: str, row: int, shape: tuple[int, int]) -> np.ndarr
     return values
 
 
-def _cues(fields: Fields, count: int, size: int) -> Cues:
-    return Cues(
-        keypoints=fields["cues/keypoints"],
-        segmentation=np.zeros((count, size, size), np.uint8),
-        depth=np.zeros((count, size, size), np.float32),
-        has_keypoints=fields["cues/has_keypoints"].astype(bool),
-        has_segmentation=fields["cues/has_segmentation"].astype(bool),
-        has_depth=fields["cues/has_depth"].astype(bool),
-    )
+def _cues(fields: Fields, names: Sequence[str], count: int, size: int) -> Cues:
+    """Points as they are stored, blank canvases for maps, and every flag."""
+    values = {}
+    for name in names:
+        shape, dtype = cue_table.shape_of(name, size, size)
+        is_map = CUE_KINDS[name].is_map
+        values[name] = (
+            np.zeros((count, *shape), dtype) if is_map else fields[f"cues/{name}"]
+        )
+    present = {name: fields[f"cues/has_{name}"].astype(bool) for name in names}
+    return Cues(values, present)
 
 
 def _targets(fields: Fields) -> Targets:
@@ -243,8 +257,6 @@ def _targets(fields: Fields) -> Targets:
 
 
 DEPTH_LEVELS = 1023
-EMPTY_UINT8 = np.zeros((1, 1), np.uint8)
-EMPTY_UINT16 = np.zeros((1, 1), np.uint16)
 _FILTER = {
     np.dtype(np.uint8): cv2.IMWRITE_PNG_FILTER_NONE,
     np.dtype(np.uint16): cv2.IMWRITE_PNG_FILTER_UP,
@@ -265,7 +277,9 @@ def encode_jpeg(image: np.ndarray, *, quality: int = 92) -> bytes:
 
 
 def encode_map(values: np.ndarray) -> bytes:
-    """PNG of a ``(h, w)`` uint8 or uint16 map."""
+    """PNG of a ``(h, w)`` or ``(h, w, 3)`` uint8 or uint16 map."""
+    if values.ndim == 3:
+        values = cv2.cvtColor(values, cv2.COLOR_RGB2BGR)
     settings = [
         cv2.IMWRITE_PNG_COMPRESSION,
         1,
@@ -276,18 +290,47 @@ def encode_map(values: np.ndarray) -> bytes:
     return data.tobytes()
 
 
-def encode_depth(
-    depth: np.ndarray, foreground: np.ndarray
-) -> tuple[bytes, float, float]:
-    """PNG, scale and offset of a relative depth map.
+def encode_cue(
+    name: str, values: np.ndarray, foreground: np.ndarray
+) -> dict[str, object]:
+    """The value features of a cue that is a map (``schema.cue_features``).
 
     Args:
-        depth: ``(h, w)``, 0 near to 1 far over the foreground.
+        name: of the cue.
+        values: ``(h, w)`` or ``(h, w, c)`` in memory; relative depth in [0, 1].
         foreground: ``(h, w)`` bool; the rest is stored as 0.
     """
-    levels = np.rint(np.clip(depth, 0.0, 1.0) * (DEPTH_LEVELS - 1)) + 1
-    values = np.where(foreground, levels, 0).astype(np.uint16)
-    return encode_map(values), 1.0 / DEPTH_LEVELS, 0.0
+    storage = cue_table.map_storage(name)
+    assert storage is not None, name
+    if not storage.is_scaled:
+        return {f"cues/{name}": encode_map(values)}
+    scale, offset = storage.scale, storage.offset
+    if scale is None:
+        levels = np.rint(np.clip(values, 0.0, 1.0) * (DEPTH_LEVELS - 1)) + 1
+    else:
+        top = np.iinfo(storage.levels).max
+        levels = np.clip(np.rint((values - offset) / scale), 1, top)
+    shown = foreground if values.ndim == 2 else foreground[..., None]
+    stored = encode_map(np.where(shown, levels, 0).astype(storage.levels))
+    features: dict[str, object] = {f"cues/{name}": stored}
+    if scale is None:
+        features[f"cues/{name}_scale"] = np.float32(1.0 / DEPTH_LEVELS)
+        features[f"cues/{name}_offset"] = np.float32(0.0)
+    return features
+
+
+def absent_cue(name: str) -> dict[str, object]:
+    """All features of a cue that a record does not have."""
+    features: dict[str, object] = {}
+    for feature in schema.CUE_FEATURES[name]:
+        if feature.encoding is schema.Encoding.TEXT:
+            features[feature.name] = ""
+        elif feature.encoding is schema.Encoding.PNG:
+            shape, _ = cue_table.shape_of(name, 1, 1)
+            features[feature.name] = encode_map(np.zeros(shape, feature.dtype))
+        else:
+            features[feature.name] = feature.zeros()
+    return features
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
@@ -320,28 +363,30 @@ def decode_jpeg(data: bytes, *, out: np.ndarray | None = None) -> np.ndarray:
 
 
 def decode_map(data: bytes) -> np.ndarray:
-    """The ``(h, w)`` uint8 or uint16 map of a PNG."""
+    """The ``(h, w)`` or ``(h, w, 3)`` uint8 or uint16 map of a PNG."""
     values = _decode(data, cv2.IMREAD_UNCHANGED, "map")
-    if values.ndim != 2:
+    if values.ndim == 2:
+        return values
+    if values.shape[-1] != 3:
         raise InputError(
-            f"A map has {values.shape[-1]} channels, expected one: it was not written "
-            "by this project."
+            f"A map has {values.shape[-1]} channels, expected one or three: it was not "
+            "written by this project."
         )
-    return values
+    return cv2.cvtColor(values, cv2.COLOR_BGR2RGB)
 
 
-def depth_from_levels(
-    values: np.ndarray, *, scale: float, offset: float, out: np.ndarray | None = None
+def values_from_levels(
+    levels: np.ndarray, *, scale: float, offset: float, out: np.ndarray | None = None
 ) -> np.ndarray:
-    """Relative depth ``(h, w)`` float32: exactly 0 outside, above 0 on the foreground.
+    """Values of a stored map, float32: exactly 0 where nothing is stored.
 
-    The smallest foreground value is one level, so 0 always means background. The
-    result is written into ``out`` if given.
+    The smallest foreground value of a depth map is one level, so 0 always means
+    background. The result is written into ``out`` if given.
     """
-    depth = np.multiply(values, np.float32(scale), out=out, dtype=np.float32)
+    values = np.multiply(levels, np.float32(scale), out=out, dtype=np.float32)
     if offset:
-        depth += np.float32(offset) * (values > 0)
-    return depth
+        values += np.float32(offset) * (levels > 0)
+    return values
 
 
 def _decode(data: bytes, flags: int, what: str) -> np.ndarray:

@@ -8,6 +8,10 @@ Source joint orders, pose conventions, axes and units are settled when it is wri
 - both hands on one axis, right first, and the canonical 21 joints;
 - MANO pose relative to the mean pose of the model named in ``mano/model``.
 
+A cue's features follow from its kind (``crops.cue_table``). A record set holds those of
+some kinds: a reader passes over kinds that it does not know and takes a kind that the
+records lack as absent, so a new kind of cue needs no other schema version.
+
 ``data_pipelines.shard_file`` turns the table into TFDS features and
 ``twohand_jax.data.tfrecord`` into a parser, so neither repeats a name or a shape.
 """
@@ -15,15 +19,16 @@ Source joint orders, pose conventions, axes and units are settled when it is wri
 import dataclasses
 import enum
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from twohand_jax.crops.cue_kinds import PointStorage
+from twohand_jax.crops.cue_table import CUE_KINDS, DEFAULT
 from twohand_jax.errors import InputError
 
 SCHEMA_VERSION = 1
 BACKGROUND, RIGHT_LABEL, LEFT_LABEL = 0, 1, 2
-CUES = ("keypoints", "segmentation", "depth")
 
 
 class Encoding(enum.Enum):
@@ -55,6 +60,10 @@ class Feature:
         """Number of values of a tensor."""
         return math.prod(length or 0 for length in self.shape)
 
+    def zeros(self) -> np.ndarray:
+        """A tensor's value where nothing is known."""
+        return np.zeros([length or 0 for length in self.shape], self.dtype)
+
 
 def _text(name: str, doc: str) -> Feature:
     return Feature(name, np.str_, (), doc, Encoding.TEXT)
@@ -72,19 +81,31 @@ def _integer(name: str, doc: str) -> Feature:
     return Feature(name, np.int64, (), doc)
 
 
-def _map(name: str, dtype: type, doc: str) -> Feature:
-    return Feature(name, dtype, (None, None, 1), doc, Encoding.PNG)
-
-
-def _provenance(cue: str) -> tuple[Feature, ...]:
+def cue_features(name: str) -> tuple[Feature, ...]:
+    """The features of a kind of cue: its values, its flag, and what made it."""
+    kind, flag = CUE_KINDS[name], f"cues/has_{name}"
+    found: list[Feature] = []
+    if isinstance(kind.storage, PointStorage):
+        shape = kind.storage.shape
+        found.append(_real(f"cues/{name}", kind.doc, *shape, flag=flag))
+    else:
+        size = (None, None, kind.storage.channels)
+        levels = kind.storage.levels
+        found.append(Feature(f"cues/{name}", levels, size, kind.doc, Encoding.PNG))
+        if kind.storage.scale_in_record:
+            found += [
+                _real(f"cues/{name}_{part}", f"see cues/{name}", flag=flag)
+                for part in ("scale", "offset")
+            ]
     return (
-        _flag(f"cues/has_{cue}", f"whether the {cue} cue is there"),
-        _text(f"cues/{cue}_source", "name of what made the cue"),
-        _text(f"cues/{cue}_version", "version of what made the cue"),
+        *found,
+        _flag(flag, f"whether the {name} cue is there"),
+        _text(f"cues/{name}_source", "name of what made the cue"),
+        _text(f"cues/{name}_version", "version of what made the cue"),
     )
 
 
-FEATURES: tuple[Feature, ...] = (
+LABELS: tuple[Feature, ...] = (
     _integer("schema_version", "SCHEMA_VERSION at the time of writing"),
     Feature(
         "image",
@@ -141,45 +162,43 @@ FEATURES: tuple[Feature, ...] = (
         flag="rel_trans_valid",
     ),
     _flag("rel_trans_valid", "whether both wrists are known in one frame"),
-    _real(
-        "cues/keypoints",
-        "x, y in pixels of the picture, and score",
-        2,
-        21,
-        3,
-        flag="cues/has_keypoints",
-    ),
-    *_provenance("keypoints"),
-    _map("cues/segmentation", np.uint8, "0 background, 1 right hand, 2 left hand"),
-    *_provenance("segmentation"),
-    _map(
-        "cues/depth",
-        np.uint16,
-        "0 background, else relative depth = offset + scale * value, 0 near to 1 far",
-    ),
-    _real("cues/depth_scale", "see cues/depth", flag="cues/has_depth"),
-    _real("cues/depth_offset", "see cues/depth", flag="cues/has_depth"),
-    *_provenance("depth"),
 )
+CUE_FEATURES = {name: cue_features(name) for name in CUE_KINDS}
+
+
+def features(cues: Iterable[str] = DEFAULT) -> tuple[Feature, ...]:
+    """All features of records with these kinds of cues."""
+    return (*LABELS, *(one for name in cues for one in CUE_FEATURES[name]))
+
+
+# Every feature that this version knows.
+FEATURES = features(CUE_KINDS)
 BY_NAME: Mapping[str, Feature] = {feature.name: feature for feature in FEATURES}
 
 
-def check(example: Mapping[str, object], *, where: str = "the example") -> None:
+def check(
+    example: Mapping[str, object],
+    *,
+    where: str = "the example",
+    cues: Iterable[str] = DEFAULT,
+) -> None:
     """Refuse an example that lacks a feature, has an unknown one, or a wrong shape.
 
     Args:
         example: flat mapping from feature name to value; pictures and maps are encoded
             bytes, everything else is convertible to an array.
         where: the example's name in the message.
+        cues: kinds of cues that the record set holds.
     """
-    missing = sorted(BY_NAME.keys() - example.keys())
-    unknown = sorted(example.keys() - BY_NAME.keys())
+    wanted = {feature.name: feature for feature in features(cues)}
+    missing = sorted(wanted.keys() - example.keys())
+    unknown = sorted(example.keys() - wanted.keys())
     if missing or unknown:
         raise InputError(
             f"{where} does not fit record schema {SCHEMA_VERSION}: missing features "
             f"{missing}, unknown features {unknown}."
         )
-    for feature in FEATURES:
+    for feature in wanted.values():
         _check_value(feature, example[feature.name], where)
 
 

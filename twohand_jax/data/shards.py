@@ -16,6 +16,7 @@ from etils import epath
 from twohand_jax.errors import InputError
 
 INFO = "dataset_info.json"
+FEATURES = "features.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +85,26 @@ def digest(directory: str | Path, name: str) -> str:
 def split_names(directory: str | Path) -> list[str]:
     """The splits a directory holds."""
     return [entry["name"] for entry in read_info(directory).get("splits", [])]
+
+
+def cue_names(directory: str | Path) -> tuple[str, ...]:
+    """Kinds of cues that a set's records hold, those included that nobody knows here.
+
+    They are read from the list of features that lies beside the records.
+
+    Raises:
+        InputError: there is no such list, or it is damaged.
+    """
+    path = epath.Path(directory) / FEATURES
+    try:
+        features = json.loads(path.read_text())["featuresDict"]["features"]
+        found = features["cues"]["featuresDict"]["features"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} does not list the features of a record set: run the build of the "
+            "set again, finished shards are kept."
+        ) from error
+    return tuple(name[len("has_") :] for name in found if name.startswith("has_"))
 
 
 def read_info(directory: str | Path) -> dict:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from twohand_jax.crops import cue_table
 from twohand_jax.crops.canvas import CanvasConfig
 from twohand_jax.data import checks, decode, order, schema, shards
 from twohand_jax.data.decode import Fields, Rows
@@ -49,6 +50,7 @@ class ReaderConfig:
         directory: record set as written by ``twohand data build``.
         split: name of the split.
         batch_size: records a batch of this process.
+        cues: kinds of cues to hand over; a record that lacks one has its flag cleared.
         canvas: size and coverage of the canvas.
         shuffle: whether to shuffle; without, records come as they lie on disk.
         seed: of the order.
@@ -60,6 +62,7 @@ class ReaderConfig:
     directory: str
     split: str = "train"
     batch_size: int = 48
+    cues: tuple[str, ...] = cue_table.DEFAULT
     canvas: CanvasConfig = CanvasConfig()
     shuffle: bool = True
     seed: int = 0
@@ -174,6 +177,7 @@ class Reader:
         return decode.batches(
             rows,
             config=self.config.canvas,
+            cues=self.config.cues,
             workers=self.config.workers,
             report=self.report,
         )
@@ -313,10 +317,13 @@ def _specification() -> dict[str, "tf.io.FixedLenFeature"]:
 
 
 def _slot(feature: schema.Feature) -> "tf.io.FixedLenFeature":
+    """How a feature is parsed; a cue's may be missing, everything else may not."""
+    may_lack = feature not in schema.LABELS
     if feature.encoding is not schema.Encoding.TENSOR:
-        return tf.io.FixedLenFeature((), tf.string)
-    real = np.dtype(feature.dtype).kind == "f"
-    return tf.io.FixedLenFeature(feature.shape, tf.float32 if real else tf.int64)
+        return tf.io.FixedLenFeature((), tf.string, b"" if may_lack else None)
+    kind = tf.float32 if np.dtype(feature.dtype).kind == "f" else tf.int64
+    default = feature.zeros().tolist() if may_lack else None
+    return tf.io.FixedLenFeature(feature.shape, kind, default)
 
 
 def _parse(payloads: "tf.Tensor") -> Fields:

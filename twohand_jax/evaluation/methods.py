@@ -3,77 +3,90 @@
 Beside them the labels themselves, to read the others by.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Bool
 
 from twohand_jax import mano
-from twohand_jax.crops.augment import prepare
-from twohand_jax.crops.inputs import CropConfig
-from twohand_jax.crops.predictions import decode
+from twohand_jax.crops.cue_table import NAMES
+from twohand_jax.crops.inputs import CropConfig, hand_boxes
 from twohand_jax.evaluation.evaluator import Method
+from twohand_jax.inference.predict import predict
 from twohand_jax.inference.prior import Prior
 from twohand_jax.inference.refinement import refine
 from twohand_jax.models.apply import Network, Variables
-from twohand_jax.types import Array, Batch, ManoModel, Prediction
+from twohand_jax.types import Array, Batch, CanvasView, ManoModel, Prediction
 
-# Which cues the network may look at: keypoints, segmentation, depth.
-CUE_SETS = {
-    "image": (False, False, False),
-    "+ keypoints": (True, False, False),
-    "+ segmentation": (True, True, False),
-    "+ depth": (True, True, True),
+# The rows of the ablation: each shows its cue and all that come before it.
+CUE_SETS: dict[str, tuple[str, ...]] = {
+    "image": (),
+    **{f"+ {name}": NAMES[: k + 1] for k, name in enumerate(NAMES)},
 }
-ALL_CUES = (True, True, True)
 DIFFUSION = "+ diffusion"
 LABELS = "labels"
-Cues = Bool[Array, "3"] | tuple[bool, bool, bool]
-Estimate = Callable[[Variables, Batch, ManoModel, Cues], Prediction]
+# Weights, batch, hand model and the names of the cues that may be looked at.
+Estimate = Callable[[Variables, Batch, ManoModel, Sequence[str]], Prediction]
 
 
 def trained_rows(
-    cues: tuple[bool, bool, bool], dropout: tuple[float, float, float]
-) -> dict[str, tuple[bool, bool, bool]]:
+    cues: Sequence[str], dropout: Mapping[str, float]
+) -> dict[str, tuple[str, ...]]:
     """The cue sets that a network has met while it was trained.
 
     Args:
-        cues: which of keypoints, segmentation and depth it has encoders for.
+        cues: those it has encoders for.
         dropout: share of training samples without each of them; at 0 the network never
             learned to do without, and its estimates then mean nothing.
     """
     return {
-        name: flags
-        for name, flags in CUE_SETS.items()
-        if all(
-            own if shown else not own or share > 0
-            for shown, own, share in zip(flags, cues, dropout, strict=True)
-        )
+        row: shown
+        for row, shown in CUE_SETS.items()
+        if set(shown) <= set(cues)
+        and all(dropout.get(name, 0.0) > 0 for name in cues if name not in shown)
     }
 
 
-def estimator(network: Network, *, crop: CropConfig, relative: bool = True) -> Estimate:
-    """Estimates of a batch as a jitted function of weights, batch, model and cues.
+def estimator(network: Network, *, crop: CropConfig) -> Estimate:
+    """Estimates of a batch as a function of weights, batch, model and cues.
+
+    It is compiled once for all sets of cues.
 
     Args:
         network: pure functions of the regressor.
         crop: how hands are cut out.
-        relative: whether the network estimates the relative translation.
     """
 
     @jax.jit
     def estimate(
-        variables: Variables, batch: Batch, model: ManoModel, cues: Cues
+        variables: Variables, batch: Batch, model: ManoModel, shown: dict[str, Array]
     ) -> Prediction:
-        inputs, _ = prepare(batch, crop=crop)
-        inputs = inputs._replace(present=inputs.present & jnp.asarray(cues))
-        output, _ = network.apply(variables, inputs, train=False)
-        camera = batch.targets.camera
-        return decode(output, model, inputs, camera, crop=crop, relative=relative)
+        view = view_of(batch, crop=crop)
+        present = {name: flag & shown[name] for name, flag in view.cues.present.items()}
+        view = view._replace(cues=view.cues._replace(present=present))
+        return predict(variables, model, view, apply=network.apply, crop=crop)
 
-    return estimate
+    def chosen(
+        variables: Variables, batch: Batch, model: ManoModel, cues: Sequence[str]
+    ) -> Prediction:
+        shown = {name: np.asarray(name in cues) for name in batch.cues.present}
+        return estimate(variables, batch, model, shown)
+
+    return chosen
+
+
+def view_of(batch: Batch, *, crop: CropConfig) -> CanvasView:
+    """The records of a batch as ``predict`` takes pictures: in their labels' boxes."""
+    return CanvasView(
+        canvas=batch.canvas,
+        T_canvas_image=batch.T_canvas_image,
+        cues=batch.cues,
+        box=hand_boxes(batch.targets, crop=crop),
+        score=batch.targets.hand_valid.astype(jnp.float32),
+        camera=batch.targets.camera,
+    )
 
 
 def cue_methods(
@@ -81,7 +94,7 @@ def cue_methods(
     variables: Variables,
     model: ManoModel,
     *,
-    cue_sets: Mapping[str, tuple[bool, bool, bool]] = CUE_SETS,
+    cue_sets: Mapping[str, tuple[str, ...]] = CUE_SETS,
 ) -> dict[str, Method]:
     """One method for each set of cues; weights go to the devices once.
 
@@ -89,15 +102,15 @@ def cue_methods(
         estimate: from ``estimator``.
         variables: the network's weights.
         model: hand model.
-        cue_sets: cue flags by name.
+        cue_sets: names of cues by the name of their row.
     """
     weights = jax.device_put(variables, everywhere(local_mesh()))
     hands = jax.device_put(model, everywhere(local_mesh()))
 
-    def method(flags: tuple[bool, bool, bool]) -> Method:
-        return lambda batch: estimate(weights, batch, hands, flags)
+    def method(shown: tuple[str, ...]) -> Method:
+        return lambda batch: estimate(weights, batch, hands, shown)
 
-    return {name: method(flags) for name, flags in cue_sets.items()}
+    return {row: method(shown) for row, shown in cue_sets.items()}
 
 
 def refined(method: Method, prior: Prior) -> Method:
@@ -108,7 +121,7 @@ def refined(method: Method, prior: Prior) -> Method:
 
     def refine_batch(batch: Batch) -> Prediction:
         prediction = jax.device_get(method(batch))
-        keypoints = jnp.asarray(batch.cues.keypoints)
+        keypoints = batch.cues.values.get("keypoints")
         return refine(prior, prediction, keypoints=keypoints).prediction
 
     return refine_batch

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import UInt8
 
+from twohand_jax.crops.cue_table import NAMES
 from twohand_jax.crops.inputs import CropConfig
 from twohand_jax.evaluation import methods
 from twohand_jax.models.apply import Network, Variables
@@ -20,20 +21,19 @@ PAPER = 246
 Draw = Callable[..., UInt8[np.ndarray, "h w 3"]]
 
 
-def drawer(network: Network, *, crop: CropConfig, relative: bool = True) -> Draw:
+def drawer(network: Network, *, crop: CropConfig) -> Draw:
     """A function that draws predictions for the first records of a batch.
 
     Args:
         network: pure functions of the regressor.
         crop: how hands are cut out.
-        relative: whether the network estimates the relative translation.
     """
-    estimate = methods.estimator(network, crop=crop, relative=relative)
+    estimate = methods.estimator(network, crop=crop)
 
     def draw(
         variables: Variables, batch: Batch, model: ManoModel, *, count: int
     ) -> UInt8[np.ndarray, "h w 3"]:
-        found = estimate(variables, batch, model, methods.ALL_CUES)
+        found = estimate(variables, batch, model, NAMES)
         prediction = jax.tree.map(np.asarray, found)
         rows = np.flatnonzero(np.asarray(batch.weight) > 0)[:count]
         return _grid([_one(prediction, batch, model, row) for row in rows])

@@ -77,17 +77,13 @@ def regressor(
     model = experiment.model
     network = build.regressor(model)
     variables = native.load(directory, apply.shapes(network))
-    estimate = methods.estimator(
-        network,
-        crop=experiment.crop,
-        relative=model.transnet is not None,
-    )
+    estimate = methods.estimator(network, crop=experiment.crop)
     known = methods.trained_rows(model.cues, experiment.augment.cue_dropout)
     if not known:
         raise InputError(
-            f"{directory} was trained for the cues {model.cues} (keypoints, "
-            "segmentation, depth) alone, which is no row of a table: rows are "
-            f"{', '.join(methods.CUE_SETS)}, each with the cues before it."
+            f"{directory} was trained for the cues {', '.join(model.cues)} alone, "
+            f"which is no row of a table: rows are {', '.join(methods.CUE_SETS)}, each "
+            "with the cues before it."
         )
     rows = methods.cue_methods(estimate, variables, hand, cue_sets=known)
     identity = {"model": digest(directory), "hand": hand.name, "prior": ""}

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 from scipy import stats
 
-from twohand_jax.crops import drawing
 from twohand_jax.crops.region import RegionConfig, network_input
 from twohand_jax.data.schema import LEFT_LABEL, RIGHT_LABEL
+from twohand_jax.geometry import boxes
 from twohand_jax.models.apply import Network, Variables
 from twohand_jax.train.segdepth import Sample, prepare
 from twohand_jax.types import Batch
@@ -128,7 +128,7 @@ def evaluate(
     scores = {group: SegDepthScores() for group in GROUPS}
     for batch in batches:
         labels, depth, sample = jax.device_get(told(variables, batch))
-        overlap = np.asarray(drawing.overlaps(sample.boxes, sample.seen))
+        overlap = np.asarray(boxes.overlap(sample.boxes, sample.seen))
         for row in np.flatnonzero(sample.weight > 0):
             truth = sample.labels[row], sample.depth[row], sample.measured[row]
             for group in GROUPS if overlap[row] else GROUPS[:1]:

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from twohand_jax.crops.cue_table import NAMES
 from twohand_jax.crops.inputs import CropConfig
 from twohand_jax.data.decode import Rows
 from twohand_jax.errors import InputError
@@ -52,7 +53,6 @@ def estimate(
     *,
     crop: CropConfig,
     benchmark: str,
-    relative: bool = True,
 ) -> Estimates:
     """The right hand of every record.
 
@@ -64,12 +64,11 @@ def estimate(
         model: hand model.
         crop: how hands are cut out.
         benchmark: ``freihand`` or ``ho3d``.
-        relative: whether the network estimates the relative translation.
 
     Raises:
         InputError: an estimate is not a finite number.
     """
-    one = _right_hands(network, crop, TIPS[benchmark], relative, benchmark == "ho3d")
+    one = _right_hands(network, crop, TIPS[benchmark], benchmark == "ho3d")
     names: list[str] = []
     parts: list[tuple[np.ndarray, np.ndarray]] = []
     for batch in batches:
@@ -185,16 +184,16 @@ def _json(*columns: Float[np.ndarray, "n p 3"]) -> Iterator[str]:
 
 
 def _right_hands(
-    network: Network, crop: CropConfig, tips: str, relative: bool, given: bool
+    network: Network, crop: CropConfig, tips: str, given: bool
 ) -> Callable[[Variables, Batch, ManoModel], tuple[Array, Array]]:
     """Joints and vertices of right hands, laid on the true wrist where it is given."""
-    estimate = methods.estimator(network, crop=crop, relative=relative)
+    estimate = methods.estimator(network, crop=crop)
 
     @jax.jit
     def compute(
         variables: Variables, batch: Batch, model: ManoModel
     ) -> tuple[Array, Array]:
-        prediction = estimate(variables, batch, model, methods.ALL_CUES)
+        prediction = estimate(variables, batch, model, NAMES)
         protocols.check_shapes(prediction)
         joints = truth.with_tips(prediction.geometry, tips=tips)[..., RIGHT, :, :]
         vertices = prediction.geometry.vertices[..., RIGHT, :, :]

@@ -67,3 +67,10 @@ def iou(
     shared = jnp.prod(jnp.maximum(high - low, 0.0), axis=-1)
     total = area(first) + area(second) - shared
     return jnp.where(total > 0, shared / jnp.where(total > 0, total, 1.0), 0.0)
+
+
+def overlap(
+    boxes: Float[Array, "*b 2 4"], present: Bool[Array, "*b 2"]
+) -> Bool[Array, "*b"]:
+    """Whether both hands are there and their unexpanded boxes intersect."""
+    return (iou(boxes[..., 0, :], boxes[..., 1, :]) > 0) & jnp.all(present, axis=-1)

@@ -16,6 +16,8 @@ import numpy as np
 from jaxtyping import UInt8, UInt16
 from PIL import Image
 
+from twohand_jax.crops import cue_table
+from twohand_jax.crops.cue_kinds import hand_pixels
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import boxes as box_ops
 from twohand_jax.inference import detections, images, observe, result
@@ -26,7 +28,8 @@ from twohand_jax.viz.contact_sheet import draw_cues
 VERSION = 1
 DEPTH_LEVELS = 65535
 PIXELS, SCORES = 2, 4
-ENDINGS = ("_segmentation.png", "_depth.png", "_cues.png", "_cues.json")
+MAPS = tuple(name for name, kind in cue_table.CUE_KINDS.items() if kind.is_map)
+ENDINGS = (*(f"_{name}.png" for name in MAPS), "_cues.png", "_cues.json")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -169,28 +172,26 @@ def write(
     Raises:
         InputError: the folder cannot be written.
     """
-    content = to_json(seen, image=str(picture.source)) | {"made_of": key}
+    height, width = image.shape[:2]
+    about: dict[str, Any] = {"image": str(picture.source)}
+    about |= {"height": height, "width": width}
+    content = about | to_json(seen) | {"made_of": key}
     with result.all_or_none(folder, picture.name, ENDINGS) as beside:
-        if seen.cues.has_segmentation:
-            path = beside / f"{picture.name}_segmentation.png"
-            Image.fromarray(seen.cues.segmentation).save(path)
-        if seen.cues.has_depth:
-            path = beside / f"{picture.name}_depth.png"
-            Image.fromarray(depth_levels(seen.cues)).save(path)
+        for name in MAPS:
+            if seen.cues.has(name):
+                path = beside / f"{picture.name}_{name}.png"
+                Image.fromarray(map_levels(name, seen.cues)).save(path)
         drawing = Image.fromarray(draw_cues(image, seen.hands.boxes, seen.cues))
         drawing.save(beside / f"{picture.name}_cues.png", compress_level=4)
         text = json.dumps(content, indent=1) + "\n"
         (beside / f"{picture.name}_cues.json").write_text(text)
 
 
-def to_json(seen: Observation, *, image: str) -> dict[str, Any]:
+def to_json(seen: Observation) -> dict[str, Any]:
     """Boxes, keypoints and what made them as plain values, pixels."""
     hands = seen.hands
     iou = float(box_ops.iou(*hands.boxes)) if hands.present.all() else 0.0
     return {
-        "image": image,
-        "height": seen.cues.segmentation.shape[0],
-        "width": seen.cues.segmentation.shape[1],
         "hands": {
             side: _hand(hands, number) if hands.present[number] else None
             for number, side in enumerate(SIDES)
@@ -200,11 +201,24 @@ def to_json(seen: Observation, *, image: str) -> dict[str, Any]:
     }
 
 
-def depth_levels(cues: Cues) -> UInt16[np.ndarray, "h w"]:
-    """16 bits: 0 background, else 1 near to 65535 far."""
-    there = cues.segmentation > 0 if cues.has_segmentation else cues.depth > 0
-    levels = np.rint(np.clip(cues.depth, 0, 1) * (DEPTH_LEVELS - 1)) + 1
-    return np.where(there, levels, 0).astype(np.uint16)
+def map_levels(
+    name: str, cues: Cues
+) -> UInt8[np.ndarray, "..."] | UInt16[np.ndarray, "..."]:
+    """A map as it is written: labels, or 0 for the background and levels above it.
+
+    Depth has 16 bits, 1 near to 65535 far; further maps have the levels of records.
+    """
+    storage, values = cue_table.map_storage(name), np.asarray(cues.values[name])
+    assert storage is not None, name
+    if not storage.is_scaled:
+        return values
+    if storage.scale is None:
+        levels = np.rint(np.clip(values, 0, 1) * (DEPTH_LEVELS - 1)) + 1
+    else:
+        levels = np.rint((values - storage.offset) / storage.scale)
+    there = hand_pixels(cues, name)
+    there = there if values.ndim == 2 else there[..., None]
+    return np.where(there, levels, 0).astype(storage.levels)
 
 
 def _hand(hands: detections.Detections, side: int) -> dict[str, Any]:

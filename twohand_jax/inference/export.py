@@ -20,17 +20,17 @@ import numpy as np
 from jax import export
 from jaxtyping import Array
 
+from twohand_jax.crops import cue_table
+from twohand_jax.crops.cue_table import CUE_KINDS
 from twohand_jax.errors import InputError
 from twohand_jax.inference import predict
 from twohand_jax.inference.predict import Trained
 from twohand_jax.models.apply import Variables
-from twohand_jax.types import Camera, ManoModel
+from twohand_jax.types import Camera, CanvasView, Cues, ManoModel
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 INSIDE, BESIDE = "inside", "beside"
 Arrays = dict[str, Array]
-# Inputs of program.look that come before the camera, in its order.
-PICTURE = ("canvas", "T_canvas_image", "boxes", "keypoints", "score")
 PROGRAM, WEIGHTS = "program.stablehlo", "weights.npz"
 README = """Two hands from one picture: the network of twohand_jax as a JAX program.
 
@@ -60,24 +60,29 @@ class Field(NamedTuple):
     meaning: str
 
 
-def inputs(canvas_size: int) -> dict[str, Field]:
+def inputs(canvas_size: int, cues: Sequence[str]) -> dict[str, Field]:
     """What the program takes.
 
     Args:
         canvas_size: side in pixels of the picture it is given.
+        cues: names of the cues that it looks at.
     """
     canvas = (canvas_size, canvas_size, 3)
-    return {
+    fields = {
         "canvas": Field(canvas, "uint8", "RGB; part of the picture with both hands"),
         "T_canvas_image": Field((2, 3), "float32", "picture to canvas pixels, affine"),
-        "boxes": Field((2, 4), "float32", "tight hand boxes x0 y0 x1 y1, picture px"),
-        "keypoints": Field(
-            (2, 21, 3), "float32", "x, y, score in picture px, or zeros"
-        ),
+        "boxes": Field((2, 4), "float32", "hand boxes x0 y0 x1 y1, picture px"),
         "score": Field((2,), "float32", "above 0 for a hand that is there"),
         "focal": Field((2,), "float32", "of the picture's camera, px"),
         "center": Field((2,), "float32", "of the picture's camera, px"),
     }
+    for name in cues:
+        kind = CUE_KINDS[name]
+        shape, dtype = cue_table.shape_of(name, canvas_size, canvas_size)
+        place = "as the canvas shows it" if kind.is_map else "picture px"
+        fields[name] = Field(shape, dtype.name, f"{kind.doc}; {place}")
+        fields[f"has_{name}"] = Field((), "bool", f"whether {name} is known")
+    return fields
 
 
 OUTPUTS = {
@@ -96,6 +101,7 @@ def write(
     trained: Trained,
     model: ManoModel,
     *,
+    cues: Sequence[str] | None = None,
     canvas_size: int = 512,
     platforms: Sequence[str] = ("cpu", "cuda", "tpu"),
     weights: str = INSIDE,
@@ -106,12 +112,15 @@ def write(
         path: of the archive.
         trained: network.
         model: hand model that it was trained with; its arrays go with the weights.
+        cues: names of the cues that the program takes; None for all that the network
+            has encoders for. It takes the others as unknown.
         canvas_size: side of the pictures that the program takes, pixels.
         platforms: that it shall run on.
         weights: "inside" the program as constants, or "beside" it, to be passed.
 
     Raises:
-        InputError: an unknown platform, or the file cannot be written.
+        InputError: an unknown platform, a cue that the network has no encoder for, or
+            the file cannot be written.
     """
     unknown = sorted(set(platforms) - set(PLATFORMS))
     if unknown or not platforms:
@@ -119,26 +128,32 @@ def write(
             f"--platforms must name some of {', '.join(PLATFORMS)}; got "
             f"{', '.join(unknown) or 'none'}."
         )
-    arrays, function = numbered(trained, model)
-    exported = _exported(arrays, function, _shapes(canvas_size), platforms, weights)
+    if cues is not None:
+        where = "The export" if trained.cues else "The network looks at no cue; --cues"
+        cue_table.check_names(cues, where=where, among=trained.cues)
+    shown = trained.cues if cues is None else cue_table.in_order(cues)
+    fields = inputs(canvas_size, shown)
+    arrays, function = numbered(trained, model, shown)
+    exported = _exported(arrays, function, _shapes(fields), platforms, weights)
     files = {PROGRAM: bytes(exported.serialize())}
     if weights == BESIDE:
         buffer = io.BytesIO()
         content: Any = {name: np.asarray(value) for name, value in arrays.items()}
         np.savez(buffer, **content)
         files[WEIGHTS] = buffer.getvalue()
-    files |= _descriptions(canvas_size, platforms, weights, trained, model)
+    files |= _descriptions(fields, platforms, weights, trained, model)
     _archive(path, files)
 
 
 def numbered(
-    trained: Trained, model: ManoModel
+    trained: Trained, model: ManoModel, cues: Sequence[str]
 ) -> tuple[Arrays, Callable[[Arrays, Arrays], Arrays]]:
     """All arrays by name, and the function of them and the inputs.
 
     Args:
         trained: network.
         model: hand model.
+        cues: names of the cues among the inputs.
 
     Returns:
         Weights and hand model as a flat dict, and ``function(arrays, inputs)`` for a
@@ -150,22 +165,26 @@ def numbered(
     arrays = {
         name: jnp.asarray(leaf) for name, (_, leaf) in zip(names, leaves, strict=True)
     }
-    look: Callable[..., Any] = functools.partial(
+    ask: Callable[..., Any] = functools.partial(
         predict.predict, apply=trained.make_apply(), crop=trained.crop
     )
 
     def function(arrays: Arrays, values: Arrays) -> Arrays:
         rebuilt = jax.tree.unflatten(structure, [arrays[name] for name in names])
-        variables = Variables(**rebuilt["network"])
-
-        def one(value: Arrays) -> Arrays:
-            camera = Camera(value["focal"], value["center"])
-            given = [value[name] for name in PICTURE]
-            found = look(variables, rebuilt["hand"], *given, camera)
-            hands = found.geometry._asdict() | found.mano._asdict()
-            return hands | {"rel_trans": found.rel_trans}
-
-        return jax.vmap(one)(values)
+        view = CanvasView(
+            canvas=values["canvas"],
+            T_canvas_image=values["T_canvas_image"],
+            cues=Cues(
+                {name: values[name] for name in cues},
+                {name: values[f"has_{name}"] for name in cues},
+            ),
+            box=values["boxes"],
+            score=values["score"],
+            camera=Camera(values["focal"], values["center"]),
+        )
+        found = ask(Variables(**rebuilt["network"]), rebuilt["hand"], view)
+        hands = found.geometry._asdict() | found.mano._asdict()
+        return hands | {"rel_trans": found.rel_trans}
 
     return arrays, function
 
@@ -183,23 +202,23 @@ def _exported(
     return export.export(jax.jit(function), platforms=tuple(platforms))(arrays, values)
 
 
-def _shapes(canvas_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+def _shapes(fields: dict[str, Field]) -> dict[str, jax.ShapeDtypeStruct]:
     (batch,) = export.symbolic_shape("b")
     return {
         name: jax.ShapeDtypeStruct((batch, *field.shape), field.dtype)
-        for name, field in inputs(canvas_size).items()
+        for name, field in fields.items()
     }
 
 
 def _descriptions(
-    canvas_size: int,
+    fields: dict[str, Field],
     platforms: Sequence[str],
     weights: str,
     trained: Trained,
     model: ManoModel,
 ) -> dict[str, bytes]:
     signature: dict[str, Any] = {
-        "inputs": _table(inputs(canvas_size)),
+        "inputs": _table(fields),
         "outputs": _table(OUTPUTS),
         "platforms": list(platforms),
         "weights": weights,

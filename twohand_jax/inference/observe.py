@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from twohand_jax import assets
+from twohand_jax.crops import cue_table
 from twohand_jax.cues import extraction, selection
 from twohand_jax.cues.extraction import Extractor, Provenance, combine
 from twohand_jax.cues.mediapipe import MediaPipeCues, MediaPipeHands
@@ -21,7 +22,7 @@ from twohand_jax.inference.detections import (
     detect_hands,
     detections_from_boxes,
 )
-from twohand_jax.types import Cues
+from twohand_jax.types import NO_CUES, Cues
 from twohand_jax.weights import native
 
 GIVEN = Provenance("given", "1")
@@ -60,10 +61,10 @@ class Observation(NamedTuple):
 
 def hide(seen: Observation, kinds: Iterable[str]) -> Observation:
     """An observation without some kinds of extracted cues."""
-    gone = set(kinds) & {"segmentation", "depth"} & seen.provenance.keys()
-    flags = {f"has_{kind}": np.zeros((), bool) for kind in gone}
+    gone = set(kinds) - {"keypoints"}
     left = {kind: by for kind, by in seen.provenance.items() if kind not in gone}
-    return seen._replace(cues=seen.cues._replace(**flags), provenance=left)
+    shown = [name for name in seen.cues.values if name not in gone]
+    return seen._replace(cues=seen.cues.only(shown), provenance=left)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,9 +73,8 @@ class CueConfig:
 
     Attributes:
         source: one of ``SOURCES``.
-        sapiens_keypoints: model directory of ``twohand weights convert sapiens``.
-        sapiens_segmentation: the same.
-        sapiens_depth: the same.
+        sapiens_models: directories of ``twohand weights convert sapiens``, each with
+            the name of the cue that it makes.
         sapiens_batch: pictures on each device at a time.
         detector: ONNX file that finds the hands; None for MediaPipe's networks.
         unseen: cues of "auto" that a reconstruction does not show to its network. The
@@ -83,9 +83,7 @@ class CueConfig:
     """
 
     source: str = "auto"
-    sapiens_keypoints: Path | None = None
-    sapiens_segmentation: Path | None = None
-    sapiens_depth: Path | None = None
+    sapiens_models: tuple[tuple[str, Path], ...] = ()
     sapiens_batch: int = 1
     detector: Path | None = None
     unseen: tuple[str, ...] = ("depth",)
@@ -93,12 +91,7 @@ class CueConfig:
     @property
     def sapiens(self) -> dict[str, Path]:
         """The Sapiens models that are given, by kind of cue."""
-        given = {
-            "keypoints": self.sapiens_keypoints,
-            "segmentation": self.sapiens_segmentation,
-            "depth": self.sapiens_depth,
-        }
-        return {kind: path for kind, path in given.items() if path is not None}
+        return dict(self.sapiens_models)
 
 
 class Observer:
@@ -184,30 +177,21 @@ class Observer:
                 self.extractor, pictures, boxes, valid, batch=len(left)
             )
             made |= dict(zip(left, cues, strict=True))
-        return [
-            self._joined(image.shape[:2], one, made.get(at))
-            for at, (image, one) in enumerate(zip(images, found, strict=True))
-        ]
+        return [self._joined(one, made.get(at)) for at, one in enumerate(found)]
 
-    def _joined(
-        self, shape: tuple[int, ...], found: Found, made: Cues | None
-    ) -> Observation:
+    def _joined(self, found: Found, made: Cues | None) -> Observation:
         """The detector's keypoints and the extractor's cues as one."""
-        cues = extraction.no_cues(*shape)._replace(
-            keypoints=found.hands.keypoints,
-            has_keypoints=np.asarray(found.hands.has_keypoints),
-        )
-        sources, hands = {"keypoints": found.source}, found.hands
+        hands = found.hands
+        cues = NO_CUES.put("keypoints", hands.keypoints, hands.has_keypoints)
+        sources = {"keypoints": found.source}
         if made is not None and self.extractor is not None:
             by = dict(extraction.provenance(self.extractor))
             if found.source == GIVEN:
                 by.pop("keypoints", None)
             cues = extraction.merge(cues, made, by)
             sources |= by
-            hands = _with_keypoints(found, np.asarray(cues.keypoints))
-        there = {
-            kind: by for kind, by in sources.items() if getattr(cues, f"has_{kind}")
-        }
+            hands = _with_keypoints(found, np.asarray(cues.values["keypoints"]))
+        there = {kind: by for kind, by in sources.items() if cues.has(kind)}
         return Observation(hands, cues, there)
 
     def _mediapipe(self) -> Detector:
@@ -234,11 +218,10 @@ class Observer:
                 found.boxes[unsure], image, self._mediapipe()
             )
         hands = detections_from_boxes(found, evidence)
-        if cues is not None:
+        if cues is not None and "keypoints" in cues.values:
             there = hands.present[:, None, None]
-            points = np.asarray(cues.keypoints * there)
-            has_points = np.asarray((points[..., 2] > 0).any())
-            cues = cues._replace(keypoints=points, has_keypoints=has_points)
+            points = np.asarray(cues.values["keypoints"] * there)
+            cues = cues.put("keypoints", points, bool((points[..., 2] > 0).any()))
         return hands, cues
 
 
@@ -268,7 +251,7 @@ def check_choice(config: CueConfig) -> None:
     if config.source == "sapiens" and not config.sapiens:
         raise InputError(
             "The cue source sapiens needs converted models: give some of "
-            "--sapiens-keypoints, --sapiens-segmentation and --sapiens-depth, the "
+            f"{', '.join(f'--sapiens-{name}' for name in cue_table.NAMES)}, the "
             "directories that `twohand weights convert sapiens` wrote; or use "
             "--cues auto, which needs none."
         )
@@ -296,10 +279,7 @@ def load_extractor(config: CueConfig) -> Extractor | None:
         from twohand_jax.cues.sapiens import SapiensCues, SapiensCuesConfig
 
         return SapiensCues.load(
-            keypoints=config.sapiens_keypoints,
-            segmentation=config.sapiens_segmentation,
-            depth=config.sapiens_depth,
-            config=SapiensCuesConfig(batch=config.sapiens_batch),
+            config.sapiens, config=SapiensCuesConfig(batch=config.sapiens_batch)
         )
     if config.source == "auto" and assets.MAPS.is_dir():
         from twohand_jax.cues.segdepth import SegDepthCues

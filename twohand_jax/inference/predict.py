@@ -1,26 +1,31 @@
 """From pictures and their hands to predictions: the one path through the network."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import UInt8
 
 from twohand_jax import assets
+from twohand_jax.crops import canvas, cue_table
+from twohand_jax.crops.canvas import CanvasConfig
+from twohand_jax.crops.cue_table import CUE_KINDS
 from twohand_jax.crops.inputs import CropConfig, make_inputs
 from twohand_jax.crops.predictions import decode
 from twohand_jax.diffusion.refine import Refined
 from twohand_jax.errors import InputError
 from twohand_jax.inference import programs
+from twohand_jax.inference.detections import Detections
 from twohand_jax.models import apply
 from twohand_jax.models.apply import Variables
 from twohand_jax.types import (
-    Array,
+    NO_CUES,
     Camera,
+    CanvasView,
     Cues,
     HandGeometry,
     ManoModel,
@@ -36,12 +41,14 @@ class Trained(NamedTuple):
     Attributes:
         variables: its weights.
         crop: how it wants hands cut out.
+        cues: names of the cues that it has encoders for.
         make_apply: gives its function ``(variables, inputs, train=...)``.
         key: text that changes with the function.
     """
 
     variables: apply.Variables
     crop: CropConfig
+    cues: tuple[str, ...]
     make_apply: Callable[[], Callable[..., Any]]
     key: str
 
@@ -68,7 +75,8 @@ def load_network(directory: str | Path | None, *, cache: Path | None = None) -> 
     network = build.regressor(experiment.model)
     key = repr(experiment.model)
     variables = native.load(source, _shapes(network, key, cache))
-    return Trained(variables, experiment.crop, lambda: network.apply, key)
+    cues = experiment.model.cues
+    return Trained(variables, experiment.crop, cues, lambda: network.apply, key)
 
 
 def _shapes(network: apply.Network, key: str, cache: Path | None) -> apply.Variables:
@@ -90,55 +98,80 @@ def _shapes(network: apply.Network, key: str, cache: Path | None) -> apply.Varia
     return apply.Variables(**groups)
 
 
-class CanvasMaps(NamedTuple):
-    """Segmentation and depth on the canvas (``types.Cues``), and whether they count."""
-
-    segmentation: UInt8[Array, "s s"]
-    depth: Float[Array, "s s"]
-    has_segmentation: Bool[Array, ""]
-    has_depth: Bool[Array, ""]
-
-
 def predict(
     variables: Variables,
     model: ManoModel,
-    canvas: UInt8[Array, "s s 3"],
-    T_canvas_image: Float[Array, "2 3"],
-    boxes: Float[Array, "2 4"],
-    keypoints: Float[Array, "2 21 3"],
-    score: Float[Array, "2"],
-    camera: Camera,
-    maps: CanvasMaps | None = None,
+    view: CanvasView,
     *,
     apply: Callable[..., Any],
     crop: CropConfig,
 ) -> Prediction:
-    """Crops, drawn cues, network and decoding as one program.
+    """Crops, drawn cues, network and decoding: the one way to a prediction.
+
+    Photographs, evaluation, exported programs, submissions and the comparison of
+    refinements all come through here. It can be jitted.
 
     Args:
         variables: the network's weights.
         model: hand model.
-        canvas: part of the picture that holds both crops.
-        T_canvas_image: picture pixels to canvas pixels.
-        boxes: hand boxes in picture pixels.
-        keypoints: x, y, score in picture pixels; all scores 0 without this cue.
-        score: of each hand, 0 for one that is not there.
-        camera: the picture's.
-        maps: the other two cues; None without them.
+        view: canvases of pictures and what is known of them, any leading batch.
         apply: the network's function.
         crop: how the network wants its crops.
     """
-    if maps is None:
-        blank, no = jnp.zeros(canvas.shape[:2]), jnp.array(False)
-        maps = CanvasMaps(blank.astype(jnp.uint8), blank, no, no)
-    has_keypoints = jnp.any(keypoints[..., 2] > 0)
-    cues = Cues(keypoints=keypoints, has_keypoints=has_keypoints, **maps._asdict())
-    inputs = make_inputs(canvas, T_canvas_image, cues, boxes, score > 0, crop=crop)
-    batched = jax.tree.map(lambda x: x[None], inputs)
-    output, _ = apply(variables, batched, train=False)
-    output = jax.tree.map(lambda x: x[0], output)
-    prediction = decode(output, model, inputs, camera, crop=crop)
-    return prediction._replace(score=score)
+    batch = view.score.shape[:-1]
+    flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[len(batch) :]), view)
+    inputs = make_inputs(
+        flat.canvas, flat.T_canvas_image, flat.cues, flat.box, flat.score > 0, crop=crop
+    )
+    output, _ = apply(variables, inputs, train=False)
+    prediction = decode(output, model, inputs, flat.camera, crop=crop)
+    prediction = prediction._replace(score=flat.score)
+    return jax.tree.map(lambda x: x.reshape(*batch, *x.shape[1:]), prediction)
+
+
+def lay_out(
+    image: UInt8[np.ndarray, "h w 3"],
+    detections: Detections,
+    cues: Cues,
+    camera: Camera,
+    *,
+    names: Sequence[str],
+    config: CanvasConfig,
+) -> CanvasView:
+    """A picture on its canvas, as ``predict`` takes it; numpy, no batch axis.
+
+    Args:
+        image: the whole picture, RGB.
+        detections: its hands, one at least.
+        cues: of the whole picture.
+        camera: of the picture.
+        names: cues that the network has encoders for; others are left out, and those
+            that are not there are zeros with their flag cleared.
+        config: size and coverage of the canvas.
+    """
+    height, width = image.shape[:2]
+    window = canvas.place_canvas(
+        height, width, detections.boxes, detections.present, config=config
+    )
+    sheet = np.zeros((config.size, config.size, 3), np.uint8)
+    canvas.cut_canvas(image, window, sheet, nearest=False)
+    laid = NO_CUES
+    for name in names:
+        shape, dtype = cue_table.shape_of(name, config.size, config.size)
+        value, known = np.zeros(shape, dtype), bool(cues.has(name))
+        if known and CUE_KINDS[name].is_map:
+            canvas.cut_canvas(cues.values[name], window, value, nearest=True)
+        elif known:
+            value = np.asarray(cues.values[name], dtype)
+        laid = laid.put(name, value, known)
+    return CanvasView(
+        canvas=sheet,
+        T_canvas_image=window.T_canvas_image(config.size),
+        cues=laid,
+        box=detections.boxes,
+        score=detections.score,
+        camera=camera,
+    )
 
 
 # One hand pair's prediction in its shapes, all zeros.

@@ -1,4 +1,4 @@
-"""From a photograph to both hands: detect, look, decode, fit, separate."""
+"""From a photograph to both hands: detect, predict, fit, separate."""
 
 import functools
 from collections.abc import Mapping
@@ -16,15 +16,13 @@ from twohand_jax.diffusion.refine import Refined
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
 from twohand_jax.inference import detections, predict
-from twohand_jax.inference.crops import cut_canvas, cut_map
 from twohand_jax.inference.detections import Detector
-from twohand_jax.inference.observe import CueConfig, Observation, Observer, hide
+from twohand_jax.inference.observe import CueConfig, Observer, hide
 from twohand_jax.inference.programs import Programs, shapes_of
 from twohand_jax.inference.refinement import CHOICES, is_needed, refiner
 from twohand_jax.timing import Stopwatch
-from twohand_jax.types import Camera, Cues, ManoModel, Prediction
+from twohand_jax.types import Camera, ManoModel, Prediction
 
-CANVAS_SIZE = 512
 FIT_CHOICES = ("auto", "on", "off")
 
 
@@ -204,10 +202,18 @@ class Reconstructor:
         if not hands.present.any():
             absent = predict.EMPTY._replace(camera=camera)
             return Reconstruction(absent, absent, hands, seen.provenance)
-        look = self._look_arguments(image, seen, camera)
+        view = predict.lay_out(
+            image,
+            hands,
+            seen.cues,
+            camera,
+            names=self._trained.cues,
+            config=self.crop.canvas(),
+        )
+        given = (self._trained.variables, self.model, view)
         wants_fit = fit != "off" and hands.has_keypoints
-        self._prepare(look, wants_fit)
-        network = self._run("network", *look)
+        self._prepare(given, wants_fit)
+        network = self._run("network", *given)
         prediction = network
         if wants_fit:
             prediction = self._run("fit", self.model, network, hands.keypoints)
@@ -216,34 +222,12 @@ class Reconstructor:
             prediction = refinement.prediction
         return Reconstruction(prediction, network, hands, seen.provenance, refinement)
 
-    def _look_arguments(
-        self, image: UInt8[np.ndarray, "h w 3"], seen: Observation, camera: Camera
-    ) -> tuple[Any, ...]:
-        hands = seen.hands
-        canvas, T_canvas_image = cut_canvas(
-            image,
-            hands.boxes,
-            hands.present,
-            size=CANVAS_SIZE,
-            crop_size=self.crop.crop_size,
-            crop_scale=self.crop.crop_scale,
-        )
-        return (
-            self._trained.variables,
-            self.model,
-            canvas,
-            T_canvas_image,
-            *hands,
-            camera,
-            _on_canvas(seen.cues, T_canvas_image),
-        )
-
-    def _prepare(self, look: tuple[Any, ...], wants_fit: bool) -> None:
+    def _prepare(self, given: tuple[Any, ...], wants_fit: bool) -> None:
         """Start to compile what is needed and not there yet, side by side."""
-        shapes = shapes_of(look)
+        shapes = shapes_of(given)
         if not self._programs.has("network"):
             crop = self.crop
-            make = functools.partial(_make_look, self._trained.make_apply, crop)
+            make = functools.partial(_make_predict, self._trained.make_apply, crop)
             key = f"{self._trained.key} {crop}"
             self._programs.prepare("network", make, *shapes, key=key)
         if wants_fit and not self._programs.has("fit"):
@@ -275,25 +259,7 @@ class Reconstructor:
         return jax.tree.unflatten(jax.tree.structure(result), leaves)
 
 
-def _on_canvas(
-    cues: Cues, T_canvas_image: Float[np.ndarray, "2 3"]
-) -> predict.CanvasMaps:
-    """The maps as the canvas shows them; zeros for those that are not there."""
-
-    def lay(values: np.ndarray, is_there: np.ndarray) -> np.ndarray:
-        if not is_there:
-            return np.zeros((CANVAS_SIZE, CANVAS_SIZE), values.dtype)
-        return cut_map(values, T_canvas_image, size=CANVAS_SIZE)
-
-    return predict.CanvasMaps(
-        segmentation=lay(cues.segmentation, cues.has_segmentation),
-        depth=lay(cues.depth, cues.has_depth),
-        has_segmentation=cues.has_segmentation,
-        has_depth=cues.has_depth,
-    )
-
-
-def _make_look(make_apply: Any, crop: Any) -> Any:
+def _make_predict(make_apply: Any, crop: Any) -> Any:
     return functools.partial(predict.predict, apply=make_apply(), crop=crop)
 
 

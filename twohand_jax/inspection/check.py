@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from twohand_jax.crops.cue_table import NAMES
 from twohand_jax.data import decode, schema, shards
 from twohand_jax.data.decode import Fields
 from twohand_jax.errors import InputError
@@ -81,7 +82,7 @@ def _unnamed_cues(fields: Fields) -> Rows:
     return _any(
         *(
             _on(fields, f"cues/has_{cue}") & (fields[f"cues/{cue}_source"] == b"")
-            for cue in schema.CUES
+            for cue in NAMES
         )
     )
 

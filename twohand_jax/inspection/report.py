@@ -16,7 +16,8 @@ from jaxtyping import Int, UInt8
 from tqdm import tqdm
 
 from twohand_jax import mano
-from twohand_jax.data import decode, schema, shards
+from twohand_jax.crops.cue_table import NAMES
+from twohand_jax.data import decode, shards
 from twohand_jax.data.decode import Fields
 from twohand_jax.data.tfrecord import Reader, ReaderConfig
 from twohand_jax.errors import InputError
@@ -270,7 +271,7 @@ def _split(part: Part) -> list[str]:
         content += _violations(part.violations)
     counts = {
         **{HEADINGS[name]: counter for name, counter in summary.texts.items()},
-        **{f"{cue} cue, made by": made for cue, made in summary.sources.items()},
+        **{f"{cue} cue, made by": made for cue, made in summary.made_by().items()},
         "picture size": summary.sizes,
     }
     cards = [
@@ -304,7 +305,7 @@ def _violations(violations: Sequence[Violation]) -> list[str]:
 def _rates(summary: Summary) -> str:
     rows = []
     for name, rates in summary.rates().items():
-        if name.removeprefix("cues/has_") in schema.CUES:
+        if name.removeprefix("cues/has_") in NAMES:
             continue
         right, left = (rates[RIGHT], rates[LEFT]) if len(rates) == 2 else rates * 2
         rows.append((name, f"{right:.1%}", f"{left:.1%}"))
@@ -348,7 +349,7 @@ def record_view(fields: Fields, row: int, model: ManoModel) -> RecordView:
         segmentation=labels,
         depth=None
         if levels is None
-        else decode.depth_from_levels(
+        else decode.values_from_levels(
             levels,
             scale=float(fields["cues/depth_scale"][row]),
             offset=float(fields["cues/depth_offset"][row]),

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from twohand_jax import mano
+from twohand_jax.crops.cue_table import DEFAULT, NAMES
 from twohand_jax.data import schema
 from twohand_jax.data.decode import Fields
 from twohand_jax.types import LEFT, RIGHT, ManoModel, ManoParams
@@ -102,7 +103,9 @@ def _joints(model: ManoModel, params: ManoParams) -> Float[Array, "*b 2 21 3"]:
 
 
 TEXTS = ("dataset", "hand_type", "subset", "mano/model")
-FLAGS = tuple(feature.name for feature in schema.FEATURES if feature.dtype is np.bool_)
+FLAGS = tuple(
+    feature.name for feature in schema.features() if feature.dtype is np.bool_
+)
 ABSENT, OTHERS = "absent", "(others)"
 MOST_NAMES = 1000
 
@@ -229,7 +232,7 @@ class Summary:
         default_factory=lambda: _counters(TEXTS)
     )
     sources: dict[str, Counter[str]] = dataclasses.field(
-        default_factory=lambda: _counters(schema.CUES)
+        default_factory=lambda: _counters(NAMES)
     )
     flags: dict[str, np.ndarray] = dataclasses.field(
         default_factory=lambda: {
@@ -271,12 +274,20 @@ class Summary:
             for name, sums in self.flags.items()
         }
 
+    def made_by(self) -> Mapping[str, Counter[str]]:
+        """The sources of the usual cues, and of further ones that any record has."""
+        return {
+            cue: counter
+            for cue, counter in self.sources.items()
+            if cue in DEFAULT or counter.keys() - {ABSENT}
+        }
+
     def text(self) -> str:
         """The summary in lines for a terminal."""
         lines = [f"{self.records} records"]
         for name, counter in self.texts.items():
             lines.append(f"{name}: {self._shares(counter)}")
-        for cue, counter in self.sources.items():
+        for cue, counter in self.made_by().items():
             lines.append(f"{cue} cue: {self._shares(counter)}")
         lines.append(f"pictures: {self._shares(self.sizes)}")
         for name, rates in self.rates().items():

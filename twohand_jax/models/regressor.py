@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array
 
+from twohand_jax.crops import cue_table
+from twohand_jax.errors import InputError
 from twohand_jax.models.fusion import Fusion, FusionConfig
 from twohand_jax.models.heads import HandHeads
 from twohand_jax.models.resnet import RESNET18, RESNET50, ResNet, ResNetConfig
@@ -24,9 +26,9 @@ class RegressorConfig:
     """Every size of the network.
 
     Attributes:
-        cues: which of keypoints, segmentation and depth the network has an encoder for.
+        cues: those the network has an encoder for (``crops.cue_table``).
         image: backbone of the picture.
-        cue: backbone of each of the three cues.
+        cue: backbone of each cue.
         fusion: Transformer encoder.
         transnet: network of the relative translation; None leaves it to the cameras.
         crop_size: side of the crops in pixels.
@@ -43,7 +45,7 @@ class RegressorConfig:
             computes the rest again: less memory, more time.
     """
 
-    cues: tuple[bool, bool, bool] = (True, True, True)
+    cues: tuple[str, ...] = cue_table.DEFAULT
     image: ResNetConfig = RESNET50
     cue: ResNetConfig = RESNET18
     fusion: FusionConfig = FusionConfig()
@@ -60,6 +62,15 @@ class RegressorConfig:
     dtype: str = "float32"
     remat: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse unknown cues, and those out of order: encoders are told by it."""
+        cue_table.check_names(self.cues, where="model.cues")
+        if self.cues != cue_table.in_order(self.cues):
+            raise InputError(
+                f"model.cues is {self.cues}; each cue stands once, in the order "
+                f"{cue_table.in_order(self.cues)}."
+            )
+
 
 class Regressor(nnx.Module):
     """Network from ``Inputs`` to ``Output``."""
@@ -68,7 +79,7 @@ class Regressor(nnx.Module):
         dtype = jnp.dtype(config.dtype)
         self.config = config
         self.image = ResNet(config.image, dtype=dtype, rngs=rngs)
-        number = sum(config.cues)
+        number = len(config.cues)
         self.cues = nnx.List(
             [ResNet(config.cue, dtype=dtype, rngs=rngs) for _ in range(number)]
         )
@@ -102,12 +113,14 @@ class Regressor(nnx.Module):
 
         mean, std = jnp.asarray(config.image_mean), jnp.asarray(config.image_std)
         maps = [self.image((flat(inputs.image) - mean) / std, frozen=frozen)]
-        drawn = (inputs.keypoints, inputs.segmentation, inputs.depth)
-        used = [index for index, is_used in enumerate(config.cues) if is_used]
-        for encode, index in zip(self.cues, used, strict=True):
-            maps.append(encode(flat(drawn[index]), frozen=frozen))
-        present = jnp.repeat(inputs.present[:, jnp.array(used, int)], 2, axis=0)
-        fused = self.fusion(maps, present)
+        blank, no = jnp.zeros_like(inputs.image), jnp.zeros(batch, bool)
+        present = jnp.zeros((batch, 0), bool)
+        for encode, name in zip(self.cues, config.cues, strict=True):
+            drawn = inputs.cues.get(name, blank)
+            maps.append(encode(flat(drawn), frozen=frozen))
+            flag = inputs.present.get(name, no)[:, None]
+            present = jnp.concatenate([present, flag], axis=-1)
+        fused = self.fusion(maps, jnp.repeat(present, 2, axis=0))
         joints, orient, pose, betas, camera = (
             part.reshape(batch, 2, *part.shape[1:])
             for part in self.heads(fused, frozen=frozen)
@@ -115,10 +128,10 @@ class Regressor(nnx.Module):
         rel_trans = self._relative(joints, inputs, frozen)
         return Output(joints, orient, pose, betas, camera, rel_trans)
 
-    def _relative(self, joints: Array, inputs: Inputs, frozen: bool) -> Array:
+    def _relative(self, joints: Array, inputs: Inputs, frozen: bool) -> Array | None:
         config, grid = self.config, self.config.transnet
         if grid is None:
-            return jnp.zeros((joints.shape[0], 3))
+            return None
         placed = place_joints(
             joints,
             inputs.T_crop_image,

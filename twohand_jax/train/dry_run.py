@@ -1,6 +1,7 @@
 """What a run would need, without running it: parameters, FLOPs, memory, shardings."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +10,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from twohand_jax import mano
+from twohand_jax.crops import cue_table
 from twohand_jax.data.poses import PairBatch
 from twohand_jax.models.apply import Network
 from twohand_jax.train import optim, sharding
@@ -133,7 +135,9 @@ def _placement(state: states.TrainState, mesh: jax.sharding.Mesh) -> list[str]:
     return lines
 
 
-def abstract_records(size: int, *, canvas: int) -> Batch:
+def abstract_records(
+    size: int, *, canvas: int, cues: Sequence[str] = cue_table.DEFAULT
+) -> Batch:
     """What the reader hands over: ``size`` records on canvases of ``canvas`` pixels."""
 
     def floats(*shape: int) -> jax.ShapeDtypeStruct:
@@ -156,12 +160,18 @@ def abstract_records(size: int, *, canvas: int) -> Batch:
         rel_trans=floats(3),
         rel_trans_valid=flags(),
     )
-    labels = jax.ShapeDtypeStruct((size, canvas, canvas), jnp.uint8)
-    cues = Cues(floats(2, 21, 3), labels, floats(canvas, canvas), *[flags()] * 3)
+    shapes = {name: cue_table.shape_of(name, canvas, canvas) for name in cues}
+    known = Cues(
+        {
+            name: jax.ShapeDtypeStruct((size, *shape), dtype)
+            for name, (shape, dtype) in shapes.items()
+        },
+        {name: flags() for name in cues},
+    )
     return Batch(
         canvas=jax.ShapeDtypeStruct((size, canvas, canvas, 3), jnp.uint8),
         T_canvas_image=floats(2, 3),
-        cues=cues,
+        cues=known,
         targets=targets,
         weight=floats(),
         record=jax.ShapeDtypeStruct((size,), jnp.int32),

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from twohand_jax.crops import inputs, labels
+from twohand_jax.crops import cue_table, inputs, labels
+from twohand_jax.crops.motion import motion
 from twohand_jax.crops.region import RegionConfig, network_input, region_map
 from twohand_jax.geometry import affine, boxes
 from twohand_jax.models.apply import Network, Variables, Weights
@@ -103,10 +104,10 @@ def augment(
     draw = _draw(geometry_key, len(batch.weight), config)
     middle = jnp.full((len(batch.weight), 1, 2), (batch.canvas.shape[-2] - 1) / 2)
     pivot = affine.apply(affine.invert(batch.T_canvas_image), middle)[:, 0]
-    move = labels.motion(draw.mirror, draw.angle, pivot)
+    move = motion(draw.mirror, draw.angle, pivot)
     moved = batch._replace(
         targets=labels.move_targets(batch.targets, move, model),
-        cues=labels.move_cues(batch.cues, move),
+        cues=cue_table.move(batch.cues, move),
     )
     T_canvas_moved = affine.compose(
         batch.T_canvas_image, affine.invert(move.T_moved_image)
@@ -180,12 +181,13 @@ def _sample(
     corners = hand_boxes.reshape(-1, 4, 2)
     placed = affine.apply(T_region_image, corners).reshape(hand_boxes.shape)
     T_maps_image = region_map(hand_boxes, seen, size=size // STRIDE, scale=factor)
-    both = jnp.stack([cues.segmentation.astype(jnp.float32), cues.depth], axis=-1)
+    maps = [cues.values[name].astype(jnp.float32) for name in ("segmentation", "depth")]
+    both = jnp.stack(maps, axis=-1)
     T_canvas_maps = affine.compose(T_canvas_image, affine.invert(T_maps_image))
     cut = affine.warp(both, T_canvas_maps, size=size // STRIDE, nearest=True)
     classes = cut[..., 0].astype(jnp.int32)
-    usable = jnp.any(seen, axis=-1) & cues.has_segmentation
-    measured = (classes > 0) & (cut[..., 1] > 0) & cues.has_depth[:, None, None]
+    usable = jnp.any(seen, axis=-1) & cues.has("segmentation")
+    measured = (classes > 0) & (cut[..., 1] > 0) & cues.has("depth")[:, None, None]
     return Sample(
         image=image,
         boxes=placed,

@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from twohand_jax.crops.cue_kinds import hand_pixels
 from twohand_jax.mano.joints import BONES
-from twohand_jax.types import Camera, Cues, ManoModel
+from twohand_jax.types import NUM_JOINTS, Camera, Cues, ManoModel
 from twohand_jax.viz.overlay import hand_meshes
 from twohand_jax.viz.render import Mesh, Scene, paste, render
 
@@ -277,9 +278,9 @@ def draw_cues(
         _label_panel(small, cues, size),
         _depth_panel(cues, size),
     ]
-    flags = (cues.has_keypoints, cues.has_segmentation, cues.has_depth)
-    for panel, name, is_there in zip(panels, Cues._fields, flags, strict=False):
-        _write_label(panel, name if is_there else f"no {name}")
+    names = ("keypoints", "segmentation", "depth")
+    for panel, name in zip(panels, names, strict=True):
+        _write_label(panel, name if cues.has(name) else f"no {name}")
     gap = np.full((size[1], max(4, size[0] // 100), 3), 255, np.uint8)
     return np.concatenate([panels[0], gap, panels[1], gap, panels[2]], axis=1)
 
@@ -296,7 +297,8 @@ def _hands_panel(
     def pixel(point: np.ndarray) -> tuple[int, int]:
         return round(float(point[0]) * factor), round(float(point[1]) * factor)
 
-    for box, points, color in zip(boxes, cues.keypoints, CUE_COLORS, strict=True):
+    keypoints = cues.values.get("keypoints", np.zeros((2, NUM_JOINTS, 3)))
+    for box, points, color in zip(boxes, keypoints, CUE_COLORS, strict=True):
         if (box[2:] > box[:2]).all():
             cv2.rectangle(panel, pixel(box[:2]), pixel(box[2:]), color, thick)
         for parent, child in BONES:
@@ -311,17 +313,20 @@ def _hands_panel(
 def _label_panel(
     picture: UInt8[np.ndarray, "h w 3"], cues: Cues, size: tuple[int, int]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    if not cues.has_segmentation:
+    if not cues.has("segmentation"):
         return picture // 2
-    labels = cv2.resize(cues.segmentation, size, interpolation=cv2.INTER_NEAREST)
+    labels = cues.values["segmentation"]
+    labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
     paint = np.array([SHADOW, *CUE_COLORS], np.uint8)[labels]
     share = np.where(labels > 0, 0.6, 0.35)[..., None]
     return np.rint(picture * (1 - share) + paint * share).astype(np.uint8)
 
 
 def _depth_panel(cues: Cues, size: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
-    there = cues.segmentation > 0 if cues.has_segmentation else cues.depth > 0
-    near = np.where(there & bool(cues.has_depth), 1 - (1 - FAR_COLOR) * cues.depth, 0.0)
+    if not cues.has("depth"):
+        return np.zeros((size[1], size[0], 3), np.uint8)
+    depth, there = cues.values["depth"], hand_pixels(cues, "depth")
+    near = np.where(there, 1 - (1 - FAR_COLOR) * depth, 0.0)
     grey = cv2.resize(near.astype(np.float32), size, interpolation=cv2.INTER_NEAREST)
     return np.repeat(np.rint(grey * 255).astype(np.uint8)[..., None], 3, axis=-1)
 

@@ -18,6 +18,7 @@ from data_pipelines.synthetic.benchmark import check, scenes
 from data_pipelines.synthetic.benchmark.check import ASSETS, NAME, SPLIT, Generator
 from data_pipelines.synthetic.labels import VERSION, CueNoise, SyntheticConfig
 from data_pipelines.synthetic.poses.sampler import KINDS
+from twohand_jax.crops.cue_table import DEFAULT
 from twohand_jax.errors import InputError
 
 VERSION_OF_SET = "1.0.0"
@@ -41,6 +42,8 @@ class BenchmarkSource:
         "A frozen held-out set of two hands rendered from the open hand model: apart, "
         "near, touching and clasped in equal parts. It is for evaluation alone."
     )
+
+    cues = DEFAULT
 
     @property
     def settings(self) -> Mapping[str, object]:
@@ -126,7 +129,7 @@ def _known(cls: type, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _as_json(config: SyntheticConfig) -> dict[str, object]:
-    return dataclasses.asdict(config) | {"kinds": list(config.kinds)}
+    return config.settings() | {"kinds": list(config.kinds)}
 
 
 _scenes = functools.lru_cache(maxsize=1)(scenes.load)

@@ -15,14 +15,14 @@ from tqdm import tqdm
 
 from twohand_jax import mano
 from twohand_jax.collision import penetration
-from twohand_jax.crops.augment import prepare
+from twohand_jax.crops.cue_table import NAMES
 from twohand_jax.crops.inputs import CropConfig
-from twohand_jax.crops.predictions import decode
 from twohand_jax.diffusion.ddim import PriorParts
 from twohand_jax.diffusion.gate import Status
 from twohand_jax.diffusion.refine import RefineConfig, Refined, gradient_descent, refine
-from twohand_jax.evaluation import protocols, truth
+from twohand_jax.evaluation import methods, protocols, truth
 from twohand_jax.evaluation.two_hands import wrist
+from twohand_jax.geometry import boxes
 from twohand_jax.mano.topology import close_wrist
 from twohand_jax.models.apply import Network, Variables
 from twohand_jax.types import (
@@ -73,7 +73,6 @@ def collect(
     *,
     crop: CropConfig,
     count: int,
-    relative: bool = True,
 ) -> Pairs:
     """Estimates of the first ``count`` records with two overlapping hands.
 
@@ -84,26 +83,21 @@ def collect(
         model: hand model.
         crop: how hands are cut out.
         count: how many; fewer if the records end before.
-        relative: whether the network estimates the relative translation.
     """
+    ask = methods.estimator(network, crop=crop)
 
     @jax.jit
-    def predict(
-        variables: Variables, batch: Batch, model: ManoModel
-    ) -> tuple[Prediction, Bool[Array, "b"]]:
-        inputs, _ = prepare(batch, crop=crop)
-        output, _ = network.apply(variables, inputs, train=False)
-        camera = batch.targets.camera
-        estimate = decode(output, model, inputs, camera, crop=crop, relative=relative)
-        usable = jnp.all(batch.targets.mano_valid, axis=-1) & (batch.weight > 0)
-        return estimate, usable & inputs.overlap
+    def usable(prediction: Prediction, batch: Batch) -> Bool[Array, "b"]:
+        fitted = jnp.all(batch.targets.mano_valid, axis=-1) & (batch.weight > 0)
+        return fitted & boxes.overlap(prediction.box, prediction.score > 0)
 
     parts: list[Pairs] = []
     found = 0
     for batch in batches:
-        estimate, chosen = predict(variables, batch, model)
-        rows = np.flatnonzero(np.asarray(chosen))
-        pairs = Pairs(estimate, batch.targets, batch.cues.keypoints)
+        estimate = ask(variables, batch, model, NAMES)
+        rows = np.flatnonzero(np.asarray(usable(estimate, batch)))
+        points = batch.cues.values["keypoints"]
+        pairs = Pairs(estimate, batch.targets, points)
         parts.append(_rows(pairs, rows))
         found += len(rows)
         if found >= count:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from twohand_jax import assets, build, mano
-from twohand_jax.data import schema
+from twohand_jax.crops.cue_table import DEFAULT, NAMES
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation import bootstrap, methods, protocols
 from twohand_jax.evaluation.bootstrap import Interval
@@ -112,14 +112,14 @@ class Checkpoint:
 
     Attributes:
         directory: the model directory.
-        cues: which of keypoints, segmentation and depth it has an encoder for.
+        cues: names of those it has an encoder for.
         dropout: share of training samples without each of them.
         hand: name of the hand model it estimates, which is known of the shipped one.
     """
 
     directory: Path
-    cues: tuple[bool, bool, bool]
-    dropout: tuple[float, float, float]
+    cues: tuple[str, ...]
+    dropout: Mapping[str, float]
     hand: str | None = None
 
     @property
@@ -234,7 +234,7 @@ def _filled(result: Result, columns: Sequence[str]) -> Row:
     )
 
 
-ALL_CUES = list(methods.CUE_SETS)[-1]  # the row that is refined
+ALL_CUES = f"+ {DEFAULT[-1]}"  # the row that is refined
 MANO = "mano"  # name of the hand model of its released files
 MANO_FILES = "folder of MANO_RIGHT.pkl and MANO_LEFT.pkl, from mano.is.tue.mpg.de"
 
@@ -310,15 +310,13 @@ def row_needs(
     if method == methods.DIFFUSION:
         cues = row_needs(ALL_CUES, checkpoint, wanted, found, prior)
         return (*cues, prior) if isinstance(prior, Missing) else cues
-    for index, (cue, shown) in enumerate(
-        zip(schema.CUES, methods.CUE_SETS[method], strict=True)
-    ):
-        encoder = checkpoint.cues[index]
+    for cue in NAMES:
+        shown, encoder = cue in methods.CUE_SETS[method], cue in checkpoint.cues
         if shown and not encoder:
             return (Missing(f"{checkpoint.name} has no encoder of the {cue} cue."),)
-        if shown and isinstance(found, Records) and not found.cues[index]:
+        if shown and isinstance(found, Records) and cue not in found.cues:
             return (_without_cue(cue, wanted, found),)
-        if encoder and not shown and checkpoint.dropout[index] == 0:
+        if encoder and not shown and not checkpoint.dropout.get(cue, 0.0):
             return (_never_without(cue, method, wanted, checkpoint),)
     return ()
 

@@ -4,7 +4,8 @@ import dataclasses
 import shlex
 from pathlib import Path
 
-from twohand_jax.data import schema, shards
+from twohand_jax.crops.cue_table import DEFAULT
+from twohand_jax.data import shards
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation import methods
 from twohand_jax.evaluation.tables import published
@@ -17,7 +18,7 @@ LOOK = 64
 PLAIN = "_plain"  # ends the directory of a set whose cues are still to be made
 
 
-PRESENT = tuple(f"cues/has_{cue}" for cue in schema.CUES)
+PRESENT = {cue: f"cues/has_{cue}" for cue in DEFAULT}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +72,7 @@ class RecordSet:
         plain, out = shlex.quote(out + PLAIN), shlex.quote(out)
         models = " ".join(
             f"--sapiens-{cue} weights/sapiens_{name}"
-            for cue, name in zip(schema.CUES, ("pose", "seg", "depth"), strict=True)
+            for cue, name in zip(DEFAULT, ("pose", "seg", "depth"), strict=True)
         )
         return (f"twohand data cues {plain} --out {out} --cues sapiens {models}",)
 
@@ -95,12 +96,12 @@ class Records:
     Attributes:
         path: its directory.
         hand_models: names of the hand models of its fits.
-        cues: which of keypoints, segmentation and depth any record has.
+        cues: names of those that any record has.
     """
 
     path: Path
     hand_models: frozenset[str]
-    cues: tuple[bool, ...]
+    cues: tuple[str, ...]
 
 
 INTERHAND = RecordSet(
@@ -143,7 +144,8 @@ SYNTHETIC = RecordSet(
     baseline="image",
 )
 
-CUE_ROWS = tuple(methods.CUE_SETS)
+# The paper's rows; further kinds of cues have rows in ``twohand evaluate``.
+CUE_ROWS = ("image", *(f"+ {cue}" for cue in DEFAULT))
 ROWS = (*CUE_ROWS, methods.DIFFUSION)
 _INTERHAND = "InterHand2.6M, test"
 
@@ -295,6 +297,8 @@ def _look(path: Path, split: str) -> Records:
     )
     rows = next(iter(Reader(config).rows()))
     names = rows.fields["mano/model"][rows.usable]
-    cues = tuple(bool(rows.fields[name][rows.usable].any()) for name in PRESENT)
+    cues = tuple(
+        cue for cue, flag in PRESENT.items() if rows.fields[flag][rows.usable].any()
+    )
     hand_models = frozenset(name.decode(errors="replace") for name in names)
     return Records(path=path, hand_models=hand_models, cues=cues)

@@ -1,10 +1,17 @@
-"""Cues as pictures, the form in which the network takes them (METHOD §3)."""
+"""The keypoint cue: 21 joints of each hand, drawn as skeletons (METHOD §3).
+
+Lines are drawn by distance, in JAX, so training on a device and inference see the
+very same pixels. Coordinates are crop pixels, centres at integers.
+"""
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Integer
+from jaxtyping import Array, Bool, Float
 
-from twohand_jax.geometry import boxes as box_ops
+from twohand_jax.crops.cue_kinds import CueKind, PointStorage, Sheet
+from twohand_jax.crops.motion import Motion, swap
+from twohand_jax.geometry import affine
+from twohand_jax.types import NUM_JOINTS
 
 # Thumb, index, middle, ring, pinky: hues far apart, each channel used.
 FINGER_COLORS = np.array(
@@ -90,7 +97,7 @@ def keypoint_image(
     Args:
         own: keypoints of the crop's hand, crop pixels and score.
         other: keypoints of the other hand, in the same crop's pixels.
-        overlap: whether the two hands' boxes intersect (``overlaps``).
+        overlap: whether the two hands' boxes intersect (``boxes.overlap``).
     """
     alone = skeleton(own, size=size, min_score=min_score)
     both = wrists(own[..., 0, :], other[..., 0, :], size=size, min_score=min_score)
@@ -129,52 +136,34 @@ def _coverage(
     return jnp.clip(radius + 0.5 - distance, 0.0, 1.0)
 
 
-OTHER_HAND = 0.5
+def _move(keypoints: Array, move: Motion) -> Array:
+    keypoints = swap(keypoints, move.mirror, axis=-3)
+    xy = affine.apply(move.T_moved_image[..., None, :, :], keypoints[..., :2])
+    return jnp.concatenate([xy, keypoints[..., 2:]], axis=-1)
 
 
-def overlaps(
-    boxes: Float[Array, "*b 2 4"], present: Bool[Array, "*b 2"]
-) -> Bool[Array, "*b"]:
-    """Whether both hands are there and their unexpanded boxes intersect."""
-    iou = box_ops.iou(boxes[..., 0, :], boxes[..., 1, :])
-    return (iou > 0) & jnp.all(present, axis=-1)
+def _draw(sheet: Sheet) -> Float[Array, "*b 2 s s 3"]:
+    points = sheet.cues.values["keypoints"]
+    known = sheet.cues.has("keypoints")
+    score = points[..., 2:] * known[..., None, None, None]
+
+    def in_crop(points: Float[Array, "*b 2 21 3"]) -> Float[Array, "*b 2 21 2"]:
+        return affine.apply(sheet.T_crop_image, points[..., :2])
+
+    own = jnp.concatenate([in_crop(points), score], axis=-1)
+    other = jnp.concatenate(
+        [in_crop(jnp.flip(points, -3)), jnp.flip(score, -3)], axis=-1
+    )
+    gated = sheet.overlap[..., None] & ("keypoints" in sheet.gated)
+    gated = jnp.broadcast_to(gated, own.shape[:-2])
+    return keypoint_image(own, other, gated, size=sheet.size)
 
 
-def segmentation_image(
-    labels: Integer[Array, "*b h w"] | Float[Array, "*b h w"],
-    hand: Integer[Array, "*b"] | int,
-    overlap: Bool[Array, "*b"],
-) -> Float[Array, "*b h w 3"]:
-    """Label map as the picture of one hand's crop, three equal channels.
-
-    Args:
-        labels: 0 background, 1 right, 2 left.
-        hand: the crop's hand, 0 right or 1 left. It is drawn as 1, the other as 0.5.
-        overlap: whether the hands' boxes intersect; then both are drawn as 1.
-    """
-    own_label = jnp.asarray(hand)[..., None, None] + 1
-    other = jnp.where(overlap, 1.0, OTHER_HAND)[..., None, None]
-    value = jnp.where(labels == own_label, 1.0, jnp.where(labels > 0, other, 0.0))
-    return jnp.repeat(value[..., None], 3, axis=-1)
-
-
-def depth_image(
-    depth: Float[Array, "*b h w"],
-    labels: Integer[Array, "*b h w"] | Float[Array, "*b h w"],
-) -> Float[Array, "*b h w 3"]:
-    """Relative depth of the hands in a crop, three equal channels.
-
-    Nearest 1, farthest 0.1, background 0: a far hand still differs from no hand.
-    A crop in which the hands have one depth only gives 1 there.
-
-    Args:
-        depth: any affine measure of depth, smaller is nearer.
-        labels: 0 background, 1 right, 2 left, or any mask of the hands.
-    """
-    mask = labels > 0
-    near = jnp.min(jnp.where(mask, depth, jnp.inf), axis=(-2, -1), keepdims=True)
-    far = jnp.max(jnp.where(mask, depth, -jnp.inf), axis=(-2, -1), keepdims=True)
-    span = jnp.where(far > near, far - near, 1.0)
-    share = (jnp.where(mask, depth, 0.0) - jnp.where(mask, near, 0.0)) / span
-    value = jnp.where(mask, 1.0 - 0.9 * share, 0.0)
-    return jnp.repeat(value[..., None], 3, axis=-1)
+KEYPOINTS = CueKind(
+    name="keypoints",
+    doc="x, y in pixels of the picture, and score",
+    storage=PointStorage(shape=(2, NUM_JOINTS, 3)),
+    move=_move,
+    draw=_draw,
+    gate=True,
+)
