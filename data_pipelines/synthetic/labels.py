@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from twohand_jax.crops.cue_table import DEFAULT
+from twohand_jax.crops.cue_table import CUE_KINDS, DEFAULT
 from twohand_jax.data import decode, schema
 from twohand_jax.types import LEFT, RIGHT, Camera, ManoParams
 
@@ -57,6 +57,7 @@ class CueNoise:
         depth_smooth_m: standard deviation of depth's smooth error.
         depth_fine_m: of its fine error.
         depth_hand_m: of an error that each hand has of its own.
+        normals: standard deviation of the smooth error of each component of a normal.
     """
 
     keypoint: float = 0.018
@@ -72,6 +73,7 @@ class CueNoise:
     depth_smooth_m: float = 0.004
     depth_fine_m: float = 0.0015
     depth_hand_m: float = 0.006
+    normals: float = 0.1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -112,6 +114,8 @@ class SyntheticConfig:
         fields = dataclasses.asdict(self)
         if self.cues == DEFAULT:
             del fields["cues"]
+        if "normals" not in self.cues:
+            del fields["noise"]["normals"]
         return fields
 
 
@@ -226,16 +230,19 @@ def _cues(
     labels = noisy_segmentation(rng, rendering.label, noise=noise)
     depth = noisy_depth(rng, rendering.depth, rendering.label, noise=noise)
     foreground = rendering.depth > 0
-    made: dict[str, object] = {
-        "cues/keypoints": keypoints,
-        **decode.encode_cue("segmentation", labels, foreground),
-        **decode.encode_cue("depth", depth, foreground),
-    }
+    made = {"keypoints": keypoints, "segmentation": labels, "depth": depth}
+    if "normals" in config.cues:
+        made["normals"] = noisy_normals(rng, rendering.normals, noise=noise)
+    features: dict[str, object] = {}
     for cue in config.cues:
-        made[f"cues/has_{cue}"] = True
-        made[f"cues/{cue}_source"] = "synthetic"
-        made[f"cues/{cue}_version"] = VERSION
-    return made
+        features[f"cues/has_{cue}"] = True
+        features[f"cues/{cue}_source"] = "synthetic"
+        features[f"cues/{cue}_version"] = VERSION
+        if CUE_KINDS[cue].is_map:
+            features |= decode.encode_cue(cue, made[cue], foreground)
+        else:
+            features[f"cues/{cue}"] = made[cue]
+    return features
 
 
 Generator = np.random.Generator
@@ -372,6 +379,26 @@ def noisy_depth(
     low, high = noisy[foreground].min(), noisy[foreground].max()
     relative = (noisy - low) / max(float(high - low), 1e-6)
     return np.where(foreground, relative, 0.0).astype(np.float32)
+
+
+def noisy_normals(
+    rng: Generator, normals: Float[np.ndarray, "h w 3"], *, noise: CueNoise
+) -> Float[np.ndarray, "h w 3"]:
+    """Unit normals with smooth errors; zeros stay zeros.
+
+    Args:
+        rng: random generator.
+        normals: unit vectors in the camera frame, zeros for the background.
+        noise: how much.
+    """
+    if rng.random() < noise.clean:
+        return normals
+    shape = normals.shape[:2]
+    sigma = 10 * shape[0] / REFERENCE_SIZE
+    error = np.stack([_smooth(rng, shape, sigma) for _ in range(3)], axis=-1)
+    shaken = normals + noise.normals * error
+    shaken /= np.maximum(np.linalg.norm(shaken, axis=-1, keepdims=True), 1e-6)
+    return np.where(normals.any(axis=-1, keepdims=True), shaken, 0.0)
 
 
 def _smooth(

@@ -27,6 +27,7 @@ from data_pipelines.synthetic.render.hand_mesh import load_hand_mesh
 from data_pipelines.synthetic.render.renderer import Renderer, Rendering
 from data_pipelines.synthetic.render.sample_scene import sample_scene
 from twohand_jax import mano
+from twohand_jax.crops.cue_table import NAMES, in_order
 from twohand_jax.errors import InputError
 from twohand_jax.mano.loading import OPEN_HAND
 from twohand_jax.types import Camera, HandGeometry, ManoModel, ManoParams
@@ -156,6 +157,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=default.seed)
     parser.add_argument("--views", type=int, default=default.views, help="of a pose")
     parser.add_argument("--shard-size", type=int, default=default.shard_size)
+    parser.add_argument(
+        "--cues",
+        nargs="+",
+        choices=NAMES,
+        metavar="CUE",
+        default=list(default.cues),
+        help=f"of {', '.join(NAMES)} (default: {' '.join(default.cues)})",
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
 
 
@@ -168,6 +177,7 @@ def run(args: argparse.Namespace) -> None:
         test=args.test,
         shard_size=args.shard_size,
         views=args.views,
+        cues=in_order(args.cues),
     )
     report = build(config, args.out, workers=args.workers)
     print(report.text())

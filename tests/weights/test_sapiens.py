@@ -102,7 +102,7 @@ def test_other_networks_are_refused(state, said):
 
 @pytest.mark.parametrize(
     ("name", "maps"),
-    [("head.final_layer", 17), ("head.final_layer", 28), ("decode_head.conv_seg", 3)],
+    [("head.final_layer", 17), ("head.final_layer", 28), ("decode_head.conv_seg", 7)],
 )
 def test_networks_that_make_no_cue_are_refused(name, maps):
     state = {

@@ -6,6 +6,7 @@ import numpy as np
 
 from twohand_jax.models.sapiens import (
     DEPTH,
+    NORMALS,
     PATCH_SHIFT,
     POSE,
     SEGMENTATION,
@@ -14,9 +15,14 @@ from twohand_jax.models.sapiens import (
 from twohand_jax.weights import sapiens as weights
 from twohand_jax.weights.sapiens import Loaded
 
-DECONVS = {POSE: (12, 8), SEGMENTATION: (12, 8, 8), DEPTH: (8, 8, 8, 8)}
-CONVS = {POSE: (8, 6), SEGMENTATION: (8, 8, 6), DEPTH: (8, 6)}
-OUTPUTS = {POSE: 133, SEGMENTATION: 28, DEPTH: 1}
+DECONVS = {
+    POSE: (12, 8),
+    SEGMENTATION: (12, 8, 8),
+    DEPTH: (8, 8, 8, 8),
+    NORMALS: (12, 8, 8),
+}
+CONVS = {POSE: (8, 6), SEGMENTATION: (8, 8, 6), DEPTH: (8, 6), NORMALS: (8, 8, 6)}
+OUTPUTS = {POSE: 133, SEGMENTATION: 28, DEPTH: 1, NORMALS: 3}
 
 
 def tiny(kind, **changes):

@@ -71,7 +71,7 @@ def say(message: str) -> None:
 
 CUE_SOURCES = ("auto", "mediapipe", "sapiens")
 # Of crops.cue_table, which would import JAX before a command line is even read.
-CUE_NAMES = ("keypoints", "segmentation", "depth")
+CUE_NAMES = ("keypoints", "segmentation", "depth", "normals")
 
 
 def add_cue_options(parser: argparse.ArgumentParser, *more: str) -> None:

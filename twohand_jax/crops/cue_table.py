@@ -8,13 +8,14 @@ from twohand_jax.crops.cue_kinds import CueKind, MapStorage, PointStorage
 from twohand_jax.crops.depth import DEPTH
 from twohand_jax.crops.keypoints import KEYPOINTS
 from twohand_jax.crops.motion import Motion
+from twohand_jax.crops.normals import NORMALS
 from twohand_jax.crops.segmentation import SEGMENTATION
 from twohand_jax.errors import InputError
 from twohand_jax.types import Cues
 
 # In the order of the ablation's rows; a network's encoders follow it.
 CUE_KINDS: Mapping[str, CueKind] = {
-    kind.name: kind for kind in (KEYPOINTS, SEGMENTATION, DEPTH)
+    kind.name: kind for kind in (KEYPOINTS, SEGMENTATION, DEPTH, NORMALS)
 }
 NAMES = tuple(CUE_KINDS)
 DEFAULT = tuple(name for name, kind in CUE_KINDS.items() if kind.is_default)

@@ -19,6 +19,7 @@ from twohand_jax.models.apply import Variables
 from twohand_jax.models.sapiens import (
     DEPTH,
     DTYPES,
+    NORMALS,
     OUTPUTS,
     POSE,
     SEGMENTATION,
@@ -30,7 +31,12 @@ from twohand_jax.weights import sapiens as weights
 from twohand_jax.weights.sapiens import Loaded
 
 KEYPOINTS = "keypoints"
-KIND_OF = {KEYPOINTS: POSE, SEGMENTATION: SEGMENTATION, DEPTH: DEPTH}
+KIND_OF = {
+    KEYPOINTS: POSE,
+    SEGMENTATION: SEGMENTATION,
+    DEPTH: DEPTH,
+    NORMALS: NORMALS,
+}
 Images = Sequence[UInt8[np.ndarray, "h w 3"]]
 Persons = Sequence[Float[np.ndarray, "4"]]
 

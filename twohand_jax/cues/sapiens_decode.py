@@ -12,6 +12,8 @@ from twohand_jax.types import LEFT, NO_CUES, RIGHT, Cues
 
 HIGHEST = jax.lax.Precision.HIGHEST
 BLUR = 11
+# Sapiens' normals have y up and z towards the camera; ours y down and z forward.
+NORMAL_AXES = np.array([1.0, -1.0, -1.0], np.float32)
 LOG_RANGE = (1e-3, 50.0)  # values of the blurred map are clipped to it
 LONGEST_STEP = 2.0  # cells
 EPSILON = 1e-12
@@ -188,6 +190,10 @@ def stitch(
         depth = place_map(views["depth"], shape)[..., 0]
         seen = foreground & inside(views["depth"], shape)
         cues = cues.put("depth", relative_depth(depth, seen))
+    if "normals" in views:
+        facing = place_map(views["normals"], shape) * NORMAL_AXES
+        seen = foreground & inside(views["normals"], shape)
+        cues = cues.put("normals", unit_normals(facing, seen))
     return cues
 
 
@@ -227,6 +233,15 @@ def hand_labels(margins: Float[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w"]
     right, left = margins[..., RIGHT], margins[..., LEFT]
     labels = np.where(right >= left, RIGHT + 1, LEFT + 1)
     return np.where(np.maximum(right, left) > 0, labels, 0).astype(np.uint8)
+
+
+def unit_normals(
+    normals: Float[np.ndarray, "h w 3"], foreground: Bool[np.ndarray, "h w"]
+) -> Float32[np.ndarray, "h w 3"]:
+    """Unit vectors over the foreground, zeros elsewhere."""
+    length = np.linalg.norm(normals, axis=-1, keepdims=True)
+    unit = normals / np.maximum(length, 1e-6)
+    return np.where(foreground[..., None], unit, 0.0).astype(np.float32)
 
 
 def relative_depth(

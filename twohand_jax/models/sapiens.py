@@ -46,7 +46,7 @@ class Deconv(nnx.Module):
         return taps.transpose(0, 2, 4, 1, 3, 5).reshape(2, 2, inputs, 4 * outputs)
 
 
-POSE, SEGMENTATION, DEPTH = "pose", "segmentation", "depth"
+POSE, SEGMENTATION, DEPTH, NORMALS = "pose", "segmentation", "depth", "normals"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,15 +54,15 @@ class SapiensConfig:
     """Every size of a network; the defaults are the released 0.3B pose network's.
 
     Attributes:
-        kind: "pose", "segmentation" or "depth".
+        kind: "pose", "segmentation", "depth" or "normals".
         image: height and width of its pictures in pixels.
         patch: side of the patches in pixels.
         patch_shift: rows and columns of zeros before the first patch (the released
-            pose networks pad their patch convolution by 2).
+            pose and normal networks pad their patch convolution by 2).
         width, layers, heads, mlp: of the Transformer.
         deconvs: channels of the transposed convolutions, each of which doubles the map.
         convs: channels of the 1x1 convolutions after them.
-        outputs: keypoints, classes, or 1.
+        outputs: keypoints, classes, 1, or a normal's 3.
         dtype: "float32" or "bfloat16" activations.
     """
 
@@ -148,7 +148,7 @@ class Sapiens(nnx.Module):
     def __call__(
         self, image: Float[Array, "b h w 3"], *, train: bool = False
     ) -> Float[Array, "b i j k"]:
-        """Heat maps, class scores or depth, float32.
+        """Heat maps, class scores, depth or normals, float32.
 
         Args:
             image: RGB, normalised (``cues.sapiens.normalise_image``).
@@ -157,7 +157,7 @@ class Sapiens(nnx.Module):
         return self.head(self.backbone(image))
 
 
-KINDS = (POSE, SEGMENTATION, DEPTH)
+KINDS = (POSE, SEGMENTATION, DEPTH, NORMALS)
 DTYPES = ("float32", "bfloat16")
 SIZES = {  # width, layers, heads, mlp
     "0.3b": (1024, 24, 16, 4096),
@@ -169,9 +169,10 @@ HEADS = {  # channels of the transposed and of the 1x1 convolutions
     POSE: ((768, 768), (768, 768)),
     SEGMENTATION: ((768, 768, 768), (768, 768, 768)),
     DEPTH: ((384, 384, 384, 384), (384, 384)),
+    NORMALS: ((768, 768, 768), (768, 768, 768)),
 }
-OUTPUTS = {POSE: (308, 133), SEGMENTATION: (28,), DEPTH: (1,)}
-PATCH_SHIFT = {POSE: 2, SEGMENTATION: 0, DEPTH: 0}
+OUTPUTS = {POSE: (308, 133), SEGMENTATION: (28,), DEPTH: (1,), NORMALS: (3,)}
+PATCH_SHIFT = {POSE: 2, SEGMENTATION: 0, DEPTH: 0, NORMALS: 2}
 
 
 def released(

@@ -13,6 +13,7 @@ from twohand_jax.models import apply
 from twohand_jax.models.apply import Network, Variables
 from twohand_jax.models.sapiens import (
     DEPTH,
+    NORMALS,
     OUTPUTS,
     POSE,
     SEGMENTATION,
@@ -91,7 +92,7 @@ def _kind(state: StateDict, where: str | Path) -> tuple[str, int]:
             return kind, outputs
     raise InputError(
         f"{where} makes no cue of hands: '{found[0]}.weight' has {outputs} maps, "
-        "expected 308 or 133 (keypoints), 28 (body parts) or 1 (depth)."
+        "expected 308 or 133 (keypoints), 28 (body parts), 1 (depth) or 3 (normals)."
     )
 
 
@@ -177,6 +178,7 @@ LAST = {  # the layer that gives the maps
     POSE: "head.final_layer",
     SEGMENTATION: "decode_head.conv_seg",
     DEPTH: "decode_head.conv_seg",
+    NORMALS: "decode_head.conv_seg",
 }
 _IGNORED = r"data_preprocessor\..*"
 _BLOCK = {  # our module of a block: its name in the release

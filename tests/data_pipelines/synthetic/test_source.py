@@ -1,5 +1,6 @@
 """A rendered shard from simple poses (the sampler has its own tests)."""
 
+import dataclasses
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -15,6 +16,7 @@ from data_pipelines.synthetic.poses import sampler
 from data_pipelines.synthetic.render import gpu
 from data_pipelines.synthetic.source import SyntheticSource
 from twohand_jax import mano
+from twohand_jax.crops.cue_table import NAMES
 from twohand_jax.data import decode, schema
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
@@ -41,11 +43,13 @@ def _simple_poses(
     return sampler.PoseBatch(params, present, kind)
 
 
-def _make(split: str, shard: int, hand_offset: int = 0) -> list[dict | Rejection]:
+def _make(
+    split: str, shard: int, hand_offset: int = 0, config: SyntheticConfig = CONFIG
+) -> list[dict | Rejection]:
     """A shard, in a process that may render."""
     sampler.sample = _simple_poses
-    source = SyntheticSource(CONFIG)
-    source = SyntheticSource(CONFIG, hand=source.hand + hand_offset)
+    source = SyntheticSource(config)
+    source = SyntheticSource(config, hand=source.hand + hand_offset)
     return list(source.examples(split, shard))
 
 
@@ -87,6 +91,26 @@ def test_a_shard_is_a_function_of_its_number(
             np.testing.assert_array_equal(value, second[name], err_msg=name)
     other = [e for e in pool.submit(_make, "test", 0).result() if isinstance(e, dict)]
     assert other[0]["image"] not in [example["image"] for example in examples]
+
+
+def test_further_cues_change_nothing_else_and_normals_face_the_camera(
+    pool: ProcessPoolExecutor, examples: list[dict]
+) -> None:
+    exact = dataclasses.replace(CONFIG.noise, normals=0.0)
+    config = dataclasses.replace(CONFIG, cues=NAMES, noise=exact)
+    found = pool.submit(_make, "train", 1, 0, config).result()
+    more = [one for one in found if isinstance(one, dict)]
+    usual = CONFIG.settings()
+    assert "cues" not in usual and "normals" not in usual["noise"]
+    for example, plain in zip(more, examples[-len(more) :], strict=True):
+        schema.check(example, cues=NAMES)
+        for name, value in plain.items():
+            np.testing.assert_array_equal(value, example[name], err_msg=name)
+        levels = decode.decode_map(example["cues/normals"]).astype(float)
+        hands = decode.decode_map(example["cues/segmentation"]) > 0
+        normals = (levels[hands & levels.any(axis=-1)] - 128) / 127
+        np.testing.assert_allclose(np.linalg.norm(normals, axis=-1), 1, atol=0.02)
+        assert (normals[:, 2] < 0.2).all() and np.median(normals[:, 2]) < -0.5
 
 
 def test_parameters_pose_the_joints_and_joints_project(examples: list[dict]) -> None:
