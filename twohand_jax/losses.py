@@ -72,7 +72,7 @@ def compute(
         output: the network's estimates.
         model: its right hand poses both sides, as both are right hands here.
         inputs: what the network saw, for the crops' maps.
-        targets: labels in crop pixels and network frame (from ``data.augment``).
+        targets: labels in crop pixels and network frame (from ``crops.augment``).
         weight: 0 for padded samples.
         weights: factor of each term.
         crop: units of the heat maps and the virtual camera.

@@ -82,7 +82,7 @@ def mpjpe(
         estimate: joints of both hands, any frame.
         target: joints in the same order.
         valid: joints that count; none of a hand does whose root is not valid.
-        root: joint that is subtracted (METHOD's protocols: 0 wrist, 9 middle base);
+        root: joint that is subtracted (METHOD §7: 0 wrist, 9 middle base);
             None when roots are subtracted already.
         axes: "xyz", "xy" or "z".
         keep: trailing axes that stay: 1 for one mean a joint, 2 for one a hand and

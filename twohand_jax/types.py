@@ -131,7 +131,7 @@ NO_CUES = Cues({}, {})
 class Targets(NamedTuple):
     """Labels of both hands with a validity flag for each.
 
-    From the reader: full-image pixels and camera frame. After ``data.augment``: crop
+    From the reader: full-image pixels and camera frame. After ``crops.augment``: crop
     pixels and the network frame of each hand (``rel_trans`` keeps the camera frame).
     """
 

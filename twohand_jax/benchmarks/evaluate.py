@@ -9,7 +9,7 @@ all cues. ``twohand evaluate`` itself prints its rate with reading and decoding.
 The peers loop over pictures on the host. ``as published`` does what the original codes
 do: for wrist and mcp the true hands are posed a picture at a time (InterWild and
 IntagHand do so in their data sets; here with smplx), for freihand points are counted
-one by one (``published_metrics``). ``numpy`` (``numpy_metrics``) is written to be fast
+one by one. ``numpy`` is written to be fast (both are in ``numpy_metrics``)
 and is given the posed true meshes. Joints are regressed from surfaces in all of them.
 """
 

@@ -10,6 +10,7 @@ from twohand_jax.errors import InputError
 
 if TYPE_CHECKING:
     from twohand_jax.evaluation.results import Result
+    from twohand_jax.evaluation.tables.filling import SectionJob
     from twohand_jax.evaluation.tables.layout import Missing
     from twohand_jax.inference.prior import Prior
     from twohand_jax.types import ManoModel
@@ -254,7 +255,7 @@ def fill_table(args: argparse.Namespace) -> None:
     subject = f"{checkpoint.name}, hand model {hand.name}"
     jobs = filling.plan(table, args.data, checkpoint=checkpoint, hand=hand, prior=prior)
 
-    def evaluate(job: "Job") -> Sequence["Result"]:
+    def evaluate(job: "SectionJob") -> Sequence["Result"]:
         refine = None
         if not isinstance(prior, Missing) and methods.DIFFUSION in job.rows:
             refine = prior

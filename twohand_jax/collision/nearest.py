@@ -1,6 +1,7 @@
 """Exact nearest neighbours between two small vertex sets, and vertex normals."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -85,10 +86,10 @@ def vertex_normals(
     xp = array_module(vertices)
     areas = xp.cross(edges[..., 0, :], edges[..., 1, :])
     spread = xp.broadcast_to(areas[..., None, :], corners.shape)
-    total = xp.zeros_like(vertices)
+    total: Any = xp.zeros_like(vertices)
     if xp is np:
-        by_face = np.moveaxis(spread, (-3, -2), (0, 1))
-        np.add.at(np.moveaxis(total, -2, 0), faces, by_face)
+        where: Any = (..., faces, slice(None))
+        np.add.at(total, where, spread)
     else:
         total = total.at[..., faces, :].add(spread)
     squared = xp.sum(total**2, axis=-1, keepdims=True)

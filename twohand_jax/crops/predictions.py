@@ -1,6 +1,6 @@
 """From the network's raw estimates to two hands in the picture's camera.
 
-The way back of ``data.labels``.
+The way back of ``crops.labels``.
 """
 
 import jax

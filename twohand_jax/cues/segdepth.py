@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class SegDepthCues:
-    """The map network as an extractor (``cues.extraction``) of two cues.
+    """The segdepth network as an extractor (``cues.extraction``) of two cues.
 
     Attributes:
         network: pure functions of the network.

@@ -204,7 +204,7 @@ def pair_context(
     Args:
         prediction: both hands, in the camera.
         reference: RIGHT or LEFT, for each sample: the hand that stays.
-        frame: from ``representation.frame``.
+        frame: from ``representation.pair_frame``.
         keypoints: x, y, score of both hands in the picture's pixels.
     """
     if keypoints is None:

@@ -1,8 +1,8 @@
 """Separating two estimated hands with the prior (METHOD §5, §6).
 
 The better-seen hand stays where it is. The other one is inverted to noise given it,
-and denoised again under the gradient of a collision energy. ``descend`` follows the
-same energy without the prior, for comparison.
+and denoised again under the gradient of a collision energy.
+``gradient_descent`` follows the same energy without the prior, for comparison.
 """
 
 import dataclasses
@@ -115,7 +115,7 @@ def refine(
     """Refine the samples that need it; all others come back bit for bit.
 
     Every sample is computed, so that shapes are static: wrap it in ``jax.jit`` with
-    ``config`` static. ``selective.refine`` computes only those that need it.
+    ``config`` static. ``refine_selected`` computes only those that need it.
 
     Args:
         prior: trained on this hand model.
@@ -333,7 +333,7 @@ def refine_selected(
     visible: Float[Array, "n 2"] | None = None,
     chunk: int = 64,
 ) -> Refined:
-    """``refine.refine`` over one batch axis, compiled, where it is needed.
+    """``refine`` over one batch axis, compiled, where it is needed.
 
     Args:
         prior: its ``denoise`` must be a ``jax.tree_util.Partial``.
@@ -341,8 +341,8 @@ def refine_selected(
         prediction: both hands in the camera.
         key: another one is derived from it for each chunk.
         config: how.
-        keypoints: as in ``refine.refine``.
-        visible: as in ``refine.refine``.
+        keypoints: as in ``refine``.
+        visible: as in ``refine``.
         chunk: most samples at a time.
 
     Returns:

@@ -262,12 +262,12 @@ def pck_lines(result: Result) -> Line | None:
 
 
 def overlap_lines(result: Result) -> Line | None:
-    """``metric`` (mm) by overlap of the hands (``breakdown.OVERLAP``)."""
+    """``metric`` (mm) by overlap of the hands (``OVERLAP``)."""
     return _by_bins(result, np.asarray(result.scores.overlap), OVERLAP)
 
 
 def occlusion_lines(result: Result) -> Line | None:
-    """``metric`` (mm) by occlusion (``breakdown.OCCLUSION``)."""
+    """``metric`` (mm) by occlusion (``OCCLUSION``)."""
     return _by_bins(result, more_hidden(result), OCCLUSION)
 
 

@@ -1,4 +1,4 @@
-"""Plots of errors as PNG files, one line for each method (``evaluation.error_curves``).
+"""Plots of errors as PNG files, one line for each method (``evaluation.breakdown``).
 
 Colours are those of Okabe and Ito, which colour-blind readers can tell apart; markers
 differ too, for prints in grey. Needs matplotlib, which is imported here only, without

@@ -110,7 +110,7 @@ def evaluate(
     """Metrics over records, ``all/NAME`` and of pictures with ``overlapping/`` boxes.
 
     Args:
-        network: pure functions of the map network.
+        network: pure functions of the segdepth network.
         variables: its weights.
         batches: every record once, padded with weight 0.
         region: how regions are cut out.

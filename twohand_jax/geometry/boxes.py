@@ -104,5 +104,4 @@ def overlap(
     boxes: Float[Array, "*b 2 4"], present: Bool[Array, "*b 2"]
 ) -> Bool[Array, "*b"]:
     """Whether both hands are there and their unexpanded boxes intersect."""
-    both = array_module(present).all(present, axis=-1)
-    return (iou(boxes[..., 0, :], boxes[..., 1, :]) > 0) & both
+    return (iou(boxes[..., 0, :], boxes[..., 1, :]) > 0) & present.all(axis=-1)

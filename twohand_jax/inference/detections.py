@@ -81,7 +81,7 @@ def detections_from_boxes(
 
     Args:
         found: the boxes.
-        evidence: for right and left of each box (``cues.sides``).
+        evidence: for right and left of each box (``selection.sides_from_…``).
     """
     hands = no_detections()
     for side, box in enumerate(selection.choose_sides(found, evidence)):

@@ -192,7 +192,7 @@ class Checker:
 
         Args:
             fields: parsed, of usable records only.
-            errors: ``geometry_errors.measure`` of them.
+            errors: ``summary.measure_errors`` of them.
             records: their numbers in the split.
         """
         problems = {**label_problems(fields), **self._geometry_problems(errors)}

@@ -248,7 +248,7 @@ class Summary:
 
         Args:
             fields: of usable records only.
-            errors: ``geometry_errors.measure`` of them.
+            errors: ``measure_errors`` of them.
         """
         self.records += len(fields["image_id"])
         for name, counter in self.texts.items():

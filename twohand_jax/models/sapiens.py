@@ -151,7 +151,7 @@ class Sapiens(nnx.Module):
         """Heat maps, class scores, depth or normals, float32.
 
         Args:
-            image: RGB, normalised (``cues.sapiens_input.normalise``).
+            image: RGB, normalised (``cues.sapiens.normalise_image``).
             train: without effect: there is neither dropout nor a running statistic.
         """
         return self.head(self.backbone(image))

@@ -130,7 +130,7 @@ class SegDepthNetwork(nnx.Module):
         """Maps of regions.
 
         Args:
-            region: see ``cues.map_region.network_input``.
+            region: see ``crops.region.network_input``.
             train: normalise with the batch's statistics.
         """
         self.config.check_sides(*region.shape[1:3])

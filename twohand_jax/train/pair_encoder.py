@@ -1,4 +1,4 @@
-"""What training the feature network minimises: it tells a pair from its surfaces."""
+"""What training the pair encoder minimises: it tells a pair from its surfaces."""
 
 import dataclasses
 from typing import NamedTuple

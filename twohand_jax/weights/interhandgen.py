@@ -64,7 +64,7 @@ def convert(state: StateDict, statistics: Statistics, *, where: str | Path) -> R
     Args:
         state: as ``torch_files.read`` gives it; the sizes are taken from it.
         statistics: the ones that the network was trained with
-            (``diffusion.statistics.load_released_statistics``).
+            (``representation.load_released_statistics``).
         where: the file, for messages.
 
     Raises:

@@ -37,7 +37,7 @@ class GeneratorState:
     """Everything that decides the pictures.
 
     Attributes:
-        version: ``synthetic.config.VERSION``.
+        version: ``synthetic.labels.VERSION``.
         hand: CRC-32C of the hand model's files.
         config: of the pictures and cues (``SyntheticConfig``), as JSON.
         scenes: SHA-256 of the file of scenes.

@@ -175,7 +175,7 @@ BATCH = 256
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class TrainedPairEncoder:
-    """A trained feature network and the hand model whose surfaces it knows."""
+    """A trained pair encoder and the hand model whose surfaces it knows."""
 
     network: Network
     variables: Variables
@@ -185,7 +185,7 @@ class TrainedPairEncoder:
     def load(
         cls, directory: str | Path | None = None, *, model: ManoModel | None = None
     ) -> "TrainedPairEncoder":
-        """The feature network of a model directory.
+        """The pair encoder of a model directory.
 
         Args:
             directory: written by training; None for the shipped one.

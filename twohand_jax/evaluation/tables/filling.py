@@ -267,7 +267,7 @@ def set_needs(
     Args:
         wanted: the record set.
         protocol: what is computed.
-        found: from ``record_sets.find``.
+        found: from ``layout.find``.
         checkpoint: what is evaluated.
         hand: the hand model that is loaded.
     """
@@ -304,7 +304,7 @@ def row_needs(
         method: name of the row, of ``evaluation.methods``.
         checkpoint: what is evaluated.
         wanted: the record set.
-        found: from ``record_sets.find``.
+        found: from ``layout.find``.
         prior: for the refined row, or why there is none.
     """
     if method == methods.DIFFUSION:
