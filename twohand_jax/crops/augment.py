@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
+from twohand_jax import fields
 from twohand_jax.crops import inputs as inputs_
 from twohand_jax.crops import labels
 from twohand_jax.crops.inputs import CropConfig
@@ -52,6 +53,26 @@ class AugmentConfig:
     box_jitter: float = 0.0
     keypoint_jitter: float = 0.0
     cue_dropout: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        fields.check(
+            self,
+            scale=fields.SHARE_BELOW_ONE,
+            rotation_deg=fields.NOT_NEGATIVE,
+            rotation_probability=fields.PROBABILITY,
+            color=fields.NOT_NEGATIVE,
+            flip_probability=fields.PROBABILITY,
+            grey_probability=fields.PROBABILITY,
+            noise=fields.NOT_NEGATIVE,
+            box_jitter=fields.SHARE_BELOW_ONE,
+            keypoint_jitter=fields.NOT_NEGATIVE,
+            cue_dropout=fields.PROBABILITY,
+        )
+        low, high = self.color
+        if low > high:
+            raise fields.error(
+                self, "color", f"is {self.color}; give the lower end first."
+            )
 
 
 class _Draw(NamedTuple):

@@ -9,6 +9,7 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, UInt8
 
+from twohand_jax import fields
 from twohand_jax.crops import drawing
 from twohand_jax.geometry import affine, boxes
 from twohand_jax.types import LEFT, RIGHT, Cues, Inputs, Targets
@@ -41,6 +42,17 @@ class CropConfig:
     gate_keypoints: bool = True
     gate_segmentation: bool = True
     crop_view: bool = False
+
+    def __post_init__(self) -> None:
+        fields.check(
+            self,
+            crop_size=fields.COUNT,
+            box_scale=fields.POSITIVE,
+            crop_scale=fields.POSITIVE,
+            cells=fields.COUNT,
+            box_3d_m=fields.POSITIVE,
+            focal=fields.POSITIVE,
+        )
 
 
 def hand_boxes(targets: Targets, *, crop: CropConfig) -> Float[Array, "*b 2 4"]:

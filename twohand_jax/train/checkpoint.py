@@ -118,8 +118,8 @@ class Checkpoints:
                 beside.write_text(text)
                 beside.replace(self._config_file)
             return
-        saved = _flat(json.loads(self._config_file.read_text()))
-        wanted = _flat(json.loads(text))
+        saved = _flat(native.current(json.loads(self._config_file.read_text())))
+        wanted = _flat(native.current(json.loads(text)))
         names = sorted(saved.keys() | wanted.keys())
         changes = [
             f"{name}: {saved.get(name)!r} → {wanted.get(name)!r}"

@@ -6,6 +6,7 @@ running training hold more (optimiser, averages) and belong to ``train.checkpoin
 
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from twohand_jax.models.apply import Variables
 
 CONFIG, WEIGHTS = "config.json", "weights.npz"
 SEPARATOR = "/"
+EXPERIMENT = "experiment"  # the key of a config that names what is trained
+OLD_KEY = "task"  # of configs until the key was renamed, with names of that time:
+OLD_NAMES = {"features": "pair_encoder", "maps": "segdepth"}
 
 
 def save(
@@ -53,8 +57,20 @@ def save(
     text.replace(directory / CONFIG)
 
 
+def current(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A whole config of any version of this library in today's words, as a copy."""
+    out = dict(config)
+    old = out.pop(OLD_KEY, None)
+    if old is not None:
+        out.setdefault(EXPERIMENT, old)
+    name = out.get(EXPERIMENT)
+    if isinstance(name, str):
+        out[EXPERIMENT] = OLD_NAMES.get(name, name)
+    return out
+
+
 def load_config(directory: str | Path) -> dict[str, Any]:
-    """The experiment of a model directory.
+    """The experiment of a model directory, in today's words.
 
     Raises:
         InputError: the directory holds no model.
@@ -73,7 +89,7 @@ def load_config(directory: str | Path) -> dict[str, Any]:
         raise InputError(
             f"{path} must hold a JSON object, not {type(config).__name__}."
         )
-    return config
+    return current(config)
 
 
 def load(directory: str | Path, shapes: Variables) -> Variables:
