@@ -259,7 +259,11 @@ def _apply(config: ConfigDict, change: str) -> None:
                 if section in node and node[section] is None
                 else f"--set {change}: the config has no section {where!r}."
             )
-        node = node[section]
+        # A dict that a file uses twice is one node in both places: change this one.
+        own = ConfigDict(node[section])
+        with node.unlocked(), node.ignore_type():
+            node[section] = own
+        node = own
     with node.unlocked(), node.ignore_type():
         node[field] = _literal(text)
 
