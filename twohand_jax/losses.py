@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from twohand_jax import fields
 from twohand_jax.crops import labels
 from twohand_jax.crops.inputs import CropConfig
 from twohand_jax.geometry import affine, cameras, rotations, view
@@ -38,6 +39,10 @@ class LossWeights:
     mano_25d: float = 1.0
     projection: float = 1.0
     rel_trans: float = 1.0
+
+    def __post_init__(self) -> None:
+        every = dict.fromkeys(fields.names(self), fields.NOT_NEGATIVE)
+        fields.check(self, **every)
 
 
 class _Posed(NamedTuple):

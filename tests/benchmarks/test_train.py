@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from twohand_jax import build
+from twohand_jax import experiments
 from twohand_jax.benchmarks import report, steps
 from twohand_jax.benchmarks import train as benchmark
 from twohand_jax.benchmarks.report import Timing
 from twohand_jax.cli import common, main
+from twohand_jax.experiments import regressor
 from twohand_jax.models import apply
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -24,7 +25,7 @@ def config(name="tiny"):
 
 
 def sizes(name="tiny"):
-    return build.experiment(config(name)).model
+    return experiments.parse(config(name)).model
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def test_both_networks_have_the_same_weights(name, cues):
     from twohand_jax.benchmarks.torch_regressor import Regressor
 
     model = dataclasses.replace(sizes(name), cues=cues)
-    shapes = apply.shapes(build.regressor(model)).params
+    shapes = apply.shapes(regressor.network(model)).params
     ours = sum(leaf.size for leaf in jax.tree.leaves(shapes))
     with torch.device("meta"):
         theirs = sum(weight.numel() for weight in Regressor(model).parameters())
@@ -54,7 +55,7 @@ def test_both_networks_give_estimates_of_the_same_size():
 
     model = sizes()
     inputs = steps.filled(steps.input_shapes(model, 2))
-    network = build.regressor(model)
+    network = regressor.network(model)
     output, _ = jax.eval_shape(network.apply, apply.shapes(network), inputs)
     side = model.crop_size
     with torch.no_grad():
@@ -89,7 +90,7 @@ def test_filled_arrays_have_the_shapes_and_keep_what_is_there():
 
 
 def test_weights_keep_estimates_finite():
-    network = build.regressor(sizes())
+    network = regressor.network(sizes())
     variables = steps.weights(apply.shapes(network))
     inputs = steps.filled(steps.input_shapes(sizes(), 1))
     output, _ = jax.jit(network.apply)(variables, inputs)

@@ -123,15 +123,15 @@ def test_depth_is_relative():
 def test_it_is_an_extractor_with_a_name():
     extractor: Extractor = COLOURS
     assert combine([extractor]).makes == ("segmentation", "depth")
-    assert provenance(extractor)["depth"] == ("open_maps", "0")
+    assert provenance(extractor)["depth"] == ("open_segdepth", "0")
 
 
 def test_what_is_no_map_network_is_refused(tmp_path):
     with pytest.raises(InputError, match="no model directory"):
         SegDepthCues.load(tmp_path)
-    with pytest.raises(InputError, match="task None.*one of the task 'maps'"):
+    with pytest.raises(InputError, match="experiment 'regressor'.*one of 'segdepth'"):
         SegDepthCues.load(assets.REGRESSOR)
-    config = native.load_config(assets.MAPS)
+    config = native.load_config(assets.SEGDEPTH)
     for change, message in (
         ({"model": None}, "section 'model'.*is missing"),
         ({"model": {"wodths": [1]}}, "section 'model'.*no field 'wodths'"),
@@ -163,5 +163,5 @@ def test_the_shipped_network_labels_the_joints_of_the_demo(shipped, hands, demo_
 
 
 def test_the_shipped_files_stay_small():
-    size = sum(path.stat().st_size for path in assets.MAPS.iterdir())
+    size = sum(path.stat().st_size for path in assets.SEGDEPTH.iterdir())
     assert size < 10e6

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from twohand_jax import build
+from twohand_jax import experiments
 from twohand_jax.cues.selection import HandDetection
 from twohand_jax.models import apply
 from twohand_jax.weights import native
@@ -22,7 +22,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model directory of configs/tiny.py with small random weights."""
     config = runpy.run_path(str(ROOT / "configs" / "tiny.py"))["get_config"]()
     config = config.to_dict()
-    network = build.regressor(build.experiment(config).model)
+    network = experiments.network(experiments.parse(config))
     rng = np.random.default_rng(0)
 
     def draw(leaf: jax.ShapeDtypeStruct) -> jax.Array:

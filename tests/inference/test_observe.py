@@ -156,7 +156,7 @@ def test_what_cannot_work_is_refused_at_once(config, message) -> None:
 
 
 def test_in_boxes_mediapipe_is_an_extractor(monkeypatch) -> None:
-    monkeypatch.setattr(assets, "MAPS", Path("not shipped"))
+    monkeypatch.setattr(assets, "SEGDEPTH", Path("not shipped"))
     for source in ("auto", "mediapipe"):
         assert observe.load_extractor(CueConfig(source=source)) is None
         made = observe.load_in_boxes(CueConfig(source=source))

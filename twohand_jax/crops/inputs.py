@@ -9,6 +9,7 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, UInt8
 
+from twohand_jax import fields
 from twohand_jax.crops import cue_table
 from twohand_jax.crops.canvas import CanvasConfig
 from twohand_jax.crops.cue_kinds import Sheet
@@ -44,6 +45,19 @@ class CropConfig:
     gate: tuple[str, ...] = ("keypoints", "segmentation")
     crop_view: bool = False
 
+    def __post_init__(self) -> None:
+        gates = [name for name, kind in CUE_KINDS.items() if kind.gate]
+        cue_table.check_field(self, "gate", among=gates)
+        fields.check(
+            self,
+            crop_size=fields.COUNT,
+            box_scale=fields.POSITIVE,
+            crop_scale=fields.POSITIVE,
+            cells=fields.COUNT,
+            box_3d_m=fields.POSITIVE,
+            focal=fields.POSITIVE,
+        )
+
     def canvas(self, *, size: int = 512, room: float = 1.0) -> CanvasConfig:
         """The canvas that crops are cut from.
 
@@ -54,11 +68,6 @@ class CropConfig:
         return CanvasConfig(
             size=size, crop_size=self.crop_size, crop_scale=self.crop_scale, room=room
         )
-
-    def __post_init__(self) -> None:
-        """Refuse to gate what is no cue or can't be gated."""
-        gates = [name for name, kind in CUE_KINDS.items() if kind.gate]
-        cue_table.check_names(self.gate, where="crop.gate", among=gates)
 
 
 def hand_boxes(targets: Targets, *, crop: CropConfig) -> Float[Array, "*b 2 4"]:

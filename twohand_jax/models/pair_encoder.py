@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from twohand_jax.errors import InputError
+from twohand_jax import fields
 from twohand_jax.models.layers import linear
 from twohand_jax.types import NUM_VERTICES
 
@@ -39,12 +39,16 @@ class PairEncoderConfig:
     outputs: int = 128
 
     def __post_init__(self) -> None:
-        if not 1 <= self.points <= NUM_VERTICES or not self.widths:
-            raise InputError(
-                f"A feature network with {self.points} points and the widths "
-                f"{self.widths} cannot be built: give 1 to {NUM_VERTICES} points and "
-                "at least one width."
-            )
+        fields.check(
+            self,
+            points=fields.Range(low=1, high=NUM_VERTICES),
+            widths=fields.COUNT,
+            hidden=fields.COUNT,
+            features=fields.COUNT,
+            outputs=fields.COUNT,
+        )
+        if not self.widths:
+            raise fields.error(self, "widths", "is (); give the width of each layer.")
 
 
 class PairEncoder(nnx.Module):

@@ -11,7 +11,7 @@ import pytest
 from tests.data import scenes
 from twohand_jax import mano
 from twohand_jax.crops.region import RegionConfig
-from twohand_jax.train.segdepth import (
+from twohand_jax.experiments.segdepth import (
     SegDepthAugmentConfig,
     SegDepthSample,
     augment,
