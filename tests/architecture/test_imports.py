@@ -37,8 +37,8 @@ OWNERS = {  # who alone may import these packages
     "flax": ("twohand_jax/models/",),
     "orbax": ("twohand_jax/train/checkpoint.py",),
     "ml_collections": ("configs/", "twohand_jax/build.py", "twohand_jax/cli/"),
-    "torch": ("twohand_jax/weights/", "twohand_jax/benchmarks/"),
-    "smplx": ("twohand_jax/benchmarks/",),
+    "torch": ("twohand_jax/weights/", "twohand_jax/benchmarks/peers/"),
+    "smplx": ("twohand_jax/benchmarks/peers/",),
 }
 SOURCES = sorted(
     path

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -28,6 +29,7 @@ def nearest(
     Returns:
         For each vertex of ``first`` an index into ``second``, and the reverse.
     """
+    chex.assert_shape([first, second], (..., None, 3))
     batch = jnp.broadcast_shapes(first.shape[:-2], second.shape[:-2])
     first = jnp.broadcast_to(first, batch + first.shape[-2:])
     second = jnp.broadcast_to(second, batch + second.shape[-2:])
@@ -77,6 +79,7 @@ def vertex_normals(
     A vertex whose faces are all degenerate gets the zero vector, so that every test of
     a direction against it fails.
     """
+    chex.assert_shape([vertices, faces], [(..., None, 3), (None, 3)])
     corners = vertices[..., faces, :]
     edges = corners[..., 1:, :] - corners[..., :1, :]
     areas = jnp.cross(edges[..., 0, :], edges[..., 1, :])

@@ -1,5 +1,6 @@
 """Axis-aligned boxes ``(x0, y0, x1, y1)`` in pixels."""
 
+import chex
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -8,6 +9,7 @@ def from_points(
     points: Float[Array, "*b n 2"], valid: Bool[Array, "*b n"] | None = None
 ) -> Float[Array, "*b 4"]:
     """Tight box of the valid points; all zeros when there are none."""
+    chex.assert_shape(points, (..., None, 2))
     if valid is None:
         valid = jnp.ones(points.shape[:-1], bool)
     low = jnp.min(jnp.where(valid[..., None], points, jnp.inf), axis=-2)
@@ -18,11 +20,13 @@ def from_points(
 
 def center(box: Float[Array, "*b 4"]) -> Float[Array, "*b 2"]:
     """Middle of the box."""
+    chex.assert_shape(box, (..., 4))
     return (box[..., :2] + box[..., 2:]) / 2
 
 
 def size(box: Float[Array, "*b 4"]) -> Float[Array, "*b 2"]:
     """Width and height, never negative."""
+    chex.assert_shape(box, (..., 4))
     return jnp.maximum(box[..., 2:] - box[..., :2], 0.0)
 
 
@@ -30,6 +34,7 @@ def from_center(
     middle: Float[Array, "*b 2"], extent: Float[Array, "*b 2"]
 ) -> Float[Array, "*b 4"]:
     """Box of width and height ``extent`` about ``middle``."""
+    chex.assert_shape([middle, extent], (..., 2))
     return jnp.concatenate([middle - extent / 2, middle + extent / 2], axis=-1)
 
 
@@ -48,6 +53,7 @@ def union(
     first: Float[Array, "*b 4"], second: Float[Array, "*b 4"]
 ) -> Float[Array, "*b 4"]:
     """Smallest box that holds both."""
+    chex.assert_shape([first, second], (..., 4))
     low = jnp.minimum(first[..., :2], second[..., :2])
     high = jnp.maximum(first[..., 2:], second[..., 2:])
     return jnp.concatenate([low, high], axis=-1)
@@ -62,6 +68,7 @@ def iou(
     first: Float[Array, "*b 4"], second: Float[Array, "*b 4"]
 ) -> Float[Array, "*b"]:
     """Intersection over union; 0 for empty boxes."""
+    chex.assert_shape([first, second], (..., 4))
     low = jnp.maximum(first[..., :2], second[..., :2])
     high = jnp.minimum(first[..., 2:], second[..., 2:])
     shared = jnp.prod(jnp.maximum(high - low, 0.0), axis=-1)
