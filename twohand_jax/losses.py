@@ -3,6 +3,7 @@
 import dataclasses
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -82,6 +83,7 @@ def compute(
         weights: factor of each term.
         crop: units of the heat maps and the virtual camera.
     """
+    chex.assert_tree_shape_prefix((output, inputs, targets), weight.shape)
     output = jax.tree.map(lambda x: x.astype(jnp.float32), output)
     predicted = _pose_output(output, model)
     truth = _pose_targets(targets, model)

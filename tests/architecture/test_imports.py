@@ -42,8 +42,8 @@ OWNERS = {  # who alone may import these packages
         "twohand_jax/experiments/base.py",
         "twohand_jax/cli/",
     ),
-    "torch": ("twohand_jax/weights/", "twohand_jax/benchmarks/"),
-    "smplx": ("twohand_jax/benchmarks/",),
+    "torch": ("twohand_jax/weights/", "twohand_jax/benchmarks/peers/"),
+    "smplx": ("twohand_jax/benchmarks/peers/",),
 }
 SOURCES = sorted(
     path

@@ -39,7 +39,7 @@ def sizes(name="tiny"):
 )
 def test_both_networks_have_the_same_weights(name, cues):
     torch = pytest.importorskip("torch")
-    from twohand_jax.benchmarks.torch_regressor import Regressor
+    from twohand_jax.benchmarks.peers.torch_regressor import Regressor
 
     model = dataclasses.replace(sizes(name), cues=cues)
     shapes = apply.shapes(regressor.network(model)).params
@@ -51,7 +51,7 @@ def test_both_networks_have_the_same_weights(name, cues):
 
 def test_both_networks_give_estimates_of_the_same_size():
     torch = pytest.importorskip("torch")
-    from twohand_jax.benchmarks.torch_regressor import Regressor
+    from twohand_jax.benchmarks.peers.torch_regressor import Regressor
 
     model = sizes()
     inputs = steps.filled(steps.input_shapes(model, 2))
@@ -65,7 +65,7 @@ def test_both_networks_give_estimates_of_the_same_size():
 
 def test_a_pytorch_step_changes_every_kind_of_weight():
     torch = pytest.importorskip("torch")
-    from twohand_jax.benchmarks import torch_regressor
+    from twohand_jax.benchmarks.peers import torch_regressor
 
     torch.manual_seed(0)
     module = torch_regressor.Regressor(sizes())

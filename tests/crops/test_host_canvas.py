@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from twohand_jax.inference.crops import cut_canvas, cut_map
 
 BOTH = np.array([True, True])

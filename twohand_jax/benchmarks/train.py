@@ -99,7 +99,7 @@ def measure(
 
     Raises:
         InputError: the config is not usable.
-        MissingDependencyError: the peer is wanted and torch is absent.
+        MissingDependencyError: the peer is wanted and it or torch is absent.
     """
     regressor = isinstance(experiments.parse(config), RegressorExperiment)
     if peer and regressor:
@@ -126,7 +126,7 @@ def measure(
 
 def torch_programs(model: RegressorConfig, batch: int, threads: int) -> Calls:
     """PyTorch's forward pass and network step of the same sizes."""
-    from twohand_jax.benchmarks import torch_regressor
+    from twohand_jax.benchmarks.peers import torch_regressor
 
     forward, step = torch_regressor.programs(
         model, batch, threads=threads, gpu=jax.default_backend() == "gpu"

@@ -6,6 +6,7 @@ the same thing everywhere (METHOD §§2-3).
 
 import dataclasses
 
+import chex
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, UInt8
 
@@ -101,6 +102,10 @@ def make_inputs(
         hand_valid: hands that are there; an absent hand's crop shows the other's box.
         scale: extra factor on the side of the crops.
     """
+    chex.assert_shape(
+        [canvas, T_canvas_image, hand_boxes, hand_valid],
+        [(..., None, None, 3), (..., 2, 3), (..., 2, 4), (..., 2)],
+    )
     box = _filled(hand_boxes, hand_valid, T_canvas_image, canvas.shape[-2])
     T_crop_image = _crop_maps(box, scale, crop)
     T_canvas_crop = affine.compose(

@@ -8,6 +8,7 @@ Sizes and wiring are those of InterHandGen (Lee et al., CVPR 2024).
 import dataclasses
 import math
 
+import chex
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -172,6 +173,7 @@ class Denoiser(nnx.Module):
             condition: vectors of the other hands; zeros where there is none.
             train: without effect: the network has neither dropout nor statistics.
         """
+        chex.assert_shape([x, condition], (*t.shape, self.config.numbers))
         time = self.time(time_embedding(t, self.config.embedding))
         other, noisy = self.condition(condition), self.noisy(x)
         tokens = jnp.stack([time, other, noisy], axis=1)

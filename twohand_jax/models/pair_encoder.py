@@ -6,6 +6,7 @@ sees, so that neither the order nor the number of the points matters.
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -73,6 +74,7 @@ class PairEncoder(nnx.Module):
             vertices: right and left hand, metres, the reference being the left one.
             train: without effect.
         """
+        chex.assert_shape(vertices, (None, SIDES, NUM_VERTICES, 3))
         spread = np.linspace(0, NUM_VERTICES - 1, self.points).round().astype(int)
         seen = vertices[:, :, spread] * METRES_TO_UNITS
         side = jnp.eye(SIDES, dtype=seen.dtype)[:, None]

@@ -5,6 +5,7 @@ One definition serves the tiny, the shipped and the full network; sizes are conf
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -131,6 +132,8 @@ class Regressor(nnx.Module):
     def __call__(self, inputs: Inputs, *, train: bool) -> Output:
         """Estimates of both hands for a batch ``b`` of inputs."""
         config, batch = self.config, inputs.image.shape[0]
+        side = config.crop_size
+        chex.assert_shape(inputs.image, (None, 2, side, side, 3))
         frozen = config.frozen_norm or not train
 
         def flat(array: Array) -> Array:

@@ -9,6 +9,7 @@ half as much as joining them.
 import dataclasses
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -147,6 +148,7 @@ class SegDepthNetwork(nnx.Module):
             region: see ``crops.region.network_input``.
             train: normalise with the batch's statistics.
         """
+        chex.assert_shape(region, (None, None, None, CHANNELS))
         self.config.check_sides(*region.shape[1:3])
         frozen = not train
         x = jax.nn.relu(self.stem_norm(self.stem(region), use_running_average=frozen))
