@@ -14,6 +14,7 @@ from twohand_jax.benchmarks import report, steps
 from twohand_jax.benchmarks import train as benchmark
 from twohand_jax.benchmarks.report import Timing
 from twohand_jax.cli import common, main
+from twohand_jax.crops import cue_table
 from twohand_jax.experiments import regressor
 from twohand_jax.models import apply
 
@@ -31,10 +32,10 @@ def sizes(name="tiny"):
 @pytest.mark.parametrize(
     ("name", "cues"),
     [
-        ("tiny", (True, True, True)),
-        ("tiny", (True, False, False)),
-        ("freihand", (False, False, False)),
-        pytest.param("paper", (True, True, True), marks=pytest.mark.slow),
+        ("tiny", ("keypoints", "segmentation", "depth")),
+        ("tiny", ("keypoints",)),
+        ("freihand", ()),
+        pytest.param("paper", cue_table.DEFAULT, marks=pytest.mark.slow),
     ],
 )
 def test_both_networks_have_the_same_weights(name, cues):

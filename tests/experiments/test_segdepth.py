@@ -130,4 +130,4 @@ def test_the_command_trains_a_network_that_loads(tmp_path):
     image = np.zeros((40, 50, 3), np.uint8)
     boxes = np.array([[[5.0, 5.0, 20.0, 20.0], [25.0, 8.0, 45.0, 30.0]]])
     (found,) = cues([image], boxes, np.ones((1, 2), bool))
-    assert found.segmentation.shape == (40, 50)
+    assert found.values["segmentation"].shape == (40, 50)
