@@ -22,6 +22,8 @@ CUES = {
     "depth": ("keypoints", "segmentation", "depth"),
 }
 
+OPTIONS = tuple(CUES)
+
 
 def get_config(cues: str = "depth") -> ConfigDict:
     """The experiment of a network with these cues."""

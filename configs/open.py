@@ -29,8 +29,6 @@ def get_config() -> ConfigDict:
             "sigma": 1.25,
             "resnet": resnet | {"depths": (1, 1, 1, 1), "width": 16},
         },
-        "crop_size": 96,
-        "cells": 6,
         "head_channels": 256,
         "rotation_channels": 64,
         "position_std": 0.05,

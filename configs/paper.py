@@ -22,6 +22,7 @@ CUES = {
     "segmentation": ("keypoints", "segmentation"),
     "depth": ("keypoints", "segmentation", "depth"),
 }
+OPTIONS = tuple(CUES)
 BATCH, EPOCHS = 48, 7
 PICTURES_2D = 0.5  # share of each batch with 2D labels only
 EPOCH_STEPS = round(1_361_062 / ((1 - PICTURES_2D) * BATCH))

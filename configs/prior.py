@@ -16,11 +16,13 @@ WIDTHS = {
     "paper": {"embedding": 512, "hidden": 2056, "mlp": 2048, "attention": "tokens"},
 }
 
+OPTIONS = tuple(WIDTHS)
+
 
 def get_config(name: str = "open") -> ConfigDict:
     """The experiment; ``name`` is "open" or "paper"."""
     config = ConfigDict()
-    config.task = "prior"
+    config.experiment = "prior"
     config.model = {"heads": 4, "layers": 2, "blocks": 7} | WIDTHS[name]
     config.diffusion = {
         "timesteps": 129,

@@ -18,8 +18,6 @@ def get_config() -> ConfigDict:
         "cue": resnet,
         "fusion": {"layers": 1, "width": 16, "heads": 2, "mlp": 16},
         "transnet": {"grid": 16, "depth": 16, "sigma": 1.0, "resnet": resnet},
-        "crop_size": 64,
-        "cells": 4,
         "head_channels": 16,
         "rotation_channels": 8,
     }

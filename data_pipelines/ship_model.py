@@ -8,7 +8,7 @@ Statistics stay in single precision; the card beside the weights is left alone.
 import argparse
 from pathlib import Path
 
-from twohand_jax import build
+from twohand_jax import experiments
 from twohand_jax.models import apply
 from twohand_jax.weights import native
 
@@ -20,7 +20,8 @@ def main() -> None:
     parser.add_argument("target", type=Path, help="model directory, made or replaced")
     args = parser.parse_args()
     config = native.load_config(args.source)
-    variables = native.load(args.source, apply.shapes(build.network(config)))
+    network = experiments.network(experiments.parse(config))
+    variables = native.load(args.source, apply.shapes(network))
     native.save(args.target, variables, config, dtype="float16")
     size = (args.target / native.WEIGHTS).stat().st_size / 1e6
     print(f"Wrote {args.target}, weights {size:.1f} MB.")

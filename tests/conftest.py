@@ -2,8 +2,9 @@
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 # Tests measure and compare on the host whatever accelerator the machine has.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -40,3 +41,14 @@ def release_programs() -> Iterator[None]:
     if MAPS.exists() and MAPS.read_bytes().count(b"\n") > MANY_MAPS:
         jax.clear_caches()
         gc.collect()
+
+
+@pytest.fixture(params=["with_jit", "without_jit"])
+def variant(request: pytest.FixtureRequest) -> Callable[..., Callable[..., Any]]:
+    """``jax.jit``, and then what leaves a function as it is: laws hold for both.
+
+    As ``chex.variants``, which pytest's own fixtures and parameters do not go with.
+    """
+    if request.param == "with_jit":
+        return jax.jit
+    return lambda function, **_: function

@@ -3,10 +3,12 @@
 import dataclasses
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from twohand_jax import fields
 from twohand_jax.crops import labels
 from twohand_jax.crops.inputs import CropConfig
 from twohand_jax.geometry import affine, cameras, rotations, view
@@ -38,6 +40,10 @@ class LossWeights:
     mano_25d: float = 1.0
     projection: float = 1.0
     rel_trans: float = 1.0
+
+    def __post_init__(self) -> None:
+        every = dict.fromkeys(fields.names(self), fields.NOT_NEGATIVE)
+        fields.check(self, **every)
 
 
 class _Posed(NamedTuple):
@@ -77,6 +83,7 @@ def compute(
         weights: factor of each term.
         crop: units of the heat maps and the virtual camera.
     """
+    chex.assert_tree_shape_prefix((output, inputs, targets), weight.shape)
     output = jax.tree.map(lambda x: x.astype(jnp.float32), output)
     predicted = _pose_output(output, model)
     truth = _pose_targets(targets, model)

@@ -7,6 +7,7 @@ included. Which points, which root and which truth is a protocol's choice
 (``evaluation.protocols``).
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -52,6 +53,7 @@ def relative(
     points: Float[Array, "*b n 3"], root: Float[Array, "*b 3"]
 ) -> Float[Array, "*b n 3"]:
     """Points minus a root."""
+    chex.assert_shape([points, root], [(..., None, 3), (..., 3)])
     return points - root[..., None, :]
 
 
@@ -62,6 +64,7 @@ def point_errors(
     axes: str = "xyz",
 ) -> Float[Array, "*b n"]:
     """Distance of corresponding points in millimetres, in space, in XY or along Z."""
+    chex.assert_equal_shape([estimate, target])
     # Coordinates first: a slice along points takes XLA on a CPU thirty times as long.
     gap = jnp.swapaxes(estimate - target, -1, -2)
     return MM * jnp.sqrt(sum(gap[..., axis, :] ** 2 for axis in AXES[axes]))
@@ -88,6 +91,8 @@ def mpjpe(
         keep: trailing axes that stay: 1 for one mean a joint, 2 for one a hand and
             joint.
     """
+    chex.assert_shape([estimate, target], (..., 2, None, 3))
+    chex.assert_shape(valid, estimate.shape[:-1])
     if root is not None:
         estimate = relative(estimate, estimate[..., root, :])
         target = relative(target, target[..., root, :])
@@ -121,6 +126,7 @@ def mrrpe(
     valid: Bool[Array, "*b"],
 ) -> Mean:
     """Mean relative-root position error: of left wrist minus right wrist."""
+    chex.assert_shape([estimate, target], (*valid.shape, 3))
     return masked(MM * jnp.linalg.norm(estimate - target, axis=-1), valid)
 
 
@@ -154,6 +160,7 @@ def pa_errors(
 
     FreiHAND's official evaluation allows reflections.
     """
+    chex.assert_shape(valid, estimate.shape[:-1])
     estimate = jnp.where(valid[..., None], estimate, 0.0)
     target = jnp.where(valid[..., None], target, 0.0)
     aligned = alignment.procrustes(
@@ -182,6 +189,7 @@ def pa_mpvpe(
     allow_reflection: bool = False,
 ) -> Mean:
     """MPVPE after aligning each hand's vertices by scale, rotation and translation."""
+    chex.assert_shape(estimate, (*valid.shape, None, 3))
     every = jnp.broadcast_to(valid[..., None], estimate.shape[:-1])
     return pa_mpjpe(estimate, target, every, allow_reflection=allow_reflection)
 
@@ -235,6 +243,7 @@ def f_scores(
     thresholds_mm: tuple[float, ...],
 ) -> list[Mean]:
     """``f_score`` at several thresholds; neighbours are searched once."""
+    chex.assert_shape([estimate, target], (*valid.shape, None, 3))
     nearest = _nearest(estimate, target)
     scores = []
     for threshold in thresholds_mm:
@@ -267,6 +276,7 @@ def contact(
         valid: pictures whose two hands count.
         contact_distance: metres.
     """
+    chex.assert_shape([vertices, faces], [(*valid.shape, 2, None, 3), (2, None, 3)])
     vertices = jnp.where(valid[..., None, None, None], vertices, 0.0)
     depths, touching = [], []
     for side, other in ((RIGHT, LEFT), (LEFT, RIGHT)):
@@ -309,6 +319,7 @@ def acceleration_error(
 
     A joint counts in a frame when it is valid there and in both neighbours.
     """
+    chex.assert_shape([estimate, target], (*valid.shape, 3))
 
     def acceleration(points: Float[Array, "*b t 2 n 3"]) -> Array:
         before, now, after = (

@@ -3,7 +3,9 @@
 import argparse
 import dataclasses
 import functools
+import io
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -11,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
+from trimesh.exchange.ply import load_ply
 
 from data_pipelines import fits
 from data_pipelines.build_dataset import converted
@@ -40,24 +43,6 @@ HOME = (
     "Systems (files.is.tue.mpg.de, Hand-Object-Capture), HIC.json from "
     "github.com/facebookresearch/InterWild, for research only"
 )
-MAX_BYTES = 1 << 20
-_ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
-_TYPES = {
-    "char": "i1",
-    "uchar": "u1",
-    "short": "i2",
-    "ushort": "u2",
-    "int": "i4",
-    "uint": "u4",
-    "float": "f4",
-    "double": "f8",
-}
-_TYPES |= {
-    f"{name}{8 * size}": f"{code}{size}"
-    for name, code, sizes in (("int", "i", "124"), ("uint", "u", "124"))
-    for size in map(int, sizes)
-} | {"float32": "f4", "float64": "f8"}
-_END = re.compile(rb"end_header\r?\n")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -282,8 +267,18 @@ def _inside(path: object) -> bool:
     return bool(path) and not parts.is_absolute() and ".." not in parts.parts
 
 
+MAX_BYTES = 1 << 20
+# trimesh takes the second line as the format and any unknown one as little-endian, and
+# its time grows with the square of the header.
+_HEADER = re.compile(
+    rb"ply\r?\nformat (ascii|binary_(little|big)_endian) 1\.0\r?\n"
+    rb".{,4000}?end_header\r?\n",
+    re.DOTALL,
+)
+
+
 def read_vertices(path: Path, count: int) -> Float[np.ndarray, "count 3"]:
-    """The vertices of a mesh that must have ``count`` of them; faces are not read.
+    """The vertices, in order, of a PLY mesh that must have ``count`` of them.
 
     Raises:
         InputError: the file is missing, is no PLY, or has other vertices.
@@ -296,38 +291,23 @@ def read_vertices(path: Path, count: int) -> Float[np.ndarray, "count 3"]:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
     try:
         return _vertices(data, count)
-    except (ValueError, LookupError) as error:
+    except Exception as error:  # trimesh raises whatever damage leads to
+        reason = textwrap.shorten(str(error), 100)
         raise InputError(
-            f"{path} is not a PLY mesh of {count} vertices ({error}); expected a hand "
+            f"{path} is not a PLY mesh of {count} vertices ({reason}); expected a hand "
             "of MANO's topology."
         ) from error
 
 
 def _vertices(data: bytes, count: int) -> Float[np.ndarray, "count 3"]:
-    end = _END.search(data)
-    if not data.startswith(b"ply") or end is None:
+    if not _HEADER.match(data):
         raise ValueError("it has no PLY header")
-    header = data[: end.start()].decode("ascii").splitlines()
-    lines = [line.split() for line in header[1:] if line.strip()]
-    order = _ORDERS[{line[0]: line for line in lines}["format"][1]]
-    elements = [at for at, line in enumerate(lines) if line[0] == "element"]
-    first = lines[elements[0]]
-    if first[1:] != ["vertex", str(count)]:
-        raise ValueError(f"its first element is {' '.join(first[1:])!r}")
-    stop = elements[1] if len(elements) > 1 else len(lines)
-    properties = [line for line in lines[elements[0] : stop] if line[0] == "property"]
-    row = np.dtype([(name, order + _TYPES[kind]) for _, kind, name in properties])
-    table = _rows(data[end.end() :], row, count, text=not order)
-    return np.stack([table[axis].astype(float) for axis in "xyz"], axis=-1)
-
-
-def _rows(body: bytes, row: np.dtype, count: int, *, text: bool) -> np.ndarray:
-    if not text:
-        return np.frombuffer(body, row, count)
-    width = len(row.names or ())
-    words = body.split(None, count * width)[: count * width]
-    numbers = np.array(words, float).reshape(count, width)
-    return np.rec.fromarrays(numbers.T, dtype=row)
+    # Other options would open files that the header names, and split vertices.
+    found = load_ply(io.BytesIO(data), skip_materials=True, fix_texture=False)
+    vertices = np.asarray(found.get("vertices", ()), float)
+    if vertices.shape != (count, 3):
+        raise ValueError(f"it has {len(vertices)}")
+    return vertices
 
 
 def from_arguments(args: argparse.Namespace) -> Hic:

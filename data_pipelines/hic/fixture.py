@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import trimesh
 from jaxtyping import Float, Int, UInt8
 
 from data_pipelines.fixtures.scenes import GROUND, OCCLUSION_RAYS, FixtureScene, scenes
@@ -76,21 +77,10 @@ def fit_folder(sequence: str, side: int) -> str:
 def write_ply(
     path: Path, vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]
 ) -> None:
-    """A mesh as binary PLY."""
-    header = [
-        "ply",
-        "format binary_little_endian 1.0",
-        f"element vertex {len(vertices)}",
-        *(f"property double {axis}" for axis in "xyz"),
-        f"element face {len(faces)}",
-        "property list uchar int vertex_indices",
-        "end_header\n",
-    ]
-    table = np.zeros(len(faces), [("n", "u1"), ("corners", "<i4", 3)])
-    table["n"], table["corners"] = 3, faces
-    body = np.asarray(vertices, "<f8").tobytes() + table.tobytes()
+    """A mesh as binary PLY, its vertices in order."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes("\n".join(header).encode() + body)
+    mesh = trimesh.Trimesh(vertices, faces, process=False)
+    mesh.export(path, file_type="ply", vertex_normal=False)
 
 
 def _draw(

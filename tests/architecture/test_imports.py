@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LAYERS = (  # a module may import from its own line and from those below
     ("cli",),
-    ("build", "tasks", "train", "evaluation", "inference", "benchmarks"),
+    ("experiments", "train", "evaluation", "inference", "benchmarks"),
     (
         "losses",
         "metrics",
@@ -37,9 +37,13 @@ OWNERS = {  # who alone may import these packages
     "data_pipelines": ("data_pipelines/", "twohand_jax/cli/data"),
     "flax": ("twohand_jax/models/",),
     "orbax": ("twohand_jax/train/checkpoint.py",),
-    "ml_collections": ("configs/", "twohand_jax/build.py", "twohand_jax/cli/"),
-    "torch": ("twohand_jax/weights/", "twohand_jax/benchmarks/"),
-    "smplx": ("twohand_jax/benchmarks/",),
+    "ml_collections": (
+        "configs/",
+        "twohand_jax/experiments/base.py",
+        "twohand_jax/cli/",
+    ),
+    "torch": ("twohand_jax/weights/", "twohand_jax/benchmarks/peers/"),
+    "smplx": ("twohand_jax/benchmarks/peers/",),
 }
 SOURCES = sorted(
     path

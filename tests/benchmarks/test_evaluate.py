@@ -9,8 +9,8 @@ import pytest
 from tests.evaluation import golden, twins
 from twohand_jax import mano
 from twohand_jax.benchmarks import evaluate as benchmark
-from twohand_jax.benchmarks import numpy_metrics
 from twohand_jax.benchmarks.examples import examples
+from twohand_jax.benchmarks.peers import numpy_metrics
 from twohand_jax.benchmarks.report import Timing
 from twohand_jax.cli import main
 
@@ -56,6 +56,10 @@ def test_peers_find_the_published_figures_with_all_that_can_be_missing(name, met
     wanted = twin(name, samples, regressor.astype(float))
     for figure, value in wanted.items():
         assert found[figure] == pytest.approx(value, rel=2e-5), figure
+
+
+def test_there_is_a_peer_of_every_protocol():
+    assert tuple(numpy_metrics.METRICS) == benchmark.PROTOCOLS
 
 
 def test_the_examples_have_pictures_of_one_hand_and_hidden_joints(given):

@@ -25,11 +25,13 @@ def test_ours_and_smplx_do_equal_work(hands):
     """Same arrays and parameters: the right hands agree vertex by vertex."""
     torch = pytest.importorskip("torch")
     pytest.importorskip("smplx")
+    from twohand_jax.benchmarks.peers import smplx_mano
+
     model, arrays = mano.load(), benchmark._parameters(hands, 0)
     out = benchmark._ours(model, arrays)["forward"]()
     ours = out[0][0] if hands == 1 else out.vertices[:, 0]
     names = ("global_orient", "hand_pose", "betas", "transl")
-    theirs = benchmark.smplx_module(model)(
+    theirs = smplx_mano.module(model)(
         **{n: torch.tensor(a) for n, a in zip(names, arrays, strict=True)}
     )
     chosen = slice(None) if hands == 1 else slice(0, None, 2)
@@ -38,8 +40,11 @@ def test_ours_and_smplx_do_equal_work(hands):
 
 
 def test_parents_are_smplx_parents():
+    pytest.importorskip("torch")
     pytest.importorskip("smplx")
-    module = benchmark.smplx_module(mano.load())
+    from twohand_jax.benchmarks.peers import smplx_mano
+
+    module = smplx_mano.module(mano.load())
     assert tuple(module.parents.tolist()) == PARENTS
 
 

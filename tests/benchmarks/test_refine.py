@@ -50,7 +50,7 @@ def test_ours_and_pytorch_find_the_same_hands(prior):
 
 def test_the_denoisers_agree(prior):
     torch = pytest.importorskip("torch")
-    from twohand_jax.benchmarks.torch_refine import Denoiser
+    from twohand_jax.benchmarks.peers.torch_refine import Denoiser
 
     rng = np.random.default_rng(0)
     x, condition = rng.normal(size=(2, 1, 64)).astype(np.float32)

@@ -7,6 +7,7 @@ import pytest
 
 from twohand_jax.benchmarks import report
 from twohand_jax.cli import benchmark, main
+from twohand_jax.errors import MissingDependencyError
 
 FOUND = report.Report(
     title="apples",
@@ -65,3 +66,17 @@ def test_an_unknown_subject_exits_with_two(capsys):
     with pytest.raises(SystemExit, match="2"):
         main.main(["benchmark", "speed"])
     assert "invalid choice" in capsys.readouterr().err
+
+
+def test_an_installed_package_says_where_the_peers_are(monkeypatch, capsys):
+    monkeypatch.setattr(report, "PEERS", "twohand_jax.benchmarks.no_peers")
+    for subject in ("mano", "cues", "train", "refine", "evaluate"):
+        words = ["--config", "configs/tiny.py"] if subject == "train" else []
+        assert main.main(["benchmark", subject, *words]) == 2
+        said = capsys.readouterr().err
+        assert "twohand_jax/benchmarks/peers" in said and "--peers none" in said
+
+
+def test_a_peer_s_package_that_is_absent_is_named():
+    with pytest.raises(MissingDependencyError, match="pip install no_such_package"):
+        report.require_peers("pytest", "no_such_package")

@@ -9,11 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from twohand_jax import build
+from twohand_jax import experiments
 from twohand_jax.benchmarks import report, steps
 from twohand_jax.benchmarks import train as benchmark
 from twohand_jax.benchmarks.report import Timing
 from twohand_jax.cli import common, main
+from twohand_jax.crops import cue_table
+from twohand_jax.experiments import regressor
 from twohand_jax.models import apply
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -24,24 +26,24 @@ def config(name="tiny"):
 
 
 def sizes(name="tiny"):
-    return build.experiment(config(name)).model
+    return experiments.parse(config(name)).model
 
 
 @pytest.mark.parametrize(
     ("name", "cues"),
     [
-        ("tiny", (True, True, True)),
-        ("tiny", (True, False, False)),
-        ("freihand", (False, False, False)),
-        pytest.param("paper", (True, True, True), marks=pytest.mark.slow),
+        ("tiny", ("keypoints", "segmentation", "depth")),
+        ("tiny", ("keypoints",)),
+        ("freihand", ()),
+        pytest.param("paper", cue_table.DEFAULT, marks=pytest.mark.slow),
     ],
 )
 def test_both_networks_have_the_same_weights(name, cues):
     torch = pytest.importorskip("torch")
-    from twohand_jax.benchmarks.torch_regressor import Regressor
+    from twohand_jax.benchmarks.peers.torch_regressor import Regressor
 
     model = dataclasses.replace(sizes(name), cues=cues)
-    shapes = apply.shapes(build.regressor(model)).params
+    shapes = apply.shapes(regressor.network(model)).params
     ours = sum(leaf.size for leaf in jax.tree.leaves(shapes))
     with torch.device("meta"):
         theirs = sum(weight.numel() for weight in Regressor(model).parameters())
@@ -50,11 +52,11 @@ def test_both_networks_have_the_same_weights(name, cues):
 
 def test_both_networks_give_estimates_of_the_same_size():
     torch = pytest.importorskip("torch")
-    from twohand_jax.benchmarks.torch_regressor import Regressor
+    from twohand_jax.benchmarks.peers.torch_regressor import Regressor
 
     model = sizes()
     inputs = steps.filled(steps.input_shapes(model, 2))
-    network = build.regressor(model)
+    network = regressor.network(model)
     output, _ = jax.eval_shape(network.apply, apply.shapes(network), inputs)
     side = model.crop_size
     with torch.no_grad():
@@ -64,7 +66,7 @@ def test_both_networks_give_estimates_of_the_same_size():
 
 def test_a_pytorch_step_changes_every_kind_of_weight():
     torch = pytest.importorskip("torch")
-    from twohand_jax.benchmarks import torch_regressor
+    from twohand_jax.benchmarks.peers import torch_regressor
 
     torch.manual_seed(0)
     module = torch_regressor.Regressor(sizes())
@@ -89,7 +91,7 @@ def test_filled_arrays_have_the_shapes_and_keep_what_is_there():
 
 
 def test_weights_keep_estimates_finite():
-    network = build.regressor(sizes())
+    network = regressor.network(sizes())
     variables = steps.weights(apply.shapes(network))
     inputs = steps.filled(steps.input_shapes(sizes(), 1))
     output, _ = jax.jit(network.apply)(variables, inputs)

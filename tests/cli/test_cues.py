@@ -26,7 +26,7 @@ def painter(monkeypatch, keypoints) -> Painter:
 
     monkeypatch.setattr(MediaPipeHands, "__init__", lambda _: None)
     monkeypatch.setattr(MediaPipeHands, "__call__", find)
-    monkeypatch.setattr(observe, "load", lambda _: painter)
+    monkeypatch.setattr(observe, "load_extractor", lambda _: painter)
     return painter
 
 

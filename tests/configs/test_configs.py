@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from twohand_jax import build, tasks
+from twohand_jax import experiments
 from twohand_jax.cli import common
 from twohand_jax.errors import InputError
 from twohand_jax.train import optim, state, step
@@ -26,7 +26,7 @@ EXPERIMENTS = [
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_config_builds_and_abstractly_runs_one_step(name):
     config = common.load_config(str(FOLDER / name), []).to_dict()
-    outline = tasks.outline(json.loads(json.dumps(config)))
+    outline = experiments.outline(experiments.parse(json.loads(json.dumps(config))))
     optimizer = optim.optimizer(outline.optim)
     key = jax.random.key(0)
     start = jax.eval_shape(lambda k: state.create(outline.network, optimizer, k), key)
@@ -54,13 +54,13 @@ def test_every_config_builds_and_abstractly_runs_one_step(name):
 )
 def test_a_wrong_change_is_named(change, message):
     with pytest.raises(InputError, match=message):
-        build.experiment(common.load_config(str(FOLDER / "tiny.py"), [change]))
+        experiments.parse(common.load_config(str(FOLDER / "tiny.py"), [change]))
 
 
 def test_a_change_reaches_the_object():
     config = common.load_config(str(FOLDER / "tiny.py"), ["optim.learning_rate=0.5"])
-    assert build.experiment(config).optim.learning_rate == 0.5
-    assert build.experiment(config.to_dict()) == build.experiment(config)
+    assert experiments.parse(config).optim.learning_rate == 0.5
+    assert experiments.parse(config.to_dict()) == experiments.parse(config)
 
 
 def test_a_missing_config_file_is_named():

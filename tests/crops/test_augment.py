@@ -1,5 +1,6 @@
-import functools
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ from twohand_jax.crops.augment import (
     prepare,
     recolor,
 )
+from twohand_jax.errors import InputError
 from twohand_jax.geometry import affine, cameras, rotations, view
 from twohand_jax.mano import forward_side
 from twohand_jax.types import LEFT, RIGHT, Batch, Inputs, Targets
@@ -38,7 +40,7 @@ ONE_AT_A_TIME = {
         "color": (0.8, 1.2),
         "box_jitter": 0.05,
         "keypoint_jitter": 0.01,
-        "cue_dropout": (0.2, 0.2, 0.2),
+        "cue_dropout": {"keypoints": 0.2, "segmentation": 0.2, "depth": 0.2},
         "grey_probability": 0.2,
         "noise": 0.01,
     },
@@ -63,16 +65,18 @@ def batch(model):
     return scenes.batch(0, (4,), model)
 
 
-@functools.cache
+PROGRAMS: dict[str, Callable[..., Any]] = {}  # by their settings, compiled once
+
+
 def compiled(config: AugmentConfig, crop: CropConfig, pictures: bool):
     """The step, with or without the pictures, which take long to compile."""
 
     def step(key, batch, model):
         inputs, targets = augment(key, batch, model, crop=crop, augment=config)
-        empty = dict.fromkeys(("image", "keypoints", "segmentation", "depth"))
-        return (inputs if pictures else inputs._replace(**empty)), targets
+        bare = inputs._replace(image=None, cues={})
+        return (inputs if pictures else bare), targets
 
-    return jax.jit(step)
+    return PROGRAMS.setdefault(f"{config} {crop} {pictures}", jax.jit(step))
 
 
 def run(
@@ -158,13 +162,14 @@ def test_dots_of_the_picture_lie_at_the_2d_labels(model, name):
 
 def test_skeleton_is_drawn_on_the_labels(model):
     scene = scenes.batch(8, (3,), model)
-    crop = CropConfig(crop_size=96, gate_keypoints=False)
+    crop = CropConfig(crop_size=96, gate=())
     inputs, targets = run(scene, model, changed(flip_probability=1.0), crop=crop)
+    drawn = np.asarray(inputs.cues["keypoints"])
     px = np.asarray(targets.joints_2d).round().astype(int)
     inside = ((px >= 0) & (px < 96)).all(axis=-1)
     for sample, hand, joint in zip(*np.nonzero(inside), strict=True):
         x, y = px[sample, hand, joint]
-        assert inputs.keypoints[sample, hand, y, x].max() > 0.5
+        assert drawn[sample, hand, y, x].max() > 0.5
 
 
 def mirrored(scene: Batch) -> Batch:
@@ -184,17 +189,16 @@ def mirrored(scene: Batch) -> Batch:
     box = jnp.stack(
         [total - box[..., 2], box[..., 1], total - box[..., 0], box[..., 3]], axis=-1
     )
-    segmentation = jnp.array([0, 2, 1], jnp.uint8)[cues.segmentation[..., ::-1]]
-    keypoints = jnp.concatenate(
-        [flip_x(cues.keypoints[:, ::-1]), cues.keypoints[:, ::-1, :, 2:]], axis=-1
-    )
+    labels_, points = cues.values["segmentation"], cues.values["keypoints"][:, ::-1]
+    keypoints = jnp.concatenate([flip_x(points), points[..., 2:]], axis=-1)
+    values = {
+        "keypoints": keypoints,
+        "segmentation": jnp.array([0, 2, 1], jnp.uint8)[labels_[..., ::-1]],
+        "depth": cues.values["depth"][..., ::-1],
+    }
     return scene._replace(
         canvas=scene.canvas[:, :, ::-1],
-        cues=cues._replace(
-            keypoints=keypoints,
-            segmentation=segmentation,
-            depth=cues.depth[..., ::-1],
-        ),
+        cues=cues._replace(values=values),
         targets=targets._replace(
             camera=targets.camera._replace(center=flip_x(targets.camera.center)),
             box=box,
@@ -209,8 +213,10 @@ def mirrored(scene: Batch) -> Batch:
 def test_a_mirrored_picture_gives_what_flipping_gives(batch, model):
     flipped = run(batch, model, changed(flip_probability=1.0))
     plain = jax.jit(lambda b: prepare(b, crop=CROP))(mirrored(batch))
-    for name in ("image", "keypoints", "segmentation", "depth"):
-        got, expected = getattr(flipped[0], name), getattr(plain[0], name)
+    drawn = [{"image": one[0].image, **one[0].cues} for one in (flipped, plain)]
+    assert drawn[0].keys() == {"image", "keypoints", "segmentation", "depth"}
+    for name in drawn[0]:
+        got, expected = (one[name] for one in drawn)
         assert np.abs(got - expected).mean() < 1e-4, name
         # A pixel that lies on the edge of two may round to the other one.
         assert (np.abs(got - expected) > 0.02).mean() < 2e-3, name
@@ -242,11 +248,29 @@ def test_same_key_same_result_and_other_key_another(batch, model):
 def test_dropout_clears_flags_at_its_rate(model):
     scene = scenes.batch(0, (), model)
     many = jax.tree.map(lambda x: jnp.broadcast_to(x, (400, *x.shape)), scene)
-    config = changed(cue_dropout=(0.0, 0.5, 1.0))
+    config = changed(cue_dropout={"segmentation": 0.5, "depth": 1.0})
     crop = CropConfig(crop_size=8)
-    present = np.asarray(run(many, model, config, crop=crop)[0].present)
-    assert present[:, 0].all() and not present[:, 2].any()
-    assert 0.4 < present[:, 1].mean() < 0.6
+    present = run(many, model, config, crop=crop)[0].present
+    assert present["keypoints"].all() and not present["depth"].any()
+    assert 0.4 < present["segmentation"].mean() < 0.6
+
+
+def test_dropout_of_what_is_no_cue_is_refused():
+    with pytest.raises(InputError, match="augment.cue_dropout names the cue 'normals'"):
+        AugmentConfig(cue_dropout={"depth": 0.1, "normals": 0.5})
+
+
+def test_one_cue_is_dropped_as_beside_the_others(model):
+    """A network without some cues trains on the same records with the others."""
+    scene = scenes.batch(0, (4,), model)
+    alone = scene._replace(cues=scene.cues.only(["depth"]))
+    config, crop = changed(cue_dropout={"depth": 1.0}), CropConfig(crop_size=8)
+    inputs, _ = run(alone, model, config, crop=crop)
+    assert tuple(inputs.cues) == tuple(inputs.present) == ("depth",)
+    assert not inputs.present["depth"].any()
+    none = scene._replace(cues=scene.cues.only([]))
+    inputs, _ = run(none, model, config, crop=crop)
+    assert inputs.cues == inputs.present == {}
 
 
 def test_colour_is_one_factor_a_channel(batch, model):
@@ -290,7 +314,7 @@ def test_changes_of_pixels_and_cues_leave_every_label_alone(batch, model):
         grey_probability=0.5,
         noise=0.1,
         keypoint_jitter=0.05,
-        cue_dropout=(0.5, 0.5, 0.5),
+        cue_dropout=dict.fromkeys(("keypoints", "segmentation", "depth"), 0.5),
     )
     got = run(batch, model, config, pictures=False)
     plain = run(batch, model, NONE, pictures=False)

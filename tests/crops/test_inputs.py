@@ -6,6 +6,7 @@ from tests.data import scenes
 from twohand_jax import mano
 from twohand_jax.crops import inputs as inputs_
 from twohand_jax.crops.inputs import CropConfig
+from twohand_jax.errors import InputError
 from twohand_jax.geometry import affine
 from twohand_jax.types import LEFT, RIGHT
 
@@ -56,18 +57,31 @@ def test_overlapping_boxes_gate_keypoints_and_segmentation(scene):
     meet = jnp.array([[100.0, 100, 301, 200], [300, 100, 400, 200]])
     got = cut(scene, jnp.stack([apart, meet]), crop=CROP)
     np.testing.assert_array_equal(got.overlap, [False, True])
-    assert set(np.unique(got.segmentation[1])) <= {0.0, 1.0}
-    free = CropConfig(crop_size=64, gate_keypoints=False, gate_segmentation=False)
+    assert set(np.unique(got.cues["segmentation"][1])) <= {0.0, 1.0}
+    free = CropConfig(crop_size=64, gate=())
     ungated = cut(scene, jnp.stack([apart, meet]), crop=free)
     np.testing.assert_array_equal(ungated.overlap, [False, True])
-    np.testing.assert_array_equal(ungated.keypoints[0], got.keypoints[0])
-    assert np.abs(ungated.keypoints[1] - got.keypoints[1]).max() > 0.5
+    drawn, reduced = ungated.cues["keypoints"], got.cues["keypoints"]
+    np.testing.assert_array_equal(drawn[0], reduced[0])
+    assert np.abs(drawn[1] - reduced[1]).max() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("gate", "message"),
+    [
+        (("keypoints", "normals"), "crop.gate names the cue 'normals'; cues are"),
+        (("depth",), "crop.gate names the cue 'depth'; cues are keypoints, segm"),
+    ],
+)
+def test_what_cannot_be_gated_is_refused(gate, message):
+    with pytest.raises(InputError, match=message):
+        CropConfig(gate=gate)
 
 
 def test_own_hand_is_brighter_in_both_crops(scene):
     wide = jnp.broadcast_to(jnp.array([0.0, 0.0, 512.0, 512.0]), (2, 2, 4))
-    crop = CropConfig(crop_size=64, crop_scale=1.0, gate_segmentation=False)
-    got = np.asarray(cut(scene, wide, crop=crop).segmentation[..., 0])
+    crop = CropConfig(crop_size=64, crop_scale=1.0, gate=("keypoints",))
+    got = np.asarray(cut(scene, wide, crop=crop).cues["segmentation"][..., 0])
     right, left = got[:, RIGHT], got[:, LEFT, :, ::-1]
     np.testing.assert_array_equal(right == 1.0, left == 0.5)
     assert (right == 1.0).any() and (right == 0.5).any()
@@ -76,21 +90,28 @@ def test_own_hand_is_brighter_in_both_crops(scene):
 def test_depth_spans_its_range_within_the_hands_only(scene):
     box = inputs_.hand_boxes(scene.targets, crop=CROP)
     got = cut(scene, box, crop=CROP)
-    depth, mask = (
-        np.asarray(got.depth[..., 0]),
-        np.asarray(got.segmentation[..., 0]) > 0,
-    )
+    depth = np.asarray(got.cues["depth"][..., 0])
+    mask = np.asarray(got.cues["segmentation"][..., 0]) > 0
     assert (depth[~mask] == 0).all() and (depth[mask] > 0).all()
     np.testing.assert_allclose(depth.max(axis=(-2, -1)), 1.0, atol=1e-6)
 
 
 def test_missing_cues_are_empty_and_flagged(scene):
     none = jnp.zeros(2, bool)
-    cues = scene.cues._replace(
-        has_keypoints=none, has_segmentation=none, has_depth=none
-    )
+    cues = scene.cues._replace(present=dict.fromkeys(scene.cues.present, none))
     box = inputs_.hand_boxes(scene.targets, crop=CROP)
     got = cut(scene._replace(cues=cues), box, crop=CROP)
-    assert not got.present.any()
-    assert not got.keypoints.any() and not got.depth.any()
+    assert not any(flag.any() for flag in got.present.values())
+    assert not got.cues["keypoints"].any() and not got.cues["depth"].any()
     assert got.image.max() > 0.5
+
+
+@pytest.mark.parametrize("names", [(), ("depth",), ("keypoints", "segmentation")])
+def test_only_cues_that_are_given_are_drawn(scene, names):
+    """Each as it is beside the others; depth lies on labels where there are some."""
+    box = inputs_.hand_boxes(scene.targets, crop=CROP)
+    whole = cut(scene, box, crop=CROP)
+    got = cut(scene._replace(cues=scene.cues.only(names)), box, crop=CROP)
+    assert tuple(got.cues) == tuple(got.present) == names
+    for name in names:
+        np.testing.assert_allclose(got.cues[name], whole.cues[name], atol=1e-6)

@@ -5,7 +5,8 @@ import pytest
 
 from tests.data import scenes
 from twohand_jax import mano
-from twohand_jax.crops import labels
+from twohand_jax.crops import cue_table, labels
+from twohand_jax.crops.motion import motion
 from twohand_jax.geometry import cameras
 from twohand_jax.types import LEFT, RIGHT, Targets
 
@@ -27,7 +28,7 @@ def model():
 def moved(targets: Targets, model, mirror: bool, angle: float) -> Targets:
     shape = targets.camera_valid.shape
     pivot = jnp.broadcast_to(jnp.array([240.0, 200.0]), (*shape, 2))
-    move = labels.motion(jnp.full(shape, mirror), jnp.full(shape, angle), pivot)
+    move = motion(jnp.full(shape, mirror), jnp.full(shape, angle), pivot)
     return labels.move_targets(targets, move, model)
 
 
@@ -114,11 +115,14 @@ def test_cue_labels_change_places_with_the_hands(model):
     cues = scenes.batch(6, (2,), model).cues
     pivot = jnp.full((2, 2), 100.0)
     mirror = jnp.array([True, False])
-    move = labels.motion(mirror, jnp.zeros(2), pivot)
-    got = labels.move_cues(cues, move)
-    before, after = np.asarray(cues.segmentation), np.asarray(got.segmentation)
+    move = motion(mirror, jnp.zeros(2), pivot)
+    got = cue_table.move(cues, move)
+    before, after = (np.asarray(one.values["segmentation"]) for one in (cues, got))
     np.testing.assert_array_equal(after[0] == 1, before[0] == 2)
     np.testing.assert_array_equal(after[0] == 2, before[0] == 1)
     np.testing.assert_array_equal(after[1], before[1])
-    flipped = cues.keypoints[0, ::-1, :, 0]
-    np.testing.assert_allclose(got.keypoints[0, ..., 0], 200 - flipped, atol=1e-3)
+    flipped = cues.values["keypoints"][0, ::-1, :, 0]
+    found = got.values["keypoints"][0, ..., 0]
+    np.testing.assert_allclose(found, 200 - flipped, atol=1e-3)
+    np.testing.assert_array_equal(got.values["depth"], cues.values["depth"])
+    assert got.present == cues.present

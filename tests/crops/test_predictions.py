@@ -20,17 +20,16 @@ def model():
     return mano.load()
 
 
-@functools.partial(jax.jit, static_argnames=("crop", "relative"))
-def run(output, model, inputs, camera, *, crop, relative=True):
-    return decode(output, model, inputs, camera, crop=crop, relative=relative)
+@functools.partial(jax.jit, static_argnames="crop")
+def run(output, model, inputs, camera, *, crop):
+    return decode(output, model, inputs, camera, crop=crop)
 
 
 @functools.partial(jax.jit, static_argnames="crop")
 def labels(scene, crop):
     """Without the pictures, which take long to compile."""
     inputs, targets = prepare(scene, crop=crop)
-    empty = dict.fromkeys(("image", "keypoints", "segmentation", "depth"))
-    return inputs._replace(**empty), targets
+    return inputs._replace(image=None, cues={}), targets
 
 
 def setup(model, *, crop_view: bool, shape=(3,), seed=0):
@@ -89,8 +88,17 @@ def test_only_overlapping_hands_use_the_relative_translation(model):
     np.testing.assert_allclose(
         wrists[:, LEFT] - wrists[:, RIGHT], got.rel_trans, atol=1e-6
     )
-    alone = run(output, model, inputs, camera, crop=crop, relative=False)
-    np.testing.assert_allclose(alone.rel_trans, scene.targets.rel_trans, atol=1e-5)
+
+
+def test_without_an_estimate_places_give_the_relative_translation(model):
+    """Of overlapping hands as well: a network without transnet says nothing."""
+    crop, scene, inputs, output = setup(model, crop_view=False)
+    inputs = inputs._replace(overlap=jnp.ones(3, bool))
+    silent = output._replace(rel_trans=None)
+    got = run(silent, model, inputs, scene.targets.camera, crop=crop)
+    np.testing.assert_allclose(got.rel_trans, scene.targets.rel_trans, atol=1e-5)
+    expected = scenes.pose(model, scene.targets.mano)
+    np.testing.assert_allclose(got.geometry.joints, expected.joints, atol=1e-5)
 
 
 def test_absent_hands_have_no_score(model):

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from twohand_jax.cues.extraction import merge, no_cues
-from twohand_jax.types import Cues
+from twohand_jax.types import NO_CUES, Cues
 
 
 @dataclasses.dataclass
@@ -39,8 +38,6 @@ class Painter:
             keypoints[side, 1:, :2] = (x1, y1)
             labels[max(y0, 0) : y1 + 1, max(x0, 0) : x1 + 1] = side + 1
         depth = np.broadcast_to(np.linspace(0, 1, width), (height, width))
-        yes = np.ones((), bool)
-        full = Cues(
-            keypoints, labels, (depth * (labels > 0)).astype(np.float32), yes, yes, yes
-        )
-        return merge(no_cues(height, width), full, self.makes)
+        cues = NO_CUES.put("keypoints", keypoints).put("segmentation", labels)
+        cues = cues.put("depth", (depth * (labels > 0)).astype(np.float32))
+        return cues.only(self.makes)

@@ -23,8 +23,9 @@ def main() -> None:
         for devices in (jax.devices(), jax.devices()[:1])
     ]
     for many, one in zip(*cues, strict=True):
-        assert one.keypoints.any()
-        np.testing.assert_allclose(many.keypoints, one.keypoints, atol=1e-4)
+        points, expected = (cues.values["keypoints"] for cues in (many, one))
+        assert expected.any()
+        np.testing.assert_allclose(points, expected, atol=1e-4)
     print(f"same cues of {len(pictures)} pictures on {jax.device_count()} devices")
 
 

@@ -1,5 +1,6 @@
 """Extractors as one protocol: who wins, what is told, how pictures are batched."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -7,22 +8,35 @@ from tests.cues.extractors import Painter
 from twohand_jax.cues import extraction
 from twohand_jax.cues.extraction import Provenance
 from twohand_jax.cues.mediapipe import MediaPipeCues
-from twohand_jax.data import schema
 from twohand_jax.errors import InputError
+from twohand_jax.types import NO_CUES
 
 BOXES = np.array([[[2, 3, 10, 12], [14, 4, 20, 15]]], np.float32)
 BOTH = np.ones((1, 2), bool)
 IMAGE = np.zeros((20, 30, 3), np.uint8)
 
 
-def test_kinds_are_those_of_the_records() -> None:
-    assert extraction.KINDS == schema.CUES
+def test_cues_are_put_kept_and_taken_by_name() -> None:
+    depth, flag = np.ones((4, 6), np.float32), np.array(False)
+    cues = NO_CUES.put("depth", depth, flag).put("keypoints", np.ones((2, 21, 3)))
+    assert not NO_CUES.values and not NO_CUES.present, "cues are not changed in place"
+    assert cues.has("keypoints") and cues.values["depth"] is depth
+    assert not cues.has("depth"), "what there is of a cue may be nothing"
+    assert not cues.has("segmentation") and cues.has("segmentation").shape == ()
+    again = cues.put("depth", depth + 1)
+    assert again.has("depth") and again.values["depth"].max() == 2
+    assert tuple(cues.only(["depth", "segmentation"]).values) == ("depth",)
+    assert cues.only(["depth"]).present == {"depth": flag}
 
 
-def test_absent_cues_are_zeros_with_cleared_flags() -> None:
-    cues = extraction.no_cues(4, 6)
-    assert cues.segmentation.shape == cues.depth.shape == (4, 6)
-    assert not any(np.any(leaf) for leaf in cues)
+def test_merging_takes_only_what_the_other_has() -> None:
+    one = NO_CUES.put("depth", np.zeros((4, 6))).put("keypoints", np.zeros((2, 21, 3)))
+    other = NO_CUES.put("depth", np.ones((4, 6)), False)
+    merged = extraction.merge(one, other, ("depth", "keypoints", "segmentation"))
+    assert merged.values["depth"].all() and not merged.has("depth")
+    assert merged.has("keypoints") and "segmentation" not in merged.values
+    same = extraction.merge(one, other, ())
+    assert same.has("depth") and not same.values["depth"].any()
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
@@ -32,8 +46,8 @@ def test_the_first_that_makes_a_cue_wins(order) -> None:
     parts = [(points, maps)[place] for place in order]
     combined = extraction.combine(parts)
     (cues,) = combined([IMAGE], BOXES, BOTH)
-    assert combined.makes == extraction.KINDS
-    assert cues.keypoints[0, 0, 2] == np.float32(parts[0].score)
+    assert combined.makes == ("keypoints", "segmentation", "depth")
+    assert cues.values["keypoints"][0, 0, 2] == np.float32(parts[0].score)
     told = extraction.provenance(combined)
     assert told["keypoints"] == Provenance(parts[0].name, parts[0].version)
     assert told["segmentation"] == Provenance("b", "7")
@@ -44,14 +58,14 @@ def test_one_that_adds_nothing_is_not_asked() -> None:
     first, second = Painter(), Painter(makes=("depth",))
     (cues,) = extraction.combine([first, second])([IMAGE], BOXES, BOTH)
     assert first.asked and not second.asked
-    assert cues.has_keypoints and cues.has_segmentation and cues.has_depth
+    assert cues.has("keypoints") and cues.has("segmentation") and cues.has("depth")
 
 
 def test_parts_that_are_not_wanted_are_not_asked() -> None:
     points, maps = Painter(makes=("keypoints",)), Painter(makes=("depth",))
     combined = extraction.combine([points, maps])
     (cues,) = extraction.limit(combined, ("depth",))([IMAGE], BOXES, BOTH)
-    assert cues.has_depth and not cues.has_keypoints and not points.asked
+    assert cues.has("depth") and not cues.has("keypoints") and not points.asked
     assert extraction.limit(maps, ("keypoints",)) is maps
 
 
@@ -65,7 +79,9 @@ def test_combined_extractors_combine_again() -> None:
 def test_no_extractor_and_unknown_cues_are_refused() -> None:
     with pytest.raises(InputError, match="at least one is needed"):
         extraction.combine([])
-    with pytest.raises(InputError, match="painter makes .'normals'., but cues are"):
+    with pytest.raises(
+        InputError, match="painter names the cue 'normals'; cues are key"
+    ):
         extraction.combine([Painter(makes=("depth", "normals")), Painter()])
 
 
@@ -83,8 +99,7 @@ def test_batches_hold_one_size_and_the_order_stays() -> None:
     for cues, *alone in zip(found, images, boxes, valid, strict=True):
         image, box, there = alone
         (expected,) = painter([image], box[None], there[None])
-        for one, other in zip(cues, expected, strict=True):
-            np.testing.assert_array_equal(one, other)
+        jax.tree.map(np.testing.assert_array_equal, cues, expected)
 
 
 def test_mediapipe_makes_keypoints_inside_of_given_boxes(hands, demo_image) -> None:
@@ -92,15 +107,16 @@ def test_mediapipe_makes_keypoints_inside_of_given_boxes(hands, demo_image) -> N
     boxes = np.stack([found[0].box, found[1].box])[None]
     valid = np.array([[True, False]])
     (cues,) = MediaPipeCues(hands)([demo_image], boxes, valid)
-    assert cues.has_keypoints and not cues.has_segmentation and not cues.has_depth
-    assert not cues.keypoints[1].any(), "only the right hand was asked for"
+    assert tuple(cues.values) == ("keypoints",) and cues.has("keypoints")
+    points = cues.values["keypoints"]
+    assert not points[1].any(), "only the right hand was asked for"
     base = np.delete(np.arange(21), [4, 8, 12, 16, 20])
-    gap = np.linalg.norm((cues.keypoints[0] - found[0].keypoints)[base, :2], axis=1)
+    gap = np.linalg.norm((points[0] - found[0].keypoints)[base, :2], axis=1)
     assert gap.mean() < 0.03 * np.ptp(found[0].box.reshape(2, 2), axis=0).max()
 
 
 def test_mediapipe_without_a_hand_makes_nothing() -> None:
     (cues,) = MediaPipeCues(lambda *_: [])([IMAGE], BOXES, BOTH)
-    assert not cues.has_keypoints and not cues.keypoints.any()
+    assert not cues.has("keypoints") and not cues.values["keypoints"].any()
     (cues,) = MediaPipeCues(None.__class__)([IMAGE], BOXES, ~BOTH)
-    assert not cues.has_keypoints
+    assert not cues.has("keypoints")

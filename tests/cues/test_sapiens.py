@@ -1,6 +1,7 @@
 """Sapiens as an extractor: a twin's cues, any batch, any number of devices."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -59,27 +60,28 @@ def test_it_is_an_extractor(extractor, found):
     assert extractor.name == "sapiens_24x3"
     assert extractor.version.count("tiny 0123 float32") == 3
     for image, cues in zip(pictures(), found, strict=True):
-        assert cues.keypoints.dtype == cues.depth.dtype == np.float32
-        assert cues.segmentation.dtype == np.uint8
-        assert cues.segmentation.shape == cues.depth.shape == image.shape[:2]
-        assert cues.has_segmentation and cues.has_depth
-        assert set(np.unique(cues.segmentation)) <= {0, 1, 2}
-    assert {1, 2} <= set(
-        np.unique(np.concatenate([c.segmentation.ravel() for c in found]))
-    )
+        points, labels, depth = cues.values.values()
+        assert points.dtype == depth.dtype == np.float32
+        assert labels.dtype == np.uint8
+        assert labels.shape == depth.shape == image.shape[:2]
+        assert cues.has("segmentation") and cues.has("depth")
+        assert set(np.unique(labels)) <= {0, 1, 2}
+    labels = [cues.values["segmentation"].ravel() for cues in found]
+    assert {1, 2} <= set(np.unique(np.concatenate(labels)))
     assert extractor([], np.zeros((0, 2, 4)), np.zeros((0, 2), bool)) == []
 
 
 def test_keypoints_of_absent_hands_are_not_there(found):
-    assert [bool(cues.has_keypoints) for cues in found] == [
+    assert [bool(cues.has("keypoints")) for cues in found] == [
         True,
         True,
         False,
         True,
         True,
     ]
-    assert (found[1].keypoints[LEFT] == 0).all() and found[1].keypoints[RIGHT].any()
-    assert (found[2].keypoints == 0).all()
+    points = [cues.values["keypoints"] for cues in found]
+    assert (points[1][LEFT] == 0).all() and points[1][RIGHT].any()
+    assert (points[2] == 0).all()
 
 
 def test_keypoints_agree_with_the_twin(modules, extractor):
@@ -90,7 +92,7 @@ def test_keypoints_agree_with_the_twin(modules, extractor):
         want = sapiens_twin.keypoints(modules["keypoints"], image, box, size, order)
         valid = np.ones((1, 2), bool)
         cues = extractor([image], np.zeros((1, 2, 4)), valid, persons=given)[0]
-        got = cues.keypoints.reshape(42, 3)
+        got = cues.values["keypoints"].reshape(42, 3)
         assert (want[:, 2] > 0).sum() > 20
         np.testing.assert_allclose(got[:, 2], want[:, 2], atol=1e-4)
         assert (np.abs(got - want)[:, :2].max(axis=1) < 0.05).mean() > 0.9
@@ -100,23 +102,24 @@ def test_maps_agree_with_the_twin(modules, found):
     image, size = pictures()[0], (64, 48)
     classes = sapiens_twin.planes(modules["segmentation"], image, size).argmax(axis=0)
     want = np.where(classes == 14, 1, np.where(classes == 5, 2, 0))
-    labels = found[0].segmentation
+    labels = found[0].values["segmentation"]
     # Of noise, whose every pixel has another class, margins lose some of the borders.
     assert (labels == want)[labels > 0].all() and (labels == want).mean() > 0.9
     inner = classes > 0
     depth = sapiens_twin.planes(modules["depth"], image, size)[0]
     depth = (depth - depth[inner].min()) / np.ptp(depth[inner])
-    both = inner & (found[0].depth > 0)
+    made = found[0].values["depth"]
+    both = inner & (made > 0)
     assert both.sum() > 0.9 * inner.sum()
-    np.testing.assert_allclose(found[0].depth[both], depth[both], atol=0.01)
+    np.testing.assert_allclose(made[both], depth[both], atol=0.01)
 
 
 def test_each_picture_stands_alone(extractor, found):
     for index in (0, 4):
         picture, valid = [pictures()[index]], np.ones((1, 2), bool)
         alone = extractor(picture, np.zeros((1, 2, 4)), valid)[0]
-        for got, want in zip(alone, found[index], strict=True):
-            np.testing.assert_allclose(got, want, atol=1e-3)
+        close = functools.partial(np.testing.assert_allclose, atol=1e-3)
+        jax.tree.map(close, alone, found[index])
 
 
 def test_it_takes_part_in_batched_extraction(extractor, found):
@@ -125,7 +128,8 @@ def test_it_takes_part_in_batched_extraction(extractor, found):
         combine([extractor]), pictures(), np.zeros((5, 2, 4)), valid, batch=3
     )
     for index in (0, 3, 4):
-        np.testing.assert_allclose(cues[index].depth, found[index].depth, atol=1e-4)
+        depth, expected = (one[index].values["depth"] for one in (cues, found))
+        np.testing.assert_allclose(depth, expected, atol=1e-4)
 
 
 def test_four_devices_see_what_one_sees(tmp_path):
@@ -140,26 +144,28 @@ def test_depth_without_segmentation_is_spread_over_the_picture(networks):
     image = pictures()[1]
     cues = extractor([image], np.zeros((1, 2, 4)), np.ones((1, 2), bool))[0]
     assert extractor.makes == ("depth",)
-    assert not cues.has_keypoints and not cues.has_segmentation
-    assert cues.depth.min() == 0 and cues.depth.max() == 1
-    assert (cues.depth > 0).mean() > 0.99
+    assert tuple(cues.values) == ("depth",) and cues.has("depth")
+    depth = cues.values["depth"]
+    assert depth.min() == 0 and depth.max() == 1
+    assert (depth > 0).mean() > 0.99
 
 
 def test_directories_are_loaded(networks, tmp_path):
     own = networks["depth"]
     weights.save(tmp_path, own.config, own.variables, origin=own.origin)
-    extractor = SapiensCues.load(depth=tmp_path)
+    extractor = SapiensCues.load({"depth": tmp_path})
     assert extractor.version == f"depth tiny 0123 {extractor.dtype}"
     assert extractor.dtype == "float32" or jax.default_backend() != "cpu"
-    half = SapiensCues.load(depth=tmp_path, config=SapiensCuesConfig(dtype="bfloat16"))
+    config = SapiensCuesConfig(dtype="bfloat16")
+    half = SapiensCues.load({"depth": tmp_path}, config=config)
     assert half.version == "depth tiny 0123 bfloat16"
     with pytest.raises(InputError, match="depth network .* is given for keypoints"):
-        SapiensCues.load(keypoints=tmp_path)
+        SapiensCues.load({"keypoints": tmp_path})
 
 
 def test_what_it_cannot_use_is_refused(extractor, networks):
     with pytest.raises(InputError, match="No Sapiens network is given"):
-        SapiensCues.load()
+        SapiensCues.load({})
     own = networks["segmentation"]
     few = own._replace(config=dataclasses.replace(own.config, outputs=20))
     with pytest.raises(InputError, match="20 maps .* is given for segmentation"):

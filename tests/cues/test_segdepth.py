@@ -15,6 +15,7 @@ from twohand_jax.cues.segdepth import SegDepthCues, relative_depth
 from twohand_jax.errors import InputError
 from twohand_jax.models.apply import Network, Variables
 from twohand_jax.models.segdepth import SegDepth
+from twohand_jax.types import NO_CUES
 from twohand_jax.weights import native
 
 RED, BLUE = (230, 20, 20), (20, 20, 230)
@@ -74,17 +75,19 @@ def test_maps_come_back_where_the_picture_shows_the_hands(pictures):
     made, boxes, valid = pictures
     found = COLOURS([image for image, _ in made], boxes, valid)
     for (image, labels), cues in zip(made, found, strict=True):
-        assert cues.segmentation.shape == cues.depth.shape == image.shape[:2]
-        assert cues.segmentation.dtype == np.uint8
-        assert cues.depth.dtype == np.float32
+        assert cues.has("segmentation") and cues.has("depth")
+        assert tuple(cues.values) == ("segmentation", "depth")
+        seen, depth = cues.values["segmentation"], cues.values["depth"]
+        assert seen.shape == depth.shape == image.shape[:2]
+        assert seen.dtype == np.uint8
+        assert depth.dtype == np.float32
         for label in (1, 2):
-            assert iou(cues.segmentation == label, labels == label) > 0.9
-        hands = cues.segmentation > 0
-        assert cues.has_segmentation and cues.has_depth and not cues.has_keypoints
-        assert (cues.depth[~hands] == 0).all()
-        assert cues.depth[hands].min() == 0.0 and cues.depth[hands].max() == 1.0
+            assert iou(seen == label, labels == label) > 0.9
+        hands = seen > 0
+        assert (depth[~hands] == 0).all()
+        assert depth[hands].min() == 0.0 and depth[hands].max() == 1.0
         rows = np.nonzero(hands)[0]
-        assert np.corrcoef(rows, cues.depth[hands])[0, 1] > 0.99
+        assert np.corrcoef(rows, depth[hands])[0, 1] > 0.99
 
 
 def test_a_picture_alone_gets_what_it_gets_among_others(pictures):
@@ -93,8 +96,10 @@ def test_a_picture_alone_gets_what_it_gets_among_others(pictures):
     together = COLOURS(images, boxes, valid)
     for row, image in enumerate(images):
         (alone,) = COLOURS([image], boxes[[row]], valid[[row]])
-        same = alone.segmentation == together[row].segmentation
-        assert same.mean() > 0.999
+        labels, expected = (
+            cues.values["segmentation"] for cues in (alone, together[row])
+        )
+        assert (labels == expected).mean() > 0.999
 
 
 def test_a_picture_without_hands_has_no_cues(pictures):
@@ -102,9 +107,8 @@ def test_a_picture_without_hands_has_no_cues(pictures):
     valid = valid.copy()
     valid[1] = False
     found = COLOURS([image for image, _ in made], boxes, valid)
-    assert [bool(cues.has_depth) for cues in found] == [True, False, True]
-    assert not found[1].has_segmentation
-    assert not found[1].segmentation.any() and not found[1].depth.any()
+    assert [bool(cues.has("depth")) for cues in found] == [True, False, True]
+    assert found[1] == NO_CUES
     assert COLOURS([], boxes[:0], valid[:0]) == []
 
 
@@ -123,15 +127,15 @@ def test_depth_is_relative():
 def test_it_is_an_extractor_with_a_name():
     extractor: Extractor = COLOURS
     assert combine([extractor]).makes == ("segmentation", "depth")
-    assert provenance(extractor)["depth"] == ("open_maps", "0")
+    assert provenance(extractor)["depth"] == ("open_segdepth", "0")
 
 
 def test_what_is_no_map_network_is_refused(tmp_path):
     with pytest.raises(InputError, match="no model directory"):
         SegDepthCues.load(tmp_path)
-    with pytest.raises(InputError, match="task None.*one of the task 'maps'"):
+    with pytest.raises(InputError, match="experiment 'regressor'.*one of 'segdepth'"):
         SegDepthCues.load(assets.REGRESSOR)
-    config = native.load_config(assets.MAPS)
+    config = native.load_config(assets.SEGDEPTH)
     for change, message in (
         ({"model": None}, "section 'model'.*is missing"),
         ({"model": {"wodths": [1]}}, "section 'model'.*no field 'wodths'"),
@@ -153,15 +157,17 @@ def test_the_shipped_network_labels_the_joints_of_the_demo(shipped, hands, demo_
     found = {hand.side: hand for hand in hands(demo_image)}
     boxes = np.stack([found[side].box for side in (0, 1)])
     (cues,) = shipped([demo_image], boxes[None], np.ones((1, 2), bool))
+    labels = cues.values["segmentation"]
     for side in (0, 1):
         x, y = found[side].keypoints[:, :2].round().astype(int).T
-        assert (cues.segmentation[y, x] == side + 1).mean() > 0.8
+        assert (labels[y, x] == side + 1).mean() > 0.8
     small = cv2.resize(demo_image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     (again,) = shipped([small], boxes[None] / 2, np.ones((1, 2), bool))
-    large = cv2.resize(again.segmentation, demo_image.shape[1::-1], interpolation=0)
-    assert iou(large > 0, cues.segmentation > 0) > 0.85
+    coarse, size = again.values["segmentation"], demo_image.shape[1::-1]
+    large = cv2.resize(coarse, size, interpolation=cv2.INTER_NEAREST)
+    assert iou(large > 0, labels > 0) > 0.85
 
 
 def test_the_shipped_files_stay_small():
-    size = sum(path.stat().st_size for path in assets.MAPS.iterdir())
+    size = sum(path.stat().st_size for path in assets.SEGDEPTH.iterdir())
     assert size < 10e6

@@ -8,8 +8,8 @@ import pytest
 from tests.cues.extractors import Painter
 from tests.inference.conftest import detections
 from twohand_jax.cues import selection
-from twohand_jax.cues.extraction import no_cues
 from twohand_jax.cues.onnx_detector import HandBoxes
+from twohand_jax.types import NO_CUES
 
 BOXES = np.array([[50, 5, 80, 40], [5, 5, 35, 40]], np.float32)
 IMAGE = np.zeros((60, 90, 3), np.uint8)
@@ -37,15 +37,13 @@ def test_labels_speak_where_keypoints_are_silent() -> None:
     painter = Painter(score=0.05)
     (cues,) = painter([IMAGE], BOXES[None], np.ones((1, 2), bool))
     assert selection.sides_unknown(
-        selection.sides_from_keypoints(BOXES, cues.keypoints)
+        selection.sides_from_keypoints(BOXES, cues.values["keypoints"])
     ).all()
     assert selection.sides_from_cues(BOXES, cues).argmax(axis=1).tolist() == [0, 1]
 
 
 def test_no_cues_say_nothing() -> None:
-    assert selection.sides_unknown(
-        selection.sides_from_cues(BOXES, no_cues(60, 90))
-    ).all()
+    assert selection.sides_unknown(selection.sides_from_cues(BOXES, NO_CUES)).all()
     outside = BOXES + 500
     assert selection.sides_unknown(
         selection.sides_from_labels(outside, np.ones((60, 90), np.uint8))

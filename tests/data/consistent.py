@@ -9,6 +9,7 @@ from data_pipelines import labelled
 from data_pipelines.cue_stage import LabelCues, cue_features
 from data_pipelines.fixtures.scenes import FixtureScene, scenes
 from data_pipelines.labelled import Example, Labelled, Rejection
+from twohand_jax.crops.cue_table import DEFAULT
 from twohand_jax.types import ManoModel
 
 
@@ -29,6 +30,7 @@ class Consistent:
     name = "consistent"
     version = "1.0.0"
     description = "Pairs & <nothing> else."
+    cues = DEFAULT
 
     @property
     def settings(self) -> Mapping[str, object]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from data_pipelines.labelled import Example, Rejection
+from twohand_jax.crops.cue_table import DEFAULT
 from twohand_jax.data import decode, schema
 
 NUM_JOINTS = 21
@@ -15,7 +16,8 @@ NUM_JOINTS = 21
 class Squares:
     """A ``ShardSource`` whose pictures hold a bright dot at every joint.
 
-    ``reject_every`` leaves out each such sample; ``fail_at`` raises at a shard.
+    ``reject_every`` leaves out each such sample; ``fail_at`` raises at a shard;
+    ``cues`` are the kinds of cues that the records hold.
     """
 
     sizes: tuple[tuple[str, tuple[int, ...]], ...] = (
@@ -27,6 +29,7 @@ class Squares:
     seed: int = 0
     reject_every: int = 0
     fail_at: tuple[str, int] | None = None
+    cues: tuple[str, ...] = DEFAULT
 
     name = "squares"
     version = "1.0.0"
@@ -48,11 +51,18 @@ class Squares:
             if self.reject_every and number % self.reject_every == 0:
                 yield Rejection("not sharp", name)
                 continue
-            key = [self.seed, split == "test", shard, number]
-            yield example(name, self.height, self.width, np.random.default_rng(key))
+            rng = np.random.default_rng([self.seed, split == "test", shard, number])
+            yield example(name, self.height, self.width, rng, cues=self.cues)
 
 
-def example(name: str, height: int, width: int, rng: np.random.Generator) -> dict:
+def example(
+    name: str,
+    height: int,
+    width: int,
+    rng: np.random.Generator,
+    *,
+    cues: tuple[str, ...] = DEFAULT,
+) -> dict:
     """One record with every feature; joints lie on a grid inside of each hand's box."""
     image = np.full((height, width, 3), 30, np.uint8)
     labels = np.zeros((height, width), np.uint8)
@@ -70,20 +80,20 @@ def example(name: str, height: int, width: int, rng: np.random.Generator) -> dic
         joints.append(points)
         boxes.append([x0, y0, x0 + side - 1, y0 + side - 1])
     joints_2d = np.array(joints, np.float32)
-    data, scale, offset = decode.encode_depth(depth, labels > 0)
+    maps = {"segmentation": labels, "depth": depth}
     real = {
         feature.name: rng.normal(size=feature.shape).astype(np.float32)
-        for feature in schema.FEATURES
+        for feature in schema.features(cues)
         if feature.dtype is np.float32
     }
     flags = {
         feature.name: np.ones(feature.shape, bool)
-        for feature in schema.FEATURES
+        for feature in schema.features(cues)
         if feature.dtype is np.bool_
     }
     texts = {
         feature.name: f"some {feature.name}"
-        for feature in schema.FEATURES
+        for feature in schema.features(cues)
         if feature.encoding is schema.Encoding.TEXT
     }
     return {
@@ -97,8 +107,10 @@ def example(name: str, height: int, width: int, rng: np.random.Generator) -> dic
         "width": width,
         "hands/box": np.array(boxes, np.float32),
         "hands/joints_2d": joints_2d,
-        "cues/segmentation": decode.encode_map(labels),
-        "cues/depth": data,
-        "cues/depth_scale": np.float32(scale),
-        "cues/depth_offset": np.float32(offset),
+        **{
+            feature: value
+            for cue, values in maps.items()
+            if cue in cues
+            for feature, value in decode.encode_cue(cue, values, labels > 0).items()
+        },
     }

@@ -103,14 +103,14 @@ def batch(seed: int, shape: tuple[int, ...], model: ManoModel) -> Batch:
         canvas=jnp.asarray(_dots(joints_px[..., DOTS, :])),
         T_canvas_image=T,
         cues=Cues(
-            keypoints=jnp.concatenate(
-                [labels.joints_2d, jnp.ones((*shape, 2, 21, 1))], axis=-1
-            ),
-            segmentation=jnp.asarray(segmentation),
-            depth=jnp.asarray(np.where(segmentation > 0, row, 0.0), jnp.float32),
-            has_keypoints=yes,
-            has_segmentation=yes,
-            has_depth=yes,
+            {
+                "keypoints": jnp.concatenate(
+                    [labels.joints_2d, jnp.ones((*shape, 2, 21, 1))], axis=-1
+                ),
+                "segmentation": jnp.asarray(segmentation),
+                "depth": jnp.asarray(np.where(segmentation > 0, row, 0.0), jnp.float32),
+            },
+            dict.fromkeys(("keypoints", "segmentation", "depth"), yes),
         ),
         targets=labels,
         weight=jnp.ones(shape),

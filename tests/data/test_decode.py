@@ -30,10 +30,9 @@ def rows() -> decode.Rows:
     return _rows([example("a", height, width, rng) for height, width in SIZES])
 
 
-def _decoded(rows: decode.Rows, workers: int = 2) -> decode.Batch:
-    (batch,) = decode.batches(
-        [rows], config=CanvasConfig(size=64), workers=workers, report=_refuse
-    )
+def _decoded(rows: decode.Rows, **canvas: float) -> decode.Batch:
+    config = CanvasConfig(**{"size": 64} | canvas)
+    (batch,) = decode.batches([rows], config=config, workers=2, report=_refuse)
     return batch
 
 
@@ -50,8 +49,8 @@ def test_fast_and_plain_decoding_agree(
     monkeypatch.setattr(decode, "_simplejpeg", None)
     plain = _decoded(rows)
     np.testing.assert_array_equal(fast.canvas, plain.canvas)
-    np.testing.assert_array_equal(fast.cues.depth, plain.cues.depth)
-    np.testing.assert_array_equal(fast.cues.segmentation, plain.cues.segmentation)
+    for name, expected in plain.cues.values.items():
+        np.testing.assert_array_equal(fast.cues.values[name], expected)
     for row, (height, width) in enumerate(SIZES[:3]):
         picture = decode.decode_jpeg(rows.fields["image"][row])
         np.testing.assert_array_equal(fast.canvas[row, :height, :width], picture)
@@ -59,9 +58,45 @@ def test_fast_and_plain_decoding_agree(
         assert not fast.canvas[row, :, width:].any()
 
 
+def test_hands_too_fine_for_their_crops_are_shrunk(
+    rows: decode.Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of pictures that were decoded onto the canvas itself."""
+    pytest.importorskip("simplejpeg")
+    fine, whole = _decoded(rows, crop_size=4), _decoded(rows)
+    monkeypatch.setattr(decode, "_simplejpeg", None)
+    plain = _decoded(rows, crop_size=4)
+    np.testing.assert_array_equal(fine.canvas, plain.canvas)
+    scale = fine.T_canvas_image[:, 0, 0]
+    sides = np.ptp(rows.fields["hands/box"].reshape(-1, 2, 2, 2), axis=2).max(axis=-1)
+    finest = 2.0 * sides.min(axis=-1) * scale / 4
+    assert (finest < 3.01).all() and (scale < 0.5).all()
+    for name in ("segmentation", "depth"):
+        seen = (fine.cues.values[name] > 0).sum(axis=(1, 2))
+        expected = (whole.cues.values[name] > 0).sum(axis=(1, 2))
+        expected = expected * (scale / whole.T_canvas_image[:, 0, 0]) ** 2
+        np.testing.assert_allclose(seen, expected, rtol=0.35)
+
+
 def test_depth_lies_on_the_segmentation(rows: decode.Rows) -> None:
-    cues = _decoded(rows).cues
-    np.testing.assert_array_equal(cues.depth > 0, cues.segmentation > 0)
+    cues = _decoded(rows).cues.values
+    np.testing.assert_array_equal(cues["depth"] > 0, cues["segmentation"] > 0)
+
+
+@pytest.mark.parametrize("names", [(), ("depth",), ("keypoints", "segmentation")])
+def test_only_cues_that_are_asked_for_are_decoded(rows: decode.Rows, names) -> None:
+    """A broken map of another kind is not looked at."""
+    whole = _decoded(rows).cues
+    for name in {"segmentation", "depth"} - set(names):
+        rows.fields[f"cues/{name}"][0] = b"no map"
+    config = CanvasConfig(size=64)
+    (batch,) = decode.batches(
+        [rows], config=config, cues=names, workers=1, report=_refuse
+    )
+    assert tuple(batch.cues.values) == tuple(batch.cues.present) == names
+    for name in names:
+        np.testing.assert_array_equal(batch.cues.values[name], whole.values[name])
+        assert batch.cues.present[name].all()
 
 
 def test_a_broken_picture_leaves_an_empty_row(rows: decode.Rows) -> None:

@@ -52,3 +52,34 @@ def test_other_versions_are_refused() -> None:
 def test_the_hand_type_says_which_hands_are_shown(shown, kind):
     assert schema.hand_type(shown) == schema.hand_type(np.array(shown)) == kind
     assert kind in schema.HAND_TYPES
+
+
+def test_the_usual_records_hold_the_usual_cues() -> None:
+    """A new kind adds features and changes none: the schema stays."""
+    names = [feature.name for feature in schema.features()]
+    assert names[: len(schema.LABELS)] == [one.name for one in schema.LABELS]
+    assert names[len(schema.LABELS) :] == [
+        "cues/keypoints",
+        "cues/has_keypoints",
+        "cues/keypoints_source",
+        "cues/keypoints_version",
+        "cues/segmentation",
+        "cues/has_segmentation",
+        "cues/segmentation_source",
+        "cues/segmentation_version",
+        "cues/depth",
+        "cues/depth_scale",
+        "cues/depth_offset",
+        "cues/has_depth",
+        "cues/depth_source",
+        "cues/depth_version",
+    ]
+
+
+def test_an_example_has_the_cues_of_its_set_and_no_others(good: dict) -> None:
+    few = {name: value for name, value in good.items() if "depth" not in name}
+    schema.check(few, cues=("keypoints", "segmentation"))
+    with pytest.raises(InputError, match=r"missing features \['cues/depth', 'cues/"):
+        schema.check(few)
+    with pytest.raises(InputError, match=r"unknown features \['cues/depth', 'cues/"):
+        schema.check(good, cues=("keypoints", "segmentation"))

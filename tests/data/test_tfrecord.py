@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from data_pipelines import writer
+from data_pipelines.shard_file import read_record
 from tests.data.records import Squares
+from twohand_jax.crops import cue_table
 from twohand_jax.crops.canvas import CanvasConfig
-from twohand_jax.data import decode
+from twohand_jax.data import decode, schema, shards
 from twohand_jax.data.shards import HEADER, frame_record, frames
 from twohand_jax.data.tfrecord import Reader, ReaderConfig
 from twohand_jax.errors import InputError
@@ -51,7 +53,7 @@ def test_records_come_back_as_they_were_written(record_set: Path) -> None:
     (batch,) = _reader(record_set, split="test", shuffle=False).once()
     assert batch.weight.tolist() == [1, 1, 1, 0]
     for row, example in enumerate(_examples("test")):
-        targets, cues = batch.targets, batch.cues
+        targets, cues = batch.targets, batch.cues.values
         np.testing.assert_array_equal(
             targets.joints_2d[row], example["hands/joints_2d"]
         )
@@ -60,12 +62,12 @@ def test_records_come_back_as_they_were_written(record_set: Path) -> None:
         np.testing.assert_array_equal(
             targets.camera.focal[row], example["camera/focal"]
         )
-        np.testing.assert_array_equal(cues.keypoints[row], example["cues/keypoints"])
+        np.testing.assert_array_equal(cues["keypoints"][row], example["cues/keypoints"])
         picture = decode.decode_jpeg(example["image"])
         np.testing.assert_array_equal(batch.canvas[row, :48, :64], picture)
         labels = decode.decode_map(example["cues/segmentation"])
-        np.testing.assert_array_equal(cues.segmentation[row, :48, :64], labels)
-        np.testing.assert_array_equal(cues.depth[row, :48, :64] > 0, labels > 0)
+        np.testing.assert_array_equal(cues["segmentation"][row, :48, :64], labels)
+        np.testing.assert_array_equal(cues["depth"][row, :48, :64] > 0, labels > 0)
     assert batch.targets.hand_valid.dtype == bool
     assert batch.record.dtype == np.int32
 
@@ -85,7 +87,7 @@ def test_joints_are_where_the_affine_puts_them(tmp_path: Path) -> None:
             grey, column[None], line[None].astype(np.float32), cv2.INTER_LINEAR
         )
         assert brightness.min() > 110  # the ground is 30
-        labels = batch.cues.segmentation[row][
+        labels = batch.cues.values["segmentation"][row][
             np.rint(line).astype(int), np.rint(column).astype(int)
         ]
         np.testing.assert_array_equal(labels, np.repeat([1, 2], 21))
@@ -262,6 +264,56 @@ def _rewrite(path: Path, change: dict) -> None:
             example.features.feature[name].bytes_list.value.append(value)
     payloads[0] = example.SerializeToString()
     path.write_bytes(b"".join(frame_record(payload or b"") for payload in payloads))
+
+
+def _features_of(cue: str) -> dict[str, None]:
+    return {feature.name: None for feature in schema.cue_features(cue)}
+
+
+@pytest.mark.parametrize("cue", cue_table.DEFAULT)
+def test_a_kind_of_cue_that_a_record_lacks_is_absent(damaged: Path, cue: str) -> None:
+    """Records of before the kind was known: same schema, all else as it was."""
+    _rewrite(damaged / TRAIN.format(0), _features_of(cue))
+    reader = _reader(damaged, shuffle=False, batch_size=9)
+    (batch,) = reader.once()
+    assert not reader.skipped and batch.weight.all()
+    assert batch.cues.present[cue].tolist() == [False] + [True] * 8
+    assert not batch.cues.values[cue][0].any() and batch.cues.values[cue][1].any()
+    for name in set(cue_table.DEFAULT) - {cue}:
+        assert batch.cues.present[name].all()
+    rows = next(reader.rows())
+    assert rows.fields["schema_version"].tolist() == [schema.SCHEMA_VERSION] * 9
+
+
+def test_sets_of_few_kinds_of_cues_are_written_and_read(tmp_path: Path) -> None:
+    source = Squares(cues=("keypoints",))
+    writer.write(source, tmp_path, workers=0, progress=False)
+    assert shards.cue_names(tmp_path) == ("keypoints",)
+    (batch,) = _reader(tmp_path, shuffle=False, batch_size=9).once()
+    flags = {name: flag.all() for name, flag in batch.cues.present.items()}
+    assert flags == {"keypoints": True, "segmentation": False, "depth": False}
+    assert not batch.cues.present["depth"].any()
+    assert not batch.cues.values["depth"].any()
+
+
+def test_an_unknown_kind_of_cue_is_read_over(damaged: Path, record_set: Path) -> None:
+    """Records of a later version that knows one more."""
+    change: dict = {"cues/heat": decode.encode_map(np.ones((48, 64), np.uint16))}
+    change |= {"cues/heat_scale": np.ones(1), "cues/heat_source": b"a camera"}
+    for number in range(3):
+        _rewrite(damaged / TRAIN.format(number), {"cues/has_heat": 1} | change)
+    plain = next(_reader(record_set, shuffle=False).batches())
+    found = next(_reader(damaged, shuffle=False).batches())
+    jax.tree.map(np.testing.assert_array_equal, found, plain)
+    payload = next(iter(frames((damaged / TRAIN.format(0)).read_bytes()))).payload
+    example = read_record(payload or b"")
+    assert not [name for name in example if "heat" in name]
+    schema.check(example)
+
+
+def test_the_reader_hands_over_the_cues_that_are_asked_for(record_set: Path) -> None:
+    batch = next(_reader(record_set, cues=("depth",)).batches())
+    assert tuple(batch.cues.values) == tuple(batch.cues.present) == ("depth",)
 
 
 @pytest.mark.parametrize(

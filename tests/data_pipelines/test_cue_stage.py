@@ -18,7 +18,8 @@ from data_pipelines.shard_file import read_record
 from tests.cues.extractors import Painter
 from tests.data.records import Squares
 from twohand_jax.cli import main as cli
-from twohand_jax.data import decode, schema, shards
+from twohand_jax.crops import cue_table
+from twohand_jax.data import decode, shards
 from twohand_jax.errors import InputError
 from twohand_jax.inference import observe
 from twohand_jax.inference.observe import CueConfig
@@ -96,16 +97,17 @@ def test_cues_change_and_nothing_else(records, tmp_path, painter) -> None:
             (cues,) = painter(
                 [decode.decode_jpeg(after["image"])], box[None], valid[None]
             )
-            np.testing.assert_array_equal(after["cues/keypoints"], cues.keypoints)
+            points, seen, far = cues.values.values()
+            np.testing.assert_array_equal(after["cues/keypoints"], points)
             labels = decode.decode_map(after["cues/segmentation"])
-            np.testing.assert_array_equal(labels, cues.segmentation)
-            depth = decode.depth_from_levels(
+            np.testing.assert_array_equal(labels, seen)
+            depth = decode.values_from_levels(
                 decode.decode_map(after["cues/depth"]),
                 scale=float(after["cues/depth_scale"]),
                 offset=float(after["cues/depth_offset"]),
             )
-            np.testing.assert_allclose(depth, cues.depth, atol=2e-3)
-            for kind in schema.CUES:
+            np.testing.assert_allclose(depth, far, atol=2e-3)
+            for kind in cue_table.DEFAULT:
                 assert after[f"cues/{kind}_source"] == "painter"
                 assert after[f"cues/{kind}_version"] == "2"
 
@@ -205,15 +207,15 @@ import sys, time
 from pathlib import Path
 from data_pipelines import cue_stage, writer
 from tests.cues.extractors import Painter
-from twohand_jax.inference import cue_choice
-from twohand_jax.inference.cue_choice import CueConfig
+from twohand_jax.inference import observe
+from twohand_jax.inference.observe import CueConfig
 
 class Slow(Painter):
     def _one(self, *args):
         time.sleep(0.02)
         return super()._one(*args)
 
-cue_choice.load_in_boxes = lambda _: Slow(version="2")
+observe.load_in_boxes = lambda _: Slow(version="2")
 
 if __name__ == "__main__":
     config = cue_stage.StageConfig(cues=CueConfig(source="mediapipe"), batch=1)

@@ -46,19 +46,20 @@ def example(scene: scenes.FixtureScene, model: str) -> dict[str, Any]:
 
 def test_drawn_hands_give_their_labels(cues_of, scene) -> None:
     (cues,) = cues_of([example(scene, cues_of.model.name)])
-    assert cues.has_keypoints and cues.has_segmentation and cues.has_depth
-    np.testing.assert_allclose(cues.keypoints[..., :2], scene.joints_px, atol=1e-3)
-    assert (cues.keypoints[..., 2] == 1).all()
+    assert all(cues.has(name) for name in ("keypoints", "segmentation", "depth"))
+    points = cues.values["keypoints"]
+    np.testing.assert_allclose(points[..., :2], scene.joints_px, atol=1e-3)
+    assert (points[..., 2] == 1).all()
     assert set(np.unique(scene.labels)) == {0, 1, 2}, "the test needs both hands"
-    assert (cues.segmentation != scene.labels).mean() < 2e-3
+    assert (cues.values["segmentation"] != scene.labels).mean() < 2e-3
 
 
 def test_depth_spans_the_hands_and_grows_with_distance(cues_of, scene) -> None:
     (cues,) = cues_of([example(scene, cues_of.model.name)])
-    hands = cues.segmentation > 0
-    assert cues.depth[hands].min() == 0 and cues.depth[hands].max() == 1
-    assert not cues.depth[~hands].any()
-    means = [cues.depth[cues.segmentation == side + 1].mean() for side in (0, 1)]
+    labels, depth = cues.values["segmentation"], cues.values["depth"]
+    assert depth[labels > 0].min() == 0 and depth[labels > 0].max() == 1
+    assert not depth[labels == 0].any()
+    means = [depth[labels == side + 1].mean() for side in (0, 1)]
     far = scene.vertices[..., 2].mean(axis=-1)
     assert (means[0] < means[1]) == (far[0] < far[1])
 
@@ -66,8 +67,9 @@ def test_depth_spans_the_hands_and_grows_with_distance(cues_of, scene) -> None:
 def test_a_hidden_hand_is_not_drawn(cues_of, scene) -> None:
     one = example(scene._replace(shown=np.array([False, True])), cues_of.model.name)
     (cues,) = cues_of([one])
-    assert set(np.unique(cues.segmentation)) == {0, 2}
-    assert not cues.keypoints[0].any() and (cues.keypoints[1, :, 2] == 1).all()
+    assert set(np.unique(cues.values["segmentation"])) == {0, 2}
+    points = cues.values["keypoints"]
+    assert not points[0].any() and (points[1, :, 2] == 1).all()
 
 
 @pytest.mark.parametrize(
@@ -81,8 +83,7 @@ def test_a_hidden_hand_is_not_drawn(cues_of, scene) -> None:
 )
 def test_without_a_fit_of_every_hand_there_are_no_maps(cues_of, scene, lacking) -> None:
     (cues,) = cues_of([example(scene, cues_of.model.name) | lacking])
-    assert not cues.has_segmentation and not cues.has_depth
-    assert not cues.segmentation.any() and not cues.depth.any()
+    assert tuple(cues.values) == ("keypoints",)
 
 
 def test_fits_of_another_hand_model_are_refused(cues_of, scene) -> None:

@@ -52,7 +52,7 @@ def _flags(*places: tuple[int, ...], shape: tuple[int, ...] = (2, 21)) -> np.nda
 def test_a_record_holds_every_feature_of_the_schema() -> None:
     made = _record()
     schema.check(made, where="the test")
-    assert set(made) == {feature.name for feature in schema.FEATURES}
+    assert set(made) == {feature.name for feature in schema.features()}
     assert made["mano/model"] == "toy-hand" and made["dataset"] == "toy"
 
 

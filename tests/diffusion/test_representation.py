@@ -54,7 +54,8 @@ def test_reference_is_still_and_at_the_origin():
     np.testing.assert_array_equal(still, expected)
 
 
-def test_mirrored_pair_has_the_same_vectors():
+def test_mirrored_pair_has_the_same_vectors(variant):
+    pack = variant(representation.pack)
     model, params = fakes.hand_model(), fakes.hands(3)
     right = pack(model, params, jnp.full(3, RIGHT))
     left = pack(model, mano.mirror(params), jnp.full(3, LEFT))

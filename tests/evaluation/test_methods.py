@@ -4,17 +4,25 @@ import pytest
 
 from twohand_jax.evaluation import methods
 
+ALL = ("keypoints", "segmentation", "depth")
+ROWS = ("image", "+ keypoints", "+ segmentation", "+ depth")
+
+
+def test_each_row_shows_its_cue_and_those_before_it():
+    shown = [ALL[:count] for count in range(4)]
+    assert methods.CUE_SETS == dict(zip(ROWS, shown, strict=True))
+
 
 @pytest.mark.parametrize(
     ("cues", "dropout", "rows"),
     [
-        ((True, True, True), (0.2, 0.5, 0.5), tuple(methods.CUE_SETS)),
-        ((True, True, True), (0.0, 0.0, 0.0), ("+ depth",)),
-        ((True, True, True), (0.0, 0.5, 0.5), tuple(methods.CUE_SETS)[1:]),
-        ((True, False, False), (0.0, 0.0, 0.0), ("+ keypoints",)),
-        ((False, False, False), (0.0, 0.0, 0.0), ("image",)),
-        ((False, True, False), (0.0, 0.5, 0.0), ("image",)),
-        ((False, True, False), (0.0, 0.0, 0.0), ()),
+        (ALL, dict.fromkeys(ALL, 0.2), ROWS),
+        (ALL, {}, ("+ depth",)),
+        (ALL, {"keypoints": 0.0, "segmentation": 0.5, "depth": 0.5}, ROWS[1:]),
+        (("keypoints",), {}, ("+ keypoints",)),
+        ((), {}, ("image",)),
+        (("segmentation",), {"segmentation": 0.5}, ("image",)),
+        (("segmentation",), {}, ()),
     ],
 )
 def test_a_network_fills_the_rows_it_was_trained_for(cues, dropout, rows):

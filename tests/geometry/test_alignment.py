@@ -51,7 +51,8 @@ def test_noise_is_aligned_as_by_a_float64_optimiser():
 
 
 @pytest.mark.parametrize("mirror", [False, True])
-def test_reflections_are_allowed_only_on_request(mirror):
+def test_reflections_are_allowed_only_on_request(mirror, variant):
+    procrustes = variant(alignment.procrustes, static_argnames="allow_reflection")
     target = cloud(seed=5)
     source = similarity(target, 6, mirror=mirror)
     error = {

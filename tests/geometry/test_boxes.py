@@ -98,3 +98,22 @@ def test_iou(other, expected):
 
 def test_iou_of_two_empty_boxes_is_zero():
     assert boxes.iou(np.zeros(4), np.zeros(4)) == 0
+
+
+@pytest.mark.parametrize(
+    ("left", "present", "expected"),
+    [
+        ([5, 5, 20, 20], [True, True], True),
+        ([10, 0, 20, 10], [True, True], False),
+        ([30, 30, 40, 40], [True, True], False),
+        ([5, 5, 20, 20], [True, False], False),
+    ],
+)
+@pytest.mark.parametrize("batch", [(), (3,), (2, 1, 4)])
+def test_overlap_is_of_two_hands_that_are_there(left, present, expected, batch):
+    both = np.array([[0, 0, 10, 10], left], np.float32)
+    found = boxes.overlap(
+        np.broadcast_to(both, (*batch, 2, 4)), np.broadcast_to(present, (*batch, 2))
+    )
+    assert found.shape == batch
+    assert (np.asarray(found) == expected).all()

@@ -3,36 +3,20 @@
 import runpy
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
-from twohand_jax import build
+from tests.inference import networks
+from tests.train.runs import ROOT
 from twohand_jax.cues.selection import HandDetection
-from twohand_jax.models import apply
-from twohand_jax.weights import native
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model directory of configs/tiny.py with small random weights."""
     config = runpy.run_path(str(ROOT / "configs" / "tiny.py"))["get_config"]()
-    config = config.to_dict()
-    network = build.regressor(build.experiment(config).model)
-    rng = np.random.default_rng(0)
-
-    def draw(leaf: jax.ShapeDtypeStruct) -> jax.Array:
-        return jnp.asarray(rng.normal(0, 0.05, leaf.shape), jnp.float32)
-
-    drawn = jax.tree.map(draw, apply.shapes(network))
-    stats = jax.tree.map(lambda x: 1.0 + jnp.abs(x), drawn.batch_stats)
-    directory = tmp_path_factory.mktemp("model")
-    native.save(directory, drawn._replace(batch_stats=stats), config)
-    return directory
+    return networks.save(tmp_path_factory.mktemp("model"), config.to_dict())
 
 
 def open_palm(middle: tuple[float, float], size: float, sign: float) -> np.ndarray:

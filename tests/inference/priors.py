@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from twohand_jax import build
+from twohand_jax import experiments
 from twohand_jax.data import poses
 from twohand_jax.diffusion import schedule
 from twohand_jax.diffusion.representation import Statistics
+from twohand_jax.experiments import prior
+from twohand_jax.experiments.prior import PriorExperiment
 from twohand_jax.models import apply
-from twohand_jax.train import prior
 from twohand_jax.types import ManoParams
 from twohand_jax.weights import native
 
@@ -31,8 +32,8 @@ def write_prior(directory: Path, **diffusion) -> Path:
     """A model directory of a prior with small random weights."""
     settings = config("prior.py", DENOISER)
     settings["diffusion"] |= diffusion
-    experiment = build.prior_experiment(settings)
-    drawn = _draw(build.denoiser(experiment.model))
+    experiment = experiments.parse_as(PriorExperiment, settings)
+    drawn = _draw(experiments.network(experiment))
     statistics = Statistics(mean=jnp.zeros(64), scale=jnp.full(64, 0.2))
     fixed = prior.fixed_numbers(experiment.diffusion, statistics, schedule.linear())
     native.save(directory, drawn._replace(batch_stats=fixed), settings)
@@ -41,9 +42,9 @@ def write_prior(directory: Path, **diffusion) -> Path:
 
 def write_features(directory: Path, **loss) -> Path:
     """A model directory of a feature network with small random weights."""
-    settings = config("features.py", FEATURES)
+    settings = config("pair_encoder.py", FEATURES)
     settings["loss"] |= loss
-    network = build.pair_encoder(build.pair_encoder_experiment(settings).model)
+    network = experiments.network(experiments.parse(settings))
     native.save(directory, _draw(network), settings)
     return directory
 

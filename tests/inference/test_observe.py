@@ -34,9 +34,10 @@ def look(made: Observer, image, **given):
 
 def test_the_detector_alone_gives_keypoints(image, keypoints) -> None:
     seen = look(observer(keypoints), image)
-    np.testing.assert_array_equal(seen.cues.keypoints, seen.hands.keypoints)
-    assert seen.cues.has_keypoints and seen.provenance == {"keypoints": MEDIAPIPE}
-    assert not seen.cues.has_segmentation and not seen.cues.has_depth
+    points = seen.cues.values["keypoints"]
+    np.testing.assert_array_equal(points, seen.hands.keypoints)
+    assert seen.cues.has("keypoints") and seen.provenance == {"keypoints": MEDIAPIPE}
+    assert tuple(seen.cues.values) == ("keypoints",)
     for side in (0, 1):
         box = box_around(seen.hands.keypoints[side])
         np.testing.assert_array_equal(seen.hands.boxes[side], box)
@@ -45,11 +46,9 @@ def test_the_detector_alone_gives_keypoints(image, keypoints) -> None:
 def test_maps_are_extracted_in_the_detected_boxes(image, keypoints) -> None:
     painter = Painter(makes=("segmentation", "depth"))
     seen = look(observer(keypoints, painter), image)
-    assert (
-        seen.cues.has_keypoints and seen.cues.has_segmentation and seen.cues.has_depth
-    )
+    assert all(seen.cues.has(name) for name in ("keypoints", "segmentation", "depth"))
     x, y = seen.hands.boxes[1].reshape(2, 2).mean(axis=0).astype(int)
-    assert seen.cues.segmentation[y, x] == 2
+    assert seen.cues.values["segmentation"][y, x] == 2
     assert {kind: by.source for kind, by in seen.provenance.items()} == {
         "keypoints": MEDIAPIPE.source,
         "segmentation": "painter",
@@ -70,7 +69,7 @@ def test_an_extractors_keypoints_move_detected_boxes(image, keypoints) -> None:
 def test_given_keypoints_are_never_replaced(image, keypoints) -> None:
     seen = look(observer(None, Painter()), image, keypoints=keypoints)
     np.testing.assert_array_equal(seen.hands.keypoints, keypoints)
-    np.testing.assert_array_equal(seen.cues.keypoints, keypoints)
+    np.testing.assert_array_equal(seen.cues.values["keypoints"], keypoints)
     assert seen.provenance["keypoints"] == GIVEN
     assert seen.provenance["depth"].source == "painter"
 
@@ -122,10 +121,10 @@ def test_sapiens_tells_sides_and_is_asked_once(image, keypoints, monkeypatch) ->
 
     sees_the_person.makes, sees_the_person.name = painter.makes, "sapiens_0.3b"
     sees_the_person.version = "1"
-    monkeypatch.setattr(observe, "check", lambda _: None)
-    monkeypatch.setattr(observe, "load", lambda _: sees_the_person)
-    some = {f"sapiens_{kind}": Path(kind) for kind in painter.makes}
-    made = Observer(CueConfig(source="sapiens", **some))
+    monkeypatch.setattr(observe, "check_choice", lambda _: None)
+    monkeypatch.setattr(observe, "load_extractor", lambda _: sees_the_person)
+    models = tuple((kind, Path(kind)) for kind in painter.makes)
+    made = Observer(CueConfig(source="sapiens", sapiens_models=models))
     made._boxes = lambda picture: boxed(keypoints)
     seen = look(made, image)
     np.testing.assert_allclose(seen.hands.boxes, places[0])
@@ -134,7 +133,7 @@ def test_sapiens_tells_sides_and_is_asked_once(image, keypoints, monkeypatch) ->
     made._boxes = lambda picture: HandBoxes(*(part[:1] for part in boxed(keypoints)))
     seen = look(made, image)
     np.testing.assert_array_equal(seen.hands.present, [False, True])
-    assert not seen.cues.keypoints[0].any(), "a hand that was not detected"
+    assert not seen.cues.values["keypoints"][0].any(), "a hand that was not detected"
 
 
 @pytest.mark.parametrize(
@@ -142,10 +141,13 @@ def test_sapiens_tells_sides_and_is_asked_once(image, keypoints, monkeypatch) ->
     [
         ({"source": "openpose"}, "cues must be one of"),
         ({"source": "sapiens"}, "needs converted models: give some of --sapiens-keyp"),
-        ({"sapiens_depth": Path("d")}, "--sapiens-depth needs --cues sapiens, but the"),
+        (
+            {"sapiens_models": (("depth", Path("d")),)},
+            "--sapiens-depth needs --cues sapiens, but the",
+        ),
         ({"detector": Path("none.onnx")}, "There is no detector file none.onnx"),
         (
-            {"source": "sapiens", "sapiens_depth": Path("nowhere")},
+            {"source": "sapiens", "sapiens_models": (("depth", Path("nowhere")),)},
             "nowhere",
         ),
     ],
@@ -156,7 +158,7 @@ def test_what_cannot_work_is_refused_at_once(config, message) -> None:
 
 
 def test_in_boxes_mediapipe_is_an_extractor(monkeypatch) -> None:
-    monkeypatch.setattr(assets, "MAPS", Path("not shipped"))
+    monkeypatch.setattr(assets, "SEGDEPTH", Path("not shipped"))
     for source in ("auto", "mediapipe"):
         assert observe.load_extractor(CueConfig(source=source)) is None
         made = observe.load_in_boxes(CueConfig(source=source))
@@ -170,16 +172,23 @@ def test_converted_sapiens_models_make_all_cues(tmp_path, image, keypoints) -> N
     from twohand_jax.weights import sapiens
 
     kinds = {"keypoints": POSE, "segmentation": SEGMENTATION, "depth": DEPTH}
-    folders = {}
     for cue, kind in kinds.items():
         own = loaded(tiny(kind), torch_network(tiny(kind)))
-        folders[f"sapiens_{cue}"] = tmp_path / cue
         sapiens.save(tmp_path / cue, own.config, own.variables, origin=own.origin)
+    models = tuple((cue, tmp_path / cue) for cue in kinds)
     made = Observer(
-        CueConfig(source="sapiens", **folders),
+        CueConfig(source="sapiens", sapiens_models=models),
         detector=lambda *_: detections(keypoints),
     )
     seen = look(made, image)
     assert {by.source for by in seen.provenance.values()} == {"sapiens_24x3"}
     assert set(seen.provenance) == set(kinds)
-    assert seen.cues.segmentation.shape == image.shape[:2]
+    assert seen.cues.values["segmentation"].shape == image.shape[:2]
+
+
+def test_hidden_cues_are_not_told_and_keypoints_stay(image, keypoints) -> None:
+    seen = look(observer(keypoints, Painter()), image)
+    hidden = observe.hide(seen, ("depth", "keypoints"))
+    assert tuple(hidden.cues.values) == ("keypoints", "segmentation")
+    assert set(hidden.provenance) == {"keypoints", "segmentation"}
+    assert observe.hide(seen, ()) == seen

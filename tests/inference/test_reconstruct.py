@@ -88,14 +88,14 @@ def test_maps_reach_the_network(reconstructor, image, keypoints, monkeypatch) ->
     monkeypatch.setattr(reconstructor, "_run", spy)
     one = reconstructor.detailed(image, keypoints=keypoints, fit="off")
     assert set(one.provenance) == {"keypoints", "segmentation", "depth"}
-    maps, T_canvas_image = seen[0][-1], seen[0][3]
-    assert maps.has_segmentation and maps.has_depth
+    view = seen[0][-1]
+    labels, depth = (view.cues.values[name] for name in ("segmentation", "depth"))
+    assert view.cues.has("segmentation") and view.cues.has("depth")
     for side, box in enumerate(one.hands.boxes):
         middle = box.reshape(2, 2).mean(axis=0)
-        x, y = np.rint(T_canvas_image[:, :2] @ middle + T_canvas_image[:, 2]).astype(
-            int
-        )
-        assert maps.segmentation[y, x] == side + 1 and maps.depth[y, x] > 0
+        T = view.T_canvas_image
+        x, y = np.rint(T[:, :2] @ middle + T[:, 2]).astype(int)
+        assert labels[y, x] == side + 1 and depth[y, x] > 0
     change = np.abs(one.network.geometry.joints - plain.network.geometry.joints)
     assert change.max() > 0, "the network does not look at the maps"
 
@@ -173,7 +173,7 @@ def test_programs_kept_on_disk_give_the_same(
         raise AssertionError("the network was built again")
 
     monkeypatch.setattr("twohand_jax.models.apply.shapes", trace)
-    monkeypatch.setattr("twohand_jax.inference.program.look", trace)
+    monkeypatch.setattr("twohand_jax.inference.predict.predict", trace)
     second = run()(image, keypoints=keypoints)
     close = functools.partial(np.testing.assert_allclose, atol=1e-3)
     jax.tree.map(close, first, second)

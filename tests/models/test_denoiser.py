@@ -90,9 +90,10 @@ def test_the_defaults_are_the_released_sizes():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"attention": "batch"}, "'batch'; choose one of tokens, items"),
-        ({"embedding": 18}, "width 18, .* multiple of twice its 2 heads"),
-        ({"skips": (1, 3)}, r"skips \(1, 3\) must name blocks from 0 to 2"),
+        ({"attention": "batch"}, "attention is 'batch'; it must be tokens or items"),
+        ({"embedding": 18}, "embedding is 18; .* multiple of twice the 2 heads"),
+        ({"heads": 0}, "heads is 0"),
+        ({"skips": (1, 3)}, r"skips is \(1, 3\); name blocks from 0 to 2"),
     ],
 )
 def test_impossible_sizes_are_refused(changes, message):

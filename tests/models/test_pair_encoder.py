@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from twohand_jax import build
 from twohand_jax.errors import InputError
+from twohand_jax.experiments import pair_encoder
 from twohand_jax.models.pair_encoder import PairEncoderConfig
 
 SMALL = PairEncoderConfig(points=778, widths=(8, 16), hidden=8, features=6, outputs=5)
@@ -13,7 +13,7 @@ VERTICES = jax.random.normal(jax.random.key(0), (3, 2, 778, 3)) * 0.05
 
 @pytest.fixture(scope="module")
 def network():
-    found = build.pair_encoder(SMALL)
+    found = pair_encoder.network(SMALL)
     return found, found.init(jax.random.key(1))
 
 
@@ -41,7 +41,7 @@ def test_pairs_do_not_influence_each_other(network):
 
 
 def test_points_are_spread_over_all_vertices():
-    net = build.pair_encoder(PairEncoderConfig(points=2, widths=(4,), hidden=4))
+    net = pair_encoder.network(PairEncoderConfig(points=2, widths=(4,), hidden=4))
     variables = net.init(jax.random.key(1))
 
     def total(vertices):
@@ -51,7 +51,15 @@ def test_points_are_spread_over_all_vertices():
     assert set(np.flatnonzero(seen)) <= {0, 777}
 
 
-@pytest.mark.parametrize("bad", [{"points": 0}, {"points": 779}, {"widths": ()}])
-def test_impossible_sizes_are_refused(bad):
-    with pytest.raises(InputError, match="cannot be built"):
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"points": 0}, "points is 0; it must be at least 1 and at most 778"),
+        ({"points": 779}, "points is 779"),
+        ({"widths": ()}, r"widths is \(\)"),
+        ({"widths": (8, 0)}, r"widths is \(8, 0\)"),
+    ],
+)
+def test_impossible_sizes_are_refused(bad, message):
+    with pytest.raises(InputError, match=message):
         PairEncoderConfig(**bad)

@@ -1,8 +1,12 @@
+import dataclasses
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from twohand_jax.errors import InputError
 from twohand_jax.models import apply
 from twohand_jax.models.fusion import FusionConfig
 from twohand_jax.models.regressor import Regressor, RegressorConfig
@@ -22,16 +26,17 @@ CONFIG = RegressorConfig(
     rotation_channels=8,
 )
 BATCH = 2
-PER_HAND = ("image", "keypoints", "segmentation", "depth", "T_crop_image")
+CUES = ("keypoints", "segmentation", "depth")
 
 
 def random_inputs(key):
     keys = jax.random.split(key, 4)
-    pictures = [jax.random.uniform(k, (BATCH, 2, 64, 64, 3)) for k in keys]
+    image, *drawn = (jax.random.uniform(k, (BATCH, 2, 64, 64, 3)) for k in keys)
     T = jnp.array([[1.0, 0.0, 3.0], [0.0, 1.0, 5.0]])
     return Inputs(
-        *pictures,
-        present=jnp.ones((BATCH, 3), bool),
+        image=image,
+        cues=dict(zip(CUES, drawn, strict=True)),
+        present=dict.fromkeys(CUES, jnp.ones(BATCH, bool)),
         T_crop_image=jnp.broadcast_to(T, (BATCH, 2, 2, 3)),
         box=jnp.zeros((BATCH, 2, 4)),
         hand_valid=jnp.ones((BATCH, 2), bool),
@@ -73,8 +78,8 @@ def test_outputs_have_the_documented_shapes_and_are_finite(run, variables):
 
 def test_a_missing_cue_is_not_looked_at_and_a_present_one_is(run, variables):
     inputs = random_inputs(jax.random.key(1))
-    changed = inputs._replace(depth=1.0 - inputs.depth)
-    absent = jnp.array([[True, True, False]] * BATCH)
+    changed = inputs._replace(cues=inputs.cues | {"depth": 1.0 - inputs.cues["depth"]})
+    absent = inputs.present | {"depth": jnp.zeros(BATCH, bool)}
 
     def joints(values, present):
         return run(variables, values._replace(present=present), train=False)[0][0]
@@ -85,10 +90,56 @@ def test_a_missing_cue_is_not_looked_at_and_a_present_one_is(run, variables):
     )
 
 
+def test_a_cue_that_inputs_lack_is_an_absent_one(run, variables):
+    inputs = random_inputs(jax.random.key(1))
+    lacking = inputs._replace(
+        cues={name: inputs.cues[name] for name in CUES[:2]},
+        present={name: inputs.present[name] for name in CUES[:2]},
+    )
+    absent = inputs._replace(present=inputs.present | {"depth": jnp.zeros(BATCH, bool)})
+    found, expected = (run(variables, i, train=False)[0] for i in (lacking, absent))
+    close = functools.partial(np.testing.assert_allclose, atol=1e-6)
+    jax.tree.map(close, found, expected)
+
+
+def test_a_cue_without_an_encoder_is_not_looked_at(run, variables):
+    inputs = random_inputs(jax.random.key(1))
+    more = inputs._replace(
+        cues={"heat": 1.0 - inputs.image} | inputs.cues,
+        present={"heat": jnp.ones(BATCH, bool)} | inputs.present,
+    )
+    found, expected = (run(variables, i, train=False)[0] for i in (more, inputs))
+    close = functools.partial(np.testing.assert_allclose, atol=1e-6)
+    jax.tree.map(close, found, expected)
+
+
+def test_without_transnet_there_is_no_relative_translation():
+    config = dataclasses.replace(CONFIG, transnet=None, cues=())
+    bare = apply.network(lambda rngs: Regressor(config, rngs=rngs))
+    inputs = random_inputs(jax.random.key(1))
+    output, _ = jax.eval_shape(bare.apply, apply.shapes(bare), inputs)
+    assert output.rel_trans is None and output.camera.shape == (BATCH, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("cues", "message"),
+    [
+        (("keypoints", "normals"), "model.cues names the cue 'normals'; cues are key"),
+        (("depth", "keypoints"), r"each cue stands once, in the order \('keypoints', "),
+        (("depth", "depth"), r"each cue stands once, in the order \('depth',\)"),
+    ],
+)
+def test_cues_must_be_known_and_in_order(cues, message):
+    with pytest.raises(InputError, match=message):
+        RegressorConfig(cues=cues)
+
+
 def test_both_hands_go_through_the_same_network(run, variables):
     inputs = random_inputs(jax.random.key(1))
     swapped = inputs._replace(
-        **{name: jnp.flip(getattr(inputs, name), 1) for name in PER_HAND}
+        image=jnp.flip(inputs.image, 1),
+        cues={name: jnp.flip(drawn, 1) for name, drawn in inputs.cues.items()},
+        T_crop_image=jnp.flip(inputs.T_crop_image, 1),
     )
     first = run(variables, inputs, train=False)[0]
     second = run(variables, swapped, train=False)[0]

@@ -122,7 +122,7 @@ def test_instance_norm_of_constant_and_random_channels():
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", SIZES)
 def test_released_networks_have_pytorchs_number_of_weights(size, kind):
-    from twohand_jax.benchmarks.torch_sapiens import TorchSapiens
+    from twohand_jax.benchmarks.peers.torch_sapiens import TorchSapiens
 
     config = released(kind, size)
     with torch.device("meta"):

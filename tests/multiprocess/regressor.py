@@ -12,27 +12,30 @@ import numpy as np
 
 from tests.data import scenes
 from tests.train import runs
-from twohand_jax import build, mano
+from twohand_jax import experiments, mano
 from twohand_jax.cli import common
 from twohand_jax.data.batching import to_global
-from twohand_jax.train import optim, regressor, sharding, state, step
+from twohand_jax.experiments import regressor
+from twohand_jax.experiments.regressor import RegressorExperiment
+from twohand_jax.train import optim, sharding, state, step
 
 STEPS, BATCH, MINIMUM = 3, 4, 64
 OPTIM = optim.OptimConfig(learning_rate=1e-4, schedule="constant")
 
 
-def experiment() -> build.Experiment:
+def experiment() -> RegressorExperiment:
     """configs/tiny.py made small."""
     changes = [f"{name}={value!r}" for name, value in runs.SMALL_REGRESSOR.items()]
-    return build.experiment(
-        common.load_config(str(runs.ROOT / "configs/tiny.py"), changes)
+    return experiments.parse_as(
+        RegressorExperiment,
+        common.load_config(str(runs.ROOT / "configs/tiny.py"), changes),
     )
 
 
 def run(mesh: jax.sharding.Mesh) -> dict[str, np.ndarray]:
     """Losses of some steps and the statistics after them."""
     settings, model = experiment(), mano.load()
-    network = build.regressor(settings.model)
+    network = regressor.network(settings.model)
     optimizer = optim.optimizer(OPTIM)
     key = state.key_stream(0, "augment")
 
@@ -41,7 +44,7 @@ def run(mesh: jax.sharding.Mesh) -> dict[str, np.ndarray]:
 
     places = sharding.state(mesh, jax.eval_shape(create), minimum=MINIMUM)
     now = jax.jit(create, out_shardings=places)()
-    loss = regressor.loss(network, build.regressor_loss(settings))
+    loss = regressor.loss(network, regressor.loss_config(settings))
     advance = jax.jit(
         step.make(loss, optimizer, ema_decay=0.0),
         out_shardings=(places, sharding.replicated(mesh)),

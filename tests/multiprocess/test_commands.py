@@ -11,8 +11,8 @@ import pytest
 
 from tests.multiprocess import launch, records
 from tests.train import runs
-from twohand_jax import build
 from twohand_jax.errors import InputError
+from twohand_jax.experiments.data import local_batch
 from twohand_jax.train.loop import LoopConfig
 
 pytestmark = pytest.mark.timeout(1200)  # three starts, each compiles
@@ -116,7 +116,7 @@ def test_a_batch_that_does_not_divide_is_refused(
     monkeypatch.setattr("jax.device_count", lambda: devices)
     monkeypatch.setattr("jax.process_count", lambda: processes)
     with pytest.raises(InputError, match=f"choose a multiple of {devices}"):
-        build.local_batch(LoopConfig(total_steps=1, batch_size=batch))
+        local_batch(LoopConfig(total_steps=1, batch_size=batch))
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ SMALL_REGRESSOR = {
     "model.image.last_stride": 2,
     "model.cue.depths": (1, 1),
     "model.cue.last_stride": 2,
-    "model.cues": (True, False, False),
+    "model.cues": ("keypoints",),
     "model.transnet": None,
     "model.crop_size": 32,
     "crop.crop_size": 32,

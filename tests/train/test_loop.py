@@ -9,7 +9,7 @@ import pytest
 from data_pipelines import writer
 from tests.data.records import Squares
 from tests.train import runs
-from twohand_jax import build
+from twohand_jax import experiments
 from twohand_jax.cli import main
 from twohand_jax.errors import InputError
 from twohand_jax.train import checkpoint, loop
@@ -84,7 +84,7 @@ def test_a_run_writes_metrics_checkpoints_and_a_model(undisturbed):
     (start,) = (undisturbed / "starts.jsonl").read_text().splitlines()
     assert json.loads(start)["first_step"] == 0
     config = native.load_config(undisturbed / "model")
-    assert build.experiment(config).train.total_steps == STEPS
+    assert experiments.parse(config).train.total_steps == STEPS
 
 
 @pytest.mark.slow

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from tests.train import restarts, toy
+from twohand_jax import experiments
 from twohand_jax.cli import main as cli
 from twohand_jax.errors import InputError, NonFiniteLossError
+from twohand_jax.evaluation import monitors
 from twohand_jax.train import checkpoint, loop
 
 ROOT = Path(__file__).parents[2]
@@ -159,7 +161,9 @@ def test_a_non_finite_loss_is_exit_code_1_without_traceback(
     def fail(*_: object, **__: object) -> None:
         raise NonFiniteLossError("Step 5: loss/total not finite.")
 
-    monkeypatch.setattr("twohand_jax.tasks.make", lambda config: (None,) * 4)
+    nothing = experiments.Run(*(None,) * 4)
+    monkeypatch.setattr(experiments, "run", lambda experiment: nothing)
+    monkeypatch.setattr(monitors, "watched", lambda task, experiment: task)
     monkeypatch.setattr(loop, "train", fail)
     assert cli.main(words(tmp_path)) == 1
     message = capsys.readouterr().err

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from twohand_jax.crops.canvas import Window
 from twohand_jax.types import Camera
 from twohand_jax.viz import contact_sheet
 from twohand_jax.viz.contact_sheet import RecordView
@@ -48,11 +49,8 @@ def test_the_window_is_about_the_valid_hands_and_inside_of_the_picture():
         hand_valid=np.ones(2, bool),
     )
     window = contact_sheet.around_hands(both)
-    assert window == (
-        0,
-        -20,
-        120,
-    )  # as wide as the picture, in the middle of its height
+    # As wide as the picture, in the middle of its height.
+    assert window == Window(0, -20, 120)
     nowhere = view(hand_valid=np.zeros(2, bool))
     assert contact_sheet.around_hands(nowhere).side == WIDTH
 

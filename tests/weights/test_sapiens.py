@@ -34,7 +34,7 @@ def small_release(monkeypatch):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", SIZES)
 def test_names_and_shapes_are_those_of_the_module(size, kind):
-    from twohand_jax.benchmarks.torch_sapiens import TorchSapiens
+    from twohand_jax.benchmarks.peers.torch_sapiens import TorchSapiens
 
     config = released(kind, size)
     with torch.device("meta"):

@@ -46,7 +46,7 @@ def torch_network(config, *, spread=0.3, seed=0):
     """The PyTorch module of a config, with random weights everywhere."""
     import torch
 
-    from twohand_jax.benchmarks.torch_sapiens import TorchSapiens
+    from twohand_jax.benchmarks.peers.torch_sapiens import TorchSapiens
 
     torch.manual_seed(seed)
     module = TorchSapiens(config).eval()

@@ -5,5 +5,5 @@ from pathlib import Path
 DEMO = Path(__file__).parent / "demo.jpg"
 REGRESSOR = Path(__file__).parent / "open_regressor"
 PRIOR = Path(__file__).parent / "open_prior"
-FEATURES = Path(__file__).parent / "open_features"
-MAPS = Path(__file__).parent / "open_maps"
+PAIR_ENCODER = Path(__file__).parent / "open_pair_encoder"
+SEGDEPTH = Path(__file__).parent / "open_segdepth"

@@ -95,7 +95,7 @@ def measure(
         product: side of the ceiling's matrices; None suits the device.
 
     Raises:
-        MissingDependencyError: the peer is wanted and torch is absent.
+        MissingDependencyError: the peer is wanted and it or torch is absent.
     """
     if peer:
         report.require_peers("torch")
@@ -159,7 +159,7 @@ def flops(config: SapiensConfig) -> dict[str, float]:
 
 def torch_programs(config: SapiensConfig, batch: int, threads: int) -> Calls:
     """PyTorch's backbone and network of the same sizes."""
-    from twohand_jax.benchmarks import torch_sapiens
+    from twohand_jax.benchmarks.peers import torch_sapiens
 
     backbone, network = torch_sapiens.programs(
         config, batch, threads=threads, gpu=jax.default_backend() == "gpu"

@@ -9,8 +9,8 @@ all cues. ``twohand evaluate`` itself prints its rate with reading and decoding.
 The peers loop over pictures on the host. ``as published`` does what the original codes
 do: for wrist and mcp the true hands are posed a picture at a time (InterWild and
 IntagHand do so in their data sets; here with smplx), for freihand points are counted
-one by one. ``numpy`` is written to be fast (both are in ``numpy_metrics``)
-and is given the posed true meshes. Joints are regressed from surfaces in all of them.
+one by one. ``numpy`` (``peers.numpy_metrics``) is written to be fast and is given the
+posed true meshes. Joints are regressed from surfaces in all of them.
 """
 
 import argparse
@@ -21,18 +21,17 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float
 
 from twohand_jax import assets, mano
-from twohand_jax.benchmarks import numpy_metrics, report
+from twohand_jax.benchmarks import report
 from twohand_jax.benchmarks.examples import Examples, examples
-from twohand_jax.benchmarks.mano import smplx_module
 from twohand_jax.benchmarks.report import Report, Timing, interleaved
 from twohand_jax.evaluation import evaluator, protocols, truth
 from twohand_jax.evaluation import run as evaluation
-from twohand_jax.types import LEFT, NUM_VERTICES, RIGHT, ManoModel, ManoParams, Mean
+from twohand_jax.types import ManoModel, ManoParams, Mean
 
 TASKS = METRICS, SCORES, NETWORK = "metrics", "scores", "network"
+PROTOCOLS = ("wrist", "mcp", "freihand")
 OURS, NUMPY, PUBLISHED = "twohand_jax", "numpy", "as published"
 PEERS = {"all": (NUMPY, PUBLISHED), "numpy": (NUMPY,), "none": ()}
 PEER_PICTURES = 64
@@ -54,8 +53,7 @@ class EvaluationRow(NamedTuple):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The benchmark's flags."""
     option = parser.add_argument
-    names = list(numpy_metrics.METRICS)
-    option("--protocols", nargs="+", choices=names, default=names)
+    option("--protocols", nargs="+", choices=PROTOCOLS, default=PROTOCOLS)
     option("--batches", type=int, nargs="+", default=[64, 256])
     option("--seconds", type=float, default=4.0, help="for each line of the table")
     option("--peers", choices=sorted(PEERS), default="all")
@@ -125,10 +123,12 @@ def measure(
         clock: ``wall``, or ``cpu`` for the time of all cores together.
 
     Raises:
-        MissingDependencyError: a peer's package is absent.
+        MissingDependencyError: a peer or its package is absent.
         RuntimeError: a peer finds other figures.
     """
-    report.require_peers(*(("torch", "smplx") if PUBLISHED in peer_names else ()))
+    if peer_names:
+        wanted = ("torch", "smplx") if PUBLISHED in peer_names else ()
+        report.require_peers(*wanted)
     # Named like MANO, so that joints are regressed from surfaces as with MANO.
     model = dataclasses.replace(mano.load(), name="MANO")
     rows = []
@@ -216,6 +216,8 @@ def peer(
         given: pictures; the peer gets the first ``PEER_PICTURES``.
         threads: threads of PyTorch.
     """
+    from twohand_jax.benchmarks.peers import numpy_metrics
+
     prediction, targets, vertices = jax.device_get(
         jax.tree.map(
             lambda leaf: leaf[:PEER_PICTURES],
@@ -229,8 +231,10 @@ def peer(
         return lambda: compute(pictures, regressor)
     if protocol == "freihand":
         return lambda: numpy_metrics.freihand_by_points(pictures, regressor)
+    from twohand_jax.benchmarks.peers import smplx_mano
+
     poses = [ManoParams(*row) for row in zip(*targets.mano, strict=True)]
-    pose = _smplx(model, threads)
+    pose = smplx_mano.poser(model, threads)
     return lambda: compute(
         (
             one._replace(true_vertices=pose(hands, one.fitted))
@@ -238,29 +242,6 @@ def peer(
         ),
         regressor,
     )
-
-
-def _smplx(
-    model: ManoModel, threads: int
-) -> Callable[[ManoParams, Bool[np.ndarray, "2"]], Float[np.ndarray, "2 778 3"]]:
-    """Poses the hands of one picture that have a fit; the other one is zeros."""
-    import torch
-
-    torch.set_num_threads(threads)
-    modules = [smplx_module(model, side) for side in (RIGHT, LEFT)]
-
-    @torch.no_grad()
-    def pose(hands: ManoParams, fitted: np.ndarray) -> np.ndarray:
-        vertices = np.zeros((2, NUM_VERTICES, 3), np.float32)
-        for side in np.flatnonzero(fitted):
-            given = {
-                name: torch.tensor(leaf[side].reshape(1, -1))
-                for name, leaf in hands._asdict().items()
-            }
-            vertices[side] = modules[side](**given).vertices[0].numpy()
-        return vertices
-
-    return pose
 
 
 def _timed(

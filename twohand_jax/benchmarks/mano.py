@@ -6,13 +6,8 @@ axis-angle to vertices and joints, and back to all four parameter arrays.
 """
 
 import argparse
-import importlib.util
-import logging
-import pickle
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,13 +15,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from twohand_jax import mano
+from twohand_jax.benchmarks import report
 from twohand_jax.benchmarks.report import Report, Timing, interleaved
-from twohand_jax.errors import MissingDependencyError
 from twohand_jax.geometry import rotations
-from twohand_jax.mano.joints import PARENTS
 from twohand_jax.types import RIGHT, ManoModel, ManoParams
 
-Programs = dict[str, Callable[[], object]]
+Programs = Mapping[str, Callable[[], object]]
 OURS = "twohand_jax"
 PEERS = {"all": ("smplx", "smplx compiled"), "eager": ("smplx",), "none": ()}
 
@@ -94,21 +88,17 @@ def measure(
         seed: of the parameters.
 
     Raises:
-        MissingDependencyError: a peer is wanted and torch or smplx is absent.
+        MissingDependencyError: a peer is wanted and it, torch or smplx is absent.
     """
-    for package in ("torch", "smplx") if peers else ():
-        if importlib.util.find_spec(package) is None:
-            raise MissingDependencyError(
-                f"The comparison needs the package {package}: install the extra 'dev' "
-                "(pip install 'twohand_jax[dev]'), or pass --peers none."
-            )
+    if peers:
+        report.require_peers("torch", "smplx")
     model = mano.load()
     rows = []
     for hands in sizes:
         arrays = _parameters(hands, seed)
         programs = {OURS: _ours(model, arrays)}
         for peer in peers:
-            programs[peer] = _smplx(model, arrays, peer.endswith("compiled"), threads)
+            programs[peer] = theirs(model, arrays, peer.endswith("compiled"), threads)
         for task in ("forward", "forward+backward"):
             chosen = {name: tasks[task] for name, tasks in programs.items()}
             once = sum(
@@ -171,54 +161,10 @@ def _one_side(model: ManoModel, params: ManoParams) -> tuple[Array, Array]:
     )
 
 
-def _smplx(
+def theirs(
     model: ManoModel, arrays: list[np.ndarray], compiled: bool, threads: int
 ) -> Programs:
-    import torch
+    """The programs of smplx, eager or through ``torch.compile``."""
+    from twohand_jax.benchmarks.peers import smplx_mano
 
-    torch.set_num_threads(threads)
-    # smplx indexes with tensors, which breaks its graph: known, and told at length.
-    logging.getLogger("torch._dynamo").setLevel(logging.ERROR)
-    module = smplx_module(model)
-    names = ("global_orient", "hand_pose", "betas", "transl")
-    leaves = {
-        name: torch.tensor(array, requires_grad=True)
-        for name, array in zip(names, arrays, strict=True)
-    }
-    call: Any = torch.compile(module) if compiled else module
-
-    def forward() -> None:
-        with torch.no_grad():
-            call(**leaves)
-
-    def backward() -> None:
-        for leaf in leaves.values():
-            leaf.grad = None
-        out = call(**leaves)
-        (out.vertices.square().sum() + out.joints.square().sum()).backward()
-
-    return {"forward": forward, "forward+backward": backward}
-
-
-def smplx_module(model: ManoModel, side: int = RIGHT) -> Any:
-    """A hand of the model as ``smplx.MANO``."""
-    import smplx
-
-    def own(array: Array) -> np.ndarray:
-        return np.asarray(array[side], np.float64)
-
-    fields = {
-        "v_template": own(model.template),
-        "f": np.asarray(model.faces[side], np.uint32),
-        "shapedirs": own(model.shapedirs),
-        "posedirs": own(model.posedirs),
-        "J_regressor": own(model.joint_regressor),
-        "weights": own(model.weights),
-        "kintree_table": np.array([PARENTS, range(16)]),
-        "hands_components": own(model.pose_components),
-        "hands_mean": own(model.pose_mean).reshape(45),
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "MANO_RIGHT.pkl"
-        path.write_bytes(pickle.dumps(fields))
-        return smplx.MANO(str(path), use_pca=False, flat_hand_mean=False)
+    return smplx_mano.programs(model, arrays, compiled=compiled, threads=threads)

@@ -80,7 +80,7 @@ def measure(
         MissingDependencyError: a peer is absent.
         RuntimeError: a peer finds other distances.
     """
-    report.require_peers(*names)
+    report.require_packages(*names)
     model, rows = mano.load(), []
     for batch in batches:
         meshes = hands(model, batch)

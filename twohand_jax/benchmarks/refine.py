@@ -118,7 +118,7 @@ def measure(
         threads: threads of PyTorch; this library uses all cores.
 
     Raises:
-        MissingDependencyError: the peer is wanted and torch or smplx is absent.
+        MissingDependencyError: the peer is wanted and it, torch or smplx is absent.
     """
     if peer:
         report.require_peers("torch", "smplx")
@@ -158,7 +158,7 @@ def to_problem(
     config: RefineConfig,
 ) -> Any:
     """The same pairs as PyTorch's program takes them, ``torch_refine.Problem``."""
-    from twohand_jax.benchmarks.torch_refine import Problem
+    from twohand_jax.benchmarks.peers.torch_refine import Problem
 
     parts, model, hands = prior.parts, prior.model, prediction.mano
     reference = jnp.full(len(prediction.score), LEFT)
@@ -182,13 +182,11 @@ def theirs(
     prior: Prior, problem: Any, count: int, config: RefineConfig, threads: int
 ) -> Callable[[], np.ndarray]:
     """PyTorch's program for the first ``count`` pairs, on the same kind of device."""
-    import torch
+    from twohand_jax.benchmarks.peers import torch_refine
 
-    from twohand_jax.benchmarks import torch_refine
-
-    torch.set_num_threads(threads)
-    gpu = jax.default_backend() == "gpu" and torch.cuda.is_available()
-    refiner = torch_refine.Refiner(prior, config, "cuda" if gpu else "cpu")
+    refiner = torch_refine.refiner(
+        prior, config, threads=threads, gpu=jax.default_backend() == "gpu"
+    )
     cut = {name: getattr(problem, name)[:count] for name in problem._fields[:-1]}
     few = problem._replace(**cut)
     return lambda: refiner(few)

@@ -112,7 +112,26 @@ def interleaved(
     }
 
 
+PEERS = "twohand_jax.benchmarks.peers"
+
+
 def require_peers(*packages: str) -> None:
+    """Refuse a comparison whose peers, or packages of theirs, are not there.
+
+    Raises:
+        MissingDependencyError: this is no checkout, or a package is absent.
+    """
+    if importlib.util.find_spec(PEERS) is None:
+        raise MissingDependencyError(
+            "The programs to compare with are in the repository, in "
+            "twohand_jax/benchmarks/peers, and not in the installed package: run "
+            "twohand benchmark from a checkout (pip install -e '.[dev]'), or pass "
+            "--peers none to time twohand_jax alone."
+        )
+    require_packages(*packages)
+
+
+def require_packages(*packages: str) -> None:
     """Refuse a comparison whose packages are not installed.
 
     Raises:

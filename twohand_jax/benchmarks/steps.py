@@ -10,7 +10,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, PyTree
 
-from twohand_jax import build, tasks
+from twohand_jax import experiments
+from twohand_jax.experiments import regressor
 from twohand_jax.models import apply
 from twohand_jax.models.apply import Network, Variables
 from twohand_jax.models.regressor import RegressorConfig
@@ -31,7 +32,7 @@ class CompiledProgram(NamedTuple):
 
 def network_programs(model: RegressorConfig, batch: int) -> dict[str, CompiledProgram]:
     """The regressor's forward pass and step, without augmentation and our losses."""
-    network, inputs = build.regressor(model), filled(input_shapes(model, batch))
+    network, inputs = regressor.network(model), filled(input_shapes(model, batch))
     optimizer = optax.adamw(1e-4)
     shapes = apply.shapes(network)
     variables, own = weights(shapes), weights(shapes)  # the step gives its own away
@@ -46,7 +47,7 @@ def network_programs(model: RegressorConfig, batch: int) -> dict[str, CompiledPr
 
 def training_step(config: Mapping[str, Any]) -> CompiledProgram:
     """The step that ``twohand train`` runs, on one device."""
-    outline = tasks.outline(config)
+    outline = experiments.outline(experiments.parse(config))
     mesh = sharding.make_mesh(devices=jax.devices()[:1])
     start = time.perf_counter()
     program = dry_run.compile_step(outline, mesh)

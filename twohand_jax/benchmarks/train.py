@@ -21,7 +21,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from twohand_jax import build
+from twohand_jax import experiments
 from twohand_jax.benchmarks import report
 from twohand_jax.benchmarks.report import (
     DTYPES,
@@ -41,6 +41,7 @@ from twohand_jax.benchmarks.steps import (
     network_programs,
     training_step,
 )
+from twohand_jax.experiments.regressor import RegressorExperiment
 from twohand_jax.models.regressor import RegressorConfig
 
 Calls = dict[str, Callable[[], object]]
@@ -88,7 +89,7 @@ def measure(
     """Time every program of a config in every dtype, in turns with the peer.
 
     Args:
-        config: parsed, see ``build``; of a regressor or another network.
+        config: parsed JSON; of a regressor or another network.
         batch: items of a batch.
         dtypes: of the regressor's activations; other networks are float32.
         seconds: rough time to spend on each program.
@@ -98,9 +99,9 @@ def measure(
 
     Raises:
         InputError: the config is not usable.
-        MissingDependencyError: the peer is wanted and torch is absent.
+        MissingDependencyError: the peer is wanted and it or torch is absent.
     """
-    regressor = build.kind(config) == build.REGRESSOR
+    regressor = isinstance(experiments.parse(config), RegressorExperiment)
     if peer and regressor:
         report.require_peers("torch")
     rows = []
@@ -109,7 +110,7 @@ def measure(
         limit = ceiling(dtype, product)
         programs, theirs = {TRAINING_STEP: training_step(changed)}, {}
         if regressor:
-            model = build.experiment(changed).model
+            model = experiments.parse_as(RegressorExperiment, changed).model
             programs = network_programs(model, batch) | programs
             if peer:
                 theirs = torch_programs(model, batch, threads)
@@ -125,7 +126,7 @@ def measure(
 
 def torch_programs(model: RegressorConfig, batch: int, threads: int) -> Calls:
     """PyTorch's forward pass and network step of the same sizes."""
-    from twohand_jax.benchmarks import torch_regressor
+    from twohand_jax.benchmarks.peers import torch_regressor
 
     forward, step = torch_regressor.programs(
         model, batch, threads=threads, gpu=jax.default_backend() == "gpu"

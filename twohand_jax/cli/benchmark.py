@@ -7,7 +7,7 @@ from typing import Any
 
 # Each is a module of twohand_jax.benchmarks with add_arguments(parser) and
 # run(args) -> benchmarks.report.Report, loaded when it is asked for. A flag --config
-# names a config file, and reaches the subject as what is in it.
+# names a config file, and reaches the subject as what is in it, changed by --set.
 SUBJECTS = {
     "mano": "the hand model beside smplx",
     "input": "reading records beside the bare decoding of their pictures",
@@ -41,16 +41,18 @@ def run(args: argparse.Namespace) -> None:
     from twohand_jax.cli import common
 
     subject = importlib.import_module(f"twohand_jax.benchmarks.{args.subject}")
-    parser = argparse.ArgumentParser(
+    parser = common.Parser(
         prog=f"twohand benchmark {args.subject}", description=SUBJECTS[args.subject]
     )
     subject.add_arguments(parser)
+    if parser.get_default("config") is not None:
+        common.add_changes(parser)
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     flags = parser.parse_args(args.flags)
     if flags.out is not None:
         report.check_path(flags.out)
     if hasattr(flags, "config"):
-        flags.config = common.load_config(flags.config, []).to_dict()
+        flags.config = common.load_config(flags.config, flags.set).to_dict()
     found = subject.run(flags)
     print(f"{found.title}\n\n{report.markdown(found)}")
     if flags.out is not None:

@@ -1,10 +1,13 @@
 """What several commands share: configs, cue options, progress, processes."""
 
 import argparse
+import ast
+import inspect
 import os
 import runpy
 import sys
-from collections.abc import Iterable, Iterator
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -69,6 +72,7 @@ def say(message: str) -> None:
     tqdm.write(message, file=sys.stdout)
 
 
+CONFIG_FLAG = "--config."
 CUE_SOURCES = ("auto", "mediapipe", "sapiens")
 # Of crops.cue_table, which would import JAX before a command line is even read.
 CUE_NAMES = ("keypoints", "segmentation", "depth", "normals")
@@ -110,46 +114,160 @@ def cue_config(args: argparse.Namespace) -> "CueConfig":
     )
 
 
-def load_config(path: str, changes: list[str]) -> ConfigDict:
+class Parser(argparse.ArgumentParser):
+    """A parser that takes ``--config.a.b=v`` for ``--set a.b=v`` where it has that."""
+
+    takes_changes = False
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]
+        """As the base class, which declares it in overloads."""
+        words = sys.argv[1:] if args is None else list(args)
+        words = changes_as_set(words) if self.takes_changes else words
+        return super().parse_known_args(words, namespace)
+
+
+def add_config(parser: Parser) -> None:
+    """Add ``--config`` and ``--set``, see ``load_config``."""
+    text = "Python file, e.g. configs/open.py, or FILE.py:OPTION"
+    parser.add_argument("--config", required=True, help=text)
+    add_changes(parser)
+
+
+def add_changes(parser: Parser) -> None:
+    """Add ``--set`` and its other form, ``--config.SECTION.FIELD=VALUE``."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.FIELD=VALUE",
+        help="change a field of the config; may be repeated; "
+        "--config.SECTION.FIELD=VALUE is the same",
+    )
+    parser.takes_changes = True
+
+
+def changes_as_set(arguments: Sequence[str]) -> list[str]:
+    """The arguments with each ``--config.a.b=v`` or ``--config.a.b v`` as ``--set``."""
+    out: list[str] = []
+    rest = iter(arguments)
+    for word in rest:
+        if not word.startswith(CONFIG_FLAG):
+            out.append(word)
+            continue
+        change = word.removeprefix(CONFIG_FLAG)
+        if "=" not in change:
+            value = next(rest, None)
+            change = change if value is None else f"{change}={value}"
+        out += ["--set", change]
+    return out
+
+
+def load_config(path: str, changes: Sequence[str] = ()) -> ConfigDict:
     """The config of a Python file, with ``section.field=value`` changes applied.
 
     Args:
-        path: ``FILE.py`` or ``FILE.py:ARGUMENT``; the file defines ``get_config``,
-            which takes the argument when one is given.
-        changes: values are read as Python literals where they are some.
+        path: ``FILE.py`` or ``FILE.py:OPTION``; the file defines ``get_config``, which
+            takes the option when one is given. A file with ``OPTIONS`` takes these.
+        changes: values are read as Python literals where they are some. A section that
+            the config leaves out starts from its defaults.
 
     Raises:
-        InputError: no such file or field, or a value of another type.
+        InputError: the file is no config, it does not take the option, or there is no
+            such section.
     """
-    file, _, argument = path.partition(":")
+    file, option = _split_option(path)
     if not Path(file).is_file():
         raise InputError(f"There is no config file {file}; try configs/open.py.")
-    namespace = runpy.run_path(file)
-    if "get_config" not in namespace:
-        raise InputError(f"{file} defines no function get_config, so it is no config.")
-    config = namespace["get_config"](*([argument] if argument else []))
+    config = _call(file, option)
     for change in changes:
         _apply(config, change)
     return config
 
 
+def _split_option(path: str) -> tuple[str, str | None]:
+    file, colon, option = path.rpartition(":")
+    if not colon or Path(path).is_file():
+        return path, None
+    return file, option
+
+
+def _call(file: str, option: str | None) -> ConfigDict:
+    """What ``get_config`` of a file returns."""
+    try:
+        module = runpy.run_path(file)
+    except SyntaxError as error:
+        raise InputError(
+            f"{file}, line {error.lineno}, is not Python: {error.msg}."
+        ) from error
+    except Exception as error:
+        raise InputError(f"{file} cannot be run: {_told(error, file)}.") from error
+    make, options = module.get("get_config"), module.get("OPTIONS")
+    if not callable(make):
+        raise InputError(f"{file} defines no function get_config, so it is no config.")
+    if option is not None and not inspect.signature(make).parameters:
+        raise InputError(f"{file} takes no option; leave out {':' + option!r}.")
+    if option is not None and options is not None and option not in options:
+        raise InputError(
+            f"{file} has no option {option!r}; its options are {', '.join(options)}."
+        )
+    try:
+        config = make() if option is None else make(option)
+    except Exception as error:
+        what = "get_config" if option is None else f"get_config({option!r})"
+        raise InputError(f"{file}: {what} fails: {_told(error, file)}.") from error
+    if isinstance(config, Mapping):
+        config = ConfigDict(dict(config))
+    if not isinstance(config, ConfigDict):
+        raise InputError(
+            f"{file}: get_config returns {config!r}, not a ConfigDict; it must end "
+            "with `return config`."
+        )
+    return config
+
+
+def _told(error: Exception, file: str) -> str:
+    """An exception of a config file in a line, with the line of the file."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == file]
+    text = " ".join(str(error).split())
+    where = f" in line {lines[-1]}" if lines else ""
+    return f"{type(error).__name__}{where}{': ' if text else ''}{text.rstrip('.')}"
+
+
 def _apply(config: ConfigDict, change: str) -> None:
+    from twohand_jax.experiments import base
+
     name, equals, text = change.partition("=")
     *sections, field = name.split(".")
-    if not equals or not sections:
-        raise InputError(f"--set {change} must read section.field=value.")
+    if not equals or not field or not all(sections):
+        raise InputError(
+            f"--set {change} must read section.field=value, as must "
+            "--config.section.field=value."
+        )
     node = config
-    for section in sections:
-        if section not in node or not isinstance(node[section], ConfigDict):
-            raise InputError(f"--set {change}: the config has no section {section!r}.")
-        node = node[section]
+    for depth, section in enumerate(sections, start=1):
+        if section not in node:
+            missing = base.defaults(config, sections[:depth])
+            if missing is not None:
+                with node.unlocked():
+                    node[section] = missing
+        if not isinstance(node.get(section), ConfigDict):
+            where = ".".join(sections[:depth])
+            raise InputError(
+                f"--set {change}: config.{where} is None and has no fields."
+                if section in node and node[section] is None
+                else f"--set {change}: the config has no section {where!r}."
+            )
+        # A dict that a file uses twice is one node in both places: change this one.
+        own = ConfigDict(node[section])
+        with node.unlocked(), node.ignore_type():
+            node[section] = own
+        node = own
     with node.unlocked(), node.ignore_type():
         node[field] = _literal(text)
 
 
 def _literal(text: str) -> object:
-    import ast
-
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):

@@ -193,17 +193,21 @@ def write_submission(args: argparse.Namespace) -> None:
     """Estimate every right hand of the split and write them in the server's format."""
     import jax
 
-    from twohand_jax import assets, build, mano
+    from twohand_jax import assets, experiments, mano
     from twohand_jax.evaluation import protocols, submissions
+    from twohand_jax.experiments import data
+    from twohand_jax.experiments.regressor import RegressorExperiment
     from twohand_jax.models import apply
     from twohand_jax.weights import native
 
     benchmark, server = args.protocol, protocols.server(args.protocol)
     directory = args.model or assets.REGRESSOR
-    experiment = build.experiment(native.load_config(directory))
-    network = build.regressor(experiment.model)
+    experiment = experiments.parse_as(
+        RegressorExperiment, native.load_config(directory)
+    )
+    network = experiments.network(experiment)
     variables = native.load(directory, apply.shapes(network))
-    reader = build.reader(experiment, str(args.dataset), args.split, shuffle=False)
+    reader = data.reader(experiment, str(args.dataset), args.split, shuffle=False)
     if reader.split.dataset != benchmark:
         raise InputError(
             f"{args.dataset} holds records of {reader.split.dataset}, which the "

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import twohand_jax
 from twohand_jax.cli import (
     benchmark,
+    common,
     cues,
     data,
     evaluate,
@@ -26,7 +27,7 @@ FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = argparse.ArgumentParser(
+    top = common.Parser(
         prog="twohand",
         description="Two interacting hands from one image: meshes, poses, training.",
     )

@@ -107,10 +107,12 @@ def add_compare(actions: Any) -> None:
 
 def run_compare(args: argparse.Namespace) -> None:
     """Print and write what refinement does to the estimates."""
-    from twohand_jax import assets, build
+    from twohand_jax import assets, experiments
     from twohand_jax.cli import common
     from twohand_jax.evaluation import outputs
     from twohand_jax.evaluation.prior import plausibility, refinement
+    from twohand_jax.experiments import data
+    from twohand_jax.experiments.regressor import RegressorExperiment
     from twohand_jax.inference.prior import Prior
     from twohand_jax.mano import load
     from twohand_jax.models import apply
@@ -118,10 +120,12 @@ def run_compare(args: argparse.Namespace) -> None:
 
     common.enable_compilation_cache()
     directory = args.model or assets.REGRESSOR
-    experiment = build.experiment(native.load_config(directory))
-    network = build.regressor(experiment.model)
+    experiment = experiments.parse_as(
+        RegressorExperiment, native.load_config(directory)
+    )
+    network = experiments.network(experiment)
     variables = native.load(directory, apply.shapes(network))
-    reader = build.reader(experiment, str(args.dataset), args.split, shuffle=False)
+    reader = data.reader(experiment, str(args.dataset), args.split, shuffle=False)
     model = load(args.mano)
     prior = Prior.load(args.prior, model=model)
     encoder = plausibility.TrainedPairEncoder.load(model=model)

@@ -15,16 +15,9 @@ def add(subparsers: Any) -> None:
         help="train or resume",
         description="Train a network from a config, or resume in an old --workdir.",
     )
+    common.add_config(parser)
     option = parser.add_argument
-    option("--config", required=True, help="Python file, e.g. configs/open.py")
     option("--workdir", type=Path, help="checkpoints, metrics, the trained model")
-    option(
-        "--set",
-        action="append",
-        default=[],
-        metavar="SECTION.FIELD=VALUE",
-        help="change a field of the config; may be repeated",
-    )
     option(
         "--resume",
         action=argparse.BooleanOptionalAction,
@@ -42,8 +35,8 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train and write the averaged weights as a model directory."""
-    from twohand_jax import tasks
-    from twohand_jax.cli import common
+    from twohand_jax import experiments
+    from twohand_jax.evaluation import monitors
     from twohand_jax.train import distributed, dry_run, loop, sharding, state
     from twohand_jax.weights import native
 
@@ -51,23 +44,25 @@ def run(args: argparse.Namespace) -> None:
         args.distributed, args.coordinator, args.processes, args.process
     )
     common.enable_compilation_cache()
-    config = common.load_config(args.config, args.set).to_dict()
+    config = native.current(common.load_config(args.config, args.set).to_dict())
+    experiment = experiments.parse(config)
+    experiments.check_runnable(experiment)
     if args.workdir is None and not args.dry_run:
         raise InputError("Give a --workdir for checkpoints, metrics and the model.")
     if args.dry_run:
-        print(dry_run.describe(tasks.outline(config)))
+        print(dry_run.describe(experiments.outline(experiment)))
         return
     if not args.resume and (args.workdir / "checkpoints").exists():
         raise InputError(
             f"{args.workdir} holds checkpoints, and --no-resume forbids to go on from "
             "them; give a new --workdir."
         )
-    task, optimizer, ema_decay, settings = tasks.make(config)
+    made = experiments.run(experiment)
     final = loop.train(
-        task,
-        optimizer=optimizer,
-        ema_decay=ema_decay,
-        loop=settings,
+        monitors.watched(made.task, experiment),
+        optimizer=made.optimizer,
+        ema_decay=made.ema_decay,
+        loop=made.loop,
         workdir=args.workdir,
         config=config,
     )

@@ -9,6 +9,7 @@ import dataclasses
 import math
 from typing import Literal, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -98,6 +99,8 @@ def energy(
         config: the criteria and the cost.
         contacts: what ``find_contacts`` said of these very meshes, if it was asked.
     """
+    chex.assert_shape([vertices_a, vertices_b], (..., None, 3))
+    chex.assert_shape([faces_a, faces_b], (None, 3))
     if contacts is None:
         contacts = find_contacts(
             vertices_a, vertices_b, faces_a, faces_b, config=config

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,6 +33,7 @@ def nearest(
     Returns:
         For each vertex of ``first`` an index into ``second``, and the reverse.
     """
+    chex.assert_shape([first, second], (..., None, 3))
     batch = jnp.broadcast_shapes(first.shape[:-2], second.shape[:-2])
     first = jnp.broadcast_to(first, batch + first.shape[-2:])
     second = jnp.broadcast_to(second, batch + second.shape[-2:])
@@ -81,6 +83,7 @@ def vertex_normals(
     Numpy arrays give numpy arrays. A vertex whose faces are all degenerate gets the
     zero vector, so that every test of a direction against it fails.
     """
+    chex.assert_shape([vertices, faces], [(..., None, 3), (None, 3)])
     corners = vertices[..., faces, :]
     edges = corners[..., 1:, :] - corners[..., :1, :]
     xp = array_module(vertices)

@@ -6,6 +6,7 @@ import importlib.util
 import multiprocessing
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -59,6 +60,8 @@ def measure(
     """
     a, b = np.asarray(vertices_a), np.asarray(vertices_b)
     faces_a, faces_b = np.asarray(faces_a), np.asarray(faces_b)
+    chex.assert_shape([a, b], (..., None, 3))
+    chex.assert_shape([faces_a, faces_b], (None, 3))
     _check(a, b, volume)
     depth_a, touching_a = _against(a, b, faces_b, contact_distance)
     depth_b, touching_b = _against(b, a, faces_a, contact_distance)

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
+from twohand_jax import fields
 from twohand_jax.crops import cue_table, labels
 from twohand_jax.crops import inputs as inputs_
 from twohand_jax.crops.inputs import CropConfig
@@ -64,8 +65,25 @@ class AugmentConfig:
     cue_dropout: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse shares of what is no cue."""
-        cue_table.check_names(self.cue_dropout, where="augment.cue_dropout")
+        cue_table.check_field(self, "cue_dropout")
+        fields.check(
+            self,
+            scale=fields.SHARE_BELOW_ONE,
+            rotation_deg=fields.NOT_NEGATIVE,
+            rotation_probability=fields.PROBABILITY,
+            color=fields.NOT_NEGATIVE,
+            flip_probability=fields.PROBABILITY,
+            grey_probability=fields.PROBABILITY,
+            noise=fields.NOT_NEGATIVE,
+            box_jitter=fields.SHARE_BELOW_ONE,
+            keypoint_jitter=fields.NOT_NEGATIVE,
+            cue_dropout=fields.PROBABILITY,
+        )
+        low, high = self.color
+        if low > high:
+            raise fields.error(
+                self, "color", f"is {self.color}; give the lower end first."
+            )
 
 
 class _Draw(NamedTuple):

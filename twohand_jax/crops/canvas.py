@@ -14,7 +14,7 @@ import math
 import cv2
 import numpy as np
 
-from twohand_jax.errors import InputError
+from twohand_jax import fields
 
 # What augmentation adds: scale up to 1.25 and a turned square's diagonal.
 TRAINING_ROOM = 1.25 * 2**0.5
@@ -39,10 +39,14 @@ class CanvasConfig:
     finest: float = 3.0
 
     def __post_init__(self) -> None:
-        """Refuse sizes that no canvas can have."""
-        for name, value in dataclasses.asdict(self).items():
-            if not 0 < value < math.inf:
-                raise InputError(f"canvas.{name} is {value}; it must be above 0.")
+        fields.check(
+            self,
+            size=fields.COUNT,
+            crop_size=fields.COUNT,
+            crop_scale=fields.POSITIVE,
+            room=fields.POSITIVE,
+            finest=fields.POSITIVE,
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,9 +1,11 @@
 """The kinds of cues there are. A new kind is a file beside this one and a line here."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from twohand_jax import fields
 from twohand_jax.crops.cue_kinds import CueKind, MapStorage, PointStorage
 from twohand_jax.crops.depth import DEPTH
 from twohand_jax.crops.keypoints import KEYPOINTS
@@ -38,6 +40,24 @@ def check_names(
     if unknown:
         raise InputError(
             f"{where} names the cue {unknown[0]!r}; cues are {', '.join(among)}."
+        )
+
+
+def check_field(config: Any, field: str, *, among: Sequence[str] = NAMES) -> None:
+    """Refuse names of cues that there are not, in a field of a config.
+
+    Args:
+        config: dataclass, in whose ``__post_init__`` this is called.
+        field: its field: names, or a mapping by names.
+        among: those that are allowed.
+
+    Raises:
+        FieldError: a name is unknown.
+    """
+    unknown = [name for name in getattr(config, field) if name not in among]
+    if unknown:
+        raise fields.error(
+            config, field, f"names {unknown[0]!r}; expected some of {', '.join(among)}."
         )
 
 

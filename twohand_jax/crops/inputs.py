@@ -6,9 +6,11 @@ the same thing everywhere (METHOD §§2-3).
 
 import dataclasses
 
+import chex
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, UInt8
 
+from twohand_jax import fields
 from twohand_jax.crops import cue_table
 from twohand_jax.crops.canvas import CanvasConfig
 from twohand_jax.crops.cue_kinds import Sheet
@@ -44,6 +46,19 @@ class CropConfig:
     gate: tuple[str, ...] = ("keypoints", "segmentation")
     crop_view: bool = False
 
+    def __post_init__(self) -> None:
+        gates = [name for name, kind in CUE_KINDS.items() if kind.gate]
+        cue_table.check_field(self, "gate", among=gates)
+        fields.check(
+            self,
+            crop_size=fields.COUNT,
+            box_scale=fields.POSITIVE,
+            crop_scale=fields.POSITIVE,
+            cells=fields.COUNT,
+            box_3d_m=fields.POSITIVE,
+            focal=fields.POSITIVE,
+        )
+
     def canvas(self, *, size: int = 512, room: float = 1.0) -> CanvasConfig:
         """The canvas that crops are cut from.
 
@@ -54,11 +69,6 @@ class CropConfig:
         return CanvasConfig(
             size=size, crop_size=self.crop_size, crop_scale=self.crop_scale, room=room
         )
-
-    def __post_init__(self) -> None:
-        """Refuse to gate what is no cue or can't be gated."""
-        gates = [name for name, kind in CUE_KINDS.items() if kind.gate]
-        cue_table.check_names(self.gate, where="crop.gate", among=gates)
 
 
 def hand_boxes(targets: Targets, *, crop: CropConfig) -> Float[Array, "*b 2 4"]:
@@ -92,6 +102,10 @@ def make_inputs(
         hand_valid: hands that are there; an absent hand's crop shows the other's box.
         scale: extra factor on the side of the crops.
     """
+    chex.assert_shape(
+        [canvas, T_canvas_image, hand_boxes, hand_valid],
+        [(..., None, None, 3), (..., 2, 3), (..., 2, 4), (..., 2)],
+    )
     box = _filled(hand_boxes, hand_valid, T_canvas_image, canvas.shape[-2])
     T_crop_image = _crop_maps(box, scale, crop)
     T_canvas_crop = affine.compose(

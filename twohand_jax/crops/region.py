@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped, UInt8
 
+from twohand_jax import fields
 from twohand_jax.crops.canvas import Window
-from twohand_jax.errors import InputError
 from twohand_jax.geometry import affine, boxes
 
 
@@ -28,11 +28,12 @@ class RegionConfig:
     box_scale: float = boxes.HAND_BOX_SCALE
 
     def __post_init__(self) -> None:
-        if self.crop_size < 1 or self.crop_scale < 1.0:
-            raise InputError(
-                f"A region of {self.crop_size} pixels and {self.crop_scale} times the "
-                "hands' box cannot be cut: crop_size and crop_scale must be at least 1."
-            )
+        fields.check(
+            self,
+            crop_size=fields.COUNT,
+            crop_scale=fields.COUNT,
+            box_scale=fields.POSITIVE,
+        )
 
 
 def region_square(

@@ -28,7 +28,7 @@ from twohand_jax.models.segdepth import SegDepth, SegDepthConfig, SegDepthNetwor
 from twohand_jax.types import NO_CUES, Cues
 from twohand_jax.weights import native
 
-TASK = "maps"
+KIND = "segdepth"  # of experiment
 BATCH = 8  # pictures of a call, if there is more than one: two compiled programs in all
 CUT = 0.01  # of the hands' pixels, at either end of the depth range
 T = TypeVar("T")
@@ -53,7 +53,7 @@ class SegDepthCues:
     @property
     def name(self) -> str:
         """What makes the cues."""
-        return "open_maps"
+        return "open_segdepth"
 
     @property
     def makes(self) -> tuple[str, ...]:
@@ -70,12 +70,13 @@ class SegDepthCues:
         Raises:
             InputError: there is no such model, or its files do not fit together.
         """
-        source = assets.MAPS if directory is None else Path(directory)
+        source = assets.SEGDEPTH if directory is None else Path(directory)
         config = native.load_config(source)
-        if config.get("task") != TASK:
+        found = config.get(native.EXPERIMENT, "regressor")
+        if found != KIND:
             raise InputError(
-                f"{source} holds a model of the task {config.get('task')!r}, but the "
-                f"map cues need one of the task {TASK!r}, trained with configs/maps.py."
+                f"{source} holds a model of the experiment {found!r}, but label and "
+                f"depth maps need one of {KIND!r}, trained with configs/segdepth.py."
             )
         model = _section(SegDepthConfig, config, "model", source)
         region = _section(RegionConfig, config, "crop", source)
@@ -183,7 +184,7 @@ def _section(cls: type[T], config: Mapping[str, Any], name: str, source: Path) -
     where = f"The section {name!r} of the config.json in {source}"
     values = config.get(name)
     if not isinstance(values, dict):
-        raise InputError(f"{where} is missing; train with configs/maps.py.")
+        raise InputError(f"{where} is missing; train with configs/segdepth.py.")
     return fields.dataclass_of(cls, values, where)
 
 

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -116,6 +117,7 @@ def sample(
         raise InputError(
             f"Sampling with eta = {config.eta} draws noise; pass a key, or set eta = 0."
         )
+    chex.assert_equal_shape([latent, condition])
     levels = _levels(schedule, config)
     if residual is None:
         residual = jnp.zeros((config.steps, *(1,) * latent.ndim), latent.dtype)
@@ -153,6 +155,7 @@ def invert(
         condition: as in ``sample``.
         config: the walk; its ``eta`` plays no role.
     """
+    chex.assert_equal_shape([clean, condition])
     still = dataclasses.replace(config, eta=0.0)
 
     def step(

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -214,7 +215,9 @@ def _on_one_axis(
     """Run on one batch axis, which is what a network takes."""
     check_hand_model(prior, model)
     case = jax.tree.map(jnp.asarray, case)
+    chex.assert_shape(case.prediction.score, (..., 2))
     batch = case.prediction.score.shape[:-1]
+    chex.assert_tree_shape_prefix(case, batch)
     flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[len(batch) :]), case)
     refined = _attempt(prior, model, flat, solve, place, config=config)
     return jax.tree.map(lambda x: x.reshape(*batch, *x.shape[1:]), refined)

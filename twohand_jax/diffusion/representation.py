@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -67,6 +68,7 @@ def pack(
         Per hand 45 PCA coefficients of the pose, 10 shape, 6D rotation (two rows),
         position of the middle-finger base in metres; not normalised.
     """
+    mano.params.assert_shapes(params)
     canonical = _reference_left(params, reference)
     placed = pair_frame(model, params, reference)
     orient = rotations.axis_angle_to_matrix(canonical.global_orient)
@@ -106,6 +108,7 @@ def unpack(
         reference: RIGHT or LEFT, for each sample: which side the first vector is.
         frame: where the reference hand lies.
     """
+    chex.assert_shape([vectors, *frame], [(..., 2, SIZE), (..., 3, 3), (..., 3)])
     sides = vectors[..., ::-1, :]
     relative = rotations.rotation_6d_to_matrix(sides[..., ROTATION])
     R = jnp.einsum("...ij,...hjk->...hik", frame.rotation, relative, precision=HIGHEST)
@@ -138,6 +141,7 @@ def other_hand(
     model: ManoModel, vectors: Float[Array, "*b 64"]
 ) -> tuple[Float[Array, "*b 778 3"], Float[Array, "*b 21 3"]]:
     """Surface and joints of the other hand, a right hand, in the prior frame (m)."""
+    chex.assert_shape(vectors, (..., SIZE))
     R = rotations.rotation_6d_to_matrix(vectors[..., ROTATION])
     betas = vectors[..., SHAPE]
     flat = jnp.matmul(

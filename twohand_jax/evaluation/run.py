@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 from tqdm import tqdm
 
-from twohand_jax import build
+from twohand_jax import experiments
 from twohand_jax.data import shards
 from twohand_jax.data.batching import Prefetcher
 from twohand_jax.errors import InputError
@@ -29,6 +29,8 @@ from twohand_jax.evaluation.evaluator import Method, Score
 from twohand_jax.evaluation.results import Result, Scores
 from twohand_jax.evaluation.store import Store
 from twohand_jax.evaluation.truth import Truth
+from twohand_jax.experiments import data
+from twohand_jax.experiments.regressor import RegressorExperiment
 from twohand_jax.inference.prior import Prior
 from twohand_jax.models import apply
 from twohand_jax.types import Batch, ManoModel, Mean, Prediction, Targets
@@ -55,7 +57,7 @@ class Subject:
 
     methods: Mapping[str, Method]
     identity: Mapping[str, object]
-    experiment: build.Experiment
+    experiment: RegressorExperiment
     hand: ManoModel
 
 
@@ -73,9 +75,9 @@ def regressor(
         InputError: it was trained for cues that are no row of a table.
     """
     config = native.load_config(directory)
-    experiment = build.experiment(config)
+    experiment = experiments.parse_as(RegressorExperiment, config)
     model = experiment.model
-    network = build.regressor(model)
+    network = experiments.network(experiment)
     variables = native.load(directory, apply.shapes(network))
     estimate = methods.estimator(network, crop=experiment.crop)
     known = methods.trained_rows(model.cues, experiment.augment.cue_dropout)
@@ -169,7 +171,7 @@ def evaluate(
 ) -> Evaluation:
     """Scores of any methods on a record set; arguments as in ``evaluate_set``."""
     size = _batch_size(batch_size)
-    reader = build.reader(
+    reader = data.reader(
         subject.experiment, str(dataset), split, shuffle=False, batch_size=size
     )
     identity = dict(subject.identity) | {

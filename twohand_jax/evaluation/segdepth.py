@@ -10,9 +10,9 @@ from scipy import stats
 
 from twohand_jax.crops.region import RegionConfig, network_input
 from twohand_jax.data.schema import LEFT_LABEL, RIGHT_LABEL
+from twohand_jax.experiments.segdepth import SegDepthSample, prepare
 from twohand_jax.geometry import boxes
 from twohand_jax.models.apply import Network, Variables
-from twohand_jax.train.segdepth import SegDepthSample, prepare
 from twohand_jax.types import Batch
 
 FEWEST = 20  # hand cells of a picture whose depth is compared

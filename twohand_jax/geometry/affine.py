@@ -3,6 +3,7 @@
 A map named ``T_a_b`` takes pixels of frame b to pixels of frame a.
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -27,6 +28,7 @@ def crop(
         angle: the content turns by this many radians, x towards y.
         mirror: whether the crop is then mirrored, x to ``size - 1 - x``.
     """
+    chex.assert_shape(box, (..., 4))
     side = jnp.maximum(boxes.size(box)[..., 0], 1e-6)
     angle = jnp.broadcast_to(jnp.asarray(angle, box.dtype), side.shape)
     sign = jnp.where(jnp.broadcast_to(jnp.asarray(mirror), side.shape), -1.0, 1.0)
@@ -48,6 +50,7 @@ def apply(
     T: Float[Array, "*b 2 3"], points: Float[Array, "*b n 2"]
 ) -> Float[Array, "*b n 2"]:
     """Map points."""
+    chex.assert_shape([T, points], [(..., 2, 3), (..., None, 2)])
     linear, offset = T[..., :2], T[..., 2]
     moved = jnp.einsum("...ij,...nj->...ni", linear, points, precision=HIGHEST)
     return moved + offset[..., None, :]
@@ -55,6 +58,7 @@ def apply(
 
 def invert(T: Float[Array, "*b 2 3"]) -> Float[Array, "*b 2 3"]:
     """The map back."""
+    chex.assert_shape(T, (..., 2, 3))
     a, b, c, d = T[..., 0, 0], T[..., 0, 1], T[..., 1, 0], T[..., 1, 1]
     adjugate = jnp.stack([jnp.stack([d, -b], -1), jnp.stack([-c, a], -1)], -2)
     linear = adjugate / (a * d - b * c)[..., None, None]
@@ -66,6 +70,7 @@ def compose(
     first: Float[Array, "*b 2 3"], second: Float[Array, "*b 2 3"]
 ) -> Float[Array, "*b 2 3"]:
     """The map that applies ``second``, then ``first``."""
+    chex.assert_shape([first, second], (..., 2, 3))
     linear = jnp.einsum(
         "...ij,...jk->...ik", first[..., :2], second[..., :2], precision=HIGHEST
     )
@@ -81,6 +86,7 @@ def warp(
     nearest: bool = False,
 ) -> Float[Array, "*b s s c"]:
     """Resample an image on the grid of a crop; zero outside, bilinear by default."""
+    chex.assert_shape([image, T_image_crop], [(..., None, None, None), (..., 2, 3)])
     batch = image.shape[:-3]
     flat = image.reshape(-1, *image.shape[-3:])
     maps = jnp.broadcast_to(T_image_crop, (*batch, 2, 3)).reshape(-1, 2, 3)

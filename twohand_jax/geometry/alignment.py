@@ -1,5 +1,6 @@
 """Least-squares similarity alignment of point sets (Umeyama, 1991)."""
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -22,6 +23,8 @@ def procrustes(
         valid: points that take part; all are moved.
         allow_reflection: FreiHAND's official evaluation does not exclude reflections.
     """
+    chex.assert_equal_shape([source, target])
+    chex.assert_shape(source, (..., None, 3))
     if valid is None:
         valid = jnp.ones(source.shape[:-1], bool)
     weight = valid[..., None, :].astype(source.dtype)

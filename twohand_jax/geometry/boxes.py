@@ -1,5 +1,6 @@
 """Axis-aligned boxes ``(x0, y0, x1, y1)`` in pixels, of numpy or JAX arrays."""
 
+import chex
 from jaxtyping import Bool, Float
 
 from twohand_jax.types import Array, array_module
@@ -11,6 +12,7 @@ def from_points(
     points: Float[Array, "*b n 2"], valid: Bool[Array, "*b n"] | None = None
 ) -> Float[Array, "*b 4"]:
     """Tight box of the valid points; all zeros when there are none."""
+    chex.assert_shape(points, (..., None, 2))
     xp = array_module(points, valid)
     if valid is None:
         valid = xp.ones(points.shape[:-1], bool)
@@ -45,11 +47,13 @@ def around_joints(
 
 def center(box: Float[Array, "*b 4"]) -> Float[Array, "*b 2"]:
     """Middle of the box."""
+    chex.assert_shape(box, (..., 4))
     return (box[..., :2] + box[..., 2:]) / 2
 
 
 def size(box: Float[Array, "*b 4"]) -> Float[Array, "*b 2"]:
     """Width and height, never negative."""
+    chex.assert_shape(box, (..., 4))
     return array_module(box).maximum(box[..., 2:] - box[..., :2], 0.0)
 
 
@@ -57,6 +61,7 @@ def from_center(
     middle: Float[Array, "*b 2"], extent: Float[Array, "*b 2"]
 ) -> Float[Array, "*b 4"]:
     """Box of width and height ``extent`` about ``middle``."""
+    chex.assert_shape([middle, extent], (..., 2))
     xp = array_module(middle, extent)
     return xp.concatenate([middle - extent / 2, middle + extent / 2], axis=-1)
 
@@ -77,6 +82,7 @@ def union(
     first: Float[Array, "*b 4"], second: Float[Array, "*b 4"]
 ) -> Float[Array, "*b 4"]:
     """Smallest box that holds both."""
+    chex.assert_shape([first, second], (..., 4))
     xp = array_module(first, second)
     low = xp.minimum(first[..., :2], second[..., :2])
     high = xp.maximum(first[..., 2:], second[..., 2:])
@@ -92,6 +98,7 @@ def iou(
     first: Float[Array, "*b 4"], second: Float[Array, "*b 4"]
 ) -> Float[Array, "*b"]:
     """Intersection over union; 0 for empty boxes."""
+    chex.assert_shape([first, second], (..., 4))
     xp = array_module(first, second)
     low = xp.maximum(first[..., :2], second[..., :2])
     high = xp.minimum(first[..., 2:], second[..., 2:])

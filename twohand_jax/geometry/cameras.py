@@ -3,6 +3,7 @@
 ``project`` and ``backproject`` give numpy arrays for numpy arrays.
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float
@@ -15,6 +16,7 @@ HIGHEST = jax.lax.Precision.HIGHEST
 
 def project(points: Float[Array, "*b n 3"], camera: Camera) -> Float[Array, "*b n 2"]:
     """Pixels of points in the camera frame (metres); depth is kept above 1 mm."""
+    chex.assert_shape([points, *camera], [(..., None, 3), (..., 2), (..., 2)])
     depth = array_module(points).maximum(points[..., 2:], NEAREST_M)
     focal, center = camera.focal[..., None, :], camera.center[..., None, :]
     return points[..., :2] / depth * focal + center
@@ -24,6 +26,7 @@ def backproject(
     pixels: Float[Array, "*b n 2"], depth: Float[Array, "*b n"], camera: Camera
 ) -> Float[Array, "*b n 3"]:
     """Points in the camera frame that project to ``pixels`` at ``depth`` metres."""
+    chex.assert_shape([pixels, *camera], [(..., None, 2), (..., 2), (..., 2)])
     focal, center = camera.focal[..., None, :], camera.center[..., None, :]
     plane = (pixels - center) / focal * depth[..., None]
     xp = array_module(plane, depth)
@@ -66,6 +69,7 @@ def crop_to_image(
     its size in pixels: ``Z = z · f_image · s / f_crop`` with s crop pixels an image
     pixel. The point is in the crop's frame (mirrored crops give mirrored points).
     """
+    chex.assert_shape([point, T_crop_image], [(..., 3), (..., 2, 3)])
     linear = T_crop_image[..., :2]
     scale = jnp.sqrt(jnp.abs(jnp.linalg.det(linear)))
     ratio = image_camera.focal[..., 0] / crop_camera.focal[..., 0]
@@ -81,6 +85,7 @@ def transform(
     t: Float[Array, "*b 3"],
 ) -> Float[Array, "*b n 3"]:
     """Rigid motion ``R p + t``, for instance world to camera."""
+    chex.assert_shape([points, R, t], [(..., None, 3), (..., 3, 3), (..., 3)])
     return (
         jnp.einsum("...ij,...nj->...ni", R, points, precision=HIGHEST)
         + (t[..., None, :])

@@ -4,6 +4,7 @@ Every function takes any leading batch. Singular points (zero angle, half turn) 
 finite gradients: the guarded branch is chosen by the double ``where`` idiom.
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -15,6 +16,7 @@ def axis_angle_to_matrix(
     axis_angle: Float[Array, "*b 3"],
 ) -> Float[Array, "*b 3 3"]:
     """Rodrigues' formula in the form ``I + a K + b K²``, Taylor-expanded near zero."""
+    chex.assert_shape(axis_angle, (..., 3))
     squared = jnp.sum(axis_angle**2, axis=-1)
     small = squared < 1e-6
     safe = jnp.where(small, 1.0, squared)
@@ -35,6 +37,7 @@ def axis_angle_to_matrix(
 
 def matrix_to_quaternion(matrix: Float[Array, "*b 3 3"]) -> Float[Array, "*b 4"]:
     """Unit quaternion (w, x, y, z), w >= 0, by the largest of Shepperd's four forms."""
+    chex.assert_shape(matrix, (..., 3, 3))
     m = matrix
     xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
     candidates = [
@@ -72,6 +75,7 @@ def quaternion_to_axis_angle(
     quaternion: Float[Array, "*b 4"],
 ) -> Float[Array, "*b 3"]:
     """Axis-angle in [0, π] of a unit quaternion (w, x, y, z)."""
+    chex.assert_shape(quaternion, (..., 4))
     quaternion = jnp.where(quaternion[..., :1] < 0, -quaternion, quaternion)
     w, xyz = quaternion[..., 0], quaternion[..., 1:]
     squared = jnp.sum(xyz**2, axis=-1)
@@ -88,6 +92,7 @@ def matrix_to_axis_angle(matrix: Float[Array, "*b 3 3"]) -> Float[Array, "*b 3"]
 
 def rotation_6d_to_matrix(six: Float[Array, "*b 6"]) -> Float[Array, "*b 3 3"]:
     """Gram-Schmidt on the first two *rows* (Zhou et al., CVPR 2019, eq. 15)."""
+    chex.assert_shape(six, (..., 6))
     first = _normalize(six[..., :3])
     overlap = jnp.sum(first * six[..., 3:], axis=-1, keepdims=True)
     second = _normalize(six[..., 3:] - overlap * first)
@@ -96,6 +101,7 @@ def rotation_6d_to_matrix(six: Float[Array, "*b 6"]) -> Float[Array, "*b 3 3"]:
 
 def matrix_to_rotation_6d(matrix: Float[Array, "*b 3 3"]) -> Float[Array, "*b 6"]:
     """The first two rows of the matrix."""
+    chex.assert_shape(matrix, (..., 3, 3))
     return matrix[..., :2, :].reshape(*matrix.shape[:-2], 6)
 
 
@@ -107,6 +113,7 @@ def rotation_z(angle: Float[Array, "*b"]) -> Float[Array, "*b 3 3"]:
 
 def mirror_axis_angle(axis_angle: Float[Array, "*b 3"]) -> Float[Array, "*b 3"]:
     """The rotation seen in a mirror that negates x."""
+    chex.assert_shape(axis_angle, (..., 3))
     return axis_angle * jnp.array([1.0, -1.0, -1.0], axis_angle.dtype)
 
 
@@ -114,6 +121,7 @@ def angle_between(
     first: Float[Array, "*b 3 3"], second: Float[Array, "*b 3 3"]
 ) -> Float[Array, "*b"]:
     """Geodesic distance of two rotations in radians; its gradient at 0 is 0."""
+    chex.assert_shape([first, second], (..., 3, 3))
     relative = jnp.einsum("...ji,...jk->...ik", first, second, precision=HIGHEST)
     squared = jnp.sum(matrix_to_axis_angle(relative) ** 2, axis=-1)
     apart = squared > 0

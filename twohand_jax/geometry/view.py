@@ -5,6 +5,7 @@ another orientation in the camera's frame. Turning a hand about its wrist by the
 inverse of ``rotation`` expresses it as the crop sees it.
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -25,6 +26,7 @@ def rotation(
         camera: the picture's camera.
         size: side of the crop in pixels.
     """
+    chex.assert_shape(T_crop_image, (..., 2, 3))
     batch = T_crop_image.shape[:-2]
     middle = jnp.full((*batch, 1, 2), (size - 1) / 2, T_crop_image.dtype)
     pixel = affine.apply(affine.invert(T_crop_image), middle)
@@ -43,6 +45,7 @@ def turn(
     R: Float[Array, "*b 3 3"], points: Float[Array, "*b n 3"]
 ) -> Float[Array, "*b n 3"]:
     """Points turned about the first of them."""
+    chex.assert_shape([R, points], [(..., 3, 3), (..., None, 3)])
     pivot = points[..., :1, :]
     moved = jnp.einsum("...ij,...nj->...ni", R, points - pivot, precision=HIGHEST)
     return moved + pivot

@@ -128,9 +128,10 @@ def write(
             f"--platforms must name some of {', '.join(PLATFORMS)}; got "
             f"{', '.join(unknown) or 'none'}."
         )
+    if cues and not trained.cues:
+        raise InputError("The network looks at no cue; leave out --cues.")
     if cues is not None:
-        where = "The export" if trained.cues else "The network looks at no cue; --cues"
-        cue_table.check_names(cues, where=where, among=trained.cues)
+        cue_table.check_names(cues, where="The export", among=trained.cues)
     shown = trained.cues if cues is None else cue_table.in_order(cues)
     fields = inputs(canvas_size, shown)
     arrays, function = numbered(trained, model, shown)
@@ -182,7 +183,8 @@ def numbered(
             score=values["score"],
             camera=Camera(values["focal"], values["center"]),
         )
-        found = ask(Variables(**rebuilt["network"]), rebuilt["hand"], view)
+        one = functools.partial(ask, Variables(**rebuilt["network"]), rebuilt["hand"])
+        found = jax.vmap(one)(view)  # the size of the batch is not known
         hands = found.geometry._asdict() | found.mano._asdict()
         return hands | {"rel_trans": found.rel_trans}
 

@@ -79,7 +79,7 @@ class CueConfig:
         detector: ONNX file that finds the hands; None for MediaPipe's networks.
         unseen: cues of "auto" that a reconstruction does not show to its network. The
             shipped map network's depth costs the shipped regressor accuracy (see the
-            card in assets/open_maps); one trained with it may want it: give ().
+            card in assets/open_segdepth); one trained with it may want it: give ().
     """
 
     source: str = "auto"
@@ -281,7 +281,7 @@ def load_extractor(config: CueConfig) -> Extractor | None:
         return SapiensCues.load(
             config.sapiens, config=SapiensCuesConfig(batch=config.sapiens_batch)
         )
-    if config.source == "auto" and assets.MAPS.is_dir():
+    if config.source == "auto" and assets.SEGDEPTH.is_dir():
         from twohand_jax.cues.segdepth import SegDepthCues
 
         return SegDepthCues.load()

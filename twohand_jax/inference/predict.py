@@ -63,7 +63,8 @@ def load_network(directory: str | Path | None, *, cache: Path | None = None) -> 
     Raises:
         InputError: there is no such model, or its files do not fit together.
     """
-    from twohand_jax import build
+    from twohand_jax import experiments
+    from twohand_jax.experiments.regressor import RegressorExperiment
 
     if directory is None and not assets.REGRESSOR.is_dir():
         raise InputError(
@@ -71,8 +72,8 @@ def load_network(directory: str | Path | None, *, cache: Path | None = None) -> 
             "(--checkpoint DIR)."
         )
     source = assets.REGRESSOR if directory is None else Path(directory)
-    experiment = build.experiment(native.load_config(source))
-    network = build.regressor(experiment.model)
+    experiment = experiments.parse_as(RegressorExperiment, native.load_config(source))
+    network = experiments.network(experiment)
     key = repr(experiment.model)
     variables = native.load(source, _shapes(network, key, cache))
     cues = experiment.model.cues

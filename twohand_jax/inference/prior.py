@@ -16,10 +16,10 @@ from twohand_jax.diffusion.cascade import SampleConfig
 from twohand_jax.diffusion.ddim import PriorParts
 from twohand_jax.diffusion.representation import REFERENCE, PairFrame, Statistics
 from twohand_jax.errors import InputError
+from twohand_jax.experiments.prior import DiffusionConfig
 from twohand_jax.models import apply
 from twohand_jax.models.apply import Network, Variables
 from twohand_jax.models.denoiser import DenoiserConfig
-from twohand_jax.train.prior import DiffusionConfig
 from twohand_jax.types import ManoModel, ManoParams, NoiseSchedule
 from twohand_jax.weights import native
 
@@ -57,14 +57,15 @@ class Prior:
         Raises:
             InputError: there is no such prior, or it belongs to another hand model.
         """
-        from twohand_jax import build
+        from twohand_jax import experiments
+        from twohand_jax.experiments.prior import PriorExperiment
 
         if directory is None and not assets.PRIOR.is_dir():
             raise InputError(
                 "This installation ships no prior; name the model directory of one."
             )
         source = assets.PRIOR if directory is None else Path(directory)
-        experiment = build.prior_experiment(native.load_config(source))
+        experiment = experiments.parse_as(PriorExperiment, native.load_config(source))
         model = mano.load() if model is None else model
         if model.name != experiment.diffusion.hand:
             raise InputError(
@@ -73,7 +74,7 @@ class Prior:
                 f"{model.name!r}; their numbers mean different hands. Load the prior's "
                 "hand model, or train a prior on this one."
             )
-        network = build.denoiser(experiment.model)
+        network = experiments.network(experiment)
         variables = native.load(source, apply.shapes(network))
         return cls(
             network=network,
@@ -179,11 +180,13 @@ def parts(
 
 def shipped_hand() -> str | None:
     """Name of the hand model that the shipped prior belongs to; None without one."""
-    from twohand_jax import build
+    from twohand_jax import experiments
+    from twohand_jax.experiments.prior import PriorExperiment
 
     if not assets.PRIOR.is_dir():
         return None
-    return build.prior_experiment(native.load_config(assets.PRIOR)).diffusion.hand
+    config = native.load_config(assets.PRIOR)
+    return experiments.parse_as(PriorExperiment, config).diffusion.hand
 
 
 @functools.cache

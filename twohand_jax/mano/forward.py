@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +11,7 @@ from jaxtyping import Array, Float
 
 from twohand_jax.geometry import rotations
 from twohand_jax.mano import joints as joint_sets
+from twohand_jax.mano.params import assert_shapes
 from twohand_jax.types import HandGeometry, ManoModel, ManoParams
 
 CPU_CHUNK = 16
@@ -28,6 +30,7 @@ def forward(
     Returns:
         Vertices and the 21 canonical joints in metres, in the frame of ``transl``.
     """
+    assert_shapes(params)
     orient = rotations.axis_angle_to_matrix(params.global_orient)
     pose = rotations.axis_angle_to_matrix(params.hand_pose + model.pose_mean)
     return forward_matrices(
@@ -45,6 +48,10 @@ def forward_matrices(
     fingertips: str = "interwild",
 ) -> HandGeometry:
     """Pose both hands from rotation matrices that already include the mean pose."""
+    chex.assert_shape(
+        [global_orient, hand_pose, betas, transl],
+        [(..., 2, 3, 3), (..., 2, 15, 3, 3), (..., 2, 10), (..., 2, 3)],
+    )
     hands = sides(model, slice(0, 2))
     tips = joint_sets.fingertips(fingertips)
     R = _all_rotations(global_orient, hand_pose)
@@ -63,6 +70,10 @@ def forward_side(
     fingertips: str = "interwild",
 ) -> tuple[Float[Array, "*b 778 3"], Float[Array, "*b 21 3"]]:
     """Pose one side of the model (``side`` RIGHT or LEFT) from rotation matrices."""
+    chex.assert_shape(
+        [global_orient, hand_pose, betas, transl],
+        [(..., 3, 3), (..., 15, 3, 3), (..., 10), (..., 3)],
+    )
     hand = sides(model, slice(side, side + 1))
     tips = joint_sets.fingertips(fingertips)
     R = _all_rotations(global_orient, hand_pose)

@@ -1,5 +1,6 @@
 """Changing the representation, side and frame of MANO parameters."""
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -17,6 +18,13 @@ def zeros(*batch: int, dtype: jnp.dtype = jnp.float32) -> ManoParams:
         hand_pose=jnp.zeros((*batch, 2, 15, 3), dtype),
         betas=jnp.zeros((*batch, 2, 10), dtype),
         transl=jnp.zeros((*batch, 2, 3), dtype),
+    )
+
+
+def assert_shapes(params: ManoParams) -> None:
+    """Fail unless the parameters are of two hands; any leading batch."""
+    chex.assert_shape(
+        list(params), [(..., 2, 3), (..., 2, 15, 3), (..., 2, 10), (..., 2, 3)]
     )
 
 
@@ -63,6 +71,7 @@ def mirror(params: ManoParams) -> ManoParams:
 
     Exact when the model's left hand is its mirrored right hand (METHOD §1).
     """
+    assert_shapes(params)
     flip_x = jnp.array([-1.0, 1.0, 1.0], params.transl.dtype)
     return ManoParams(
         global_orient=rotations.mirror_axis_angle(params.global_orient[..., ::-1, :]),
@@ -92,6 +101,8 @@ def to_camera(
 
     The hand turns about its own wrist, so ``t' = R (J0 + transl) + t - J0``.
     """
+    assert_shapes(params)
+    chex.assert_shape([R, t], [(..., 3, 3), (..., 3)])
     orient = rotations.axis_angle_to_matrix(params.global_orient)
     turned = jnp.einsum("...ij,...hjk->...hik", R, orient, precision=HIGHEST)
     wrist = rest_wrist(model, params.betas)

@@ -8,12 +8,13 @@ Sizes and wiring are those of InterHandGen (Lee et al., CVPR 2024).
 import dataclasses
 import math
 
+import chex
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from twohand_jax.errors import InputError
+from twohand_jax import fields
 from twohand_jax.models.layers import linear
 
 ATTENTION = ("tokens", "items")
@@ -50,20 +51,30 @@ class DenoiserConfig:
     attention: str = "items"
 
     def __post_init__(self) -> None:
-        if self.attention not in ATTENTION:
-            raise InputError(
-                f"The denoiser's attention is {self.attention!r}; choose one of "
-                f"{', '.join(ATTENTION)}."
-            )
-        if self.embedding % (2 * self.heads) or self.embedding < 4:
-            raise InputError(
-                f"The denoiser's embedding has width {self.embedding}, which must be "
-                f"at least 4 and a multiple of twice its {self.heads} heads."
+        fields.check(
+            self,
+            numbers=fields.COUNT,
+            timesteps=fields.COUNT,
+            embedding=fields.Range(low=4),
+            hidden=fields.COUNT,
+            heads=fields.COUNT,
+            mlp=fields.COUNT,
+            layers=fields.COUNT,
+            blocks=fields.COUNT,
+            attention=ATTENTION,
+        )
+        if self.embedding % (2 * self.heads):
+            raise fields.error(
+                self,
+                "embedding",
+                f"is {self.embedding}; it must be a multiple of twice the {self.heads} "
+                "heads.",
             )
         if any(not 0 <= skip < self.blocks for skip in self.skips):
-            raise InputError(
-                f"The denoiser's skips {self.skips} must name blocks from 0 to "
-                f"{self.blocks - 1}."
+            raise fields.error(
+                self,
+                "skips",
+                f"is {self.skips}; name blocks from 0 to {self.blocks - 1}.",
             )
 
 
@@ -162,6 +173,7 @@ class Denoiser(nnx.Module):
             condition: vectors of the other hands; zeros where there is none.
             train: without effect: the network has neither dropout nor statistics.
         """
+        chex.assert_shape([x, condition], (*t.shape, self.config.numbers))
         time = self.time(time_embedding(t, self.config.embedding))
         other, noisy = self.condition(condition), self.noisy(x)
         tokens = jnp.stack([time, other, noisy], axis=1)

@@ -8,17 +8,35 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
+from twohand_jax import fields
 from twohand_jax.models.layers import block_output, linear
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FusionConfig:
-    """Size of the encoder; the paper gives none."""
+    """Size of the encoder; the paper gives none.
+
+    ``width`` is a multiple of ``heads`` and of 4, for sines and cosines of x and y.
+    """
 
     layers: int = 4
     width: int = 512
     heads: int = 8
     mlp: int = 2048
+
+    def __post_init__(self) -> None:
+        every = dict.fromkeys(fields.names(self), fields.COUNT)
+        fields.check(self, **every)
+        if self.width % self.heads:
+            raise fields.error(
+                self,
+                "heads",
+                f"is {self.heads}, which does not divide the width {self.width}.",
+            )
+        if self.width % 4:
+            raise fields.error(
+                self, "width", f"is {self.width}; it must be a multiple of 4."
+            )
 
 
 def waves(side: int, width: int) -> Float[Array, "n d"]:

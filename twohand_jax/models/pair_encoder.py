@@ -6,13 +6,14 @@ sees, so that neither the order nor the number of the points matters.
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from twohand_jax.errors import InputError
+from twohand_jax import fields
 from twohand_jax.models.layers import linear
 from twohand_jax.types import NUM_VERTICES
 
@@ -39,12 +40,16 @@ class PairEncoderConfig:
     outputs: int = 128
 
     def __post_init__(self) -> None:
-        if not 1 <= self.points <= NUM_VERTICES or not self.widths:
-            raise InputError(
-                f"A feature network with {self.points} points and the widths "
-                f"{self.widths} cannot be built: give 1 to {NUM_VERTICES} points and "
-                "at least one width."
-            )
+        fields.check(
+            self,
+            points=fields.Range(low=1, high=NUM_VERTICES),
+            widths=fields.COUNT,
+            hidden=fields.COUNT,
+            features=fields.COUNT,
+            outputs=fields.COUNT,
+        )
+        if not self.widths:
+            raise fields.error(self, "widths", "is (); give the width of each layer.")
 
 
 class PairEncoder(nnx.Module):
@@ -69,6 +74,7 @@ class PairEncoder(nnx.Module):
             vertices: right and left hand, metres, the reference being the left one.
             train: without effect.
         """
+        chex.assert_shape(vertices, (None, SIDES, NUM_VERTICES, 3))
         spread = np.linspace(0, NUM_VERTICES - 1, self.points).round().astype(int)
         seen = vertices[:, :, spread] * METRES_TO_UNITS
         side = jnp.eye(SIDES, dtype=seen.dtype)[:, None]

@@ -5,19 +5,21 @@ One definition serves the tiny, the shipped and the full network; sizes are conf
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array
 
+from twohand_jax import fields
 from twohand_jax.crops import cue_table
-from twohand_jax.errors import InputError
 from twohand_jax.models.fusion import Fusion, FusionConfig
 from twohand_jax.models.heads import HandHeads
 from twohand_jax.models.resnet import RESNET18, RESNET50, ResNet, ResNetConfig
 from twohand_jax.models.transnet import TransNet, TransNetConfig, place_joints
 from twohand_jax.types import Inputs, Output
 
+DTYPES = ("float32", "bfloat16")
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -63,13 +65,37 @@ class RegressorConfig:
     remat: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse unknown cues, and those out of order: encoders are told by it."""
-        cue_table.check_names(self.cues, where="model.cues")
+        cue_table.check_field(self, "cues")
         if self.cues != cue_table.in_order(self.cues):
-            raise InputError(
-                f"model.cues is {self.cues}; each cue stands once, in the order "
-                f"{cue_table.in_order(self.cues)}."
+            raise fields.error(
+                self,
+                "cues",
+                f"is {self.cues!r}; each cue stands once, in the order "
+                f"{cue_table.in_order(self.cues)}.",
             )
+        fields.check(
+            self,
+            crop_size=fields.COUNT,
+            cells=fields.COUNT,
+            head_channels=fields.COUNT,
+            rotation_channels=fields.COUNT,
+            position_std=fields.NOT_NEGATIVE,
+            camera_range=fields.POSITIVE,
+            image_mean=fields.Range(),
+            image_std=fields.POSITIVE,
+            dtype=DTYPES,
+        )
+        encoders = {"image": self.image} | ({"cue": self.cue} if self.cues else {})
+        for name, encoder in encoders.items():
+            cells = -(-self.crop_size // encoder.stride)
+            if cells != self.cells:
+                raise fields.error(
+                    self,
+                    "cells",
+                    f"is {self.cells}, but {name} (stride {encoder.stride}) makes "
+                    f"{cells} of crop_size {self.crop_size}; change cells, crop_size "
+                    f"or {name}.last_stride.",
+                )
 
 
 class Regressor(nnx.Module):
@@ -106,6 +132,8 @@ class Regressor(nnx.Module):
     def __call__(self, inputs: Inputs, *, train: bool) -> Output:
         """Estimates of both hands for a batch ``b`` of inputs."""
         config, batch = self.config, inputs.image.shape[0]
+        side = config.crop_size
+        chex.assert_shape(inputs.image, (None, 2, side, side, 3))
         frozen = config.frozen_norm or not train
 
         def flat(array: Array) -> Array:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from twohand_jax import fields
 from twohand_jax.models.layers import BatchNorm, Conv, block_output, max_pool
 
 
@@ -25,6 +26,21 @@ class ResNetConfig:
     width: int = 64
     bottleneck: bool = False
     last_stride: int = 2
+
+    def __post_init__(self) -> None:
+        if not self.depths:
+            raise fields.error(
+                self, "depths", "is (); give the number of blocks of each stage."
+            )
+        fields.check(
+            self, depths=fields.COUNT, width=fields.COUNT, last_stride=fields.COUNT
+        )
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the picture, along an axis, for each cell of the last stage."""
+        halved = 2 ** (len(self.depths) - 1)
+        return 4 * (halved if len(self.depths) == 1 else halved // 2 * self.last_stride)
 
     @property
     def channels(self) -> int:

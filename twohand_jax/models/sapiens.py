@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -318,6 +319,7 @@ class Backbone(nnx.Module):
             image: RGB, normalised.
             train: without effect: there is neither dropout nor a running statistic.
         """
+        chex.assert_shape(image, (None, *self.config.image, 3))
         x = self.patches(_cut_patches(image, self.config))
         x = x + self.positions[...].astype(x.dtype)
         graph, weights = nnx.split(self.blocks)

@@ -9,11 +9,13 @@ half as much as joining them.
 import dataclasses
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from twohand_jax import fields
 from twohand_jax.errors import InputError
 from twohand_jax.models.layers import BatchNorm, Conv, kaiming
 from twohand_jax.models.resnet import ResidualBlock
@@ -36,13 +38,27 @@ class SegDepthConfig:
     depths: tuple[int, ...] = (0, 2, 2, 2, 2)
 
     def __post_init__(self) -> None:
-        fits = len(self.widths) == len(self.depths) > 0 and min(self.widths) > 0
-        if not fits or self.depths[0] < 0 or min(self.depths[1:], default=1) < 1:
-            raise InputError(
-                f"A map network with the widths {self.widths} and the depths "
-                f"{self.depths} cannot be built: give both for each stage, all at "
-                "least 1; only the first stage may have no block."
+        fields.check(self, widths=fields.COUNT, depths=fields.NOT_NEGATIVE)
+        if not self.widths:
+            raise fields.error(self, "widths", "is (); give the width of each stage.")
+        if len(self.depths) != len(self.widths):
+            raise fields.error(
+                self,
+                "depths",
+                f"is {self.depths}, of length {len(self.depths)}; it needs an entry "
+                f"for each of the {len(self.widths)} widths.",
             )
+        if 0 in self.depths[1:]:
+            raise fields.error(
+                self,
+                "depths",
+                f"is {self.depths}; only the first stage may have no block.",
+            )
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the region, along an axis, for each cell of the coarsest stage."""
+        return STRIDE * 2 ** (len(self.widths) - 1)
 
     def check_sides(self, *sides: int) -> None:
         """Refuse a region that the stages cannot halve evenly.
@@ -50,12 +66,11 @@ class SegDepthConfig:
         Raises:
             InputError: a side is not a multiple of the coarsest stage's stride.
         """
-        stride = STRIDE * 2 ** (len(self.widths) - 1)
-        if any(side % stride for side in sides):
+        if any(side % self.stride for side in sides):
             raise InputError(
                 f"A map network with {len(self.widths)} stages cannot look at a region "
                 f"of {' x '.join(map(str, sides))} pixels (crop_size): it must be a "
-                f"multiple of {stride}."
+                f"multiple of {self.stride}."
             )
 
 
@@ -133,6 +148,7 @@ class SegDepthNetwork(nnx.Module):
             region: see ``crops.region.network_input``.
             train: normalise with the batch's statistics.
         """
+        chex.assert_shape(region, (None, None, None, CHANNELS))
         self.config.check_sides(*region.shape[1:3])
         frozen = not train
         x = jax.nn.relu(self.stem_norm(self.stem(region), use_running_average=frozen))

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from twohand_jax import fields
 from twohand_jax.geometry import affine, boxes
 from twohand_jax.models.heads import sample
 from twohand_jax.models.layers import BatchNorm, kaiming, linear
@@ -29,6 +30,15 @@ class TransNetConfig:
     sigma: float = 2.5
     amplitude: float = 255.0
     resnet: ResNetConfig = ResNetConfig()
+
+    def __post_init__(self) -> None:
+        fields.check(
+            self,
+            grid=fields.COUNT,
+            depth=fields.COUNT,
+            sigma=fields.POSITIVE,
+            amplitude=fields.POSITIVE,
+        )
 
 
 def place_joints(

@@ -116,8 +116,8 @@ class Checkpoints:
             if jax.process_index() == 0:
                 files.write_text(self._config_file, text)
             return
-        saved = _flat(json.loads(self._config_file.read_text()))
-        wanted = _flat(json.loads(text))
+        saved = _flat(native.current(json.loads(self._config_file.read_text())))
+        wanted = _flat(native.current(json.loads(text)))
         names = sorted(saved.keys() | wanted.keys())
         changes = [
             f"{name}: {saved.get(name)!r} → {wanted.get(name)!r}"

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
+from twohand_jax import fields
 from twohand_jax.errors import NonFiniteLossError
 from twohand_jax.train import sharding
 from twohand_jax.train import state as states
@@ -21,6 +22,8 @@ from twohand_jax.train.log import MetricsLog, dump_failure, write_provenance
 from twohand_jax.train.state import key_stream
 from twohand_jax.train.task import Task
 
+SEEDS = fields.Range(low=0, high=2**32 - 1)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LoopConfig:
@@ -30,8 +33,8 @@ class LoopConfig:
         total_steps: optimiser sees this many batches.
         batch_size: of all processes together.
         seed: of initial weights, data order and augmentation.
-        log_every, save_every, evaluate_every, picture_every: in steps; 0 switches
-            pictures off.
+        log_every, save_every: in steps; at least 1.
+        evaluate_every, picture_every: in steps; 0 means never, not even at the end.
         keep_checkpoints: newest ones kept.
         best_metric: name of the evaluation's score whose lowest value is kept in
             ``WORKDIR/best``; empty for none.
@@ -48,6 +51,28 @@ class LoopConfig:
     keep_checkpoints: int = 2
     best_metric: str = ""
     fsdp: int = 1
+
+    def __post_init__(self) -> None:
+        every = fields.Range(low=1, hint="a number above total_steps means at the end")
+        fields.check(
+            self,
+            total_steps=fields.NOT_NEGATIVE,  # 0: a model that was not trained here
+            batch_size=fields.COUNT,
+            seed=SEEDS,
+            log_every=every,
+            save_every=every,
+            evaluate_every=fields.NOT_NEGATIVE,
+            picture_every=fields.NOT_NEGATIVE,
+            keep_checkpoints=fields.COUNT,
+            fsdp=fields.COUNT,
+        )
+        if self.best_metric and self.evaluate_every == 0:
+            raise fields.error(
+                self,
+                "best_metric",
+                f"is {self.best_metric!r} but evaluate_every is 0, so that nothing is "
+                "measured; set best_metric='' or let the run evaluate.",
+            )
 
 
 def train(
@@ -187,9 +212,12 @@ def _judge(
         Whether it was due for either.
     """
     done = number == loop.total_steps
-    scored = task.evaluate and (number % loop.evaluate_every == 0 or done)
-    every = loop.picture_every
-    drawn = task.pictures and every > 0 and (number % every == 0 or done)
+
+    def due(every: int) -> bool:
+        return every > 0 and (number % every == 0 or done)
+
+    scored = task.evaluate and due(loop.evaluate_every)
+    drawn = task.pictures and due(loop.picture_every)
     if not (scored or drawn):
         return False
     average = sharding.gather(states.inference_variables(state))

@@ -1,11 +1,14 @@
 """Optimiser and schedules (METHOD §4: AdamW, 1e-4, a tenth of it from epoch 4)."""
 
 import dataclasses
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PyTree
+
+from twohand_jax import fields
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,28 +36,54 @@ class OptimConfig:
     accumulate: int = 1
     ema_decay: float = 0.0
 
+    def __post_init__(self) -> None:
+        at_least_zero = fields.NOT_NEGATIVE
+        fields.check(
+            self,
+            learning_rate=at_least_zero,
+            schedule=tuple(SCHEDULES),
+            total_steps=at_least_zero,
+            milestones=at_least_zero,
+            factor=at_least_zero,
+            warmup_steps=at_least_zero,
+            weight_decay=at_least_zero,
+            clip_norm=at_least_zero,
+            accumulate=fields.COUNT,
+            ema_decay=fields.SHARE_BELOW_ONE,
+        )
+
 
 def schedule(config: OptimConfig) -> optax.Schedule:
     """Learning rate as a function of the update."""
-    rate, rest = config.learning_rate, config.total_steps - config.warmup_steps
-    if config.schedule == "cosine":
-        main = optax.cosine_decay_schedule(rate, max(rest, 1))
-    elif config.schedule == "step":
-        drops = {
-            milestone - config.warmup_steps: config.factor
-            for milestone in config.milestones
-        }
-        main = optax.piecewise_constant_schedule(rate, drops)
-    elif config.schedule == "constant":
-        main = optax.constant_schedule(rate)
-    else:
-        raise ValueError(
-            f"Unknown schedule {config.schedule!r}; expected constant, step or cosine."
-        )
+    rate, main = config.learning_rate, SCHEDULES[config.schedule](config)
     if config.warmup_steps == 0:
         return main
     warm = optax.linear_schedule(0.0, rate, config.warmup_steps)
     return optax.join_schedules([warm, main], [config.warmup_steps])
+
+
+def _constant(config: OptimConfig) -> optax.Schedule:
+    return optax.constant_schedule(config.learning_rate)
+
+
+def _step(config: OptimConfig) -> optax.Schedule:
+    drops = {
+        milestone - config.warmup_steps: config.factor
+        for milestone in config.milestones
+    }
+    return optax.piecewise_constant_schedule(config.learning_rate, drops)
+
+
+def _cosine(config: OptimConfig) -> optax.Schedule:
+    rest = config.total_steps - config.warmup_steps
+    return optax.cosine_decay_schedule(config.learning_rate, max(rest, 1))
+
+
+SCHEDULES: Mapping[str, Callable[[OptimConfig], optax.Schedule]] = {
+    "constant": _constant,
+    "step": _step,
+    "cosine": _cosine,
+}
 
 
 def optimizer(config: OptimConfig) -> optax.GradientTransformation:

@@ -18,7 +18,7 @@ from twohand_jax.weights.torch_files import StateDict, WeightSource
 
 # The released training, as far as the release tells.
 EXPERIMENT = {
-    "task": "prior",
+    "experiment": "prior",
     "diffusion": {
         "timesteps": 129,
         "beta_start": 1e-4,

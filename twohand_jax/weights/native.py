@@ -6,6 +6,7 @@ running training hold more (optimiser, averages) and belong to ``train.checkpoin
 
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from twohand_jax.models.apply import Variables
 
 CONFIG, WEIGHTS = "config.json", "weights.npz"
 SEPARATOR = "/"
+EXPERIMENT = "experiment"  # the key of a config that names what is trained
+OLD_KEY = "task"  # of configs until the key was renamed, with names of that time:
+OLD_NAMES = {"features": "pair_encoder", "maps": "segdepth"}
 
 
 def save(
@@ -48,8 +52,20 @@ def save(
     files.write_json(directory / CONFIG, config, sort_keys=True)
 
 
+def current(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A whole config of any version of this library in today's words, as a copy."""
+    out = dict(config)
+    old = out.pop(OLD_KEY, None)
+    if old is not None:
+        out.setdefault(EXPERIMENT, old)
+    name = out.get(EXPERIMENT)
+    if isinstance(name, str):
+        out[EXPERIMENT] = OLD_NAMES.get(name, name)
+    return _cues_by_name(out)
+
+
 def load_config(directory: str | Path) -> dict[str, Any]:
-    """The experiment of a model directory.
+    """The experiment of a model directory, in today's words.
 
     Raises:
         InputError: the directory holds no model.
@@ -68,7 +84,7 @@ def load_config(directory: str | Path) -> dict[str, Any]:
         raise InputError(
             f"{path} must hold a JSON object, not {type(config).__name__}."
         )
-    return config
+    return current(config)
 
 
 def load(directory: str | Path, shapes: Variables) -> Variables:
@@ -143,3 +159,32 @@ def _nest(flat: dict[str, Array]) -> dict[str, Any]:
             node = node.setdefault(parent, {})
         node[leaf] = value
     return tree
+
+
+def _cues_by_name(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config whose cues stand by name; older ones told them by their place."""
+    names = ("keypoints", "segmentation", "depth")
+    sections = {
+        key: dict(value) if isinstance(value, Mapping) else value
+        for key, value in config.items()
+    }
+    model, crop = sections.get("model"), sections.get("crop")
+    augment = sections.get("augment")
+    if isinstance(model, dict) and _three(model.get("cues"), bool):
+        flags = zip(names, model["cues"], strict=True)
+        model["cues"] = tuple(name for name, is_used in flags if is_used)
+    if isinstance(augment, dict) and _three(augment.get("cue_dropout"), float | int):
+        shares = zip(names, augment["cue_dropout"], strict=True)
+        augment["cue_dropout"] = {name: share for name, share in shares if share}
+    if isinstance(crop, dict) and {"gate_keypoints", "gate_segmentation"} & set(crop):
+        gates = {name: crop.pop(f"gate_{name}", True) for name in names[:2]}
+        crop["gate"] = tuple(name for name, is_gated in gates.items() if is_gated)
+    return sections
+
+
+def _three(value: Any, kind: Any) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and len(value) == 3
+        and all(isinstance(one, kind) for one in value)
+    )

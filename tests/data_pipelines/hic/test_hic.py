@@ -227,14 +227,41 @@ def test_every_form_of_ply_gives_its_vertices(tmp_path, order, kind):
         b"ply\nformat ascii 1.0\nelement\nend_header\n",
         b"ply\nformat ascii 1.0\nelement vertex 2\nproperty list uchar int x\n"
         b"end_header\n",
+        header("ascii", "float", 2).encode() + b"1 2 3x 7\n" * 2,
+        header("binary_big_endian", "float", 10**15).encode() + bytes(26),
+        header("binary_little_endian", "float", 2).replace("face 0", "face 1").encode()
+        + bytes(26)
+        + b"\xff",
+        header("ascii", "float", 2).replace("by hand", "long " * 900).encode()
+        + b"1 2 3 7\n" * 2,
     ],
-    ids=range(14),
+    ids=range(18),
 )
 def test_what_is_no_mesh_of_two_vertices_is_refused(tmp_path, data):
     path = tmp_path / "hand.ply"
     path.write_bytes(data)
     with pytest.raises(InputError, match="hand.ply is not a PLY mesh of 2 vertices"):
         read_vertices(path, 2)
+
+
+def test_vertices_keep_their_order_where_texture_would_split_them(tmp_path):
+    path = tmp_path / "hand.ply"
+    path.write_text(
+        "ply\nformat ascii 1.0\nelement vertex 4\nproperty float x\n"
+        "property float y\nproperty float z\nelement face 2\n"
+        "property list uchar int vertex_indices\nproperty list uchar float texcoord\n"
+        "end_header\n3 0 0\n2 0 0\n2 0 0\n0 0 0\n"
+        "3 2 1 0 6 0 0 0 1 1 1\n3 0 1 3 6 1 0 .5 .5 1 0\n"
+    )
+    assert read_vertices(path, 4)[:, 0].tolist() == [3, 2, 2, 0]
+
+
+def test_files_that_a_mesh_names_are_not_opened(tmp_path, caplog):
+    path = tmp_path / "hand.ply"
+    named = header("ascii", "float", 2).replace("by hand", f"TextureFile {path}")
+    path.write_text(named + "1 2 3 7\n" * 2)
+    assert read_vertices(path, 2).tolist() == [[1, 2, 3]] * 2
+    assert not caplog.records
 
 
 def test_a_file_too_large_is_not_read(tmp_path):

@@ -21,6 +21,7 @@ from data_pipelines.synthetic.benchmark import check, freeze, scenes, source
 from data_pipelines.synthetic.labels import SyntheticConfig
 from data_pipelines.synthetic.poses import sampler
 from data_pipelines.synthetic.render import gpu
+from twohand_jax.crops.cue_table import DEFAULT
 from twohand_jax.data import decode, shards
 from twohand_jax.errors import InputError
 from twohand_jax.types import ManoModel, ManoParams
@@ -108,6 +109,7 @@ class _Changed:
     version = "1.0.0"
     description = "Changed."
     settings: dict = dataclasses.field(default_factory=dict)
+    cues = DEFAULT
 
     @property
     def shard_sizes(self) -> dict[str, tuple[int, ...]]:

@@ -23,9 +23,8 @@ from twohand_jax.types import ManoModel
 
 ROOT = Path(__file__).parents[3]
 NO_PRIOR = Missing("There is no prior.")
-FULL = Checkpoint(
-    directory=Path("model"), cues=(True, True, True), dropout=(0.2, 0.2, 0.2)
-)
+ALL = ("keypoints", "segmentation", "depth")
+FULL = Checkpoint(directory=Path("model"), cues=ALL, dropout=dict.fromkeys(ALL, 0.2))
 SHIPPED = filling.read_checkpoint(assets.REGRESSOR)
 BENCHMARK = layout.SYNTHETIC
 
@@ -93,7 +92,7 @@ def test_without_records_every_row_says_what_to_get_and_to_run(number, tmp_path,
 
 
 def test_commands_that_are_named_are_commands(tmp_path, hand, licensed):
-    strict = dataclasses.replace(FULL, dropout=(0.0, 0.0, 0.0))
+    strict = dataclasses.replace(FULL, dropout={})
     jobs = [
         job
         for number in (1, 2, 3, 4)
@@ -137,7 +136,7 @@ def test_records_are_looked_at(data):
     found = layout.find(BENCHMARK, data)
     assert isinstance(found, Records)
     assert found.hand_models == {"open-hand-1"}
-    assert found.cues == (True, True, True)
+    assert found.cues == ALL
 
 
 def test_records_of_another_set_or_split_are_not_taken(data):
@@ -151,16 +150,16 @@ def test_records_of_another_set_or_split_are_not_taken(data):
 @pytest.mark.parametrize(
     ("cues", "dropout", "filled", "reason"),
     [
-        ((True, True, True), (0.1, 0.1, 0.1), layout.CUE_ROWS, None),
-        ((False, False, False), (0.0, 0.0, 0.0), ("image",), "no encoder of the key"),
-        ((True, False, False), (0.0, 0.0, 0.0), ("+ keypoints",), "never trained with"),
-        ((True, True, True), (0.0, 0.0, 0.0), ("+ depth",), "paper.py:segmentation"),
-        ((True, True, True), (0.0, 0.5, 0.5), layout.CUE_ROWS[1:], "paper.py:baseline"),
+        (ALL, dict.fromkeys(ALL, 0.1), layout.CUE_ROWS, None),
+        ((), {}, ("image",), "no encoder of the key"),
+        (("keypoints",), {}, ("+ keypoints",), "never trained with"),
+        (ALL, {}, ("+ depth",), "paper.py:segmentation"),
+        (ALL, dict.fromkeys(ALL[1:], 0.5), layout.CUE_ROWS[1:], "paper.py:baseline"),
     ],
 )
 def test_a_checkpoint_fills_the_rows_it_was_trained_for(cues, dropout, filled, reason):
     checkpoint = dataclasses.replace(FULL, cues=cues, dropout=dropout)
-    found = Records(path=Path("d"), hand_models=frozenset(), cues=(True, True, True))
+    found = Records(path=Path("d"), hand_models=frozenset(), cues=ALL)
     missing = {
         row: filling.row_needs(row, checkpoint, layout.HIC, found, NO_PRIOR)
         for row in layout.ROWS
@@ -171,9 +170,7 @@ def test_a_checkpoint_fills_the_rows_it_was_trained_for(cues, dropout, filled, r
 
 
 def test_cues_that_records_lack_are_to_be_extracted():
-    found = Records(
-        path=Path("data/hic"), hand_models=frozenset(), cues=(True, False, False)
-    )
+    found = Records(path=Path("data/hic"), hand_models=frozenset(), cues=("keypoints",))
     missing = [
         filling.row_needs(row, FULL, layout.HIC, found, NO_PRIOR) for row in layout.ROWS
     ]

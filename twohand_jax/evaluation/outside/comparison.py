@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import jax
 
-from twohand_jax import build
 from twohand_jax.data import shards
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation import evaluator, protocols, run
 from twohand_jax.evaluation.outside import mediapipe, prediction_file
 from twohand_jax.evaluation.outside.prediction_file import Outside, SplitLabels
+from twohand_jax.experiments import data
 from twohand_jax.types import ManoModel
 
 MEDIAPIPE = "mediapipe.npz"
@@ -60,7 +60,7 @@ def compare_set(
     protocols.check_fit(chosen, dataset=records.dataset, split=split)
     name, other = _given(predictions, chosen)
     subject = run.regressor(Path(model_directory), hand=hand)
-    reader = build.reader(subject.experiment, str(dataset), split, shuffle=False)
+    reader = data.reader(subject.experiment, str(dataset), split, shuffle=False)
     labels = prediction_file.labels_from_rows(reader.rows())
     if other is None:
         other = mediapipe.predictions(

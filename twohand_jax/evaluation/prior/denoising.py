@@ -8,8 +8,8 @@ from jaxtyping import Array, Float
 from twohand_jax.diffusion import representation
 from twohand_jax.diffusion.representation import OTHER
 from twohand_jax.diffusion.schedule import add_noise
+from twohand_jax.experiments.prior import PriorConstants, surface_errors
 from twohand_jax.models.apply import Network, Variables
-from twohand_jax.train.prior import PriorConstants, surface_errors
 
 # Share of the schedule at which pairs are looked at, and how many of them.
 LEVELS = (0.25, 0.5, 1.0)

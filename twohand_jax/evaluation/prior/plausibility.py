@@ -12,12 +12,13 @@ import scipy.linalg
 from jaxtyping import Array, Bool, Float
 from scipy.spatial.distance import cdist, pdist
 
-from twohand_jax import assets, mano
+from twohand_jax import assets, experiments, mano
 from twohand_jax.diffusion import representation
 from twohand_jax.errors import InputError
+from twohand_jax.experiments import pair_encoder
+from twohand_jax.experiments.pair_encoder import PairEncoderExperiment
 from twohand_jax.models import apply
 from twohand_jax.models.apply import Network, Variables
-from twohand_jax.train import pair_encoder
 from twohand_jax.types import ManoModel, ManoParams
 from twohand_jax.weights import native
 
@@ -194,18 +195,18 @@ class TrainedPairEncoder:
         Raises:
             InputError: there is none, or it belongs to another hand model.
         """
-        from twohand_jax import build
-
-        source = assets.FEATURES if directory is None else Path(directory)
-        experiment = build.pair_encoder_experiment(native.load_config(source))
+        source = assets.PAIR_ENCODER if directory is None else Path(directory)
+        experiment = experiments.parse_as(
+            PairEncoderExperiment, native.load_config(source)
+        )
         model = mano.load() if model is None else model
         if model.name != experiment.loss.hand:
             raise InputError(
                 f"The feature network in {source} was trained on the hand model "
                 f"{experiment.loss.hand!r}, but the hand model here is {model.name!r}; "
-                "train one on it with configs/features.py."
+                "train one on it with configs/pair_encoder.py."
             )
-        network = build.pair_encoder(experiment.model)
+        network = pair_encoder.network(experiment.model)
         variables = native.load(source, apply.shapes(network))
         return cls(network=network, variables=variables, model=model)
 

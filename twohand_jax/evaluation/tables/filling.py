@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from twohand_jax import assets, build, mano
+from twohand_jax import assets, experiments, mano
 from twohand_jax.crops.cue_table import DEFAULT, NAMES
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation import bootstrap, methods, protocols
@@ -26,6 +26,7 @@ from twohand_jax.evaluation.tables.layout import (
     TableBlock,
 )
 from twohand_jax.evaluation.tables.published import Published
+from twohand_jax.experiments.regressor import RegressorExperiment
 from twohand_jax.inference.prior import Prior
 from twohand_jax.types import ManoModel
 from twohand_jax.weights import native
@@ -245,7 +246,9 @@ def read_checkpoint(directory: Path) -> Checkpoint:
     Raises:
         InputError: it is no model directory of a regressor.
     """
-    experiment = build.experiment(native.load_config(directory))
+    experiment = experiments.parse_as(
+        RegressorExperiment, native.load_config(directory)
+    )
     shipped = directory.resolve() == assets.REGRESSOR.resolve()
     return Checkpoint(
         directory=directory,

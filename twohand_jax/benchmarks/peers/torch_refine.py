@@ -309,3 +309,17 @@ def _copy_layer(layer: Any, weights: Any) -> None:
         ("contract", layer.linear2),
     ):
         _copy(theirs, weights[ours])
+
+
+def refiner(prior: Prior, config: RefineConfig, *, threads: int, gpu: bool) -> Refiner:
+    """The program, on a GPU if wanted and there is one.
+
+    Args:
+        prior: and its hand model.
+        config: as of ``diffusion.refine``.
+        threads: on a CPU.
+        gpu: whether to run on one.
+    """
+    torch.set_num_threads(threads)
+    device = "cuda" if gpu and torch.cuda.is_available() else "cpu"
+    return Refiner(prior, config, device)

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from tests.data.records import Squares
-from twohand_jax import build
+from twohand_jax import experiments
 from twohand_jax.cli import common
 from twohand_jax.cli import main as cli
 from twohand_jax.cues.segdepth import SegDepthCues
 from twohand_jax.errors import InputError
+from twohand_jax.experiments.segdepth import SegDepthSample, errors, standardised
 from twohand_jax.models.segdepth import SegDepth
-from twohand_jax.train.segdepth import SegDepthSample, errors, standardised
 
 
 def sample(weight=(1.0, 1.0)) -> SegDepthSample:
@@ -89,9 +89,9 @@ def test_flat_or_absent_hands_have_finite_depth():
 
 
 def test_a_region_that_the_stages_cannot_halve_is_refused():
-    with pytest.raises(InputError, match="150 pixels.*multiple of 32"):
-        build.segdepth_experiment(
-            common.load_config("configs/maps.py", ["crop.crop_size=150"])
+    with pytest.raises(InputError, match="crop.crop_size is 150; .*multiple of 32"):
+        experiments.parse(
+            common.load_config("configs/segdepth.py", ["crop.crop_size=150"])
         )
 
 
@@ -120,7 +120,7 @@ def test_the_command_trains_a_network_that_loads(tmp_path):
     data, workdir = tmp_path / "squares", tmp_path / "work"
     writer.write(Squares(sizes=(("train", (24,)), ("test", (4,)))), data, workers=1)
     words = [word for change in changes(str(data)) for word in ("--set", change)]
-    command = ["train", "--config", "configs/maps.py", "--workdir", str(workdir)]
+    command = ["train", "--config", "configs/segdepth.py", "--workdir", str(workdir)]
     assert cli.main([*command, *words]) == 0
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
@@ -130,4 +130,4 @@ def test_the_command_trains_a_network_that_loads(tmp_path):
     image = np.zeros((40, 50, 3), np.uint8)
     boxes = np.array([[[5.0, 5.0, 20.0, 20.0], [25.0, 8.0, 45.0, 30.0]]])
     (found,) = cues([image], boxes, np.ones((1, 2), bool))
-    assert found.segmentation.shape == (40, 50)
+    assert found.values["segmentation"].shape == (40, 50)

@@ -1,21 +1,34 @@
-"""Training the segmentation and depth network: its samples and its loss."""
+"""The segmentation and depth network's experiment: its samples and its loss."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from twohand_jax import fields, mano
 from twohand_jax.crops import cue_table, inputs, labels
 from twohand_jax.crops.augment import canvas_middle, jitter_boxes, recolor
 from twohand_jax.crops.motion import motion
 from twohand_jax.crops.region import RegionConfig, network_input, region_map
+from twohand_jax.experiments import data
+from twohand_jax.experiments.base import Experiment, Kind
+from twohand_jax.experiments.data import DataConfig
 from twohand_jax.geometry import affine
+from twohand_jax.models import apply
 from twohand_jax.models.apply import Network, Variables, Weights
-from twohand_jax.models.segdepth import STRIDE, SegDepth
+from twohand_jax.models.segdepth import (
+    STRIDE,
+    SegDepth,
+    SegDepthConfig,
+    SegDepthNetwork,
+)
+from twohand_jax.train import dry_run
+from twohand_jax.train.dry_run import Outline
 from twohand_jax.train.step import Loss
+from twohand_jax.train.task import Task
 from twohand_jax.types import Batch, ManoModel, Mean
 
 
@@ -42,6 +55,19 @@ class SegDepthAugmentConfig:
     color: float = 0.3
     grey_probability: float = 0.1
     noise: float = 0.04
+
+    def __post_init__(self) -> None:
+        fields.check(
+            self,
+            flip_probability=fields.PROBABILITY,
+            rotation_deg=fields.NOT_NEGATIVE,
+            scale=fields.SHARE_BELOW_ONE,
+            box_jitter=fields.SHARE_BELOW_ONE,
+            box_dropout=fields.PROBABILITY,
+            color=fields.PROBABILITY,
+            grey_probability=fields.PROBABILITY,
+            noise=fields.NOT_NEGATIVE,
+        )
 
 
 class SegDepthSample(NamedTuple):
@@ -194,6 +220,35 @@ class SegDepthLossConfig:
 
     depth: float = 0.3
 
+    def __post_init__(self) -> None:
+        fields.check(self, depth=fields.NOT_NEGATIVE)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SegDepthExperiment(Experiment):
+    """A whole experiment with the segmentation and depth network, checked and typed."""
+
+    kind: ClassVar[str] = "segdepth"
+    model: SegDepthConfig
+    crop: RegionConfig
+    augment: SegDepthAugmentConfig
+    loss: SegDepthLossConfig
+    data: DataConfig
+
+    def __post_init__(self) -> None:
+        if self.crop.crop_size % self.model.stride:
+            raise fields.error(
+                self,
+                "crop.crop_size",
+                f"is {self.crop.crop_size}; a network with {len(self.model.widths)} "
+                f"stages needs a multiple of {self.model.stride} pixels.",
+            )
+
+
+def network(config: SegDepthConfig) -> Network:
+    """The network of the segmentation and depth cues, as pure functions."""
+    return apply.network(lambda rngs: SegDepthNetwork(config, rngs=rngs))
+
 
 def loss(
     network: Network,
@@ -258,3 +313,41 @@ def standardised(
     off = jnp.where(mask, depth - mean, 0.0)
     deviation = jnp.sum(jnp.abs(off), axis=(-2, -1), keepdims=True) / count
     return off / jnp.maximum(deviation, FLATTEST)
+
+
+def outline(experiment: SegDepthExperiment) -> Outline:
+    """The experiment in shapes only."""
+    net, loop = network(experiment.model), experiment.train
+    return Outline(
+        network=net,
+        loss=_loss(net, experiment),
+        constants=mano.load(),
+        batch=dry_run.abstract_records(
+            loop.batch_size, canvas=experiment.data.canvas_size
+        ),
+        optim=experiment.optim,
+        loop=loop,
+        unit="img",
+    )
+
+
+def task(experiment: SegDepthExperiment) -> Task:
+    """Training on record sets."""
+    net = network(experiment.model)
+    train = data.train_reader(experiment)
+    return Task(
+        network=net,
+        loss=_loss(net, experiment),
+        constants=mano.load(),
+        batches=data.prefetched(train.batches),
+        describe=train.describe,
+    )
+
+
+def _loss(net: Network, experiment: SegDepthExperiment) -> Loss:
+    return loss(
+        net, experiment.loss, region=experiment.crop, changes=experiment.augment
+    )
+
+
+KIND = Kind(config=SegDepthExperiment, network=network, outline=outline, task=task)

@@ -1,19 +1,31 @@
-"""What training the two-hand prior minimises (METHOD §5)."""
+"""The two-hand prior's experiment: noise, loss, pose sets (METHOD §5)."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
+from twohand_jax import fields, mano
 from twohand_jax.data.poses import PairBatch
 from twohand_jax.diffusion import representation
-from twohand_jax.diffusion.representation import OTHER, Statistics
+from twohand_jax.diffusion.representation import OTHER, SIZE, Statistics
 from twohand_jax.diffusion.schedule import add_noise, linear
+from twohand_jax.experiments import data
+from twohand_jax.experiments.base import Experiment, Kind
+from twohand_jax.experiments.data import PosesConfig
+from twohand_jax.models import apply
 from twohand_jax.models.apply import Network, Variables, Weights
+from twohand_jax.models.denoiser import Denoiser, DenoiserConfig
+from twohand_jax.train import dry_run
+from twohand_jax.train.dry_run import Outline
 from twohand_jax.train.step import Loss
+from twohand_jax.train.task import Task
 from twohand_jax.types import ManoModel, Mean, NoiseSchedule
+
+NORMALISE = ("std", "variance")
+SHARED = (("diffusion.timesteps", "model.timesteps"),)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,6 +50,23 @@ class DiffusionConfig:
     precondition: bool = True
     hand: str = "open-hand-1"
 
+    def __post_init__(self) -> None:
+        inside = fields.Range(low=0, high=1, open_low=True, open_high=True)
+        fields.check(
+            self,
+            timesteps=fields.COUNT,
+            beta_start=inside,
+            beta_end=inside,
+            normalise=NORMALISE,
+        )
+        if self.beta_start > self.beta_end:
+            raise fields.error(
+                self,
+                "beta_start",
+                f"is {self.beta_start}, above beta_end {self.beta_end}; noise must not "
+                "fall.",
+            )
+
     def schedule(self) -> NoiseSchedule:
         """The noise's variances."""
         return linear(steps=self.timesteps, start=self.beta_start, stop=self.beta_end)
@@ -56,6 +85,49 @@ class PriorLossConfig:
     unconditional: float = 0.2
     vertex: float = 0.0
     joint: float = 0.0
+
+    def __post_init__(self) -> None:
+        fields.check(
+            self,
+            unconditional=fields.PROBABILITY,
+            vertex=fields.NOT_NEGATIVE,
+            joint=fields.NOT_NEGATIVE,
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PriorExperiment(Experiment):
+    """A whole experiment with the two-hand prior, checked and typed.
+
+    A config may give ``timesteps`` in ``diffusion`` or in ``model``.
+    """
+
+    kind: ClassVar[str] = "prior"
+    model: DenoiserConfig
+    diffusion: DiffusionConfig
+    loss: PriorLossConfig
+    data: PosesConfig
+
+    def __post_init__(self) -> None:
+        if self.model.timesteps != self.diffusion.timesteps:
+            raise fields.error(
+                self,
+                "model.timesteps",
+                f"is {self.model.timesteps} but config.diffusion.timesteps is "
+                f"{self.diffusion.timesteps}; they must be equal, and one of them is "
+                "enough.",
+            )
+        if self.model.numbers != SIZE:
+            raise fields.error(
+                self,
+                "model.numbers",
+                f"is {self.model.numbers}; a hand is a vector of {SIZE} numbers.",
+            )
+
+
+def network(config: DenoiserConfig) -> Network:
+    """The prior's network as pure functions."""
+    return apply.network(lambda rngs: Denoiser(config, rngs=rngs))
 
 
 def fixed_numbers(
@@ -148,3 +220,51 @@ def surface_errors(
         squared = jnp.mean(jnp.sum((found - wanted) ** 2, axis=-1), axis=-1)
         out[name] = Mean(jnp.sum(squared * weight), jnp.sum(weight))
     return out
+
+
+def outline(experiment: PriorExperiment) -> Outline:
+    """The experiment in shapes only."""
+    net, loop = network(experiment.model), experiment.train
+    numbers: Any = jax.ShapeDtypeStruct((SIZE,), jnp.float32)
+    return Outline(
+        network=net,
+        loss=loss(net, experiment.loss),
+        constants=PriorConstants(
+            mano.load(), Statistics(numbers, numbers), experiment.diffusion.schedule()
+        ),
+        batch=dry_run.abstract_pairs(loop.batch_size),
+        optim=experiment.optim,
+        loop=loop,
+        unit="pair",
+    )
+
+
+def task(experiment: PriorExperiment) -> Task:
+    """Training on pose sets."""
+    net, model = network(experiment.model), mano.load()
+    settings, train = experiment.diffusion, experiment.data.train
+    data.expect_hand(model, settings.hand, "config.diffusion.hand")
+    vectors = data.split_vectors(model, train, "train")
+    statistics = representation.compute_statistics(
+        jnp.asarray(vectors[:, 1]), kind=settings.normalise
+    )
+    constants = PriorConstants(model, statistics, settings.schedule())
+    fixed = fixed_numbers(settings, statistics, constants.schedule)
+    return Task(
+        network=net,
+        loss=loss(net, experiment.loss),
+        constants=constants,
+        batches=data.pair_batches(vectors, experiment.train),
+        describe=lambda record: f"pair {record} of {train}",
+        adopt=lambda variables: variables._replace(batch_stats=fixed),
+        unit="pair",
+    )
+
+
+KIND = Kind(
+    config=PriorExperiment,
+    network=network,
+    outline=outline,
+    task=task,
+    shared=SHARED,
+)

@@ -1,10 +1,10 @@
 """The shipped network of the segmentation and depth cues, trained on the synthetic set.
 
     twohand data build synthetic --out data/open --train 12288 --test 1024 --seed 1
-    twohand train --config configs/maps.py --workdir workdirs/maps
+    twohand train --config configs/segdepth.py --workdir workdirs/segdepth
 
-Cost and result are in its card, twohand_jax/assets/open_maps/card.md; the last line of
-WORKDIR/metrics.jsonl holds the scores on the held-out pictures. Every size is chosen
+Cost and result are in its card, twohand_jax/assets/open_segdepth/card.md; the last line
+of WORKDIR/metrics.jsonl holds the scores on the held-out pictures. Every size is chosen
 for half an hour on two CPU cores: the first stage has no blocks, since at half of the
 region's resolution they cost the most and pictures seen count for more.
 """
@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     """The experiment."""
     config = ConfigDict()
-    config.task = "maps"
+    config.experiment = "segdepth"
     config.model = {"widths": (16, 24, 48, 96, 192), "depths": (0, 2, 2, 2, 2)}
     config.crop = {"crop_size": 160, "crop_scale": 1.5}
     config.augment = {

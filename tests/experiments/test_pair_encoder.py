@@ -6,21 +6,22 @@ import numpy as np
 import pytest
 
 from tests.inference.priors import random_pairs, write_poses
-from twohand_jax import mano, tasks
+from twohand_jax import experiments, mano
 from twohand_jax.cli import main as cli
 from twohand_jax.data.poses import PairBatch
 from twohand_jax.diffusion import representation
 from twohand_jax.errors import InputError
+from twohand_jax.evaluation import monitors
 from twohand_jax.evaluation.prior.plausibility import TrainedPairEncoder
+from twohand_jax.experiments import data, pair_encoder
 from twohand_jax.models.apply import Network, Variables
-from twohand_jax.train import pair_encoder
 
 MODEL = mano.load()
 
 
 @functools.cache
 def constants():
-    vectors = jnp.asarray(tasks.pair_vectors(MODEL, random_pairs(8)))
+    vectors = jnp.asarray(data.pair_vectors(MODEL, random_pairs(8)))
     statistics = representation.compute_statistics(vectors)
     return vectors, pair_encoder.PairEncoderConstants(MODEL, statistics)
 
@@ -74,7 +75,7 @@ def test_surfaces_are_those_of_the_prior_frame_with_noise(noise):
 def test_the_mean_leaves_everything_unexplained():
     vectors, known = constants()
     mean = answering(lambda seen: jnp.zeros((len(seen), 128)))
-    found = pair_encoder.evaluate(
+    found = monitors.pair_errors(
         mean, Variables({}, {}), vectors=np.asarray(vectors), constants=known
     )
     assert found["unexplained"] == pytest.approx(1.0, abs=0.05)
@@ -83,10 +84,10 @@ def test_the_mean_leaves_everything_unexplained():
 def test_another_hand_model_is_refused(tmp_path):
     from tests.inference.priors import config
 
-    settings = config("features.py", {})
+    settings = config("pair_encoder.py", {})
     settings["loss"]["hand"] = "mano-1.2"
     with pytest.raises(InputError, match="'mano-1.2'.*'open-hand-1'"):
-        tasks.make(settings)
+        experiments.run(experiments.parse(settings))
 
 
 @pytest.mark.slow
@@ -102,7 +103,13 @@ def test_the_command_trains_a_network_that_loads(tmp_path):
         "train.log_every=2",
     )
     words = [word for change in changes for word in ("--set", change)]
-    command = ["train", "--config", "configs/features.py", "--workdir", str(workdir)]
+    command = [
+        "train",
+        "--config",
+        "configs/pair_encoder.py",
+        "--workdir",
+        str(workdir),
+    ]
     assert cli.main([*command, *words]) == 0
     assert TrainedPairEncoder.load(workdir / "model")(random_pairs(3)).shape == (3, 4)
     assert "eval/unexplained" in (workdir / "metrics.jsonl").read_text()

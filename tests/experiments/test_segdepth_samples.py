@@ -11,7 +11,7 @@ import pytest
 from tests.data import scenes
 from twohand_jax import mano
 from twohand_jax.crops.region import RegionConfig
-from twohand_jax.train.segdepth import (
+from twohand_jax.experiments.segdepth import (
     SegDepthAugmentConfig,
     SegDepthSample,
     augment,
@@ -123,8 +123,11 @@ def test_records_without_hands_or_labels_do_not_count():
     batch = batch._replace(
         targets=batch.targets._replace(hand_valid=no_hands),
         cues=batch.cues._replace(
-            has_segmentation=jnp.array([True, False, True, True]),
-            has_depth=jnp.array([True, True, False, True]),
+            present=batch.cues.present
+            | {
+                "segmentation": jnp.array([True, False, True, True]),
+                "depth": jnp.array([True, True, False, True]),
+            }
         ),
     )
     sample = jax.jit(functools.partial(prepare, region=REGION))(batch)

@@ -1,9 +1,9 @@
 """The feature network that the prior is judged in, trained on the prior's pose set.
 
     twohand data build poses --out data/poses --train 65536 --test 4096 --seed 7
-    twohand train --config configs/features.py --workdir workdirs/features
+    twohand train --config configs/pair_encoder.py --workdir workdirs/pair_encoder
 
-Cost and result are in its card, twohand_jax/assets/open_features/card.md.
+Cost and result are in its card, twohand_jax/assets/open_pair_encoder/card.md.
 """
 
 from ml_collections import ConfigDict
@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     """The experiment."""
     config = ConfigDict()
-    config.task = "features"
+    config.experiment = "pair_encoder"
     config.model = {"points": 98, "widths": (32, 128), "features": 64}
     config.loss = {"noise": 0.002}
     config.optim = {

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from twohand_jax.crops import drawing
+from twohand_jax.crops import keypoints as keypoint_cue
 
 SIZE = 48
 _skeleton = jax.jit(
-    drawing.skeleton, static_argnames=("size", "thickness", "min_score")
+    keypoint_cue.skeleton, static_argnames=("size", "thickness", "min_score")
 )
 
 
@@ -47,7 +47,7 @@ def _one_bone(start, end, thickness):
 
 def test_a_level_bone_has_its_colour_and_area():
     image = np.asarray(_one_bone((10, 20), (30, 20), 4.0))
-    np.testing.assert_allclose(image[20, 20], drawing.FINGER_COLORS[1], atol=1e-6)
+    np.testing.assert_allclose(image[20, 20], keypoint_cue.FINGER_COLORS[1], atol=1e-6)
     # Length 20 × width 4, round caps of radius 2, and one dot hidden inside it.
     assert image[..., 0].sum() == pytest.approx(20 * 4 + np.pi * 4, rel=0.05)
     assert image[25].max() == 0 and image[:, 35].max() == 0
@@ -102,16 +102,16 @@ def test_overlapping_hands_show_two_wrists_only():
     own, other = _keypoints(2)
     own = own.at[0, :2].set(jnp.array([12.0, 12.0]))
     other = other.at[0, :2].set(jnp.array([36.0, 36.0]))
-    gated = drawing.keypoint_image(own, other, jnp.asarray(True), size=SIZE)
-    np.testing.assert_allclose(gated[12, 12], drawing.OWN_WRIST_COLOR)
-    np.testing.assert_allclose(gated[36, 36], drawing.OTHER_WRIST_COLOR)
+    gated = keypoint_cue.keypoint_image(own, other, jnp.asarray(True), size=SIZE)
+    np.testing.assert_allclose(gated[12, 12], keypoint_cue.OWN_WRIST_COLOR)
+    np.testing.assert_allclose(gated[36, 36], keypoint_cue.OTHER_WRIST_COLOR)
     assert not gated[24, 24].any()
-    alone = drawing.keypoint_image(own, other, jnp.asarray(False), size=SIZE)
+    alone = keypoint_cue.keypoint_image(own, other, jnp.asarray(False), size=SIZE)
     np.testing.assert_allclose(alone, _skeleton(own, size=SIZE), atol=1e-4)
 
 
 def test_a_missing_other_wrist_is_not_drawn():
     own = jnp.array([12.0, 12.0, 1.0])
-    image = drawing.wrists(own, jnp.zeros(3), size=SIZE)
+    image = keypoint_cue.wrists(own, jnp.zeros(3), size=SIZE)
     assert not image[0, 0].any()
     assert float(image[..., 0].sum()) == pytest.approx(np.pi * 64, rel=0.05)

@@ -1,0 +1,197 @@
+"""The regressor's experiment: augment, forward, losses (METHOD §4)."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import ClassVar
+
+import jax
+from jaxtyping import Array, Float, Key
+
+from twohand_jax import fields, losses, mano
+from twohand_jax.crops import augment as augmentation
+from twohand_jax.crops import cue_table
+from twohand_jax.crops.augment import AugmentConfig
+from twohand_jax.crops.inputs import CropConfig
+from twohand_jax.experiments import data
+from twohand_jax.experiments.base import Experiment, Kind
+from twohand_jax.experiments.data import DataConfig
+from twohand_jax.losses import LossWeights
+from twohand_jax.models import apply
+from twohand_jax.models.apply import Network, Variables, Weights
+from twohand_jax.models.layers import BLOCK
+from twohand_jax.models.regressor import Regressor, RegressorConfig
+from twohand_jax.train import dry_run
+from twohand_jax.train.dry_run import Outline
+from twohand_jax.train.step import Loss
+from twohand_jax.train.task import Task
+from twohand_jax.types import Batch, Inputs, ManoModel, Mean
+
+SHARED = ("crop.crop_size", "model.crop_size"), ("crop.cells", "model.cells")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InitConfig:
+    """Converted backbones (``twohand weights convert``) to start from.
+
+    None or an empty name: none.
+    """
+
+    image: str | None = None
+    cue: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RegressorExperiment(Experiment):
+    """A whole experiment with the regressor, checked and typed.
+
+    A config may give ``crop_size`` and ``cells`` in ``crop`` or in ``model``.
+    """
+
+    kind: ClassVar[str] = "regressor"
+    model: RegressorConfig
+    crop: CropConfig
+    augment: AugmentConfig
+    loss: LossWeights
+    data: DataConfig
+    init: InitConfig = InitConfig()
+
+    @property
+    def cues(self) -> tuple[str, ...]:
+        """Those of the network."""
+        return self.model.cues
+
+    def __post_init__(self) -> None:
+        for there, here in SHARED:
+            name = here.removeprefix("model.")
+            ours, theirs = getattr(self.model, name), getattr(self.crop, name)
+            if ours != theirs:
+                raise fields.error(
+                    self,
+                    here,
+                    f"is {ours} but config.{there} is {theirs}; they must be equal, "
+                    "and one of them is enough.",
+                )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RegressorLossConfig:
+    """Settings of the loss beside the network's.
+
+    Attributes:
+        crop: how hands are cut out.
+        augment: random changes of the training pictures.
+        weights: factor of each term.
+        remat: keep only the blocks' outputs for the backward pass and compute the rest
+            again; memory against time.
+    """
+
+    crop: CropConfig
+    augment: AugmentConfig
+    weights: LossWeights
+    remat: bool = False
+
+
+def network(config: RegressorConfig) -> Network:
+    """The regressor as pure functions."""
+    return apply.network(lambda rngs: Regressor(config, rngs=rngs))
+
+
+def loss_config(experiment: RegressorExperiment) -> RegressorLossConfig:
+    """Settings of an experiment's loss."""
+    return RegressorLossConfig(
+        crop=experiment.crop,
+        augment=experiment.augment,
+        weights=experiment.loss,
+        remat=experiment.model.remat,
+    )
+
+
+def loss(network: Network, config: RegressorLossConfig) -> Loss:
+    """The loss of one batch of records; its constant is the hand model."""
+
+    def forward(params: Weights, batch_stats: Weights, inputs: Inputs):
+        output, updated = network.apply(
+            Variables(params, batch_stats), inputs, train=True
+        )
+        return output, updated.batch_stats
+
+    if config.remat:
+        keep_blocks = jax.checkpoint_policies.save_only_these_names(BLOCK)
+        forward = jax.checkpoint(forward, policy=keep_blocks)
+
+    def compute(
+        params: Weights,
+        batch_stats: Weights,
+        batch: Batch,
+        model: ManoModel,
+        key: Key[Array, ""],
+    ) -> tuple[Float[Array, ""], tuple[dict[str, Mean], Weights]]:
+        inputs, targets = augmentation.augment(
+            key, batch, model, crop=config.crop, augment=config.augment
+        )
+        output, updated = forward(params, batch_stats, inputs)
+        total, terms = losses.compute(
+            output,
+            model,
+            inputs,
+            targets,
+            batch.weight,
+            weights=config.weights,
+            crop=config.crop,
+        )
+        return total, (terms, updated)
+
+    return compute
+
+
+def outline(experiment: RegressorExperiment) -> Outline:
+    """The experiment in shapes only."""
+    net, loop = network(experiment.model), experiment.train
+    return Outline(
+        network=net,
+        loss=loss(net, loss_config(experiment)),
+        constants=mano.load(),
+        batch=dry_run.abstract_records(
+            loop.batch_size,
+            canvas=experiment.data.canvas_size,
+            cues=cue_table.in_order({*cue_table.DEFAULT, *experiment.cues}),
+        ),
+        optim=experiment.optim,
+        loop=loop,
+        unit="img",
+    )
+
+
+def task(experiment: RegressorExperiment) -> Task:
+    """Training on record sets."""
+    net = network(experiment.model)
+    train = data.train_reader(experiment)
+    return Task(
+        network=net,
+        loss=loss(net, loss_config(experiment)),
+        constants=mano.load(),
+        batches=data.prefetched(train.batches),
+        describe=train.describe,
+        adopt=_backbones(experiment.init),
+    )
+
+
+def _backbones(init: InitConfig) -> Callable[[Variables], Variables] | None:
+    """Puts converted backbones into the network, where the config names some."""
+    if not (init.image or init.cue):
+        return None
+    from twohand_jax.weights import torchvision
+
+    return functools.partial(
+        torchvision.adopt_backbones, image=init.image or None, cue=init.cue or None
+    )
+
+
+KIND = Kind(
+    config=RegressorExperiment,
+    network=network,
+    outline=outline,
+    task=task,
+    shared=SHARED,
+)
