@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import twohand_jax as th
-
 from tests.diffusion import fakes
 from tests.inference import priors
 from twohand_jax import mano

@@ -16,7 +16,7 @@ from twohand_jax.diffusion.refine import Refined
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
 from twohand_jax.inference import detections, predict
-from twohand_jax.inference.detections import Detector
+from twohand_jax.inference.detections import Detector, EachHand
 from twohand_jax.inference.observe import CueConfig, Observer, hide
 from twohand_jax.inference.programs import Programs, shapes_of
 from twohand_jax.inference.refinement import CHOICES, is_needed, refiner
@@ -156,8 +156,8 @@ class Reconstructor:
     def __call__(
         self,
         image: UInt8[np.ndarray, "h w 3"],
-        boxes: Any = None,
-        keypoints: Any = None,
+        boxes: EachHand | None = None,
+        keypoints: EachHand | None = None,
         fit: str = "auto",
         refine: str = "auto",
     ) -> Prediction:
@@ -167,8 +167,8 @@ class Reconstructor:
     def detailed(
         self,
         image: UInt8[np.ndarray, "h w 3"],
-        boxes: Any = None,
-        keypoints: Any = None,
+        boxes: EachHand | None = None,
+        keypoints: EachHand | None = None,
         fit: str = "auto",
         focal: float | None = None,
         refine: str = "auto",
