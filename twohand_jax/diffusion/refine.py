@@ -141,7 +141,7 @@ def refine(
             ``config.energy``. With ``config.energy.collision`` 0 it takes the collision
             energy's place, and hands that share more space than before are kept.
         keypoints: x, y, score of both hands in the picture.
-        visible: visible area of each hand, any unit (``visible_area``).
+        visible: visible area of each hand, any unit (``visibility.visible_area``).
 
     Raises:
         InputError: the prior belongs to another hand model.
