@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 
 from data_pipelines import fits
 from data_pipelines.build_dataset import converted
-from data_pipelines.hic.fit import fit_mesh
+from data_pipelines.fits import fit_mesh
 from data_pipelines.index import read_json
 from data_pipelines.labelled import NOT_FINITE, Labelled, Rejection
 from data_pipelines.synthetic.labels import project

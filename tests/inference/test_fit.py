@@ -11,7 +11,7 @@ from twohand_jax import mano
 from twohand_jax.geometry import alignment, cameras, rotations
 from twohand_jax.inference.fit import fit
 from twohand_jax.inference.reconstruct import keypoint_error
-from twohand_jax.mano import anatomy
+from twohand_jax.mano import skeleton
 from twohand_jax.types import ManoModel, ManoParams, Prediction
 
 CAMERA = cameras.default(480, 720)
@@ -53,7 +53,7 @@ def scene(model: ManoModel, seed: int) -> tuple[Prediction, Prediction, jax.Arra
     angles[..., 0] = rng.uniform(0.0, 0.8, (2, 15))
     angles[:, 2:12:3, 0] = 0.6 * angles[:, 1:12:3, 0]
     angles[:, 12:] *= 0.4
-    axes = anatomy.axes(model)
+    axes = skeleton.anatomical_axes(model)
     pose = jnp.einsum("hjak,hja->hjk", axes, jnp.asarray(angles, jnp.float32))
     truth = ManoParams(
         global_orient=jnp.array([[1.57, 0.0, 0.0]] * 2) + draw(0.3, 2, 3),
@@ -102,8 +102,8 @@ def test_result_is_consistent_and_plausible(model: ManoModel) -> None:
     np.testing.assert_allclose(fitted.geometry.joints, geometry.joints, atol=1e-5)
     wrists = fitted.geometry.joints[:, 0]
     np.testing.assert_allclose(fitted.rel_trans, wrists[1] - wrists[0], atol=1e-6)
-    angles = anatomy.angles(model, fitted.mano.hand_pose)
-    assert np.abs(anatomy.implausibility(angles)[..., 0]).max() < 2.5
+    angles = skeleton.anatomical_angles(model, fitted.mano.hand_pose)
+    assert np.abs(skeleton.implausibility(angles)[..., 0]).max() < 2.5
     assert np.abs(np.asarray(fitted.mano.betas)).max() < 4
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from twohand_jax import mano
-from twohand_jax.mano import anatomy
+from twohand_jax.mano import skeleton
 from twohand_jax.types import ManoModel
 
 
@@ -17,13 +17,16 @@ def model() -> ManoModel:
 def bent(model: ManoModel, flexion: float) -> np.ndarray:
     """Joints of both hands, all finger joints bent by an angle from the rest pose."""
     angles = jnp.zeros((2, 15, 3)).at[:, :12, 0].set(flexion)
-    pose = jnp.einsum("hjak,hja->hjk", anatomy.axes(model), angles) - model.pose_mean
+    pose = (
+        jnp.einsum("hjak,hja->hjk", skeleton.anatomical_axes(model), angles)
+        - model.pose_mean
+    )
     params = mano.zeros()._replace(hand_pose=pose)
     return np.asarray(mano.forward(model, params).joints)
 
 
 def test_axes_are_rotations_and_mirror_images(model: ManoModel) -> None:
-    axes = np.asarray(anatomy.axes(model))
+    axes = np.asarray(skeleton.anatomical_axes(model))
     unit = np.einsum("hjak,hjbk->hjab", axes, axes)
     np.testing.assert_allclose(unit, np.broadcast_to(np.eye(3), unit.shape), atol=1e-5)
     rotated = axes[0] * [1.0, -1.0, -1.0]
@@ -41,17 +44,17 @@ def test_flexion_brings_the_fingertips_to_the_palm(model: ManoModel) -> None:
 
 def test_angles_undo_the_axes(model: ManoModel) -> None:
     angles = jnp.asarray(np.random.default_rng(0).normal(size=(4, 2, 15, 3)))
-    pose = jnp.einsum("hjak,...hja->...hjk", anatomy.axes(model), angles)
-    found = anatomy.angles(model, pose - model.pose_mean)
+    pose = jnp.einsum("hjak,...hja->...hjk", skeleton.anatomical_axes(model), angles)
+    found = skeleton.anatomical_angles(model, pose - model.pose_mean)
     np.testing.assert_allclose(found, angles, atol=1e-5)
 
 
 def test_implausibility_is_zero_at_rest_and_grows_beyond_the_limits() -> None:
     rest = jnp.zeros((2, 15, 3))
-    assert not np.asarray(anatomy.implausibility(rest)).any()
+    assert not np.asarray(skeleton.implausibility(rest)).any()
     back = rest.at[0, 1, 0].set(-0.8)  # a middle joint bent backwards
     twisted = rest.at[1, 4, 1].set(0.5)
-    assert np.abs(anatomy.implausibility(back)[0, 1, 0]) > 5
-    assert np.abs(anatomy.implausibility(twisted)[1, 4, 1]) > 4
+    assert np.abs(skeleton.implausibility(back)[0, 1, 0]) > 5
+    assert np.abs(skeleton.implausibility(twisted)[1, 4, 1]) > 4
     curled = rest.at[..., 1:12:3, 0].set(1.0).at[..., 2:12:3, 0].set(0.6)
-    assert np.abs(np.asarray(anatomy.implausibility(curled))).max() < 1e-5
+    assert np.abs(np.asarray(skeleton.implausibility(curled))).max() < 1e-5

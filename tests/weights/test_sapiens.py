@@ -8,7 +8,7 @@ from twohand_jax.cli import main as cli
 from twohand_jax.errors import InputError
 from twohand_jax.models import sapiens
 from twohand_jax.models.sapiens import KINDS, POSE, SEGMENTATION, SIZES, released
-from twohand_jax.weights import native, torchscript
+from twohand_jax.weights import native, torch_files
 from twohand_jax.weights import sapiens as released_files
 
 torch = pytest.importorskip("torch")
@@ -172,7 +172,7 @@ def test_half_precision_and_views_in_torchscript(tmp_path):
 
     module = Parts()
     torch.jit.script(module).save(tmp_path / "m.pt")
-    read = torchscript.read(tmp_path / "m.pt")
+    read = torch_files.read_torchscript(tmp_path / "m.pt")
     for key, value in module.state_dict().items():
         np.testing.assert_array_equal(read[key], value.float().numpy(), key)
     assert read["coarse"].dtype == np.float32 and read["one"].dtype == np.int64

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 
 from twohand_jax import mano
 from twohand_jax.geometry import boxes, cameras, rotations
-from twohand_jax.mano import anatomy
+from twohand_jax.mano import skeleton
 from twohand_jax.mano import skeleton as skeletons
 from twohand_jax.types import Camera, ManoModel, ManoParams, Prediction
 
@@ -165,7 +165,7 @@ def _problem(
     )
     return _Problem(
         hand=hand,
-        axes=anatomy.axes(model),
+        axes=skeleton.anatomical_axes(model),
         start=start,
         pose=pose,
         betas=betas,
@@ -220,7 +220,7 @@ def _residuals(
         "keypoints": _keypoint_residual(problem, hands, config),
         "orient": change.orient / config.orient_sigma,
         "pose": change.pose / config.pose_sigma,
-        "anatomy": anatomy.implausibility(angles),
+        "anatomy": skeleton.implausibility(angles),
         "betas_change": change.betas / config.shape_sigma,
         "betas": hands.betas / (2 * config.shape_sigma),
         "shift": change.shift,
