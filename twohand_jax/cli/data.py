@@ -124,7 +124,7 @@ def add_inspect(actions: Any) -> None:
     option("--max-records", type=int, help="of each split, for a quick look; all")
     option("--mano", type=Path, help="hand model of the fits; the open hand")
     option("--check", action="store_true", help="verify every record")
-    limit = {"type": float, "help": "limit of --check, see data/record_check.py"}
+    limit = {"type": float, "help": "limit of --check, see inspection/check.py"}
     option("--max-reprojection", default=1.0, metavar="PX", **limit)
     option("--max-posing", default=50.0, metavar="MM", **limit)
     parser.set_defaults(run=run_inspect)

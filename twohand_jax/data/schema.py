@@ -8,7 +8,7 @@ Source joint orders, pose conventions, axes and units are settled when it is wri
 - both hands on one axis, right first, and the canonical 21 joints;
 - MANO pose relative to the mean pose of the model named in ``mano/model``.
 
-``data_pipelines.features`` turns the table into TFDS features and
+``data_pipelines.shard_file`` turns the table into TFDS features and
 ``twohand_jax.data.tfrecord`` into a parser, so neither repeats a name or a shape.
 """
 

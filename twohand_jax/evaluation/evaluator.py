@@ -40,7 +40,7 @@ Texts = Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]
 class ScoredBatch(NamedTuple):
     """Scores of some records by method; rows of weight 0 are padding.
 
-    ``texts`` holds names of the records as bytes, see ``names.Names``.
+    ``texts`` holds names of the records as bytes, see ``results.Names``.
     """
 
     record: Int[np.ndarray, "n"]

@@ -27,9 +27,9 @@ class Truth(NamedTuple):
         targets: the labels.
         hands: the fits, each posed with its ``transl`` taken away: what is relative to
             a root in the end is compared near the origin, where float32 rounds less.
-        overlap: of the hands' boxes (``difficulty.overlap``); None where only a
+        overlap: of the hands' boxes (``box_overlap``); None where only a
             protocol's figures are wanted.
-        occluded: share of joints that the other hand hides (``difficulty.occlusion``),
+        occluded: share of joints that the other hand hides (``occlusion_share``),
             likewise.
     """
 

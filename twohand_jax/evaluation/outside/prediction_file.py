@@ -151,7 +151,7 @@ def method(predictions: Outside, image_ids: Mapping[int, str]) -> Method:
 def found_hands(
     predictions: Outside, image_ids: Mapping[int, str]
 ) -> dict[int, Bool[np.ndarray, "2"]]:
-    """Hands found in each record, by its number; for ``found.limited``."""
+    """Hands found in each record, by its number; for ``run.limited``."""
     rows = predictions.rows(list(image_ids.values()))
     found = predictions.found[rows] & (rows != ABSENT)[:, None]
     return dict(zip(image_ids, found, strict=True))
