@@ -47,7 +47,7 @@ def looked(monkeypatch):
         joints[:, ::2] += 0.1  # of some extent, as a hand's
         return comparison.PeerHands(joints, np.array([True, True]))
 
-    monkeypatch.setattr(comparison, "look", look)
+    monkeypatch.setattr(comparison, "detect_hands", look)
     monkeypatch.setattr(comparison, "_networks", lambda: None)
     return seen
 
