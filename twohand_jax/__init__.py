@@ -1,38 +1,89 @@
 """Reconstruction of two interacting hands from one image, in JAX.
 
-The public face is ``mano``, ``collision``, ``geometry``, ``Reconstructor``, ``Prior``
-and ``refine``; each is imported when it is first used, so that ``import twohand_jax``
-costs nothing.
+What a user needs has a name here: ``Reconstructor`` makes hands of pictures; ``Prior``
+and ``refine`` are for two-hand poses; ``Prediction``, ``ManoParams``, ``Camera`` and
+others are the records that go in and out; ``mano``, ``collision``, ``geometry``,
+``diffusion``, ``metrics`` and ``losses`` hold the functions. Each is imported when it
+is first used, so that ``import twohand_jax`` costs nothing.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from twohand_jax import lazy
 
 if TYPE_CHECKING:
-    from twohand_jax import collision, geometry, mano
+    from twohand_jax import collision, diffusion, geometry, losses, mano, metrics
+    from twohand_jax.crops.predictions import prediction_from_params
+    from twohand_jax.diffusion.refine import RefineConfig, Refined
+    from twohand_jax.errors import InputError
     from twohand_jax.inference.prior import Prior
-    from twohand_jax.inference.reconstruct import Reconstructor
+    from twohand_jax.inference.reconstruct import Reconstruction, Reconstructor
     from twohand_jax.inference.refinement import refine
+    from twohand_jax.types import (
+        LEFT,
+        RIGHT,
+        SIDES,
+        Camera,
+        Cues,
+        HandGeometry,
+        ManoModel,
+        ManoParams,
+        Prediction,
+    )
 
 __version__ = "0.1.0"
-__all__ = ["Prior", "Reconstructor", "collision", "geometry", "mano", "refine"]
+__all__ = [
+    "LEFT",
+    "RIGHT",
+    "SIDES",
+    "Camera",
+    "Cues",
+    "HandGeometry",
+    "InputError",
+    "ManoModel",
+    "ManoParams",
+    "Prediction",
+    "Prior",
+    "Reconstruction",
+    "Reconstructor",
+    "RefineConfig",
+    "Refined",
+    "collision",
+    "diffusion",
+    "geometry",
+    "losses",
+    "mano",
+    "metrics",
+    "prediction_from_params",
+    "refine",
+]
 
-_MEMBERS = {
-    "Prior": "inference.prior",
-    "Reconstructor": "inference.reconstruct",
-    "refine": "inference.refinement",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public package or class on first use (PEP 562)."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_MEMBERS.get(name, name)}")
-    value = getattr(module, name) if name in _MEMBERS else module
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy.attach(
+        __name__,
+        {
+            "collision": (),
+            "diffusion": (),
+            "geometry": (),
+            "losses": (),
+            "mano": (),
+            "metrics": (),
+            "types": (
+                "LEFT",
+                "RIGHT",
+                "SIDES",
+                "Camera",
+                "Cues",
+                "HandGeometry",
+                "ManoModel",
+                "ManoParams",
+                "Prediction",
+            ),
+            "crops.predictions": ("prediction_from_params",),
+            "diffusion.refine": ("RefineConfig", "Refined"),
+            "errors": ("InputError",),
+            "inference.prior": ("Prior",),
+            "inference.reconstruct": ("Reconstruction", "Reconstructor"),
+            "inference.refinement": ("refine",),
+        },
+    )

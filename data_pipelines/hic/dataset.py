@@ -17,7 +17,7 @@ from trimesh.exchange.ply import load_ply
 
 from data_pipelines import fits
 from data_pipelines.build_dataset import converted
-from data_pipelines.hic.fit import fit_mesh
+from data_pipelines.fits import fit_mesh
 from data_pipelines.index import read_json
 from data_pipelines.labelled import NOT_FINITE, Labelled, Rejection
 from twohand_jax.data.schema import HAND_TYPES

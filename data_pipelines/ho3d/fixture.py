@@ -1,16 +1,20 @@
 """A miniature in HO-3D's layout, drawn with the open hand.
 
-Object poses are made up and depth pictures are empty: the reader opens neither.
+Object poses are made up and depth pictures are empty: the reader opens neither. Its
+pickles are written as Python 2 did.
 """
 
+import io
+import pickle
+import struct
 from pathlib import Path
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 
 from data_pipelines import fits
 from data_pipelines.fixtures.scenes import FixtureScene, scenes
-from data_pipelines.ho3d import python2_pickle
 from data_pipelines.ho3d.dataset import (
     FINGERTIPS,
     OUR_FROM_OPENGL,
@@ -117,9 +121,41 @@ def _write_frame(
             decode.encode_jpeg(scene.image) if suffix == ".jpg" else png.tobytes()
         ),
         ("depth", ".png"): depth.tobytes(),
-        ("meta", ".pkl"): python2_pickle.dumps(meta),
+        ("meta", ".pkl"): python2_pickle(meta),
     }
     for (kind, ending), data in files.items():
         path = frame.file(root, split, kind, ending)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
+
+
+# The stubs of Python's own pickler leave its methods out.
+_PicklerBase: Any = pickle._Pickler
+
+
+class _Python2Pickler(_PicklerBase):
+    """Protocol 2 with byte strings and numpy's former module names."""
+
+    dispatch: ClassVar[dict] = dict(_PicklerBase.dispatch)
+
+    def save_string(self, value: str | bytes) -> None:
+        data = value.encode("latin1") if isinstance(value, str) else value
+        self.write(pickle.BINSTRING + struct.pack("<i", len(data)) + data)
+        self.memoize(value)
+
+    def save_global(self, value: Any, name: str | None = None) -> None:
+        module = getattr(value, "__module__", "")
+        if not module.startswith("numpy"):
+            return super().save_global(value, name)
+        former = module.replace("numpy._core", "numpy.core")
+        self.write(pickle.GLOBAL + f"{former}\n{value.__name__}\n".encode())
+        self.memoize(value)
+
+    dispatch[str] = dispatch[bytes] = save_string
+
+
+def python2_pickle(value: Any) -> bytes:
+    """The pickle that Python 2's ``cPickle`` would have written, protocol 2."""
+    file = io.BytesIO()
+    _Python2Pickler(file, protocol=2).dump(value)
+    return file.getvalue()

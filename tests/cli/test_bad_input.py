@@ -144,6 +144,6 @@ def test_interruption_exits_130(monkeypatch, photo, capsys) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("twohand_jax.inference.batch.outcomes", interrupt)
+    monkeypatch.setattr("twohand_jax.inference.photos.outcomes", interrupt)
     assert cli.main(["reconstruct", str(photo), "--out", "unused"]) == 130
     assert "Traceback" not in capsys.readouterr().err

@@ -17,7 +17,7 @@ from data_pipelines.labelled import LabelledSource, ShardConfig
 from tests.evaluation.made_results import made
 from twohand_jax.cli import main as cli
 from twohand_jax.data.tfrecord import Reader, ReaderConfig
-from twohand_jax.evaluation import evaluator, methods, results, store, submissions
+from twohand_jax.evaluation import evaluator, methods, results, submissions
 from twohand_jax.evaluation.protocols import PROTOCOLS
 from twohand_jax.types import RIGHT
 
@@ -114,7 +114,7 @@ def test_what_is_there_is_not_computed_again(evaluate, tmp_path, capsys, monkeyp
 
 def test_an_interrupted_evaluation_goes_on(evaluate, tmp_path, monkeypatch):
     words = ("--protocol", "freihand", "--batch", 1, "--no-plots", "--out")
-    monkeypatch.setattr(store, "BATCHES", 1)
+    monkeypatch.setattr(evaluator, "BATCHES", 1)
     scored = evaluator.scored
 
     def interrupted(methods, score, batches, model, **options):

@@ -16,7 +16,7 @@ TINY = str(ROOT / "configs" / "tiny.py")
 ALL = ("keypoints", "segmentation", "depth")
 
 
-def experiment(**changes: Any) -> build.Experiment:
+def experiment(**changes: Any) -> RegressorExperiment:
     """configs/tiny.py with fields replaced, given as ``section__field``."""
     config = common.load_config(TINY, []).to_dict()
     for name, value in changes.items():

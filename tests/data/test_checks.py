@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from twohand_jax.data import checks, schema
+from twohand_jax.data import schema
 
 REAL = [feature for feature in schema.FEATURES if feature.dtype is np.float32]
 
@@ -28,7 +28,7 @@ def test_every_real_feature_has_a_flag_that_fits_it() -> None:
 
 def test_good_labels_are_left_alone(fields: dict) -> None:
     before = {name: value.copy() for name, value in fields.items()}
-    assert checks.settle_labels(fields) == {}
+    assert schema.settle_labels(fields) == {}
     for name, value in fields.items():
         np.testing.assert_array_equal(value, before[name])
 
@@ -39,7 +39,7 @@ def test_a_label_that_counts_and_is_no_number_is_named(
     fields: dict, feature: schema.Feature, value: float
 ) -> None:
     fields[feature.name].reshape(3, -1)[1, -1] = value
-    problems = checks.settle_labels(fields)
+    problems = schema.settle_labels(fields)
     assert list(problems) == [1]
     assert repr(feature.name) in problems[1] and "NaN or infinity" in problems[1]
 
@@ -52,5 +52,5 @@ def test_a_label_that_does_not_count_becomes_zero(
     fields[feature.name].reshape(3, -1)[1, -1] = np.nan
     fields[feature.flag].reshape(3, -1)[1, -1] = 0
     kept = fields[feature.name].copy()
-    assert checks.settle_labels(fields) == {}
+    assert schema.settle_labels(fields) == {}
     np.testing.assert_array_equal(fields[feature.name], np.nan_to_num(kept))

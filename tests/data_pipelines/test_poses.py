@@ -5,14 +5,12 @@ import pytest
 
 from data_pipelines.synthetic.poses import (
     angles,
+    contact,
     draw,
     library,
     pca,
     placement,
     sampler,
-    separation,
-    stages,
-    templates,
     view,
 )
 from data_pipelines.synthetic.poses.pair import Pair, mirrored, pose, to_params
@@ -34,7 +32,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def kit(model):
-    return stages.tools(model)
+    return sampler.tools(model)
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +79,8 @@ def test_settling_opens_what_runs_into_itself(kit):
     through[angles.NAMES.index("thumb_ip_flexion")] = np.deg2rad(80)
     pair.angles[:, RIGHT], pair.angles[:, LEFT] = through, library.named("flat")
     shown = np.ones((1, 2), bool)
-    _, before = stages.settle(kit, pair, shown, steps=0)
-    settled, after = stages.settle(kit, pair, shown, steps=12)
+    _, before = sampler.settle(kit, pair, shown, steps=0)
+    settled, after = sampler.settle(kit, pair, shown, steps=12)
     assert before[0] > 0.003 > after[0]
     np.testing.assert_array_equal(settled.angles[:, LEFT], pair.angles[:, LEFT])
 
@@ -90,7 +88,7 @@ def test_settling_opens_what_runs_into_itself(kit):
 def _join(kit, name: str, gap: float, count: int = 16):
     rng = np.random.default_rng(3)
     made = [
-        placement.from_template(rng, templates.TOUCHING[name], gap=gap)
+        placement.from_template(rng, library.TOUCHING[name], gap=gap)
         for _ in range(count)
     ]
     values, places = jax.tree.map(
@@ -101,7 +99,7 @@ def _join(kit, name: str, gap: float, count: int = 16):
         angles=np.asarray(angles.clamp_angles(values)),
         wobble=np.zeros((count, 2, 15, 3), np.float32),
     )
-    return stages.join(kit, jax.tree.map(np.asarray, pair), places)
+    return sampler.join(kit, jax.tree.map(np.asarray, pair), places)
 
 
 def test_hands_stop_where_they_would_touch(model, kit):
@@ -122,8 +120,8 @@ def test_separation_moves_only_what_collides(model, kit):
     pressed = _join(kit, "prayer", gap=-0.01)
     apart = _join(kit, "prayer", gap=0.02)
     pair = jax.tree.map(lambda x, y: np.concatenate([x[:8], y[:8]]), pressed, apart)
-    before = separation.depths(model, kit.bones, pair)
-    after, good = stages.separate(
+    before = contact.depths(model, kit.bones, pair)
+    after, good = sampler.separate(
         kit, pair, np.arange(16), depth=0.002, rounds=5, steps=5
     )
     assert np.all(before[:8] > 0.002) and np.all(before[8:] == 0)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.evaluation import golden
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation import evaluator, protocols, results, store
+from twohand_jax.evaluation import evaluator, protocols, results
 from twohand_jax.evaluation.evaluator import ScoredBatch
 from twohand_jax.evaluation.results import Result
 from twohand_jax.types import Batch, Mean
@@ -106,7 +106,7 @@ def test_the_file_of_a_result_holds_all_of_it(case, tmp_path):
 
 def interrupted(case, directory, upto: int, identity: dict) -> list[ScoredBatch]:
     """Score some batches into a store, beginning where it ended."""
-    kept = store.Store(directory, identity, batches=2)
+    kept = evaluator.Store(directory, identity, batches=2)
     for part in parts(case, size=2)[kept.done : upto]:
         kept.add(part)
     return kept
@@ -121,16 +121,16 @@ def test_an_interrupted_evaluation_goes_on(case, tmp_path):
     )
     jax.tree.map(np.testing.assert_array_equal, whole, straight)
     again.clear()
-    assert store.Store(tmp_path, {"model": "a"}).done == 0
+    assert evaluator.Store(tmp_path, {"model": "a"}).done == 0
 
 
 def test_a_store_of_another_evaluation_is_left_alone(case, tmp_path):
     interrupted(case, tmp_path, 2, {"model": "a", "split": "test"})
     with pytest.raises(InputError, match=r"another evaluation \(model differs\)"):
-        store.Store(tmp_path, {"model": "b", "split": "test"})
-    (tmp_path / store.RUN).write_text("{")
+        evaluator.Store(tmp_path, {"model": "b", "split": "test"})
+    (tmp_path / evaluator.RUN).write_text("{")
     with pytest.raises(InputError, match="another evaluation"):
-        store.Store(tmp_path, {"model": "a", "split": "test"})
+        evaluator.Store(tmp_path, {"model": "a", "split": "test"})
 
 
 def test_totals_are_summed_in_double_precision():

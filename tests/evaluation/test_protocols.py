@@ -138,7 +138,9 @@ def test_each_protocol_is_one_entry_that_its_datasets_find():
 
 def test_a_new_protocol_is_known_everywhere_by_its_entry_alone(monkeypatch):
     known = dict(protocols.PROTOCOLS)
-    labels = protocols.Labels(dataset="mine", withheld={"test": "keeps its labels"})
+    labels = protocols.DatasetLabels(
+        dataset="mine", withheld={"test": "keeps its labels"}
+    )
     server = protocols.Server(
         pictures="3", order=lambda names, listing: list(names), convert=lambda x: x
     )

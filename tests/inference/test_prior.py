@@ -126,3 +126,29 @@ def test_an_installation_without_prior_says_so(tmp_path, monkeypatch):
 def test_no_samples_are_refused(prior, count):
     with pytest.raises(InputError, match="at least 1"):
         prior.sample(jax.random.key(0), count)
+
+
+def test_a_prior_first_used_inside_a_trace_is_whole_afterwards(tmp_path):
+    fresh = Prior.load(write_prior(tmp_path / "prior"))
+    x, none = jnp.ones((2, 64)), jnp.zeros((2, 64))
+    traced = jax.jit(lambda x: fresh.parts.denoise(x, jnp.int32(3), none))(x)
+    steps = jax.jit(lambda x: x + fresh.schedule.betas.sum())(x)
+    plain = fresh.parts.denoise(x, jnp.int32(3), none)
+    np.testing.assert_allclose(traced, plain, atol=1e-5)
+    assert not any(
+        isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(fresh.parts)
+    )
+    np.testing.assert_allclose(steps[0, 0], 1 + fresh.schedule.betas.sum(), rtol=1e-6)
+
+
+def test_a_prior_is_an_argument_of_jit(prior):
+    key = jax.random.key(1)
+    closed = jax.jit(lambda key: prior.sample(key, 2, config=FEW))(key)
+    given = jax.jit(lambda prior, key: prior.sample(key, 2, config=FEW))(prior, key)
+    plain = prior.sample(key, 2, config=FEW)
+    for found in (closed, given):
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), found, plain
+        )
+    doubled = jax.tree.map(lambda leaf: 2 * leaf, prior)
+    assert doubled.settings == prior.settings and doubled.network is prior.network

@@ -6,9 +6,9 @@ import pytest
 from tests.weights.tiny_sapiens import CONVS, DECONVS, state_of, tiny, torch_network
 from twohand_jax.cli import main as cli
 from twohand_jax.errors import InputError
-from twohand_jax.models import sapiens
+from twohand_jax.models import apply, sapiens
 from twohand_jax.models.sapiens import KINDS, POSE, SEGMENTATION, SIZES, released
-from twohand_jax.weights import native, torchscript
+from twohand_jax.weights import native, torch_files
 from twohand_jax.weights import sapiens as released_files
 
 torch = pytest.importorskip("torch")
@@ -172,7 +172,7 @@ def test_half_precision_and_views_in_torchscript(tmp_path):
 
     module = Parts()
     torch.jit.script(module).save(tmp_path / "m.pt")
-    read = torchscript.read(tmp_path / "m.pt")
+    read = torch_files.read_torchscript(tmp_path / "m.pt")
     for key, value in module.state_dict().items():
         np.testing.assert_array_equal(read[key], value.float().numpy(), key)
     assert read["coarse"].dtype == np.float32 and read["one"].dtype == np.int64
@@ -213,6 +213,6 @@ def test_the_command_refuses_another_network_and_writes_nothing(tmp_path, capsys
     ],
 )
 def test_other_directories_are_refused(content, tmp_path):
-    native.save(tmp_path, sapiens.Variables({}, {}), content)
+    native.save(tmp_path, apply.Variables({}, {}), content)
     with pytest.raises(InputError, match="holds no Sapiens network"):
         released_files.load(tmp_path)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from twohand_jax.errors import InputError
-from twohand_jax.weights import torchscript
+from twohand_jax.weights import torch_files
 
 torch = pytest.importorskip("torch")
 
@@ -37,17 +37,17 @@ def index_of(path):
 
 
 def test_a_sound_archive_is_read(archive):
-    assert set(torchscript.read(archive)) == {"weight", "bias"}
-    assert torchscript.is_archive(archive)
+    assert set(torch_files.read_torchscript(archive)) == {"weight", "bias"}
+    assert torch_files.is_torchscript(archive)
     same = rewritten(archive, {})
-    assert set(torchscript.read(same)) == {"weight", "bias"}
+    assert set(torch_files.read_torchscript(same)) == {"weight", "bias"}
 
 
 def test_what_torch_save_writes_and_other_files_are_no_archives(tmp_path):
     torch.save({"a": torch.zeros(2)}, tmp_path / "a.pth")
     (tmp_path / "text").write_text("no zip file")
     for name in ("a.pth", "text", "absent"):
-        assert not torchscript.is_archive(tmp_path / name)
+        assert not torch_files.is_torchscript(tmp_path / name)
 
 
 class Hostile:
@@ -63,7 +63,7 @@ def test_an_index_that_names_anything_else_is_refused(protocol, archive, tmp_pat
     bait = tmp_path / "bait"
     index = pickle.dumps(Hostile(bait), protocol=protocol)
     with pytest.raises(InputError, match="refused: its index names io.open|damaged"):
-        torchscript.read(rewritten(archive, {"data.pkl": index}))
+        torch_files.read_torchscript(rewritten(archive, {"data.pkl": index}))
     assert not bait.exists()
 
 
@@ -71,7 +71,7 @@ def test_code_is_never_opened(archive):
     with zipfile.ZipFile(archive) as file:
         code = [n.split("/", 1)[1] for n in file.namelist() if "/code/" in n]
     broken = rewritten(archive, dict.fromkeys(code, b"\x00 not a program"))
-    assert set(torchscript.read(broken)) == {"weight", "bias"}
+    assert set(torch_files.read_torchscript(broken)) == {"weight", "bias"}
 
 
 @pytest.mark.parametrize(
@@ -85,13 +85,13 @@ def test_code_is_never_opened(archive):
 )
 def test_damaged_members_are_refused(change, archive):
     with pytest.raises(InputError, match="not readable as a TorchScript archive"):
-        torchscript.read(rewritten(archive, change))
+        torch_files.read_torchscript(rewritten(archive, change))
 
 
 def test_compressed_members_are_refused(archive):
     squeezed = rewritten(archive, {}, compression=zipfile.ZIP_DEFLATED)
     with pytest.raises(InputError, match="compressed or too large"):
-        torchscript.read(squeezed)
+        torch_files.read_torchscript(squeezed)
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.6, 0.99])
@@ -99,8 +99,8 @@ def test_archives_cut_short_are_refused(kept, archive):
     data = archive.read_bytes()
     archive.write_bytes(data[: int(kept * len(data))])
     with pytest.raises(InputError, match="not readable as a TorchScript archive"):
-        torchscript.read(archive)
-    assert not torchscript.is_archive(archive)
+        torch_files.read_torchscript(archive)
+    assert not torch_files.is_torchscript(archive)
 
 
 def test_flipped_bytes_are_refused_or_read_past(archive, tmp_path):
@@ -110,9 +110,9 @@ def test_flipped_bytes_are_refused_or_read_past(archive, tmp_path):
         data = np.frombuffer(raw, np.uint8).copy()
         data[rng.integers(0, len(data), 8)] = rng.integers(0, 256, 8)
         changed.write_bytes(data.tobytes())
-        torchscript.is_archive(changed)
+        torch_files.is_torchscript(changed)
         try:
-            torchscript.read(changed)
+            torch_files.read_torchscript(changed)
             outcomes.add("read")
         except InputError:
             outcomes.add("refused")
@@ -124,24 +124,24 @@ def test_sizes_that_the_storage_does_not_hold_are_refused(archive):
     assert index.count(b"K\x03") > 0  # the weight's three columns, and its stride
     large = index.replace(b"K\x03", b"K\x7f")
     with pytest.raises(InputError, match="outside its storage"):
-        torchscript.read(rewritten(archive, {"data.pkl": large}))
+        torch_files.read_torchscript(rewritten(archive, {"data.pkl": large}))
 
 
 def test_archives_without_names_or_with_nan_are_refused(tmp_path):
     frozen = torch.jit.freeze(torch.jit.script(torch.nn.Linear(3, 2).eval()))
     frozen.save(tmp_path / "frozen.pt")
     with pytest.raises(InputError, match="frozen TorchScript archive"):
-        torchscript.read(tmp_path / "frozen.pt")
+        torch_files.read_torchscript(tmp_path / "frozen.pt")
     layer = torch.nn.Linear(3, 2)
     torch.nn.init.constant_(layer.bias, float("nan"))
     torch.jit.script(layer).save(tmp_path / "nan.pt")
     with pytest.raises(InputError, match="'bias' holds NaN"):
-        torchscript.read(tmp_path / "nan.pt")
+        torch_files.read_torchscript(tmp_path / "nan.pt")
 
 
 def test_an_export_archive_is_named(tmp_path):
     with zipfile.ZipFile(tmp_path / "m.pt2", "w") as file:
         file.writestr("serialized_exported_program.json", "{}")
-    assert torchscript.is_archive(tmp_path / "m.pt2")
+    assert torch_files.is_torchscript(tmp_path / "m.pt2")
     with pytest.raises(InputError, match="give the _torchscript.pt2 file"):
-        torchscript.read(tmp_path / "m.pt2")
+        torch_files.read_torchscript(tmp_path / "m.pt2")

@@ -38,10 +38,10 @@ def run(args: argparse.Namespace) -> None:
     if args.batch < 1:
         raise InputError(f"--batch must be at least 1, not {args.batch}.")
     common.enable_compilation_cache()
-    from twohand_jax.inference import cue_files
+    from twohand_jax.inference import photos
     from twohand_jax.inference.images import FailedImage
 
-    job = cue_files.CueJob(
+    job = photos.CueJob(
         photos=args.photos,
         out=args.out,
         cues=common.cue_config(args),
@@ -50,8 +50,8 @@ def run(args: argparse.Namespace) -> None:
         again=args.again,
     )
     bad, skipped, made, start = [], 0, 0, time.perf_counter()
-    total = cue_files.count(job)
-    for one in common.progress(cue_files.outcomes(job), unit="picture", total=total):
+    total = photos.count_images(job)
+    for one in common.progress(photos.cue_outcomes(job), unit="picture", total=total):
         if isinstance(one, FailedImage):
             bad.append(one.message)
         elif one.kinds is None:

@@ -1,6 +1,6 @@
-"""From the network's raw estimates to two hands in the picture's camera.
+"""Two hands in the picture's camera: from the network's raw estimates or parameters.
 
-The way back of ``crops.labels``.
+``decode`` is the way back of ``crops.labels``.
 """
 
 import jax
@@ -10,11 +10,12 @@ from jaxtyping import Array, Float
 from twohand_jax import mano
 from twohand_jax.crops import labels
 from twohand_jax.crops.inputs import CropConfig
-from twohand_jax.geometry import cameras, rotations, view
+from twohand_jax.geometry import boxes, cameras, rotations, view
 from twohand_jax.types import (
     LEFT,
     RIGHT,
     Camera,
+    HandGeometry,
     Inputs,
     ManoModel,
     ManoParams,
@@ -23,6 +24,7 @@ from twohand_jax.types import (
 )
 
 HIGHEST = jax.lax.Precision.HIGHEST
+PICTURE = 512  # side of the picture of hands that no camera is given for, pixels
 
 
 def decode(
@@ -106,3 +108,50 @@ def _params(
         turned = jnp.einsum("...ij,...jk->...ik", R, orient, precision=HIGHEST)
         sided = sided._replace(global_orient=to_axis_angle(turned))
     return sided._replace(hand_pose=sided.hand_pose - model.pose_mean)
+
+
+def prediction_from_params(
+    model: ManoModel,
+    params: ManoParams,
+    camera: Camera | None = None,
+    *,
+    box: Float[Array, "*b 2 4"] | None = None,
+    score: Float[Array, "*b 2"] | None = None,
+) -> Prediction:
+    """A prediction of known parameters: what refinement, metrics and files take.
+
+    Args:
+        model: hand model.
+        params: both hands in the camera, metres; any leading batch.
+        camera: that sees them; one for all samples or one for each. None for a picture
+            of 512 x 512 pixels (``geometry.cameras.default``).
+        box: hand boxes in pixels. By default 1.2 times the tight box of the projected
+            joints; of hands that are not wholly in front of the camera, such as those
+            that a prior draws about the origin, the whole picture.
+        score: how sure it is that each hand is there; 1 by default.
+    """
+    batch = params.transl.shape[:-2]
+    if camera is None:
+        camera = cameras.default(PICTURE, PICTURE)
+    camera = jax.tree.map(lambda x: jnp.broadcast_to(x, (*batch, 2)), camera)
+    geometry = mano.forward(model, params)
+    wrists = geometry.joints[..., mano.joints.WRIST, :]
+    return Prediction(
+        mano=params,
+        geometry=geometry,
+        rel_trans=wrists[..., LEFT, :] - wrists[..., RIGHT, :],
+        camera=camera,
+        box=_joint_boxes(geometry, camera) if box is None else box,
+        score=jnp.ones((*batch, 2)) if score is None else score,
+    )
+
+
+def _joint_boxes(geometry: HandGeometry, camera: Camera) -> Float[Array, "*b 2 4"]:
+    """Hand boxes of posed hands."""
+    each = jax.tree.map(lambda leaf: leaf[..., None, :], camera)
+    tight = boxes.from_points(cameras.project(geometry.joints, each))
+    middle = camera.center
+    whole = jnp.concatenate([jnp.zeros_like(middle), 2 * middle], axis=-1)
+    in_front = jnp.all(geometry.joints[..., 2] > 0, axis=-1)
+    box = boxes.scale(tight, CropConfig.box_scale)
+    return jnp.where(in_front[..., None], box, whole[..., None, :])

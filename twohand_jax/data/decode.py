@@ -4,7 +4,7 @@ import collections
 import importlib
 import importlib.util
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -15,10 +15,10 @@ from twohand_jax.crops import canvas, cue_table
 from twohand_jax.crops.canvas import CanvasConfig
 from twohand_jax.crops.cue_table import CUE_KINDS, DEFAULT
 from twohand_jax.data import schema
+from twohand_jax.data.schema import RecordFields
 from twohand_jax.errors import InputError
 from twohand_jax.types import Batch, Camera, Cues, ManoParams, Targets
 
-RecordFields = Mapping[str, np.ndarray]
 _ROWS_A_TASK = 4
 
 

@@ -19,7 +19,7 @@ records lack as absent, so a new kind of cue needs no other schema version.
 import dataclasses
 import enum
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from twohand_jax.crops.cue_table import CUE_KINDS, DEFAULT
 from twohand_jax.errors import InputError
 from twohand_jax.types import LEFT, RIGHT, SIDES
 
+RecordFields = Mapping[str, np.ndarray]
 SCHEMA_VERSION = 1
 BACKGROUND, RIGHT_LABEL, LEFT_LABEL = 0, 1, 2
 INTERACTING = "interacting"
@@ -246,3 +247,68 @@ def check_version(version: int, *, where: str) -> None:
             f"{where} was written with record schema {version}, but this version of "
             f"twohand_jax reads schema {SCHEMA_VERSION}: build the set again."
         )
+
+
+def settle_labels(fields: RecordFields) -> dict[int, str]:
+    """Find labels that count and are NaN or infinite, and zero those that don't count.
+
+    Args:
+        fields: parsed records with a leading batch axis; values whose validity flag is
+            cleared and that are not finite become 0 in place, since NaN times a mask
+            of 0 is NaN.
+
+    Returns:
+        A sentence for each row with a label that is marked valid and not finite.
+    """
+    problems: dict[int, str] = {}
+    for feature in FEATURES:
+        if feature.flag is None:
+            continue
+        values = fields[feature.name]
+        finite = np.isfinite(values)
+        if finite.all():
+            continue
+        counts = fields[feature.flag].astype(bool)
+        counts = counts.reshape(*counts.shape, *(1,) * (values.ndim - counts.ndim))
+        for row in np.flatnonzero((counts & ~finite).reshape(len(values), -1).any(1)):
+            problems.setdefault(
+                int(row),
+                f"its {feature.name!r} is marked valid by {feature.flag!r} and holds "
+                "NaN or infinity",
+            )
+        values[~finite] = 0.0
+    return problems
+
+
+def leave_out(
+    problems: Mapping[int, str],
+    records: np.ndarray,
+    usable: np.ndarray,
+    report: Callable[[int, str], None],
+) -> None:
+    """Report problems by row with the records' numbers, and mark the rows in place.
+
+    Args:
+        problems: a sentence for each bad row.
+        records: number of each row's record.
+        usable: cleared for the bad rows, unless ``report`` raises.
+        report: called with a record's number and the sentence.
+    """
+    for row, problem in problems.items():
+        report(int(records[row]), problem)
+        usable[row] = False
+
+
+def check_versions(
+    versions: np.ndarray,
+    records: np.ndarray,
+    usable: np.ndarray,
+    describe: Callable[[int], str],
+) -> None:
+    """Refuse usable rows of another schema version; ``describe`` says where one lies.
+
+    Raises:
+        InputError: there is one: the whole set is another, so nothing is skipped.
+    """
+    for row in np.flatnonzero(usable & (versions != SCHEMA_VERSION)):
+        check_version(int(versions[row]), where=describe(int(records[row])))

@@ -20,7 +20,7 @@ import numpy as np
 
 from twohand_jax.crops import cue_table
 from twohand_jax.crops.canvas import CanvasConfig
-from twohand_jax.data import checks, decode, order, schema, shards
+from twohand_jax.data import decode, order, schema, shards
 from twohand_jax.data.decode import RecordFields, Rows
 from twohand_jax.data.order import Group, Piece, regroup
 from twohand_jax.errors import InputError, MissingDependencyError
@@ -235,9 +235,9 @@ def parse(
             fields = _parse(payloads)
         except tf.errors.InvalidArgumentError:
             fields, problems = _parse_one_by_one(payloads)
-            checks.leave_out(problems, records, usable, report)
-        checks.check_versions(fields["schema_version"], records, usable, describe)
-        checks.leave_out(checks.settle_labels(fields), records, usable, report)
+            schema.leave_out(problems, records, usable, report)
+        schema.check_versions(fields["schema_version"], records, usable, describe)
+        schema.leave_out(schema.settle_labels(fields), records, usable, report)
         yield Rows(fields, records, usable)
 
 

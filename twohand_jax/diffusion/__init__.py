@@ -1,43 +1,63 @@
-"""The two-hand prior: representation, sampling, guidance, refinement."""
+"""The two-hand prior: representation, sampling, guidance, refinement.
 
-from twohand_jax.diffusion import representation, schedule
+``Prior`` and ``refine`` at the top of the library are the way in for most uses; here
+are their parts and settings.
+"""
+
+from twohand_jax.diffusion import ddim, guidance, representation, schedule
+from twohand_jax.diffusion.cascade import Collision, SampleConfig
 from twohand_jax.diffusion.ddim import DdimConfig, Inversion, PriorParts, invert, sample
 from twohand_jax.diffusion.gate import SENTENCES, GateConfig, Status, choose_reference
 from twohand_jax.diffusion.guidance import (
     EnergyConfig,
     GuidanceConfig,
+    PairEnergy,
     by_energy,
     step_sizes,
 )
 from twohand_jax.diffusion.refine import (
+    GateResult,
     RefineConfig,
     Refined,
+    check_gate,
     gradient_descent,
     refine,
     refine_selected,
 )
 from twohand_jax.diffusion.representation import Statistics
+from twohand_jax.diffusion.search import SearchConfig
+from twohand_jax.diffusion.visibility import labelled_area, visible_area
 
 __all__ = [
     "SENTENCES",
+    "Collision",
     "DdimConfig",
     "EnergyConfig",
     "GateConfig",
+    "GateResult",
     "GuidanceConfig",
     "Inversion",
+    "PairEnergy",
     "PriorParts",
     "RefineConfig",
     "Refined",
+    "SampleConfig",
+    "SearchConfig",
     "Statistics",
     "Status",
     "by_energy",
+    "check_gate",
     "choose_reference",
+    "ddim",
     "gradient_descent",
+    "guidance",
     "invert",
+    "labelled_area",
     "refine",
     "refine_selected",
     "representation",
     "sample",
     "schedule",
     "step_sizes",
+    "visible_area",
 ]

@@ -5,7 +5,6 @@ and shape and becomes the reference of the second one.
 """
 
 import dataclasses
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +14,10 @@ from twohand_jax import collision, mano
 from twohand_jax.collision import CollisionConfig
 from twohand_jax.diffusion import ddim, guidance, representation
 from twohand_jax.diffusion.ddim import DdimConfig, Energy, PriorParts
-from twohand_jax.diffusion.guidance import GuidanceConfig
+from twohand_jax.diffusion.guidance import GuidanceConfig, PairEnergy
 from twohand_jax.diffusion.representation import OTHER, REFERENCE, RELATIVE, Statistics
 from twohand_jax.types import LEFT, RIGHT, HandGeometry, ManoModel
 
-# Of pairs in the prior frame, where the reference is the left hand: one value a pair.
-PairEnergy = Callable[[ManoModel, HandGeometry], Float[Array, "*b"]]
 # Where every reference hand is: two rows of the identity, and no translation.
 AT_ORIGIN = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0)
 
@@ -48,7 +45,8 @@ class SampleConfig:
 
     Attributes:
         ddim: steps and randomness of the way from noise.
-        energy: steers the second hand downhill; None for free samples. Programs are
+        energy: ``(model, pair) -> *b`` steers the second hand downhill; None for free
+            samples (``guidance.PairEnergy`` says where the pair lies). Programs are
             compiled once for each energy: pass the same function again, not a new one.
         guidance: step sizes along the energy's gradient.
     """

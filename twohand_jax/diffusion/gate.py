@@ -156,7 +156,7 @@ def choose_reference(
 
     Args:
         score: of the prediction.
-        visible: visible area of each hand in the segmentation, any unit.
+        visible: visible area of each hand, any unit (``visibility.visible_area``).
         keypoints: x, y, score.
     """
     left = score[..., LEFT] > score[..., RIGHT]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -23,7 +24,19 @@ from twohand_jax.diffusion.representation import (
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import boxes, cameras
 from twohand_jax.mano.joints import CANONICAL
-from twohand_jax.types import LEFT, RIGHT, Camera, ManoModel, Prediction
+from twohand_jax.types import (
+    LEFT,
+    RIGHT,
+    Camera,
+    HandGeometry,
+    ManoModel,
+    Prediction,
+)
+
+# A user's energy, in sampling and in refinement: (hand model, pairs in the prior frame)
+# -> one value a pair. There the reference is the left hand and lies unrotated with its
+# middle-finger base at the origin; a pair with a right reference is seen in a mirror.
+PairEnergy = Callable[[ManoModel, HandGeometry], Float[Array, "*b"]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -179,12 +192,13 @@ class EnergyConfig:
 class PairContext(NamedTuple):
     """What the other hand is judged by, per sample.
 
-    ``reference_vertices`` and ``estimate_joints`` are in the prior frame (metres),
-    ``keypoints`` are x, y, score of the other hand in pixels of ``camera``; ``extent``
-    is the diagonal of its box in pixels.
+    The reference's vertices and joints and ``estimate_joints``, those of the other
+    hand, are in the prior frame (metres). ``keypoints`` are x, y, score of the other
+    hand in pixels of ``camera``; ``extent`` is the diagonal of its box in pixels.
     """
 
     reference_vertices: Float[Array, "*b 778 3"]
+    reference_joints: Float[Array, "*b 21 3"]
     estimate_joints: Float[Array, "*b 21 3"]
     keypoints: Float[Array, "*b 21 3"]
     extent: Float[Array, "*b"]
@@ -210,11 +224,13 @@ def pair_context(
     if keypoints is None:
         keypoints = jnp.zeros((*prediction.score.shape, 21, 3))
     vertices = hand_values(prediction.geometry.vertices, reference)
+    held = hand_values(prediction.geometry.joints, reference)
     joints = hand_values(prediction.geometry.joints, 1 - reference)
     keypoints = jnp.where(jnp.isfinite(keypoints).all(-1, keepdims=True), keypoints, 0)
     size = boxes.size(hand_values(prediction.box, 1 - reference))
     return PairContext(
         reference_vertices=representation.to_prior(vertices, reference, frame),
+        reference_joints=representation.to_prior(held, reference, frame),
         estimate_joints=representation.to_prior(joints, reference, frame),
         keypoints=hand_values(keypoints, 1 - reference),
         extent=jnp.linalg.norm(size, axis=-1),
@@ -245,8 +261,17 @@ def total_energy(
     scene: PairContext,
     *,
     config: EnergyConfig,
+    extra: PairEnergy | None = None,
 ) -> Energy:
-    """The weighted sum of the terms, as a function of normalised other hands."""
+    """The weighted sum of the terms, as a function of normalised other hands.
+
+    Args:
+        model: hand model.
+        statistics: of the prior.
+        scene: what the other hand is judged by.
+        config: the built-in terms.
+        extra: a user's energy of both hands, added as it is.
+    """
 
     def energy(clean: Float[Array, "*b 64"]) -> Float[Array, "*b"]:
         vectors = representation.denormalise(
@@ -260,9 +285,23 @@ def total_energy(
             value += config.keypoints * leave_keypoints(scene, joints, config=config)
         if config.estimate:
             value += config.estimate * leave_estimate(scene, joints, config=config)
+        if extra is not None:
+            value += extra(model, as_pair(scene, vertices, joints))
         return value
 
     return energy
+
+
+def as_pair(
+    scene: PairContext,
+    vertices: Float[Array, "*b 778 3"],
+    joints: Float[Array, "*b 21 3"],
+) -> HandGeometry:
+    """The other hand beside the reference, prior frame: a right and a left hand."""
+    return HandGeometry(
+        vertices=jnp.stack([vertices, scene.reference_vertices], axis=-3),
+        joints=jnp.stack([joints, scene.reference_joints], axis=-3),
+    )
 
 
 def collide(
@@ -272,9 +311,9 @@ def collide(
     *,
     config: EnergyConfig,
 ) -> Float[Array, "*b"]:
-    """Collision energy with the reference mesh, which is held fixed."""
+    """Collision energy with the reference mesh, which guidance holds fixed."""
     return collision.energy(
-        jax.lax.stop_gradient(scene.reference_vertices),
+        scene.reference_vertices,
         vertices,
         model.faces[LEFT],
         model.faces[RIGHT],

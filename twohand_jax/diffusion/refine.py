@@ -1,8 +1,10 @@
 """Separating two estimated hands with the prior (METHOD §5, §6).
 
 The better-seen hand stays where it is. The other one is inverted to noise given it,
-and denoised again under the gradient of a collision energy.
-``gradient_descent`` follows the same energy without the prior, for comparison.
+and denoised again under the gradient of a collision energy, and of the user's own if
+there is one. ``refine`` computes every sample and can be traced; ``refine_selected``
+computes those that need it, on the host; ``gradient_descent`` follows the same energy
+without the prior, for comparison.
 """
 
 import dataclasses
@@ -19,7 +21,7 @@ from twohand_jax import mano
 from twohand_jax.diffusion import ddim, gate, guidance, representation, search
 from twohand_jax.diffusion.ddim import Change, DdimConfig, PriorParts, check_hand_model
 from twohand_jax.diffusion.gate import GateConfig, Status
-from twohand_jax.diffusion.guidance import EnergyConfig, GuidanceConfig
+from twohand_jax.diffusion.guidance import EnergyConfig, GuidanceConfig, PairEnergy
 from twohand_jax.diffusion.representation import OTHER, REFERENCE, TRANSLATION
 from twohand_jax.diffusion.search import SearchConfig
 from twohand_jax.errors import InputError
@@ -95,12 +97,23 @@ class _Case(NamedTuple):
     visible: Float[Array, "*b 2"] | None
 
 
-class GateResult(NamedTuple):
-    """What the gate says of each sample."""
+class _Method(NamedTuple):
+    """How the other hand is found: a way downhill, and what lies below.
 
-    status: Int[Array, "n"]
-    reference: Int[Array, "n"]
-    depth: Float[Array, "n"]
+    ``place`` comes first and may be left out; ``energy`` is the user's.
+    """
+
+    solve: Solve
+    place: Place | None = None
+    energy: PairEnergy | None = None
+
+
+class GateResult(NamedTuple):
+    """What the gate says of each sample: as in ``Refined``, before refinement."""
+
+    status: Int[Array, "*b"]
+    reference: Int[Array, "*b"]
+    depth: Float[Array, "*b"]
 
 
 def refine(
@@ -110,13 +123,14 @@ def refine(
     key: Key[Array, ""],
     *,
     config: RefineConfig,
+    energy: PairEnergy | None = None,
     keypoints: Float[Array, "*b 2 21 3"] | None = None,
     visible: Float[Array, "*b 2"] | None = None,
 ) -> Refined:
     """Refine the samples that need it; all others come back bit for bit.
 
     Every sample is computed, so that shapes are static: wrap it in ``jax.jit`` with
-    ``config`` static. ``refine_selected`` computes only those that need it.
+    ``config`` and ``energy`` static. It can be differentiated and vmapped.
 
     Args:
         prior: trained on this hand model.
@@ -124,8 +138,11 @@ def refine(
         prediction: both hands in the camera, any leading batch.
         key: draws the noise of ``config.ddim.eta`` above 0.
         config: how.
+        energy: the user's own, as in ``cascade.SampleConfig``, added to the terms of
+            ``config.energy``. With ``config.energy.collision`` 0 it takes the collision
+            energy's place, and hands that share more space than before are kept.
         keypoints: x, y, score of both hands in the picture.
-        visible: visible area of each hand, any unit.
+        visible: visible area of each hand, any unit (``visibility.visible_area``).
 
     Raises:
         InputError: the prior belongs to another hand model.
@@ -157,8 +174,67 @@ def refine(
         )
 
     case = _Case(prediction, keypoints, visible)
-    searched = place if config.search.reach > 0 else None
-    return _on_one_axis(prior, model, case, solve, searched, config=config)
+    method = _Method(solve, place if config.search.reach > 0 else None, energy)
+    return _on_one_axis(prior, model, case, method, config=config)
+
+
+def refine_selected(
+    prior: PriorParts,
+    model: ManoModel,
+    prediction: Prediction,
+    key: Key[Array, ""],
+    *,
+    config: RefineConfig,
+    energy: PairEnergy | None = None,
+    keypoints: Float[Array, "*b 2 21 3"] | None = None,
+    visible: Float[Array, "*b 2"] | None = None,
+    chunk: int = 64,
+) -> Refined:
+    """``refine``, compiled, where it is needed; not for the inside of a trace.
+
+    Args:
+        prior: its ``denoise`` must be a ``jax.tree_util.Partial``.
+        model: two-hand model.
+        prediction: both hands in the camera, any leading batch.
+        key: another one is derived from it for each chunk.
+        config: how.
+        energy: as in ``refine``. Programs are compiled once for each function.
+        keypoints: as in ``refine``.
+        visible: as in ``refine``.
+        chunk: most samples at a time.
+
+    Returns:
+        Host arrays.
+    """
+    if chunk < 1:
+        raise InputError(f"Chunks of {chunk} samples hold none; give at least 1.")
+    check_hand_model(prior, model)
+    batch = np.shape(prediction.score)[:-1]
+
+    def flat(leaf: Array) -> np.ndarray:
+        return np.array(leaf).reshape(-1, *np.shape(leaf)[len(batch) :])
+
+    case = jax.tree.map(flat, _Case(prediction, keypoints, visible))
+    before = _check_gate(model, config=config, **case._asdict())
+    status, reference, depth = jax.tree.map(np.array, before)
+    refined = Refined(case.prediction, status, reference, depth, depth.copy())
+    needed = np.flatnonzero(status == Status.REFINED)
+    for number, start in enumerate(range(0, len(needed), chunk)):
+        rows = needed[start : start + chunk]
+        given = _rows(case, _padded(rows, chunk))
+        part = _refine(
+            prior,
+            model,
+            key=jax.random.fold_in(key, number),
+            config=config,
+            energy=energy,
+            **given._asdict(),
+        )
+        for target, source in zip(
+            jax.tree.leaves(refined), jax.tree.leaves(part), strict=True
+        ):
+            target[rows] = np.asarray(source)[: len(rows)]
+    return jax.tree.map(lambda leaf: leaf.reshape(*batch, *leaf.shape[1:]), refined)
 
 
 def gradient_descent(
@@ -167,6 +243,7 @@ def gradient_descent(
     prediction: Prediction,
     *,
     config: RefineConfig,
+    energy: PairEnergy | None = None,
     keypoints: Float[Array, "*b 2 21 3"] | None = None,
     visible: Float[Array, "*b 2"] | None = None,
 ) -> Refined:
@@ -181,7 +258,8 @@ def gradient_descent(
         )
 
     case = _Case(prediction, keypoints, visible)
-    return _on_one_axis(prior, model, case, solve, config=config)
+    method = _Method(solve, energy=energy)
+    return _on_one_axis(prior, model, case, method, config=config)
 
 
 def check_gate(
@@ -207,8 +285,7 @@ def _on_one_axis(
     prior: PriorParts,
     model: ManoModel,
     case: _Case,
-    solve: Solve,
-    place: Place | None = None,
+    method: _Method,
     *,
     config: RefineConfig,
 ) -> Refined:
@@ -219,7 +296,7 @@ def _on_one_axis(
     batch = case.prediction.score.shape[:-1]
     chex.assert_tree_shape_prefix(case, batch)
     flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[len(batch) :]), case)
-    refined = _attempt(prior, model, flat, solve, place, config=config)
+    refined = _attempt(prior, model, flat, method, config=config)
     return jax.tree.map(lambda x: x.reshape(*batch, *x.shape[1:]), refined)
 
 
@@ -227,8 +304,7 @@ def _attempt(
     prior: PriorParts,
     model: ManoModel,
     case: _Case,
-    solve: Solve,
-    place: Place | None = None,
+    method: _Method,
     *,
     config: RefineConfig,
 ) -> Refined:
@@ -240,13 +316,13 @@ def _attempt(
     wanted = before.status == Status.REFINED
     nothing = jax.tree.map(jnp.zeros_like, prediction)
     usable = case._replace(prediction=_choose(wanted, prediction, nothing))
-    params = _solved(
-        prior, model, usable, before.reference, solve, place, config=config
-    )
+    params = _solved(prior, model, usable, before.reference, method, config=config)
     found = _with_hand(model, prediction, params, 1 - before.reference)
     after = gate.penetration_depth(model, found, criteria=config.energy.criteria)
-    shared = [gate.penetration_amount(model, hands) for hands in (found, prediction)]
-    kept = wanted & gate.usable(found) & (shared[0] <= shared[1])
+    kept = wanted & gate.usable(found)
+    if config.energy.collision > 0 or method.energy is None:
+        amount = [gate.penetration_amount(model, x) for x in (found, prediction)]
+        kept &= amount[0] <= amount[1]
     return Refined(
         prediction=_choose(kept, found, prediction),
         status=jnp.where(wanted & ~kept, Status.FAILED, before.status),
@@ -261,8 +337,7 @@ def _solved(
     model: ManoModel,
     case: _Case,
     reference: Int[Array, "n"],
-    solve: Solve,
-    place: Place | None,
+    method: _Method,
     *,
     config: RefineConfig,
 ) -> ManoParams:
@@ -271,7 +346,9 @@ def _solved(
     vectors = representation.pack(model, prediction.mano, reference)
     frame = representation.pair_frame(model, prediction.mano, reference)
     scene = guidance.pair_context(prediction, reference, frame, case.keypoints)
-    energy = guidance.total_energy(model, statistics, scene, config=config.energy)
+    energy = guidance.total_energy(
+        model, statistics, scene, config=config.energy, extra=method.energy
+    )
     sizes = guidance.step_sizes(
         config.ddim.steps, statistics, prior.kind, config=config.guidance
     )
@@ -283,11 +360,11 @@ def _solved(
         sight=sight,
         across=config.guidance.across,
     )
-    if place is not None:
-        shift = place(vectors, sight)[:, None] * sight
+    if method.place is not None:
+        shift = method.place(vectors, sight)[:, None] * sight
         vectors = vectors.at[:, OTHER, TRANSLATION].add(shift)
     pair = representation.normalise(vectors, statistics)
-    clean = solve(pair[:, OTHER], pair[:, REFERENCE], change)
+    clean = method.solve(pair[:, OTHER], pair[:, REFERENCE], change)
     clean = jax.lax.fori_loop(
         0,
         config.guidance.settle,
@@ -321,65 +398,6 @@ def _choose(mask: Bool[Array, "*m"], yes: PyTree, no: PyTree) -> PyTree:
     return jax.tree.map(leaf, yes, no)
 
 
-_check_gate = jax.jit(check_gate, static_argnames="config")
-_refine = jax.jit(refine, static_argnames="config")
-
-
-def refine_selected(
-    prior: PriorParts,
-    model: ManoModel,
-    prediction: Prediction,
-    key: Key[Array, ""],
-    *,
-    config: RefineConfig,
-    keypoints: Float[Array, "n 2 21 3"] | None = None,
-    visible: Float[Array, "n 2"] | None = None,
-    chunk: int = 64,
-) -> Refined:
-    """``refine`` over one batch axis, compiled, where it is needed.
-
-    Args:
-        prior: its ``denoise`` must be a ``jax.tree_util.Partial``.
-        model: two-hand model.
-        prediction: both hands in the camera.
-        key: another one is derived from it for each chunk.
-        config: how.
-        keypoints: as in ``refine``.
-        visible: as in ``refine``.
-        chunk: most samples at a time.
-
-    Returns:
-        Host arrays.
-    """
-    if chunk < 1:
-        raise InputError(f"Chunks of {chunk} samples hold none; give at least 1.")
-    check_hand_model(prior, model)
-    case = jax.tree.map(np.array, (prediction, keypoints, visible))
-    before = _check_gate(
-        model, case[0], config=config, keypoints=case[1], visible=case[2]
-    )
-    status, reference, depth = jax.tree.map(np.array, before)
-    refined = Refined(case[0], status, reference, depth, depth.copy())
-    needed = np.flatnonzero(status == Status.REFINED)
-    for number, start in enumerate(range(0, len(needed), chunk)):
-        rows = needed[start : start + chunk]
-        given = _rows(case, _padded(rows, chunk))
-        part = _refine(
-            prior,
-            model,
-            given[0],
-            jax.random.fold_in(key, number),
-            config=config,
-            keypoints=given[1],
-            visible=given[2],
-        )
-        for target, source in zip(
-            jax.tree.leaves(refined), jax.tree.leaves(part), strict=True
-        ):
-            target[rows] = np.asarray(source)[: len(rows)]
-    return refined
-
-
 def _rows(tree: PyTree, rows: Int[np.ndarray, "m"]) -> PyTree:
     return jax.tree.map(lambda leaf: leaf[rows], tree)
 
@@ -388,3 +406,7 @@ def _padded(rows: Int[np.ndarray, "m"], chunk: int) -> Int[np.ndarray, "k"]:
     """The rows, the last repeated up to the next power of two, or the chunk's size."""
     size = min(chunk, 1 << (len(rows) - 1).bit_length())
     return np.concatenate([rows, np.repeat(rows[-1:], size - len(rows))])
+
+
+_check_gate = jax.jit(check_gate, static_argnames="config")
+_refine = jax.jit(refine, static_argnames=("config", "energy"))

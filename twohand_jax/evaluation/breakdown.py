@@ -221,10 +221,10 @@ def curves(results: list[Result]) -> dict[str, list[Line]]:
     method is left out.
     """
     makers: dict[str, Callable[[Result], Line | None]] = {
-        "pck_lines": pck_lines,
-        "overlap_lines": overlap_lines,
-        "occlusion_lines": occlusion_lines,
-        "joint_lines": joint_lines,
+        "pck": pck_lines,
+        "overlap": overlap_lines,
+        "occlusion": occlusion_lines,
+        "joints": joint_lines,
     }
     found = {
         name: [line for line in map(make, results) if line is not None]

@@ -9,16 +9,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Float
 
 from twohand_jax import mano
 from twohand_jax.crops.cue_table import NAMES
 from twohand_jax.crops.inputs import CropConfig, hand_boxes
+from twohand_jax.diffusion import labelled_area, visible_area
 from twohand_jax.evaluation.evaluator import Method
 from twohand_jax.inference.predict import predict
 from twohand_jax.inference.prior import Prior
 from twohand_jax.inference.refinement import refine
 from twohand_jax.models.apply import Network, Variables
-from twohand_jax.types import Array, Batch, CanvasView, ManoModel, Prediction
+from twohand_jax.types import (
+    Array,
+    Batch,
+    CanvasView,
+    Cues,
+    ManoModel,
+    Prediction,
+)
 
 # The rows of the ablation: each shows its cue and all that come before it.
 CUE_SETS: dict[str, tuple[str, ...]] = {
@@ -116,15 +125,35 @@ def cue_methods(
 def refined(method: Method, prior: Prior) -> Method:
     """A method's estimates after refinement with the two-hand prior.
 
-    Keypoints only tell which hand is seen better; they do not hold it in place.
+    The hand with the larger visible area stays, by the segmentation where a record has
+    one. Keypoints only decide between equal areas; they hold no hand in place.
     """
 
     def refine_batch(batch: Batch) -> Prediction:
         prediction = jax.device_get(method(batch))
         keypoints = batch.cues.values.get("keypoints")
-        return refine(prior, prediction, keypoints=keypoints).prediction
+        area = visible(prior.model, prediction, batch.cues)
+        return refine(prior, prediction, keypoints=keypoints, visible=area).prediction
 
     return refine_batch
+
+
+def visible(
+    model: ManoModel, prediction: Prediction, cues: Cues
+) -> Float[Array, "*b 2"]:
+    """Visible area of each hand: in the segmentation, else of the meshes."""
+    return _visible(model, prediction, cues.only(["segmentation"]))
+
+
+@jax.jit
+def _visible(
+    model: ManoModel, prediction: Prediction, cues: Cues
+) -> Float[Array, "*b 2"]:
+    labelled = None
+    if "segmentation" in cues.values:
+        shown = cues.has("segmentation")
+        labelled = labelled_area(cues.values["segmentation"], shown)
+    return visible_area(model, prediction, labelled)
 
 
 def labels(model: ManoModel) -> Method:

@@ -25,9 +25,8 @@ from twohand_jax.evaluation import (
     protocols,
     results,
 )
-from twohand_jax.evaluation.evaluator import Method, Score
+from twohand_jax.evaluation.evaluator import Method, Score, Store
 from twohand_jax.evaluation.results import Result, Scores
-from twohand_jax.evaluation.store import Store
 from twohand_jax.evaluation.truth import Truth
 from twohand_jax.experiments import data
 from twohand_jax.experiments.regressor import RegressorExperiment

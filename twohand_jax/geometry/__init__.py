@@ -1,5 +1,5 @@
-"""Rotations, cameras, boxes, affine crops and alignment."""
+"""Rotations, cameras, boxes, affine crops, viewing directions and alignment."""
 
-from twohand_jax.geometry import affine, alignment, boxes, cameras, rotations
+from twohand_jax.geometry import affine, alignment, boxes, cameras, rotations, view
 
-__all__ = ["affine", "alignment", "boxes", "cameras", "rotations"]
+__all__ = ["affine", "alignment", "boxes", "cameras", "rotations", "view"]

@@ -12,22 +12,44 @@ Pixels, centres at integers; joints in the canonical order; a missing score is 1
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from jaxtyping import Bool, Float, Float32, UInt8
 
 from twohand_jax.cues import selection
 from twohand_jax.cues.mediapipe import to_fingertips
 from twohand_jax.cues.onnx_detector import HandBoxes
-from twohand_jax.cues.selection import two_hands
+from twohand_jax.cues.selection import HandDetection, two_hands
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import boxes as box_ops
 from twohand_jax.types import NUM_JOINTS, SIDES
 
-Detector = Callable[..., Any]
+# What a caller knows of (right, left): numbers of each hand, None for one not there.
+EachHand: TypeAlias = Sequence[npt.ArrayLike | None] | np.ndarray
+
+
+class Detector(Protocol):
+    """Finds hands in a picture, such as ``cues.mediapipe.MediaPipeHands``."""
+
+    def __call__(
+        self,
+        image: UInt8[np.ndarray, "h w 3"],
+        boxes: Float[np.ndarray, "n 4"] | None = None,
+        sides: Sequence[int] | None = None,
+        /,
+    ) -> list[HandDetection]:
+        """The hands of an RGB picture.
+
+        Args:
+            image: uint8 RGB.
+            boxes: of hands, pixels; then only these are looked at, one hand each.
+            sides: anatomical side (0 right, 1 left) of each box.
+        """
+        ...
 
 
 class Detections(NamedTuple):
@@ -106,7 +128,9 @@ def box_around(keypoints: Float32[np.ndarray, "21 3"]) -> Float32[np.ndarray, "4
     return box.astype(np.float32)
 
 
-def given_detections(boxes: Any = None, keypoints: Any = None) -> Detections:
+def given_detections(
+    boxes: EachHand | None = None, keypoints: EachHand | None = None
+) -> Detections:
     """Hints given by a caller, as arrays or lists for (right, left).
 
     Args:

@@ -1,20 +1,35 @@
-"""Many pictures, one after the other: read, reconstruct, draw, write."""
+"""Many pictures, one after the other: reconstructed, or their cues made, as files.
+
+For each picture whose cues are made NAME_cues.json (boxes, keypoints, provenance),
+NAME_segmentation.png (0 background, 1 right, 2 left), NAME_depth.png (16 bit: 0
+background, else 1 near to 65535 far) and NAME_cues.png, to look at. The JSON file comes
+last: where it is there and was made of the same file with the same settings, the
+picture is done.
+"""
 
 import dataclasses
 import importlib.util
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import UInt8, UInt16
+from PIL import Image
 
+from twohand_jax import files
+from twohand_jax.crops import cue_table
+from twohand_jax.crops.cue_kinds import hand_pixels
 from twohand_jax.diffusion.gate import SENTENCES, Status
 from twohand_jax.errors import InputError
+from twohand_jax.geometry import boxes as box_ops
 from twohand_jax.inference import detections, images, observe, result
-from twohand_jax.inference.observe import CueConfig
+from twohand_jax.inference.observe import CueConfig, Observation, Observer
 from twohand_jax.inference.reconstruct import Reconstruction, Reconstructor
 from twohand_jax.timing import Stopwatch
-from twohand_jax.types import SIDES, ManoModel, Prediction
+from twohand_jax.types import SIDES, Cues, ManoModel, Prediction
+from twohand_jax.viz.contact_sheet import draw_cues
 from twohand_jax.viz.overlay import hand_meshes, overlay
 from twohand_jax.weights import native
 
@@ -171,3 +186,203 @@ def _check(job: ReconstructionJob) -> None:
     if job.prior is not None:
         native.load_config(job.prior)
     observe.check_choice(job.cues)
+
+
+CUE_VERSION = 1
+DEPTH_LEVELS = 65535
+PIXELS, SCORES = 2, 4
+MAPS = tuple(name for name, kind in cue_table.CUE_KINDS.items() if kind.is_map)
+CUE_ENDINGS = (*(f"_{name}.png" for name in MAPS), "_cues.png", "_cues.json")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CueJob:
+    """Pictures to make cues of, and how.
+
+    Attributes:
+        photos: images, videos and folders.
+        out: output folder.
+        cues: where hands and cues come from.
+        boxes: JSON file of hand boxes (``hints``), or None.
+        batch: pictures that are extracted at once.
+        again: whether finished pictures are made anew.
+    """
+
+    photos: Sequence[str | Path]
+    out: Path
+    cues: CueConfig = CueConfig()
+    boxes: Path | None = None
+    batch: int = 8
+    again: bool = False
+
+
+class Made(NamedTuple):
+    """A picture whose files are there; ``kinds`` is None where they were before."""
+
+    source: Path
+    kinds: tuple[str, ...] | None
+    hands: int
+
+
+class _Waiting(NamedTuple):
+    """A picture that was read, and the text that its finished files are known by."""
+
+    picture: images.Picture
+    key: dict[str, Any]
+    image: UInt8[np.ndarray, "h w 3"]
+    boxes: Any
+
+
+def cue_outcomes(job: CueJob) -> Iterator[Made | images.FailedImage]:
+    """Make the cues batch by batch; a bad picture does not end the run.
+
+    Raises:
+        InputError: the job as a whole cannot be done; nothing has been written then.
+    """
+    observe.check_choice(job.cues)
+    paths = images.expand(job.photos)
+    known = detections.read_file(job.boxes) if job.boxes else None
+    observer = Observer(job.cues)
+    folder = result.prepare_folder(job.out)
+    waiting: list[_Waiting] = []
+    for picture in images.pictures(paths):
+        try:
+            key = _key(job, observer, picture)
+            if not job.again and has_cues(folder, picture.name, key):
+                yield Made(picture.source, None, 0)
+                continue
+            boxes = detections.for_picture(known, picture.name, str(job.boxes))
+            waiting.append(_Waiting(picture, key, picture.read(), boxes))
+        except InputError as error:
+            yield images.FailedImage(picture.source, str(error))
+        if len(waiting) >= job.batch:
+            yield from _batch(folder, observer, waiting)
+            waiting = []
+    yield from _batch(folder, observer, waiting)
+
+
+def count_images(job: CueJob) -> int | None:
+    """How many pictures there are; None with videos among them."""
+    paths = images.expand(job.photos)
+    has_video = any(path.suffix.lower() in images.VIDEO_SUFFIXES for path in paths)
+    return None if has_video else len(paths)
+
+
+def has_cues(folder: Path, name: str, key: dict[str, Any]) -> bool:
+    """Whether a picture's files are there and belong to this file and settings."""
+    try:
+        content = json.loads((folder / f"{name}_cues.json").read_text())
+        return content["made_of"] == key
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _key(job: CueJob, observer: Observer, picture: images.Picture) -> dict[str, Any]:
+    """What the files of a picture depend on."""
+    detector = job.cues.detector
+    try:
+        status = picture.source.stat()
+    except OSError as error:
+        raise InputError(f"{picture.source} cannot be read: {error}.") from error
+    return {
+        "version": CUE_VERSION,
+        "bytes": status.st_size,
+        "cues": {kind: list(by) for kind, by in observer.sources().items()},
+        "detector": detector and [str(detector), detector.stat().st_size],
+        "boxes": job.boxes and str(job.boxes),
+    }
+
+
+def _batch(
+    folder: Path, observer: Observer, waiting: list[_Waiting]
+) -> Iterator[Made | images.FailedImage]:
+    """Find, extract and write a few pictures."""
+    found = []
+    for one in waiting:
+        try:
+            found.append((one, observer.find(one.image, one.boxes)))
+        except InputError as error:
+            yield images.FailedImage(one.picture.source, str(error))
+    seen = observer.observe(
+        [one.image for one, _ in found], [hands for _, hands in found]
+    )
+    for (one, _), observation in zip(found, seen, strict=True):
+        try:
+            write_cues(folder, one.picture, one.image, observation, one.key)
+        except InputError as error:
+            yield images.FailedImage(one.picture.source, str(error))
+            continue
+        kinds = tuple(observation.provenance)
+        yield Made(one.picture.source, kinds, int(observation.hands.present.sum()))
+
+
+def write_cues(
+    folder: Path,
+    picture: images.Picture,
+    image: UInt8[np.ndarray, "h w 3"],
+    seen: Observation,
+    key: dict[str, Any],
+) -> None:
+    """Write a picture's files, the JSON file last; maps that are not there are not.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    height, width = image.shape[:2]
+    about: dict[str, Any] = {"image": str(picture.source)}
+    about |= {"height": height, "width": width}
+    content = about | cues_json(seen) | {"made_of": key}
+    names = [picture.name + ending for ending in CUE_ENDINGS]
+    with files.together(folder, names) as beside:
+        for name in MAPS:
+            if seen.cues.has(name):
+                path = beside / f"{picture.name}_{name}.png"
+                Image.fromarray(map_levels(name, seen.cues)).save(path)
+        drawing = Image.fromarray(draw_cues(image, seen.hands.boxes, seen.cues))
+        drawing.save(beside / f"{picture.name}_cues.png", compress_level=4)
+        text = json.dumps(content, indent=1) + "\n"
+        (beside / f"{picture.name}_cues.json").write_text(text)
+
+
+def cues_json(seen: Observation) -> dict[str, Any]:
+    """Boxes, keypoints and what made them as plain values, pixels."""
+    hands = seen.hands
+    iou = float(box_ops.iou(*hands.boxes)) if hands.present.all() else 0.0
+    return {
+        "hands": {
+            side: _hand_json(hands, number) if hands.present[number] else None
+            for number, side in enumerate(SIDES)
+        },
+        "box_iou": round(iou, SCORES),
+        "cues": {kind: by._asdict() for kind, by in seen.provenance.items()},
+    }
+
+
+def map_levels(
+    name: str, cues: Cues
+) -> UInt8[np.ndarray, "..."] | UInt16[np.ndarray, "..."]:
+    """A map as it is written: labels, or 0 for the background and levels above it.
+
+    Depth has 16 bits, 1 near to 65535 far; further maps have the levels of records.
+    """
+    storage, values = cue_table.map_storage(name), np.asarray(cues.values[name])
+    assert storage is not None, name
+    if not storage.is_scaled:
+        return values
+    if storage.scale is None:
+        levels = np.rint(np.clip(values, 0, 1) * (DEPTH_LEVELS - 1)) + 1
+    else:
+        levels = np.rint((values - storage.offset) / storage.scale)
+    there = hand_pixels(cues, name)
+    there = there if values.ndim == 2 else there[..., None]
+    return np.where(there, levels, 0).astype(storage.levels)
+
+
+def _hand_json(hands: detections.Detections, side: int) -> dict[str, Any]:
+    points = np.asarray(hands.keypoints[side], np.float64)
+    rounded = np.column_stack([points[:, :2].round(PIXELS), points[:, 2].round(SCORES)])
+    return {
+        "score": round(float(hands.score[side]), SCORES),
+        "box": np.asarray(hands.boxes[side], np.float64).round(PIXELS).tolist(),
+        "keypoints": rounded.tolist() if (points[:, 2] > 0).any() else None,
+    }

@@ -26,9 +26,17 @@ from twohand_jax.weights import native
 FREE = SampleConfig()
 
 
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["variables", "model"],
+    meta_fields=["network", "settings", "sizes"],
+)
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Prior:
     """A diffusion model of a hand, alone or beside another hand.
+
+    It passes through ``jax.jit`` as an argument (weights and hand model are arrays,
+    the rest is static), and it may be used inside any trace as a closure.
 
     Attributes:
         network: pure functions of the denoiser.
@@ -94,9 +102,9 @@ class Prior:
         """The noise it was trained with."""
         return self.settings.schedule()
 
-    @functools.cached_property
+    @property
     def parts(self) -> PriorParts:
-        """The prior as ``diffusion`` takes it."""
+        """The prior as ``diffusion`` takes it; made anew, as traces need it."""
         return parts(self.network, self.settings, self.variables)
 
     def denoise(

@@ -16,12 +16,12 @@ from twohand_jax.diffusion.refine import Refined
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
 from twohand_jax.inference import detections, predict
-from twohand_jax.inference.detections import Detector
+from twohand_jax.inference.detections import Detector, EachHand
 from twohand_jax.inference.observe import CueConfig, Observer, hide
 from twohand_jax.inference.programs import Programs, shapes_of
 from twohand_jax.inference.refinement import CHOICES, is_needed, refiner
 from twohand_jax.timing import Stopwatch
-from twohand_jax.types import Camera, ManoModel, Prediction
+from twohand_jax.types import Camera, Cues, ManoModel, Prediction
 
 FIT_CHOICES = ("auto", "on", "off")
 
@@ -156,8 +156,8 @@ class Reconstructor:
     def __call__(
         self,
         image: UInt8[np.ndarray, "h w 3"],
-        boxes: Any = None,
-        keypoints: Any = None,
+        boxes: EachHand | None = None,
+        keypoints: EachHand | None = None,
         fit: str = "auto",
         refine: str = "auto",
     ) -> Prediction:
@@ -167,8 +167,8 @@ class Reconstructor:
     def detailed(
         self,
         image: UInt8[np.ndarray, "h w 3"],
-        boxes: Any = None,
-        keypoints: Any = None,
+        boxes: EachHand | None = None,
+        keypoints: EachHand | None = None,
         fit: str = "auto",
         focal: float | None = None,
         refine: str = "auto",
@@ -217,7 +217,7 @@ class Reconstructor:
         prediction = network
         if wants_fit:
             prediction = self._run("fit", self.model, network, hands.keypoints)
-        refinement = self._separate(prediction, hands, refine)
+        refinement = self._separate(prediction, hands, seen.cues, refine)
         if refinement is not None:
             prediction = refinement.prediction
         return Reconstruction(prediction, network, hands, seen.provenance, refinement)
@@ -235,7 +235,11 @@ class Reconstructor:
             self._programs.prepare("fit", _make_fit, *hand)
 
     def _separate(
-        self, prediction: Prediction, hands: detections.Detections, choice: str
+        self,
+        prediction: Prediction,
+        hands: detections.Detections,
+        cues: Cues,
+        choice: str,
     ) -> Refined | None:
         """Ask the prior, where there is one and the hands call for it."""
         if not is_needed(prediction, choice):
@@ -243,7 +247,7 @@ class Reconstructor:
         found = self._separator(choice)
         if found is None:
             return None
-        arguments = found.arguments(prediction, hands.keypoints)
+        arguments = found.arguments(prediction, hands.keypoints, cues)
         name = f"refine {choice}"
         if not self._programs.has(name):
             shapes = shapes_of(arguments)

@@ -9,12 +9,24 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from twohand_jax.crops.predictions import prediction_from_params
 from twohand_jax.diffusion import refine as refine_all
 from twohand_jax.diffusion.gate import GateConfig
+from twohand_jax.diffusion.guidance import PairEnergy
 from twohand_jax.diffusion.refine import RefineConfig, Refined, refine_selected
+from twohand_jax.diffusion.visibility import labelled_area, visible_area
+from twohand_jax.errors import InputError
 from twohand_jax.geometry import boxes
 from twohand_jax.inference.prior import Prior, parts, shipped_hand
-from twohand_jax.types import LEFT, RIGHT, ManoModel, Prediction
+from twohand_jax.types import (
+    LEFT,
+    NO_CUES,
+    RIGHT,
+    Cues,
+    ManoModel,
+    ManoParams,
+    Prediction,
+)
 
 CHOICES = ("auto", "always", "never")
 DEFAULT = RefineConfig()
@@ -24,45 +36,82 @@ PHOTO = RefineConfig(energy=dataclasses.replace(DEFAULT.energy, keypoints=1.0))
 
 def refine(
     prior: Prior,
-    prediction: Prediction,
+    prediction: Prediction | ManoParams,
     key: Key[Array, ""] | None = None,
     *,
     config: RefineConfig = DEFAULT,
+    energy: PairEnergy | None = None,
     keypoints: Float[Array, "*b 2 21 3"] | None = None,
     visible: Float[Array, "*b 2"] | None = None,
 ) -> Refined:
     """Separate two hands that run into each other, keeping what was seen (METHOD §5).
 
-    The better-seen hand stays; samples that need nothing come back bit for bit.
+    The better-seen hand stays; samples that need nothing come back bit for bit. It can
+    be jitted, differentiated and vmapped: inside a trace every sample is computed,
+    outside only those that need it.
 
     Args:
         prior: of the hand model of these hands.
-        prediction: both hands in the camera, any leading batch.
+        prediction: both hands in the camera, any leading batch. Parameters become a
+            prediction with the defaults of ``prediction_from_params``.
         key: only matters when ``config.ddim.eta`` is above 0.
         config: the gate, the walk through noise, the energies.
+        energy: a function of your own, ``(model, pair) -> *b``, as for sampling
+            (``diffusion.PairEnergy``), that is added to the built-in energies and
+            descended with the step sizes of ``config.guidance``. With
+            ``EnergyConfig(collision=0)`` it takes their place; the hands may then end
+            up deeper in each other than before. Pass the same function again rather
+            than a new one: programs are compiled once for each.
         keypoints: x, y, score of both hands in the picture's pixels.
-        visible: visible area of each hand, any unit.
+        visible: visible area of each hand, any unit: the larger one's hand stays. By
+            default that of the meshes drawn over each other
+            (``diffusion.visible_area``).
 
     Returns:
-        Host arrays; ``status`` says what became of each sample (``diffusion.Status``).
+        ``status`` says what became of each sample (``diffusion.Status``). Numpy arrays
+        outside of traces, JAX arrays inside.
+
+    Raises:
+        InputError: the prior belongs to another hand model, the prediction is neither
+            of the two, or the energy is no function.
     """
+    _check(prediction, energy)
     key = jax.random.key(0) if key is None else key
-    batch = np.shape(prediction.score)[:-1]
-
-    def flat(leaf: Array) -> np.ndarray:
-        return np.reshape(leaf, (-1, *np.shape(leaf)[len(batch) :]))
-
-    given = jax.tree.map(flat, (prediction, keypoints, visible))
-    found = refine_selected(
-        prior.parts,
-        prior.model,
-        given[0],
-        key,
-        config=config,
-        keypoints=given[1],
-        visible=given[2],
+    hands: Prediction = (
+        _prediction(prior.model, prediction)
+        if isinstance(prediction, ManoParams)
+        else prediction
     )
-    return jax.tree.map(lambda x: np.reshape(x, (*batch, *x.shape[1:])), found)
+    if visible is None:
+        visible = _visible_area(prior.model, hands)
+    given = prior.parts, prior.model, hands, key
+    how: Any = dict(config=config, energy=energy, keypoints=keypoints, visible=visible)
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((given, how))):
+        return _refine_all(*given, **how)
+    try:
+        return refine_selected(*given, **how)
+    except jax.errors.TracerArrayConversionError:
+        # No argument is traced, but the energy's own numbers or all of JAX are.
+        return _refine_all(*given, **how)
+
+
+def _check(prediction: Prediction | ManoParams, energy: PairEnergy | None) -> None:
+    if not isinstance(prediction, Prediction | ManoParams):
+        raise InputError(
+            "Refinement takes a Prediction or ManoParams, not "
+            f"{type(prediction).__name__}; twohand_jax.prediction_from_params makes a "
+            "Prediction of parameters and a camera."
+        )
+    if energy is not None and not callable(energy):
+        raise InputError(
+            f"The energy is {energy!r}; give a function (model, pair) -> one value a "
+            "pair, and the weights of the built-in energies in RefineConfig.energy."
+        )
+
+
+_prediction = jax.jit(prediction_from_params)
+_visible_area = jax.jit(visible_area)
+_refine_all = jax.jit(refine_all, static_argnames=("config", "energy"))
 
 
 class Refiner:
@@ -80,10 +129,17 @@ class Refiner:
         self.key = f"{prior.sizes} {prior.settings} {self._config}"
 
     def arguments(
-        self, prediction: Prediction, keypoints: Float[np.ndarray, "2 21 3"]
+        self,
+        prediction: Prediction,
+        keypoints: Float[np.ndarray, "2 21 3"],
+        cues: Cues = NO_CUES,
     ) -> tuple[Any, ...]:
-        """What the program takes."""
-        return self._prior.variables, self._prior.model, prediction, keypoints
+        """What the program takes; the cues' segmentation says which hand is seen."""
+        labelled = np.zeros(2, np.float32)
+        if cues.has("segmentation"):
+            labelled = labelled_area(np.asarray(cues.values["segmentation"]))
+        prior = self._prior
+        return prior.variables, prior.model, prediction, keypoints, labelled
 
     def make(self) -> Callable[..., Refined]:
         """The program: one pair, no batch axis."""
@@ -94,6 +150,7 @@ class Refiner:
             model: ManoModel,
             prediction: Prediction,
             keypoints: Float[Array, "2 21 3"],
+            labelled: Float[Array, "2"],
         ) -> Refined:
             return refine_all(
                 parts(prior.network, prior.settings, variables),
@@ -102,6 +159,7 @@ class Refiner:
                 jax.random.key(0),
                 config=config,
                 keypoints=keypoints,
+                visible=visible_area(model, prediction, labelled),
             )
 
         return separate

@@ -1,0 +1,34 @@
+"""Model directories, and released weights of others converted into them."""
+
+from typing import TYPE_CHECKING
+
+from twohand_jax import lazy
+
+if TYPE_CHECKING:
+    from twohand_jax.weights import (
+        interhandgen,
+        native,
+        sapiens,
+        torch_files,
+        torchvision,
+    )
+
+__all__ = [
+    "interhandgen",
+    "native",
+    "sapiens",
+    "torch_files",
+    "torchvision",
+]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy.attach(
+        __name__,
+        {
+            "interhandgen": (),
+            "native": (),
+            "sapiens": (),
+            "torch_files": (),
+            "torchvision": (),
+        },
+    )

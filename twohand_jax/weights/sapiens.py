@@ -23,7 +23,7 @@ from twohand_jax.models.sapiens import (
     released,
     size_name,
 )
-from twohand_jax.weights import native, torch_files, torchscript
+from twohand_jax.weights import native, torch_files
 from twohand_jax.weights.torch_files import StateDict
 
 SECTION, ORIGIN = "sapiens", "origin"  # of the config.json
@@ -48,8 +48,8 @@ def read(path: str | Path) -> StateDict:
     Raises:
         InputError: the file is missing, damaged, or holds anything but tensors.
     """
-    if Path(path).suffix == torchscript.SUFFIX or torchscript.is_archive(path):
-        return torchscript.read(path)
+    if Path(path).suffix == torch_files.SUFFIX or torch_files.is_torchscript(path):
+        return torch_files.read_torchscript(path)
     return torch_files.read(path)
 
 

@@ -1,21 +1,32 @@
 """State dicts of PyTorch models from files, as plain numpy arrays.
 
-Nothing in a file is run: ``.safetensors`` holds bytes only and needs no PyTorch, the
-others are read by PyTorch's restricted unpickler.
+Nothing in a file is run: ``.safetensors`` holds bytes only and needs no PyTorch,
+pickles are read by PyTorch's restricted unpickler.
+
+``torch.jit.load`` would compile the program that a TorchScript archive holds, and reads
+its index with an unpickler that was never meant for hostile files, so it is not used.
+Here the index becomes inert records (every name in it is replaced by one that keeps
+what it is given), the tensors that they describe are cut from the archive's raw
+storages, and its code is never opened.
 """
 
+import io
+import math
 import pickle
 import re
 import struct
+import zipfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
 from twohand_jax.errors import InputError, MissingDependencyError
+from twohand_jax.mano.safe_pickle import Record
 
 StateDict = dict[str, np.ndarray]
 T = TypeVar("T", bound=PyTree)
@@ -208,3 +219,204 @@ def _list(names: list[str], most: int = 3) -> str:
         return "nothing"
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(map(repr, names[:most])) + more
+
+
+SUFFIX = ".pt2"
+INDEX, CODE, EXPORTED = "data.pkl", "code", "serialized_exported_program.json"
+MAX_INDEX_BYTES = 64 << 20
+MAX_ATTRIBUTES = 1_000_000
+SHARED = 4  # how many times its size an archive's tensors may have, as they can share
+_DTYPES = {
+    "FloatStorage": np.dtype(np.float32),
+    "DoubleStorage": np.dtype(np.float64),
+    "HalfStorage": np.dtype(np.float16),
+    "BFloat16Storage": np.dtype(jnp.bfloat16),
+    "LongStorage": np.dtype(np.int64),
+    "IntStorage": np.dtype(np.int32),
+    "BoolStorage": np.dtype(np.bool_),
+}
+_TENSOR = ("torch._utils", "_rebuild_tensor_v2")
+_GLOBALS = (_TENSOR, ("collections", "OrderedDict"))
+_MODULES, _HELPERS = "__torch__", "torch.jit._pickle"
+_OPCODES = """PROTO STOP GLOBAL MARK NEWOBJ REDUCE BUILD BINPERSID NONE NEWTRUE NEWFALSE
+    EMPTY_TUPLE EMPTY_DICT EMPTY_LIST TUPLE TUPLE1 TUPLE2 TUPLE3 APPEND APPENDS SETITEM
+    SETITEMS BINUNICODE BINSTRING SHORT_BINSTRING BININT BININT1 BININT2 LONG1 BINFLOAT
+    BINPUT LONG_BINPUT BINGET LONG_BINGET"""
+_MALFORMED_ARCHIVE = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+def is_torchscript(path: str | Path) -> bool:
+    """Whether a file is a zip file with a program in it.
+
+    What ``torch.save`` writes is a zip file, too, but holds no program.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            parts = [PurePosixPath(name).parts for name in file.namelist()]
+    except _MALFORMED_ARCHIVE:
+        return False
+    return any(CODE in part[:2] or part[-1] == EXPORTED for part in parts)
+
+
+def read_torchscript(path: str | Path) -> StateDict:
+    """The tensors of an archive by name; floating-point ones as float32.
+
+    Raises:
+        InputError: the archive is missing or damaged, holds no named tensors, or names
+            anything but modules and tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"There is no weights file {path}.")
+    try:
+        with zipfile.ZipFile(path) as file:
+            state = _Archive(file, path).state()
+    except InputError:
+        raise
+    except _MALFORMED_ARCHIVE as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"{path} is not readable as a TorchScript archive ({reason}): it is "
+            "damaged, cut short or of another kind; give the _torchscript.pt2 file or "
+            "the state dict (.pth)."
+        ) from error
+    if not state:
+        raise InputError(
+            f"{path} holds no named weights; those of a frozen TorchScript archive "
+            "have lost their names: give the state dict (.pth)."
+        )
+    for name, value in state.items():
+        if not np.isfinite(value).all():
+            raise InputError(f"{path}: weight {name!r} holds NaN or infinity.")
+    return state
+
+
+class _Tensor(NamedTuple):
+    """Where a tensor lies; strides and offset count elements."""
+
+    dtype: np.dtype
+    storage: str
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+class _Archive:
+    """An archive that is being read."""
+
+    def __init__(self, file: zipfile.ZipFile, path: Path) -> None:
+        names = [PurePosixPath(name) for name in file.namelist()]
+        roots = [name.parent for name in names if name.name == INDEX]
+        if not roots:
+            raise LookupError(f"it has no {INDEX}")
+        self.file, self.path, self.root = file, path, roots[0]
+
+    def state(self) -> StateDict:
+        """All tensors by their dotted names."""
+        index = self._member(INDEX, most=MAX_INDEX_BYTES)
+        tensors = _archive_tensors(_TensorUnpickler(index, self.path).load())
+        bytes_ = sum(math.prod(t.shape) * t.dtype.itemsize for t in tensors.values())
+        if bytes_ > SHARED * self.path.stat().st_size:
+            raise ValueError("its tensors are larger than the archive")
+        return {name: self._array(tensor) for name, tensor in tensors.items()}
+
+    def _member(self, name: str, *, most: int) -> bytes:
+        """A file of the archive, not compressed: no larger than the archive itself."""
+        info = self.file.getinfo(str(self.root / name))
+        if info.compress_type != zipfile.ZIP_STORED or info.file_size > most:
+            raise ValueError(f"{name} is compressed or too large")
+        return self.file.read(info)
+
+    def _array(self, tensor: _Tensor) -> np.ndarray:
+        raw = self._member(f"data/{tensor.storage}", most=self.path.stat().st_size)
+        flat = np.frombuffer(raw, tensor.dtype)
+        pairs = list(zip(tensor.shape, tensor.strides, strict=True))
+        last = tensor.offset + sum((size - 1) * step for size, step in pairs)
+        lowest = min(tensor.offset, *tensor.strides, 0)
+        if lowest < 0 or last >= len(flat) or math.prod(tensor.shape) > len(flat):
+            raise ValueError(f"a tensor lies outside its storage {tensor.storage}")
+        view = np.lib.stride_tricks.as_strided(
+            flat[tensor.offset :],
+            tensor.shape,
+            [step * tensor.dtype.itemsize for step in tensor.strides],
+            writeable=False,
+        )
+        return np.array(view, None if tensor.dtype.kind in "iub" else np.float32)
+
+
+class _TensorUnpickler(pickle._Unpickler):
+    """Reads an archive's index: every name becomes an inert record class.
+
+    Python's own implementation, whose memo is a dict, so that no index in a hostile
+    file makes it allocate memory.
+    """
+
+    dispatch: ClassVar = {
+        code: pickle._Unpickler.dispatch[code]
+        for code in (getattr(pickle, name)[0] for name in _OPCODES.split())
+    }
+
+    def __init__(self, data: bytes, path: Path) -> None:
+        super().__init__(io.BytesIO(data), encoding="utf-8")
+        self._path = path
+
+    def find_class(self, module: str, name: str) -> type[Record]:
+        known = (
+            module.split(".")[0] == _MODULES
+            or module == _HELPERS
+            or (module, name) in _GLOBALS
+            or (module == "torch" and name in _DTYPES)
+        )
+        if not known:
+            raise InputError(
+                f"{self._path} is refused: its index names {module}.{name}, which is "
+                "no part of a TorchScript module and could run code; get the file "
+                "from Sapiens' authors."
+            )
+        return type(name, (Record,), {"kind": (module, name), "__slots__": ()})
+
+    def persistent_load(self, pid: Any) -> Any:
+        """A storage is described, not loaded."""
+        return pid
+
+
+def _archive_tensors(content: Any) -> dict[str, _Tensor]:
+    """The tensors under a module's attributes, by their names."""
+    found: dict[str, _Tensor] = {}
+    waiting, left = [("", content)], MAX_ATTRIBUTES
+    while waiting:
+        name, value = waiting.pop()
+        if not isinstance(value, Record):
+            continue
+        if value.kind == _TENSOR:
+            found[name] = _archive_tensor(*value.args[:4])
+        elif value.kind[0].split(".")[0] == _MODULES and isinstance(value.state, dict):
+            left -= len(value.state)
+            if left < 0:
+                raise ValueError("its modules have too many attributes")
+            waiting += [
+                (f"{name}.{key}" if name else str(key), inner)
+                for key, inner in value.state.items()
+            ]
+    return found
+
+
+def _archive_tensor(storage: Any, offset: Any, shape: Any, strides: Any) -> _Tensor:
+    _, kind, key, *_ = storage
+    sizes, steps = (tuple(int(n) for n in numbers) for numbers in (shape, strides))
+    if min(sizes, default=1) < 1:
+        raise ValueError(f"a tensor has the shape {sizes}")
+    return _Tensor(_DTYPES[kind.kind[1]], str(key), int(offset), sizes, steps)

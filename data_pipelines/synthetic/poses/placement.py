@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial.transform import Rotation
 
-from data_pipelines.synthetic.poses import draw, library, templates
+from data_pipelines.synthetic.poses import draw, library
 
 # Share of near and touching pairs whose arrangement is no template but random.
 FREE_SHARE = 0.3
@@ -50,14 +50,14 @@ def arrange(
     gap = rng.uniform(*NEAR_GAP) if kind == "near" else rng.uniform(-0.001, 0.001)
     if kind != "clasped" and rng.random() < FREE_SHARE:
         return _free(rng, gap, config)
-    table = templates.CLASPED if kind == "clasped" else templates.TOUCHING
+    table = library.CLASPED if kind == "clasped" else library.TOUCHING
     weights = np.array([t.weight for t in table.values()])
     name = list(table)[rng.choice(len(table), p=weights / weights.sum())]
     return from_template(rng, table[name], gap=gap)
 
 
 def from_template(
-    rng: np.random.Generator, template: templates.Template, *, gap: float
+    rng: np.random.Generator, template: library.Template, *, gap: float
 ) -> tuple[Float[np.ndarray, "2 21"], Placement]:
     """A random instance of one arrangement."""
     angles = np.stack(
@@ -75,9 +75,9 @@ def from_template(
         ]
     )
     return angles, Placement(
-        axes=rotation.as_matrix() @ templates.left_axes(template),
+        axes=rotation.as_matrix() @ library.left_axes(template),
         approach=approach,
-        anchors=np.stack([templates.anchor_weights(n) for n in template.anchors]),
+        anchors=np.stack([library.anchor_weights(n) for n in template.anchors]),
         offset=np.asarray(template.offset) + rng.normal(0.0, template.jitter, 3),
         gap=np.asarray(gap),
         slide=np.asarray(template.slide),
@@ -123,7 +123,7 @@ def _loose(
     return angles, Placement(
         axes=axes,
         approach=approach,
-        anchors=np.stack([templates.anchor_weights("palm")] * 2),
+        anchors=np.stack([library.anchor_weights("palm")] * 2),
         offset=offset if slide else offset + distance * approach,
         gap=np.asarray(distance),
         slide=np.asarray(slide),

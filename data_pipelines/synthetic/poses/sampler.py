@@ -1,19 +1,26 @@
-"""Random two-hand poses: single, apart, near, touching and clasped hands."""
+"""Random two-hand poses: single, apart, near, touching and clasped hands.
+
+Stages work on sets of pairs: host arrays outside, jitted batches inside.
+"""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from data_pipelines.synthetic.poses import draw, placement, stages
-from data_pipelines.synthetic.poses.pair import Pair
+from data_pipelines.synthetic.poses import angles as anatomy
+from data_pipelines.synthetic.poses import contact, draw, placement
+from data_pipelines.synthetic.poses.angles import clamp_angles
+from data_pipelines.synthetic.poses.pair import Pair, mirrored, pose, to_params
+from data_pipelines.synthetic.poses.placement import Placement
 from twohand_jax import mano
 from twohand_jax.errors import InputError
-from twohand_jax.types import ManoModel, ManoParams
+from twohand_jax.types import RIGHT, ManoModel, ManoParams
 
 KINDS = ("right", "left", "apart", "near", "touching", "clasped")
 
@@ -87,7 +94,7 @@ def sample(
     Raises:
         InputError: an unknown kind or no positive weight.
     """
-    kit = stages.tools(mano.load() if model is None else model)
+    kit = tools(mano.load() if model is None else model)
     kinds = _draw_kinds(np.random.default_rng((seed, 0)), count, config.weights)
     found, good = _attempt(np.random.default_rng((seed, 1)), kinds, kit, config)
     missing = np.flatnonzero(~good)
@@ -96,11 +103,11 @@ def sample(
             break
         rng = np.random.default_rng((seed, number))
         # Few slots are left: several candidates each fill the batch.
-        slots = np.repeat(missing, max(stages.BATCH // len(missing), 1))
+        slots = np.repeat(missing, max(BATCH // len(missing), 1))
         pairs, good = _attempt(rng, kinds[slots], kit, config)
         filled, first = np.unique(slots[good], return_index=True)
-        chosen = stages.take(pairs, np.flatnonzero(good)[first])
-        found = stages.write(found, filled, chosen)
+        chosen = take(pairs, np.flatnonzero(good)[first])
+        found = write(found, filled, chosen)
         missing = np.setdiff1d(missing, filled)
     if len(missing):
         stuck = sorted({KINDS[k] for k in kinds[missing]})
@@ -108,44 +115,53 @@ def sample(
             f"{len(missing)} of {count} poses ({', '.join(stuck)}) still penetrate "
             f"after {config.max_draws} draws; raise depth or self_depth."
         )
-    return PoseBatch(stages.params(kit, found), _present(kinds), kinds)
+    return PoseBatch(pair_params(kit, found), _present(kinds), kinds)
+
+
+class Tools(NamedTuple):
+    """What follows from the hand model alone."""
+
+    model: ManoModel
+    bones: anatomy.HandAxes
+    places: contact.Meeting
+    owner: Float[Array, "778 16"]
 
 
 def _attempt(
     rng: np.random.Generator,
     kinds: Int[np.ndarray, "n"],
-    kit: stages.Tools,
+    kit: Tools,
     config: SamplerConfig,
 ) -> tuple[Pair, Bool[np.ndarray, "n"]]:
     """One candidate for each kind, and whether it may be kept."""
     pair, places = _draw(rng, kinds, kit, config)
     shown = _present(kinds)
-    pair, depth = stages.settle(kit, pair, shown, steps=config.settle_steps)
+    pair, depth = settle(kit, pair, shown, steps=config.settle_steps)
     good = depth < config.self_depth
-    pair = stages.join(kit, pair, places)
+    pair = join(kit, pair, places)
     opened, both = pair.angles, shown.all(-1)
-    joints = stages.joints(kit, pair)
+    joints = pair_joints(kit, pair)
     good &= ~both | arms_clear(joints)
     both &= within_reach(joints)
     clasped = good & (kinds == KINDS.index("clasped"))
     if clasped.any():
         pair, apart = _separate(kit, pair, clasped, config)
-        pair = stages.close(kit, pair, np.flatnonzero(clasped & apart), places)
+        pair = close(kit, pair, np.flatnonzero(clasped & apart), places)
         closed = (clasped & apart)[:, None] & shown
-        pair, _ = stages.settle(kit, pair, closed, steps=config.settle_steps)
+        pair, _ = settle(kit, pair, closed, steps=config.settle_steps)
         good &= apart
     pair, apart = _separate(kit, pair, good & both, config)
     bent = (pair.angles != opened).any(-1) & (good & apart)[:, None]
-    _, depth = stages.settle(kit, pair, bent, steps=0)
+    _, depth = settle(kit, pair, bent, steps=0)
     good &= apart & (depth < config.self_depth)
     flipped = np.flatnonzero(shown.all(-1) & (rng.random(len(kinds)) < 0.5))
-    return stages.mirror(kit, pair, flipped), good
+    return mirror(kit, pair, flipped), good
 
 
 def _separate(
-    kit: stages.Tools, pair: Pair, chosen: Bool[np.ndarray, "n"], config: SamplerConfig
+    kit: Tools, pair: Pair, chosen: Bool[np.ndarray, "n"], config: SamplerConfig
 ) -> tuple[Pair, Bool[np.ndarray, "n"]]:
-    return stages.separate(
+    return separate(
         kit,
         pair,
         np.flatnonzero(chosen),
@@ -158,7 +174,7 @@ def _separate(
 def _draw(
     rng: np.random.Generator,
     kinds: Int[np.ndarray, "n"],
-    kit: stages.Tools,
+    kit: Tools,
     config: SamplerConfig,
 ) -> tuple[Pair, placement.Placement]:
     """Poses, shapes and placements as they come, before any of them is resolved."""
@@ -178,7 +194,7 @@ def _draw(
         orient=jnp.zeros((count, 2, 3, 3)),
         wrist=jnp.zeros((count, 2, 3)),
     )
-    return stages.clamp(kit, jax.tree.map(np.asarray, pair)), places
+    return clamp(kit, jax.tree.map(np.asarray, pair)), places
 
 
 def _draw_kinds(
@@ -239,3 +255,136 @@ def _gap(
 ) -> Float[np.ndarray, "n"]:
     offset = first[:, :, None] - second[:, None]
     return np.linalg.norm(offset, axis=-1).min((1, 2))
+
+
+# One batch size, so that every stage is compiled once.
+BATCH = 32
+# Self-penetration below this is left alone, metres.
+_NEGLIGIBLE = 0.0005
+
+
+def tools(model: ManoModel) -> Tools:
+    """Derive axes, meeting places and vertex owners of a model."""
+    owner = jax.nn.one_hot(jnp.argmax(model.weights[RIGHT], axis=-1), 16)
+    return Tools(model, anatomy.skeleton(model), contact.meeting(model), owner)
+
+
+def clamp(kit: Tools, pair: Pair) -> Pair:
+    """The pairs with all angles within the limits of the joints."""
+    return _apply(_CLAMP, kit, np.arange(len(pair.angles)), pair)
+
+
+def mirror(kit: Tools, pair: Pair, rows: Int[np.ndarray, "k"]) -> Pair:
+    """The pairs with some of them mirrored (``pair.mirrored``)."""
+    return write(pair, rows, _apply(_MIRROR, kit, rows, pair))
+
+
+def settle(
+    kit: Tools, pair: Pair, shown: Bool[np.ndarray, "n 2"], *, steps: int
+) -> tuple[Pair, Float[np.ndarray, "n"]]:
+    """Open fingers that run into their own hand; the depth left, metres."""
+    angles, depth = pair.angles.reshape(-1, 21).copy(), np.zeros(shown.size)
+    wobble, betas = pair.wobble.reshape(-1, 15, 3), pair.betas.reshape(-1, 10)
+    rows = np.flatnonzero(shown)
+    for count in (0, steps):
+        run = partial(_SETTLE, steps=count)
+        angles[rows], depth[rows] = _apply(run, kit, rows, angles, wobble, betas)
+        rows = np.flatnonzero(depth > _NEGLIGIBLE)
+    pair = pair._replace(angles=angles.reshape(pair.angles.shape))
+    return pair, depth.reshape(-1, 2).max(-1)
+
+
+def join(kit: Tools, pair: Pair, places: Placement) -> Pair:
+    """Place the left hands (``contact.join``)."""
+    return _apply(_JOIN, kit, np.arange(len(pair.angles)), pair, places)
+
+
+def close(
+    kit: Tools, pair: Pair, rows: Int[np.ndarray, "k"], places: Placement
+) -> Pair:
+    """Close the hands of some pairs (``contact.close``)."""
+    closed = _apply(_CLOSE, kit, rows, pair, places.closed, places.closes)
+    return write(pair, rows, closed)
+
+
+def separate(
+    kit: Tools,
+    pair: Pair,
+    rows: Int[np.ndarray, "k"],
+    *,
+    depth: float,
+    rounds: int,
+    steps: int,
+) -> tuple[Pair, Bool[np.ndarray, "n"]]:
+    """Move the pairs in ``rows`` out of each other, those that collide ever further.
+
+    Returns:
+        The pairs, and which of all (true outside ``rows``) collide less than ``depth``.
+    """
+    good = np.ones(len(pair.angles), bool)
+    for number in range(rounds + 1):
+        good[rows] = _apply(_DEPTHS, kit, rows, pair) < depth
+        rows = rows[~good[rows]]
+        if len(rows) == 0 or number == rounds:
+            break
+        run = partial(_SEPARATE, steps=steps)
+        pair = write(pair, rows, _apply(run, kit, rows, pair))
+    return pair, good
+
+
+def pair_joints(kit: Tools, pair: Pair) -> Float[np.ndarray, "n 2 21 3"]:
+    """Canonical joints of both hands in the world."""
+    return _apply(_JOINTS, kit, np.arange(len(pair.angles)), pair)
+
+
+def pair_params(kit: Tools, pair: Pair) -> ManoParams:
+    """The pairs as model parameters."""
+    return _apply(_PARAMS, kit, np.arange(len(pair.angles)), pair)
+
+
+def take(tree: Any, rows: np.ndarray) -> Any:
+    """Some rows of every array."""
+    return jax.tree.map(lambda x: np.asarray(x)[rows], tree)
+
+
+def write(pair: Pair, rows: np.ndarray, values: Pair) -> Pair:
+    """The pairs with some rows replaced."""
+
+    def written(whole: np.ndarray, part: np.ndarray) -> np.ndarray:
+        copy = np.array(whole)
+        copy[rows] = part
+        return copy
+
+    return jax.tree.map(written, pair, values)
+
+
+# Jitted for one batch size each: eager operations would compile for every new count.
+_CLAMP = jax.jit(lambda _, pair: pair._replace(angles=clamp_angles(pair.angles)))
+_MIRROR = jax.jit(lambda _, pair: mirrored(pair))
+_SETTLE = jax.jit(
+    lambda kit, *hands, steps: contact.settle_hand(*kit[:3], *hands, steps=steps)
+)
+_JOIN = jax.jit(lambda kit, *x: contact.join(kit.model, kit.bones, *x))
+_CLOSE = jax.jit(lambda kit, *x: contact.close(kit.model, kit.bones, kit.owner, *x))
+_DEPTHS = jax.jit(lambda kit, pair: contact.depths(kit.model, kit.bones, pair))
+_SEPARATE = jax.jit(
+    lambda kit, pair, steps: contact.separate(kit.model, kit.bones, pair, steps=steps)
+)
+_JOINTS = jax.jit(lambda kit, pair: pose(kit.model, kit.bones, pair).joints)
+_PARAMS = jax.jit(lambda kit, pair: to_params(kit.model, kit.bones, pair))
+
+
+def _apply(
+    function: Callable[..., Any],
+    kit: Tools,
+    rows: Int[np.ndarray, "k"],
+    *arguments: Any,
+) -> Any:
+    """A jitted function of some rows, in batches of one size, the last one padded."""
+    count = max(-(-len(rows) // BATCH), 1) * BATCH
+    padded = np.resize(rows, count) if len(rows) else np.zeros(count, int)
+    parts = [
+        jax.tree.map(np.asarray, function(kit, *take(arguments, padded[i : i + BATCH])))
+        for i in range(0, count, BATCH)
+    ]
+    return jax.tree.map(lambda *x: np.concatenate(x)[: len(rows)], *parts)

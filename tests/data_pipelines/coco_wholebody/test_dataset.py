@@ -43,9 +43,9 @@ def test_people_with_hands_count_and_no_others(miniature):
     assert _dataset(miniature).counts() == {"train": 4, "val": 2}
     whole = json.loads((miniature / TRAIN).read_text())["annotations"]
     assert len(whole) == 6
-    assert sum(map(dataset.has_hands, whole)) == 4
-    assert dataset.has_hands({"lefthand_valid": True, "num_keypoints": 0})
-    assert not dataset.has_hands({"lefthand_valid": True, "iscrowd": 1})
+    assert sum(map(layout.has_hands, whole)) == 4
+    assert layout.has_hands({"lefthand_valid": True, "num_keypoints": 0})
+    assert not layout.has_hands({"lefthand_valid": True, "iscrowd": 1})
 
 
 def test_the_index_keeps_the_hands_alone(miniature):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from data_pipelines.hic.fit import fit_mesh
+from data_pipelines.fits import fit_mesh
 from twohand_jax import mano
 from twohand_jax.types import ManoParams
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.fixtures.scenes import scenes
-from data_pipelines.ho3d import fixture, python2_pickle
+from data_pipelines.ho3d import fixture
 from data_pipelines.ho3d.dataset import FINGERTIPS, SIZE, Ho3d, read_meta
 from tests.data_pipelines import agreement
 from twohand_jax import mano
@@ -32,7 +32,7 @@ def damaged(miniature, tmp_path) -> Path:
 
 def edit(file: Path, **values) -> None:
     content = pickle.loads(file.read_bytes(), encoding="latin1")
-    file.write_bytes(python2_pickle.dumps(content | values))
+    file.write_bytes(fixture.python2_pickle(content | values))
 
 
 def test_records_read_back_hold_together(miniature, tmp_path):

@@ -10,7 +10,7 @@ from twohand_jax.cues.mediapipe import MediaPipeHands
 from twohand_jax.data import decode
 from twohand_jax.data.decode import Rows
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation.outside import mediapipe, prediction_file
+from twohand_jax.evaluation.outside import comparison, prediction_file
 from twohand_jax.types import LEFT, RIGHT
 
 # Read off the demo picture, which shows a left hand on its left: x0, y0, x1, y1.
@@ -45,16 +45,16 @@ def looked(monkeypatch):
             raise KeyboardInterrupt
         joints = np.full((2, 21, 3), float(picture.image_id[-1]), np.float32)
         joints[:, ::2] += 0.1  # of some extent, as a hand's
-        return mediapipe.PeerHands(joints, np.array([True, True]))
+        return comparison.PeerHands(joints, np.array([True, True]))
 
-    monkeypatch.setattr(mediapipe, "look", look)
-    monkeypatch.setattr(mediapipe, "_networks", lambda: None)
+    monkeypatch.setattr(comparison, "detect_hands", look)
+    monkeypatch.setattr(comparison, "_networks", lambda: None)
     return seen
 
 
 def run(part, count, path, **options):
     options = {"workers": 0, "progress": None} | options
-    return mediapipe.predictions(part, names(count), path, **options)
+    return comparison.mediapipe_predictions(part, names(count), path, **options)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -81,12 +81,12 @@ def test_only_labelled_hands_are_looked_for():
         shown.append((boxes.tolist(), sides))
         return [SimpleNamespace(world=np.ones((21, 3)))] if len(shown) == 1 else []
 
-    (first,) = mediapipe.pictures(rows(1, shown=(0, 1)), {"demo/0"})
-    seen = mediapipe.look(hands, first)
+    (first,) = comparison.mediapipe_tasks(rows(1, shown=(0, 1)), {"demo/0"})
+    seen = comparison.detect_hands(hands, first)
     assert shown == [([BOXES[LEFT].tolist()], [LEFT])]
     assert seen.found.tolist() == [False, True]
-    (both,) = mediapipe.pictures(rows(1), {"demo/0"})
-    seen = mediapipe.look(hands, both)
+    (both,) = comparison.mediapipe_tasks(rows(1), {"demo/0"})
+    seen = comparison.detect_hands(hands, both)
     assert [sides for _, sides in shown[1:]] == [[RIGHT], [LEFT]]
     assert not seen.found.any() and not seen.joints.any()
 
@@ -97,7 +97,7 @@ def test_an_interrupted_run_goes_on(tmp_path, looked):
     broken[0].fields["image_id"][2] = b"demo/stop"
     wanted = names(2) | {2: "demo/stop"}
     with pytest.raises(KeyboardInterrupt):
-        mediapipe.predictions(broken, wanted, path, workers=0, progress=None)
+        comparison.mediapipe_predictions(broken, wanted, path, workers=0, progress=None)
     assert not path.exists() and (tmp_path / "m.npz.unfinished").exists()
     looked.clear()
     found = run(rows(3), 3, path)
@@ -131,4 +131,4 @@ def test_a_foreign_file_is_not_taken_for_ours(tmp_path, looked):
 
 def test_nothing_to_do_is_said(tmp_path):
     with pytest.raises(InputError, match="no record for MediaPipe"):
-        mediapipe.predictions([], {}, tmp_path / "m.npz")
+        comparison.mediapipe_predictions([], {}, tmp_path / "m.npz")

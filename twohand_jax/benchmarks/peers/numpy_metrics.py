@@ -291,7 +291,7 @@ KINDS = {"J": NUM_JOINTS, "V": NUM_VERTICES}
 
 def freihand_by_points(given: Iterable[PeerImage], regressor: Regressor) -> Figures:
     """Errors of right hands as they are and aligned, AUC and F-scores."""
-    tips = list(fingertips("freihand_by_points"))
+    tips = list(fingertips("freihand"))
     lists: dict[str, list[list[float]]] = {
         prefix + kind: [[] for _ in range(count)]
         for prefix in ("", "PA-")

@@ -58,11 +58,15 @@ Features = Callable[[ManoParams], Float[np.ndarray, "n d"]]
 
 
 class Pairs(NamedTuple):
-    """Estimates of two overlapping hands, their labels and the 2D joints they saw."""
+    """Estimates of two overlapping hands, their labels, and what was seen of them.
+
+    ``visible`` is the visible area of each hand, any unit.
+    """
 
     prediction: Prediction
     targets: Targets
     keypoints: Float[Array, "n 2 21 3"]
+    visible: Float[Array, "n 2"]
 
 
 def collect(
@@ -97,7 +101,8 @@ def collect(
         estimate = ask(variables, batch, model, NAMES)
         rows = np.flatnonzero(np.asarray(usable(estimate, batch)))
         points = batch.cues.values["keypoints"]
-        pairs = Pairs(estimate, batch.targets, points)
+        area = methods.visible(model, estimate, batch.cues)
+        pairs = Pairs(estimate, batch.targets, points, area)
         parts.append(_rows(pairs, rows))
         found += len(rows)
         if found >= count:
@@ -117,8 +122,8 @@ def disturbed(
 ) -> Pairs:
     """The true hands as estimates, the worse seen one disturbed by known noise.
 
-    The left hand is made the worse seen one by its score. Standard deviations of the
-    noise are per coordinate.
+    The left hand is made the worse seen one by score and visible area. Standard
+    deviations of the noise are per coordinate.
 
     Args:
         pairs: whose labels are taken.
@@ -152,7 +157,8 @@ def disturbed(
         score=jnp.broadcast_to(jnp.array([1.0, 0.5]), pairs.prediction.score.shape),
     )
     blind = pairs.keypoints * jnp.asarray([1.0, 1.0, 0.0])
-    return jax.tree.map(np.asarray, Pairs(prediction, pairs.targets, blind))
+    seen = prediction.score  # any unit: the right hand more than the left one
+    return jax.tree.map(np.asarray, Pairs(prediction, pairs.targets, blind, seen))
 
 
 def cases(pairs: Pairs, model: ManoModel) -> dict[str, Pairs]:
@@ -197,12 +203,18 @@ def table(
             key,
             config=config,
             keypoints=chunk.keypoints,
+            visible=chunk.visible,
         )
 
     @jax.jit
     def without(prior: PriorParts, model: ManoModel, chunk: Pairs) -> Refined:
         return gradient_descent(
-            prior, model, chunk.prediction, config=config, keypoints=chunk.keypoints
+            prior,
+            model,
+            chunk.prediction,
+            config=config,
+            keypoints=chunk.keypoints,
+            visible=chunk.visible,
         )
 
     estimates: dict[str, Prediction] = {"estimate": pairs.prediction}
