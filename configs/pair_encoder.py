@@ -1,4 +1,4 @@
-"""The feature network that the prior is judged in, trained on the prior's pose set.
+"""The pair encoder, in which the prior is judged, trained on the prior's pose set.
 
     twohand data build poses --out data/poses --train 65536 --test 4096 --seed 7
     twohand train --config configs/pair_encoder.py --workdir workdirs/pair_encoder

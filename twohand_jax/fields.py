@@ -196,7 +196,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
                 return value
     expected = _either([_name(option) for option in options])
     raise InputError(
-        f"{where} is {value!r}, a {type(value).__name__}; expected {expected}."
+        f"{where} is {value!r}, of type {type(value).__name__}; expected {expected}."
     )
 
 

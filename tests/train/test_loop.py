@@ -8,11 +8,11 @@ import pytest
 
 from data_pipelines import writer
 from tests.data.records import Squares
-from tests.train import runs
+from tests.train import runs, toy
 from twohand_jax import experiments
 from twohand_jax.cli import main
 from twohand_jax.errors import InputError
-from twohand_jax.train import checkpoint, loop
+from twohand_jax.train import checkpoint, loop, optim
 from twohand_jax.weights import native
 
 CONFIG = "configs/tiny.py"
@@ -125,3 +125,25 @@ def test_fields_that_differ_are_listed(tmp_path):
     with pytest.raises(InputError, match="a.b: 1 → 2; d: None → 3"):
         saved.agree_on_config({"a": {"b": 2}, "c": (1, 2), "d": 3})
     saved.close()
+
+
+@pytest.mark.parametrize(("every", "measured"), [(0, 0), (4, 2), (6, 1), (99, 1)])
+def test_evaluation_is_off_at_zero_and_else_happens_at_the_end_too(
+    tmp_path, every, measured
+):
+    scores: list[float] = []
+
+    def evaluate(variables):
+        scores.append(float(variables.params["out"].sum()))
+        return {"sum": scores[-1]}
+
+    settings = loop.LoopConfig(total_steps=6, batch_size=16, evaluate_every=every)
+    loop.train(
+        toy.task()._replace(evaluate=evaluate),
+        optimizer=optim.optimizer(toy.OPTIM),
+        ema_decay=toy.OPTIM.ema_decay,
+        loop=settings,
+        workdir=tmp_path,
+        config={},
+    )
+    assert len(scores) == measured

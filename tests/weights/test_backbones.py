@@ -35,6 +35,7 @@ def regressor():
         cue=TINY,
         fusion=FusionConfig(layers=1, width=16, heads=2, mlp=16),
         transnet=None,
+        crop_size=64,
         head_channels=8,
         rotation_channels=4,
     )
