@@ -249,13 +249,14 @@ def test_a_shard_of_too_few_records_is_named(damaged: Path) -> None:
 
 
 def _rewrite(path: Path, change: dict) -> None:
-    """The first record with some features replaced, or removed where None."""
+    """The first record with some features put or replaced, or removed where None."""
     from tensorflow_datasets.proto import tf_example_pb2
 
     payloads = [frame.payload for frame in frames(path.read_bytes())]
     example = tf_example_pb2.Example.FromString(payloads[0])
     for name, value in change.items():
-        del example.features.feature[name]
+        if name in example.features.feature:
+            del example.features.feature[name]
         if isinstance(value, np.ndarray):
             example.features.feature[name].float_list.value.extend(value.flat)
         elif isinstance(value, int):
@@ -294,6 +295,16 @@ def test_sets_of_few_kinds_of_cues_are_written_and_read(tmp_path: Path) -> None:
     assert flags == {"keypoints": True, "segmentation": False, "depth": False}
     assert not batch.cues.present["depth"].any()
     assert not batch.cues.values["depth"].any()
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", None])
+def test_a_set_that_does_not_list_its_features_is_said(
+    damaged: Path, text: str | None
+) -> None:
+    path = damaged / shards.FEATURES
+    path.write_text(text) if text is not None else path.unlink()
+    with pytest.raises(InputError, match=r"features.json does not list the features"):
+        shards.cue_names(damaged)
 
 
 def test_an_unknown_kind_of_cue_is_read_over(damaged: Path, record_set: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from tests.cues.extractors import Painter
 from tests.data.records import Squares
 from twohand_jax.cli import main as cli
 from twohand_jax.crops import cue_table
-from twohand_jax.data import decode, shards
+from twohand_jax.data import decode, schema, shards
 from twohand_jax.errors import InputError
 from twohand_jax.inference import observe
 from twohand_jax.inference.observe import CueConfig
@@ -123,6 +124,34 @@ def test_only_the_cues_asked_for_are_replaced(records, tmp_path) -> None:
             f"cues/depth{end}"
             for end in ("", "_source", "_version", "_scale", "_offset")
         }
+
+
+def test_kinds_of_cues_that_a_set_lacks_are_added(tmp_path, painter) -> None:
+    """The other records' features stay; the new set lists all kinds."""
+    painter.makes = ("depth",)
+    source = Squares(cues=("keypoints",))
+    writer.write(source, tmp_path / "few", workers=0, progress=False)
+    _stage(tmp_path / "few", tmp_path / "more")
+    assert shards.cue_names(tmp_path / "more") == ("depth", "keypoints")
+    before = read_record(_payloads(tmp_path / "few")[0])
+    after = read_record(_payloads(tmp_path / "more")[0])
+    added = {feature.name for feature in schema.cue_features("depth")}
+    assert after.keys() - before.keys() == added
+    assert not _changed(before, after)
+    assert after["cues/has_depth"] and after["cues/depth_source"] == "painter"
+
+
+def test_unknown_kinds_of_cues_are_not_carried_along(records, tmp_path) -> None:
+    """They could not be moved or checked; the set stays readable."""
+    later = shutil.copytree(records, tmp_path / "later")
+    table = json.loads((later / shards.FEATURES).read_text())
+    kinds = table["featuresDict"]["features"]["cues"]["featuresDict"]["features"]
+    kinds["has_heat"] = kinds["has_depth"]
+    (later / shards.FEATURES).write_text(json.dumps(table))
+    assert "heat" in shards.cue_names(later)
+    _stage(later, tmp_path / "out")
+    assert set(shards.cue_names(tmp_path / "out")) == set(cue_table.DEFAULT)
+    assert len(_payloads(tmp_path / "out")) == 9
 
 
 def test_a_cue_that_is_not_found_is_marked_absent(records, tmp_path, painter) -> None:
