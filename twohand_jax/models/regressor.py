@@ -15,7 +15,7 @@ from twohand_jax import fields
 from twohand_jax.crops import cue_table
 from twohand_jax.models.fusion import Fusion, FusionConfig
 from twohand_jax.models.heads import HandHeads
-from twohand_jax.models.resnet import RESNET18, RESNET50, ResNet, ResNetConfig
+from twohand_jax.models.resnet import RESNET18, RESNET50, ResNetConfig
 from twohand_jax.models.transnet import TransNet, TransNetConfig, place_joints
 from twohand_jax.types import Inputs, Output
 
@@ -29,7 +29,8 @@ class RegressorConfig:
 
     Attributes:
         cues: those the network has an encoder for (``crops.cue_table``).
-        image: backbone of the picture.
+        image: backbone of the picture. Another kind of backbone is a dataclass with
+            ``channels``, ``stride`` and ``build`` in this field's union.
         cue: backbone of each cue.
         fusion: Transformer encoder.
         transnet: network of the relative translation; None leaves it to the cameras.
@@ -104,10 +105,10 @@ class Regressor(nnx.Module):
     def __init__(self, config: RegressorConfig, *, rngs: nnx.Rngs):
         dtype = jnp.dtype(config.dtype)
         self.config = config
-        self.image = ResNet(config.image, dtype=dtype, rngs=rngs)
+        self.image = config.image.build(dtype=dtype, rngs=rngs)
         number = len(config.cues)
         self.cues = nnx.List(
-            [ResNet(config.cue, dtype=dtype, rngs=rngs) for _ in range(number)]
+            [config.cue.build(dtype=dtype, rngs=rngs) for _ in range(number)]
         )
         self.fusion = Fusion(
             config.fusion,

@@ -47,6 +47,10 @@ class ResNetConfig:
         """Channels of the last stage."""
         return self.width * 2 ** (len(self.depths) - 1) * (4 if self.bottleneck else 1)
 
+    def build(self, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> "ResNet":
+        """The network."""
+        return ResNet(self, dtype=dtype, rngs=rngs)
+
 
 RESNET18 = ResNetConfig()
 RESNET50 = ResNetConfig(depths=(3, 4, 6, 3), bottleneck=True)
