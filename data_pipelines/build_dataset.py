@@ -27,7 +27,7 @@ def converted(
     summary: str,
     add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
     from_arguments: Callable[[argparse.Namespace], Dataset],
-    miniature: str,
+    miniature: str = "",
     protocol: str = "",
 ) -> DatasetEntry:
     """The entry of a dataset that is converted from its official release.

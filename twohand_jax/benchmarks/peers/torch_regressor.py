@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from twohand_jax.errors import InputError
 from twohand_jax.models.regressor import RegressorConfig
 from twohand_jax.models.resnet import ResNetConfig
 from twohand_jax.models.transnet import TransNetConfig
@@ -199,7 +200,12 @@ def _stages(config: ResNetConfig, inputs: int) -> nn.Sequential:
     return nn.Sequential(*blocks)
 
 
-def _resnet(config: ResNetConfig) -> nn.Sequential:
+def _resnet(config: object) -> nn.Sequential:
+    if not isinstance(config, ResNetConfig):
+        raise InputError(
+            f"The PyTorch peer has ResNets only, not {type(config).__name__}: benchmark "
+            "a config whose model.image is a ResNet."
+        )
     stem = _conv_norm(3, config.width, 7, 2)
     return nn.Sequential(
         stem, nn.ReLU(), nn.MaxPool2d(3, 2, 1), _stages(config, config.width)
