@@ -228,7 +228,8 @@ def _points(
     axes.errorbar(
         x,
         line.y,
-        yerr=(line.y - line.low, line.high - line.y),
+        # A mean over records that hardly differ may lie a rounding error outside.
+        yerr=np.maximum((line.y - line.low, line.high - line.y), 0.0),
         color=colour,
         fmt=MARKERS[number % len(MARKERS)],
         markersize=3.5,
