@@ -203,8 +203,8 @@ def _stages(config: ResNetConfig, inputs: int) -> nn.Sequential:
 def _resnet(config: object) -> nn.Sequential:
     if not isinstance(config, ResNetConfig):
         raise InputError(
-            f"The PyTorch peer has ResNets only, not {type(config).__name__}: benchmark "
-            "a config whose model.image is a ResNet."
+            f"The PyTorch peer has ResNets only, not {type(config).__name__}: "
+            "benchmark a config whose model.image is a ResNet."
         )
     stem = _conv_norm(3, config.width, 7, 2)
     return nn.Sequential(
