@@ -2,7 +2,7 @@
 
     twohand data build interhand26m --source DIR --out DIR --mano DIR
 
-Each package ``data_pipelines.NAME`` has a module ``dataset`` whose ``ENTRY`` comes from
+Each package of a dataset has a module ``dataset`` whose ``ENTRY`` comes from
 ``converted``: its own flags and ``from_arguments``, which gives the ``Dataset`` (see
 ``data_pipelines.labelled``). Cutting into shards, workers, progress and resuming are
 the writer's. What is written is what a TFDS builder writes:
