@@ -107,7 +107,8 @@ def test_relative_links_lead_somewhere(path):
 
 @pytest.mark.parametrize("path", MARKDOWN, ids=name)
 def test_named_files_and_modules_exist(path):
-    text = path.read_text()
+    # A change that a reader is to make may name what is not there yet.
+    text = re.sub(r"```diff\n.*?```", "", path.read_text(), flags=re.DOTALL)
     missing = [place for place in PATH.findall(text) if not (ROOT / place).exists()]
     missing += [dotted for dotted in MODULE.findall(text) if not has_module(dotted)]
     assert not missing
