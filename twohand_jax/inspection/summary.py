@@ -130,7 +130,7 @@ class Histogram:
     high: float = -math.inf
 
     def __post_init__(self) -> None:
-        self.counts: Int[np.ndarray, n] = np.zeros(len(self.edges) - 1, np.int64)
+        self.counts = np.zeros(len(self.edges) - 1, np.int64)
 
     @property
     def total(self) -> int:
