@@ -1,24 +1,37 @@
-"""What is measured and drawn while a run trains: a table, a line for each kind."""
+"""What is measured and drawn while a run trains: a table, a line for each kind.
+
+The pictures are of the first records of the test set.
+"""
 
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
+from twohand_jax.crops.cue_table import NAMES
+from twohand_jax.crops.inputs import CropConfig
+from twohand_jax.diffusion import representation
 from twohand_jax.diffusion.representation import OTHER, RELATIVE
-from twohand_jax.evaluation import evaluator, methods, pictures, protocols, segdepth
-from twohand_jax.evaluation.prior import denoising
+from twohand_jax.diffusion.schedule import add_noise
+from twohand_jax.evaluation import evaluator, methods, protocols, segdepth
 from twohand_jax.experiments import Experiment, data, pair_encoder
 from twohand_jax.experiments.pair_encoder import PairEncoderExperiment
-from twohand_jax.experiments.prior import PriorExperiment
+from twohand_jax.experiments.prior import (
+    PriorConstants,
+    PriorExperiment,
+    surface_errors,
+)
 from twohand_jax.experiments.regressor import RegressorExperiment
 from twohand_jax.experiments.segdepth import SegDepthExperiment
 from twohand_jax.models.apply import Network, Variables
 from twohand_jax.train.task import Task
+from twohand_jax.types import Batch, Camera, ManoModel, Prediction
+from twohand_jax.viz.overlay import hand_meshes, overlay
 
 PICTURED = 6
 PAIRS = 1024  # that the pair encoder is measured on
@@ -58,7 +71,7 @@ def _regressor(
     score = evaluator.scorer(protocols.get("wrist"))
     dropout = experiment.augment.cue_dropout
     known = methods.trained_rows(experiment.model.cues, dropout)
-    draw = pictures.drawer(network, crop=experiment.crop)
+    draw = drawer(network, crop=experiment.crop)
 
     def evaluate(variables: Variables) -> dict[str, float]:
         rows = methods.cue_methods(estimate, variables, model, cue_sets=known)
@@ -79,9 +92,7 @@ def _prior(experiment: PriorExperiment, network: Network, constants: Any) -> Mon
     """How well held-out pairs are denoised."""
     test = data.split_vectors(constants.model, experiment.data.test, "test")
     return Monitor(
-        functools.partial(
-            denoising.evaluate, network, vectors=test, constants=constants
-        )
+        functools.partial(denoising_errors, network, vectors=test, constants=constants)
     )
 
 
@@ -146,3 +157,124 @@ def pair_errors(
     rows = np.linspace(0, len(vectors) - 1, min(PAIRS, len(vectors))).astype(int)
     mse, place = compute(variables, jnp.asarray(vectors[rows]), constants)
     return {"mse": float(mse.mean()), "unexplained": float(place.mean())}
+
+
+COLUMNS = 2
+HEIGHT = 320
+PAPER = 246
+# (weights, batch, hand model, count=...) -> picture
+Draw = Callable[..., UInt8[np.ndarray, "h w 3"]]
+
+
+def drawer(network: Network, *, crop: CropConfig) -> Draw:
+    """A function that draws predictions for the first records of a batch.
+
+    Args:
+        network: pure functions of the regressor.
+        crop: how hands are cut out.
+    """
+    estimate = methods.estimator(network, crop=crop)
+
+    def draw(
+        variables: Variables, batch: Batch, model: ManoModel, *, count: int
+    ) -> UInt8[np.ndarray, "h w 3"]:
+        found = estimate(variables, batch, model, NAMES)
+        prediction = jax.tree.map(np.asarray, found)
+        rows = np.flatnonzero(np.asarray(batch.weight) > 0)[:count]
+        return _grid([_one(prediction, batch, model, row) for row in rows])
+
+    return draw
+
+
+def _one(
+    prediction: Prediction, batch: Batch, model: ManoModel, row: int
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The canvas of a record with the predicted meshes, and the side view."""
+    meshes = hand_meshes(
+        model, prediction.geometry.vertices[row], prediction.score[row] > 0
+    )
+    T = np.asarray(batch.T_canvas_image[row])
+    camera = Camera(
+        focal=prediction.camera.focal[row] * np.diag(T[:, :2]),
+        center=T[:, :2] @ prediction.camera.center[row] + T[:, 2],
+    )
+    return overlay(np.asarray(batch.canvas[row]), meshes, camera)
+
+
+def _grid(tiles: list[UInt8[np.ndarray, "h w 3"]]) -> UInt8[np.ndarray, "h w 3"]:
+    tiles = [
+        cv2.resize(tile, (round(tile.shape[1] * HEIGHT / tile.shape[0]), HEIGHT))
+        for tile in tiles
+    ]
+    width = max(tile.shape[1] for tile in tiles)
+    sheet = np.full(
+        (-(-len(tiles) // COLUMNS) * HEIGHT, COLUMNS * width, 3), PAPER, np.uint8
+    )
+    for number, tile in enumerate(tiles):
+        row, column = divmod(number, COLUMNS)
+        top, left = row * HEIGHT, column * width
+        sheet[top : top + HEIGHT, left : left + tile.shape[1]] = tile
+    return sheet
+
+
+# Share of the schedule at which pairs are looked at, and how many of them.
+LEVELS = (0.25, 0.5, 1.0)
+DENOISED_PAIRS = 2048
+
+
+def denoising_errors(
+    network: Network,
+    variables: Variables,
+    *,
+    vectors: Float[np.ndarray, "n 2 64"],
+    constants: PriorConstants,
+) -> dict[str, float]:
+    """Errors of the estimated clean hand, with and without the other hand known.
+
+    Returns:
+        Mean squared error of the normalised numbers (``mse``) and root mean square
+        distance of the vertices in mm (``vertex_mm``), by noise level; the mean of
+        ``mse`` over the levels as ``conditional/mse`` and ``blind/mse``.
+    """
+    rows = np.linspace(0, len(vectors) - 1, min(DENOISED_PAIRS, len(vectors))).astype(
+        int
+    )
+    found = {}
+    for name, blind in (("conditional", False), ("blind", True)):
+        errors = []
+        for level in LEVELS:
+            t = round(level * (len(constants.schedule.betas) - 1))
+            mse, vertex = _denoised(
+                network, variables, jnp.asarray(vectors[rows]), constants, t, blind
+            )
+            found[f"{name}/{level:g}/mse"] = float(mse)
+            found[f"{name}/{level:g}/vertex_mm"] = 1e3 * float(vertex)
+            errors.append(float(mse))
+        found[f"{name}/mse"] = float(np.mean(errors))
+    return found
+
+
+def _denoised(
+    network: Network,
+    variables: Variables,
+    vectors: Float[Array, "n 2 64"],
+    constants: PriorConstants,
+    level: int,
+    blind: bool,
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    @jax.jit
+    def compute(variables, vectors, constants, t):
+        model, statistics, schedule = constants
+        normal = representation.normalise(vectors, statistics)
+        noise = jax.random.normal(jax.random.key(0), normal[:, 1].shape)
+        noisy = add_noise(normal[:, 1], noise, t, schedule)
+        condition = jnp.where(blind, 0.0, normal[:, 0])
+        estimate, _ = network.apply(variables, noisy, t, condition)
+        mse = jnp.mean((estimate - normal[:, 1]) ** 2)
+        found = representation.denormalise(estimate, statistics, hand=OTHER)
+        weight = jnp.ones(len(vectors))
+        surface = surface_errors(model, found, vectors[:, 1], weight)
+        return mse, jnp.sqrt(surface["vertex"].value())
+
+    t = jnp.full(len(vectors), level)
+    return compute(variables, vectors, constants, t)
