@@ -64,7 +64,7 @@ def examples(
     )
     batch = batch._replace(
         targets=targets,
-        cues=batch.cues._replace(keypoints=keypoints),
+        cues=batch.cues.put("keypoints", keypoints, batch.cues.has("keypoints")),
         weight=jnp.ones(count),
         record=jnp.arange(count),
     )
