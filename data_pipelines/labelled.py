@@ -320,7 +320,7 @@ class ShardSource(Protocol):
 
     @property
     def cues(self) -> tuple[str, ...]:
-        """Kinds of cues that its records hold, known or not (``crops.cue_table``)."""
+        """Names of the cues that its records hold (``crops.cue_table``)."""
         ...
 
     @property
