@@ -6,11 +6,12 @@ from twohand_jax.evaluation import methods
 
 ALL = ("keypoints", "segmentation", "depth")
 ROWS = ("image", "+ keypoints", "+ segmentation", "+ depth")
+EVERY = (*ALL, "normals")
 
 
 def test_each_row_shows_its_cue_and_those_before_it():
-    shown = [ALL[:count] for count in range(4)]
-    assert methods.CUE_SETS == dict(zip(ROWS, shown, strict=True))
+    shown = [EVERY[:count] for count in range(5)]
+    assert methods.CUE_SETS == dict(zip((*ROWS, "+ normals"), shown, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -18,6 +19,7 @@ def test_each_row_shows_its_cue_and_those_before_it():
     [
         (ALL, dict.fromkeys(ALL, 0.2), ROWS),
         (ALL, {}, ("+ depth",)),
+        (EVERY, {"normals": 0.5}, ("+ depth", "+ normals")),
         (ALL, {"keypoints": 0.0, "segmentation": 0.5, "depth": 0.5}, ROWS[1:]),
         (("keypoints",), {}, ("+ keypoints",)),
         ((), {}, ("image",)),
