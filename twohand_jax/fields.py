@@ -272,6 +272,8 @@ def _name(option: Any) -> str:
         return _either(typing.get_args(option))
     if option is type(None):
         return "None"
+    if _is_mapping(typing.get_origin(option)):
+        return f"a mapping of names to {_name(typing.get_args(option)[1])}"
     is_class = isinstance(option, type) and typing.get_origin(option) is None
     return option.__name__ if is_class else str(option).replace("typing.", "")
 

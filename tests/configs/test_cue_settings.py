@@ -78,20 +78,23 @@ def test_an_older_config_is_not_changed_where_it_stands():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model__cues": ("normals",)}, "model.cues names the cue 'normals'; cues are"),
+        ({"model__cues": ("flow",)}, "model.cues names the cue 'flow'; cues are"),
         ({"model__cues": ALL[::-1]}, "each cue stands once, in the order ('keypoints'"),
         ({"model__cues": ("depth", "depth")}, "each cue stands once, in the order"),
-        ({"model__cues": (True, True)}, "config.model.cues is True, a bool; expected"),
         (
-            {"augment__cue_dropout": {"normals": 0.1}},
-            "augment.cue_dropout names the cue 'normals'; cues are",
+            {"model__cues": (True, True)},
+            "config.model.cues[0] is True, of type bool; expected str",
+        ),
+        (
+            {"augment__cue_dropout": {"flow": 0.1}},
+            "augment.cue_dropout names the cue 'flow'; cues are",
         ),
         (
             {"augment__cue_dropout": {"depth": "often"}},
-            "config.augment.cue_dropout.depth is 'often', a str; expected float",
+            "config.augment.cue_dropout.depth is 'often', of type str; expected float",
         ),
-        ({"augment__cue_dropout": 0.2}, "config.augment.cue_dropout is 0.2, a float"),
-        ({"crop__gate": ("normals",)}, "crop.gate names the cue 'normals'; cues are"),
+        ({"augment__cue_dropout": 0.2}, "expected a mapping of names to float."),
+        ({"crop__gate": ("flow",)}, "crop.gate names the cue 'flow'; cues are"),
         ({"crop__gate": ("depth",)}, "crop.gate names the cue 'depth'; cues are key"),
     ],
     ids=str,

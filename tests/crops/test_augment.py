@@ -256,8 +256,8 @@ def test_dropout_clears_flags_at_its_rate(model):
 
 
 def test_dropout_of_what_is_no_cue_is_refused():
-    with pytest.raises(InputError, match="augment.cue_dropout names the cue 'normals'"):
-        AugmentConfig(cue_dropout={"depth": 0.1, "normals": 0.5})
+    with pytest.raises(InputError, match="cue_dropout names the cue 'flow'; cues are"):
+        AugmentConfig(cue_dropout={"depth": 0.1, "flow": 0.5})
 
 
 def test_one_cue_is_dropped_as_beside_the_others(model):

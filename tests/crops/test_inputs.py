@@ -69,8 +69,8 @@ def test_overlapping_boxes_gate_keypoints_and_segmentation(scene):
 @pytest.mark.parametrize(
     ("gate", "message"),
     [
-        (("keypoints", "normals"), "crop.gate names the cue 'normals'; cues are"),
-        (("depth",), "crop.gate names the cue 'depth'; cues are keypoints, segm"),
+        (("keypoints", "flow"), "gate names the cue 'flow'; cues are"),
+        (("depth",), "gate names the cue 'depth'; cues are keypoints, segm"),
     ],
 )
 def test_what_cannot_be_gated_is_refused(gate, message):

@@ -79,10 +79,8 @@ def test_combined_extractors_combine_again() -> None:
 def test_no_extractor_and_unknown_cues_are_refused() -> None:
     with pytest.raises(InputError, match="at least one is needed"):
         extraction.combine([])
-    with pytest.raises(
-        InputError, match="painter names the cue 'normals'; cues are key"
-    ):
-        extraction.combine([Painter(makes=("depth", "normals")), Painter()])
+    with pytest.raises(InputError, match="painter names the cue 'flow'; cues are key"):
+        extraction.combine([Painter(makes=("depth", "flow")), Painter()])
 
 
 def test_batches_hold_one_size_and_the_order_stays() -> None:

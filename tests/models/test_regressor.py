@@ -124,7 +124,7 @@ def test_without_transnet_there_is_no_relative_translation():
 @pytest.mark.parametrize(
     ("cues", "message"),
     [
-        (("keypoints", "normals"), "model.cues names the cue 'normals'; cues are key"),
+        (("keypoints", "flow"), "cues names the cue 'flow'; cues are key"),
         (("depth", "keypoints"), r"each cue stands once, in the order \('keypoints', "),
         (("depth", "depth"), r"each cue stands once, in the order \('depth',\)"),
     ],

@@ -57,7 +57,9 @@ def check_field(config: Any, field: str, *, among: Sequence[str] = NAMES) -> Non
     unknown = [name for name in getattr(config, field) if name not in among]
     if unknown:
         raise fields.error(
-            config, field, f"names {unknown[0]!r}; expected some of {', '.join(among)}."
+            config,
+            field,
+            f"names the cue {unknown[0]!r}; cues are {', '.join(among)}.",
         )
 
 
