@@ -14,6 +14,7 @@ def _rows(examples: list[dict]) -> decode.Rows:
     fields = {
         name: np.array([e[name] for e in examples], _dtype(name))
         for name in schema.BY_NAME
+        if name in examples[0]
     }
     count = len(examples)
     return decode.Rows(fields, np.arange(count), np.ones(count, bool))
