@@ -112,7 +112,7 @@ def test_a_prior_of_another_hand_model_is_refused_with_both_names(tmp_path):
 
 def test_a_directory_of_another_kind_is_refused(tmp_path):
     source = write_features(tmp_path / "features")
-    with pytest.raises(InputError, match="features"):
+    with pytest.raises(InputError, match="experiment 'pair_encoder'.*'prior'"):
         Prior.load(source)
 
 

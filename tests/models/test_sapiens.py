@@ -138,8 +138,9 @@ def test_released_sizes_and_maps():
         "pose": (256, 192),
         "segmentation": (512, 384),
         "depth": (1024, 768),
+        "normals": (512, 384),
     }
-    assert PATCH_SHIFT == {"pose": 2, "segmentation": 0, "depth": 0}
+    assert PATCH_SHIFT == {"pose": 2, "segmentation": 0, "depth": 0, "normals": 2}
     assert released(POSE, "2b", outputs=133).outputs == 133
     assert size_name(tiny(POSE)) == "24x3"
 
