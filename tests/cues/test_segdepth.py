@@ -1,4 +1,4 @@
-"""The map network as a cue extractor."""
+"""The segdepth network as a cue extractor."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What training the map network minimises, and the command that trains it."""
+"""What training the segdepth network minimises, and the command that trains it."""
 
 import functools
 import json

@@ -1,4 +1,4 @@
-"""A tiny untrained prior and feature network on disk, and pose sets made of noise."""
+"""A tiny untrained prior and pair encoder on disk, and pose sets made of noise."""
 
 import runpy
 from pathlib import Path
@@ -41,7 +41,7 @@ def write_prior(directory: Path, **diffusion) -> Path:
 
 
 def write_features(directory: Path, **loss) -> Path:
-    """A model directory of a feature network with small random weights."""
+    """A model directory of a pair encoder with small random weights."""
     settings = config("pair_encoder.py", FEATURES)
     settings["loss"] |= loss
     network = experiments.network(experiments.parse(settings))

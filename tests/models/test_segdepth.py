@@ -1,4 +1,4 @@
-"""The map network: its resolutions, its statistics and what it refuses."""
+"""The segdepth network: its resolutions, its statistics and what it refuses."""
 
 import functools
 

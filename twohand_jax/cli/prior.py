@@ -29,7 +29,7 @@ def add(subparsers: Any) -> None:
     judge.add_argument("--data", type=Path, required=True, help="pose or record set")
     judge.add_argument("--split", default="test")
     judge.add_argument("--n", type=int, default=1000, help="pairs of each set")
-    judge.add_argument("--features", type=Path, metavar="DIR", help="feature network")
+    judge.add_argument("--features", type=Path, metavar="DIR", help="pair encoder")
     judge.add_argument("--out", type=Path, help="folder for the table")
     judge.set_defaults(run=_evaluate)
     add_compare(actions)

@@ -78,8 +78,8 @@ class CueConfig:
         sapiens_batch: pictures on each device at a time.
         detector: ONNX file that finds the hands; None for MediaPipe's networks.
         unseen: cues of "auto" that a reconstruction does not show to its network. The
-            shipped map network's depth costs the shipped regressor accuracy (see the
-            card in assets/open_segdepth); one trained with it may want it: give ().
+            shipped segdepth network's depth costs the shipped regressor accuracy (see
+            the card in assets/open_segdepth); one trained with it may want it: give ().
     """
 
     source: str = "auto"

@@ -121,7 +121,7 @@ def test_figures_do_not_depend_on_where_the_features_are():
         (np.zeros((3, 2)), "more than 3 rows"),
         (np.zeros(9), "expected \\(n, d\\)"),
         (np.full((9, 2), np.nan), "not finite"),
-        (np.zeros((9, 5)), "one feature network"),
+        (np.zeros((9, 5)), "one pair encoder"),
     ],
 )
 def test_bad_features_are_refused(samples, message):

@@ -68,7 +68,7 @@ def compare(
     if a.shape[1] != b.shape[1]:
         raise InputError(
             f"The samples have {a.shape[1]} features and the data {b.shape[1]}; take "
-            "both from one feature network."
+            "both from one pair encoder."
         )
     size = config.manifold_size
     precision, recall = precision_and_recall(
@@ -202,7 +202,7 @@ class TrainedPairEncoder:
         model = mano.load() if model is None else model
         if model.name != experiment.loss.hand:
             raise InputError(
-                f"The feature network in {source} was trained on the hand model "
+                f"The pair encoder in {source} was trained on the hand model "
                 f"{experiment.loss.hand!r}, but the hand model here is {model.name!r}; "
                 "train one on it with configs/pair_encoder.py."
             )
