@@ -69,8 +69,8 @@ class SegDepthConfig:
         if any(side % self.stride for side in sides):
             raise InputError(
                 f"A segdepth network with {len(self.widths)} stages cannot look at a "
-                f"region of {' x '.join(map(str, sides))} pixels (crop_size): it must be "
-                f"a multiple of {self.stride}."
+                f"region of {' x '.join(map(str, sides))} pixels (crop_size): it must "
+                f"be a multiple of {self.stride}."
             )
 
 
