@@ -49,12 +49,13 @@ def test_every_config_builds_and_abstractly_runs_one_step(name):
         ("model.widht=3", "no field 'widht'"),
         ("train.batch_size='many'", "expected int"),
         ("train.batch_size", "must read section.field=value"),
-        ("model.crop_size=96", "they must be equal"),
+        ("model.crop_size=96", "cells is 4, but image .* makes 6"),
+        ("model.crop_size=64 crop.crop_size=96", "they must be equal"),
     ],
 )
 def test_a_wrong_change_is_named(change, message):
     with pytest.raises(InputError, match=message):
-        experiments.parse(common.load_config(str(FOLDER / "tiny.py"), [change]))
+        experiments.parse(common.load_config(str(FOLDER / "tiny.py"), change.split()))
 
 
 def test_a_change_reaches_the_object():

@@ -137,7 +137,7 @@ def test_peaks_of_any_batch(batch):
     found = np.asarray(sapiens_decode.refined_peaks(maps))
     assert found.shape == (*batch, 2)
     one = sapiens_decode.refined_peaks(maps.reshape(-1, 20, 16)[-1])
-    np.testing.assert_allclose(found.reshape(-1, 2)[-1], one, atol=1e-5)
+    np.testing.assert_allclose(found.reshape(-1, 2)[-1], one, atol=1e-4)
 
 
 def test_peaks_stay_put_where_there_is_none():

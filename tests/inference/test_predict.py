@@ -191,7 +191,11 @@ def reconstructed(trained: predict.Trained) -> list[Prediction]:
 @pytest.mark.parametrize("crop_size", [32, 128, 256])
 def test_a_photograph_lies_on_the_canvas_as_its_record_does(records, crop_size):
     """The same window and the same pixels, whatever part of the picture it takes."""
-    changes = {"model__crop_size": crop_size, "crop__crop_size": crop_size}
+    changes = {
+        f"{section}__{name}": value
+        for section in ("model", "crop")
+        for name, value in (("crop_size", crop_size), ("cells", crop_size // 8))
+    }
     batch = read(records, **changes)
     crop = experiments.parse_as(
         RegressorExperiment, networks.config(**CHANGES | changes)
