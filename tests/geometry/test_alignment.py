@@ -95,3 +95,18 @@ def test_planar_points_are_not_mirrored():
     target = cloud(seed=12) * np.array([1, 1, 0], np.float32)
     source = similarity(target, 13)
     np.testing.assert_allclose(procrustes(source, target), target, atol=2e-6)
+
+
+@pytest.mark.parametrize("batch", [(), (3,), (2, 1, 4)])
+def test_the_rotation_of_a_similarity_is_found_whatever_its_size(batch):
+    source = cloud(*batch)
+    R = Rotation.random(random_state=3).as_matrix()
+    target = 1.7 * source @ R.T + [0.1, -0.2, 0.5]
+    found = alignment.rotation(source, target.astype(np.float32))
+    np.testing.assert_allclose(found, np.broadcast_to(R, found.shape), atol=1e-5)
+
+
+def test_the_rotation_onto_a_mirrored_cloud_is_still_one():
+    source = cloud(seed=7)
+    found = alignment.rotation(source, source * [-1, 1, 1])
+    assert np.linalg.det(found) == pytest.approx(1.0, abs=1e-5)

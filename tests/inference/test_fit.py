@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from twohand_jax import mano
-from twohand_jax.geometry import alignment, cameras, rotations
+from twohand_jax.geometry import alignment, cameras, rotations, view
 from twohand_jax.inference.fit import fit
 from twohand_jax.inference.reconstruct import keypoint_error
 from twohand_jax.mano import anatomy
@@ -146,3 +146,60 @@ def test_start_may_lie_far_off_in_the_picture(model: ManoModel) -> None:
     assert (keypoint_error(fitted, np.asarray(keypoints)) < 0.01).all()
     depth = fitted.geometry.joints[:, 0, 2]
     np.testing.assert_allclose(depth, start.geometry.joints[:, 0, 2], rtol=0.2)
+
+
+def detected(true: Prediction, keypoints: jax.Array, *, scale: float) -> jax.Array:
+    """Joints in metres as a crop's detector gives them: own size, own middle.
+
+    The ray to the hand is the detector's optical axis.
+    """
+    middle = jnp.mean(keypoints[..., :2], axis=1)
+    R = view.toward(cameras.backproject(middle, jnp.ones(2), CAMERA))
+    joints = true.geometry.joints - true.geometry.joints.mean(axis=1, keepdims=True)
+    return scale * jnp.einsum("hji,hnj->hni", R, joints)
+
+
+@pytest.mark.parametrize("scale", [0.8, 1.0, 1.3])
+def test_joints_in_metres_tell_depth_whatever_their_size(
+    model: ManoModel, scale: float
+) -> None:
+    """A palm 0.8 rad off and 2D points alone leave fingers bent the wrong way."""
+    errors = []
+    for seed in range(4):
+        true, start, keypoints = scene(model, 20 + seed)
+        turn = rotations.axis_angle_to_matrix(jnp.array([[0.8, 0.0, 0.0]] * 2))
+        orient = turn @ rotations.axis_angle_to_matrix(start.mano.global_orient)
+        off = predict(
+            model,
+            start.mano._replace(global_orient=rotations.matrix_to_axis_angle(orient)),
+        )
+        world = detected(true, keypoints, scale=scale)
+        without, found = (
+            compiled()(model, off, keypoints, each) for each in (None, world)
+        )
+        errors.append([pa_mpjpe_mm(each, true) for each in (off, without, found)])
+        assert (keypoint_error(found, np.asarray(keypoints)) < 0.01).all()
+    off, without, found = np.mean(errors, axis=(0, 2))
+    assert found < 3.0
+    assert found < 0.5 * min(off, without)
+
+
+def test_unknown_joints_in_metres_are_no_evidence(model: ManoModel) -> None:
+    true, start, keypoints = scene(model, 30)
+    world = detected(true, keypoints, scale=1.0)
+    without = compiled()(model, start, keypoints)
+    of_left = compiled()(model, start, keypoints, world.at[0].set(0.0))
+    none = compiled()(model, start, keypoints, jnp.zeros_like(world))
+    np.testing.assert_allclose(none.geometry.joints, without.geometry.joints, atol=1e-6)
+    moved = np.abs(of_left.geometry.joints - without.geometry.joints).max(axis=(1, 2))
+    # Both hands share shape and depth, so the right one follows a little.
+    assert moved[0] < 0.25 * moved[1]
+
+
+def test_wild_joints_in_metres_do_not_carry_the_hand_away(model: ManoModel) -> None:
+    true, start, keypoints = scene(model, 31)
+    world = detected(true, keypoints, scale=1.0)
+    wild = world.at[:, 7].add(jnp.array([0.0, 0.0, 0.15]))
+    found = compiled()(model, start, keypoints, wild)
+    assert (pa_mpjpe_mm(found, true) < 8.0).all()
+    assert (keypoint_error(found, np.asarray(keypoints)) < 0.015).all()

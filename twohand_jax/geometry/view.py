@@ -31,6 +31,12 @@ def rotation(
     middle = jnp.full((*batch, 1, 2), (size - 1) / 2, T_crop_image.dtype)
     pixel = affine.apply(affine.invert(T_crop_image), middle)
     ray = cameras.backproject(pixel, jnp.ones((*batch, 1)), camera)[..., 0, :]
+    return toward(ray)
+
+
+def toward(ray: Float[Array, "*b 3"]) -> Float[Array, "*b 3 3"]:
+    """Smallest rotation from the optical axis to a ray in front of the camera."""
+    chex.assert_shape(ray, (..., 3))
     x, y, z = jnp.moveaxis(ray / jnp.linalg.norm(ray, axis=-1, keepdims=True), -1, 0)
     share = 1.0 / (1.0 + z)
     rows = [

@@ -1,4 +1,9 @@
-"""A short keypoint fit after the network: damped least squares on MANO parameters."""
+"""A short fit after the network: damped least squares on MANO parameters.
+
+The evidence are 2D keypoints and, where the detector has them, its joints in metres
+(MediaPipe's world landmarks): they turn the hand's palm to begin with, and draw the
+posture, whatever their size and place.
+"""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -11,9 +16,10 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
 from twohand_jax import mano
-from twohand_jax.geometry import boxes, cameras, rotations
+from twohand_jax.geometry import alignment, boxes, cameras, rotations, view
 from twohand_jax.mano import anatomy
 from twohand_jax.mano import skeleton as skeletons
+from twohand_jax.mano.joints import CANONICAL, TIPS, WRIST
 from twohand_jax.types import Camera, ManoModel, ManoParams, Prediction
 
 HIGHEST = jax.lax.Precision.HIGHEST
@@ -29,6 +35,9 @@ class FitConfig:
         keypoint_knee: error in sigmas from which it counts linearly, not squared.
         orient_sigma: of the hand's rotation about the network's, radians.
         pose_sigma: of each joint angle about the network's, radians.
+        world_sigma: of a joint in metres about the detector's, fingertips aside.
+        world_tip_sigma: the same of a fingertip, which detectors place less surely.
+        world_knee: error in sigmas from which it counts linearly, not squared.
         shape_sigma: of shape coefficients about the network's; twice that about zero.
         shared_shape_sigma: of the difference of both hands' shapes.
         depth_sigma: of log depth about the network's.
@@ -39,7 +48,10 @@ class FitConfig:
     keypoint_sigma: float = 0.008
     keypoint_knee: float = 4.0
     orient_sigma: float = 0.5
-    pose_sigma: float = 0.4
+    pose_sigma: float = 0.25
+    world_sigma: float = 0.005
+    world_tip_sigma: float = 0.015
+    world_knee: float = 3.0
     shape_sigma: float = 1.0
     shared_shape_sigma: float = 0.7
     depth_sigma: float = 0.1
@@ -76,7 +88,8 @@ class _Problem(NamedTuple):
     """What the residuals need besides the unknowns, computed once.
 
     ``start`` is the network's place of the hands laid onto the keypoints; ``pose``
-    (absolute axis-angles) and ``betas`` are the network's.
+    (absolute axis-angles) and ``betas`` are the network's. ``world`` are the detector's
+    joints in the camera's axes, of unknown size, about any point.
     """
 
     hand: skeletons.Skeleton
@@ -88,6 +101,8 @@ class _Problem(NamedTuple):
     camera: Camera
     keypoints: Float[Array, "2 21 3"]
     side: Float[Array, "2"]
+    world: Float[Array, "2 21 3"]
+    has_world: Bool[Array, "2"]
     present: Bool[Array, "2"]
 
 
@@ -104,21 +119,27 @@ def fit(
     model: ManoModel,
     prediction: Prediction,
     keypoints: Float[Array, "2 21 3"],
+    world: Float[Array, "2 21 3"] | None = None,
     *,
     config: FitConfig = DEFAULT,
 ) -> Prediction:
-    """Move a prediction of one picture onto 2D keypoints.
+    """Move a prediction of one picture onto 2D keypoints and the detector's 3D joints.
 
     Args:
         model: hand model of the prediction.
         prediction: the network's estimate, without batch axis.
         keypoints: x, y in the picture's pixels and score; score 0 ignores a point.
+        world: the joints as the detector sees each hand in its own crop, metres about
+            any point: x right, y down, z away from the eye; zeros (or None) where they
+            are not known.
         config: weights and the iteration limit.
 
     Returns:
         The fitted prediction; hands with score 0 or without keypoints are unchanged.
     """
-    problem = _problem(model, prediction, keypoints)
+    if world is None:
+        world = jnp.zeros_like(keypoints)
+    problem = _problem(model, prediction, keypoints, world)
     zero = _Change(*(jnp.zeros(s) for s in ((2, 3), (2, 15, 3), (2, 10), (2, 2), (2,))))
     # One flat vector in, one out: a pytree would give the solver's program a block
     # for each pair of leaves and double its compilation.
@@ -149,16 +170,23 @@ def fit(
 
 
 def _problem(
-    model: ManoModel, prediction: Prediction, keypoints: Float[Array, "2 21 3"]
+    model: ManoModel,
+    prediction: Prediction,
+    keypoints: Float[Array, "2 21 3"],
+    world: Float[Array, "2 21 3"],
 ) -> _Problem:
     scored = jnp.sum(keypoints[..., 2] > 0, axis=-1)
     hand = skeletons.skeleton(model)
     pose = prediction.mano.hand_pose + model.pose_mean
     betas = jnp.clip(prediction.mano.betas, -MAX_BETA, MAX_BETA)
+    has_world = jnp.any(world != 0, axis=(-2, -1))
+    world = in_camera(world, keypoints, prediction.camera)
+    orient = rotations.axis_angle_to_matrix(prediction.mano.global_orient)
+    turned = _turn_palm(hand, orient, pose, betas, world)
     start = lay_on(
         keypoints,
         hand,
-        rotations.axis_angle_to_matrix(prediction.mano.global_orient),
+        jnp.where(has_world[:, None, None], turned, orient),
         pose,
         betas,
         prediction.geometry.joints[:, 0],
@@ -174,6 +202,8 @@ def _problem(
         camera=prediction.camera,
         keypoints=keypoints,
         side=_box_side(keypoints),
+        world=world,
+        has_world=has_world,
         present=(prediction.score > 0) & (scored >= 4),
     )
 
@@ -218,8 +248,11 @@ def _residuals(
     there = problem.present.astype(change.depth.dtype)
     both = there[0] * there[1]
     angles = jnp.einsum("hjak,hjk->hja", problem.axes, hands.pose, precision=HIGHEST)
+    rotation = rotations.axis_angle_to_matrix(hands.pose)
+    joints = skeletons.joints(problem.hand, hands.orient, rotation, hands.betas)
     each_hand = {
-        "keypoints": _keypoint_residual(problem, hands, config),
+        "keypoints": _keypoint_residual(problem, joints, hands.wrist, config),
+        "world": _world_residual(problem, joints, config),
         "orient": change.orient / config.orient_sigma,
         "pose": change.pose / config.pose_sigma,
         "anatomy": anatomy.implausibility(angles, problem.limits),
@@ -238,17 +271,86 @@ def _residuals(
 
 
 def _keypoint_residual(
-    problem: _Problem, hands: _Hands, config: FitConfig
+    problem: _Problem,
+    joints: Float[Array, "2 21 3"],
+    wrist: Float[Array, "2 3"],
+    config: FitConfig,
 ) -> Float[Array, "2 21 2"]:
-    """Pixel errors in sigmas; squared, they grow linearly beyond the knee."""
-    pose = rotations.axis_angle_to_matrix(hands.pose)
-    joints = skeletons.joints(problem.hand, hands.orient, pose, hands.betas)
-    pixels = cameras.project(joints + hands.wrist[:, None], problem.camera)
+    """Pixel errors in sigmas."""
+    pixels = cameras.project(joints + wrist[:, None], problem.camera)
     sigma = config.keypoint_sigma * problem.side[:, None, None]
     error = (pixels - problem.keypoints[..., :2]) / sigma
-    squared = jnp.sum(error**2, axis=-1, keepdims=True) / config.keypoint_knee**2
-    soft = jnp.sqrt(2.0 / (1.0 + jnp.sqrt(1.0 + squared)))
-    return error * soft * jnp.sqrt(jnp.clip(problem.keypoints[..., 2:], 0.0, 1.0))
+    score = jnp.clip(problem.keypoints[..., 2:], 0.0, 1.0)
+    return _linear_beyond(error, config.keypoint_knee) * jnp.sqrt(score)
+
+
+def _world_residual(
+    problem: _Problem, joints: Float[Array, "2 21 3"], config: FitConfig
+) -> Float[Array, "2 21 3"]:
+    """Errors of the joints in sigmas, the detector's laid on their middle and size.
+
+    Size and place are the picture's to tell: a detector has seen neither.
+    """
+    sigma = (
+        jnp.full((21, 1), config.world_sigma)
+        .at[jnp.array(TIPS)]
+        .set(config.world_tip_sigma)
+    )
+    weight = 1.0 / sigma**2
+    own, there = (_centred(points, weight) for points in (joints, problem.world))
+    size = [jnp.sum(weight * points**2, axis=(-2, -1)) for points in (own, there)]
+    scale = jax.lax.stop_gradient(jnp.sqrt(size[0] / jnp.maximum(size[1], 1e-6)))
+    error = (own - scale[:, None, None] * there) / sigma
+    known = problem.has_world[:, None, None]
+    return _linear_beyond(error, config.world_knee) * known
+
+
+def _centred(
+    points: Float[Array, "2 21 3"], weight: Float[Array, "21 1"]
+) -> Float[Array, "2 21 3"]:
+    return points - jnp.sum(weight * points, axis=-2, keepdims=True) / jnp.sum(weight)
+
+
+def _linear_beyond(
+    error: Float[Array, "2 21 k"], knee: float
+) -> Float[Array, "2 21 k"]:
+    """Residuals whose squares grow linearly where a point's error passes the knee."""
+    squared = jnp.sum(error**2, axis=-1, keepdims=True) / knee**2
+    return error * jnp.sqrt(2.0 / (1.0 + jnp.sqrt(1.0 + squared)))
+
+
+def in_camera(
+    world: Float[Array, "2 21 3"], keypoints: Float[Array, "2 21 3"], camera: Camera
+) -> Float[Array, "2 21 3"]:
+    """Joints as crops see their hands, in the axes of the picture's camera.
+
+    A crop's detector takes the ray through its middle for the optical axis.
+    """
+    scored = (keypoints[..., 2:] > 0).astype(keypoints.dtype)
+    count = jnp.maximum(jnp.sum(scored, axis=-2), 1.0)
+    middle = jnp.sum(keypoints[..., :2] * scored, axis=-2) / count
+    middle = jnp.where(jnp.any(scored > 0, axis=-2), middle, camera.center)
+    ray = cameras.backproject(middle, jnp.ones(2), camera)
+    R = view.toward(ray)
+    return jnp.einsum("hij,hnj->hni", R, world, precision=HIGHEST)
+
+
+# Wrist and the five fingers' bases: they move together, whatever the fingers do.
+PALM = (WRIST, *CANONICAL)
+
+
+def _turn_palm(
+    hand: skeletons.Skeleton,
+    orient: Float[Array, "2 3 3"],
+    pose: Float[Array, "2 15 3"],
+    betas: Float[Array, "2 10"],
+    world: Float[Array, "2 21 3"],
+) -> Float[Array, "2 3 3"]:
+    """The orientation at which the palm lies as the detector's does."""
+    palm, matrices = jnp.array(PALM), rotations.axis_angle_to_matrix(pose)
+    joints = skeletons.joints(hand, orient, matrices, betas)
+    turn = alignment.rotation(joints[:, palm], world[:, palm])
+    return jnp.matmul(turn, orient, precision=HIGHEST)
 
 
 # Depth gives way only when the sizes in the picture differ by more than this factor:

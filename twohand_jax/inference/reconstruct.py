@@ -21,7 +21,7 @@ from twohand_jax.inference.observe import CueConfig, Observer, hide
 from twohand_jax.inference.programs import Programs, shapes_of
 from twohand_jax.inference.refinement import CHOICES, is_needed, refiner
 from twohand_jax.timing import Stopwatch
-from twohand_jax.types import Camera, Cues, ManoModel, Prediction
+from twohand_jax.types import NUM_JOINTS, Camera, Cues, ManoModel, Prediction
 
 FIT_CHOICES = ("auto", "on", "off")
 
@@ -216,7 +216,8 @@ class Reconstructor:
         network = self._run("network", *given)
         prediction = network
         if wants_fit:
-            prediction = self._run("fit", self.model, network, hands.keypoints)
+            known = (hands.keypoints, hands.world)
+            prediction = self._run("fit", self.model, network, *known)
         refinement = self._separate(prediction, hands, seen.cues, refine)
         if refinement is not None:
             prediction = refinement.prediction
@@ -231,7 +232,8 @@ class Reconstructor:
             key = f"{self._trained.key} {crop}"
             self._programs.prepare("network", make, *shapes, key=key)
         if wants_fit and not self._programs.has("fit"):
-            hand = shapes_of((self.model, predict.EMPTY, np.zeros((2, 21, 3), "f4")))
+            points = np.zeros((2, NUM_JOINTS, 3), np.float32)
+            hand = shapes_of((self.model, predict.EMPTY, points, points))
             self._programs.prepare("fit", _make_fit, *hand)
 
     def _separate(
