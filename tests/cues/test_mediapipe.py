@@ -69,6 +69,17 @@ def test_world_joints_have_the_size_of_a_hand(hands, demo_image):
     assert np.all(up < -0.05)
 
 
+def test_world_joints_turn_and_mirror_with_the_picture(hands, demo_image):
+    world = _found(hands, demo_image).world
+    # A quarter turn to the left takes x, y to y, -x; a mirror swaps the hands.
+    turned = _found(hands, np.ascontiguousarray(np.rot90(demo_image))).world
+    back = np.stack([-turned[..., 1], turned[..., 0], turned[..., 2]], axis=-1)
+    mirrored = _found(hands, np.ascontiguousarray(demo_image[:, ::-1])).world
+    swapped = mirrored[::-1] * [-1, 1, 1]
+    for seen in (back, swapped):
+        assert np.linalg.norm(seen - world, axis=-1).mean() < 0.006
+
+
 def test_boxes_replace_the_search(hands, demo_image):
     free = _found(hands, demo_image)
     boxes = free.boxes + np.array([-10, -10, 10, 10], np.float32)

@@ -9,6 +9,7 @@ from twohand_jax.cues.palm import (
     anchor_centers,
     box_iou,
     cut_region,
+    find_landmarks,
     from_picture,
     hand_region,
     pointing_angle,
@@ -89,6 +90,30 @@ def test_cut_agrees_with_the_point_map():
     y, x = np.unravel_index(crop.argmax(), crop.shape)
     expected = from_picture(np.array([40.0, 20.0]), region) * 40 - 0.5
     assert np.abs(expected - [x, y]).max() <= 0.5
+
+
+def _dot_finder(crop):
+    """A landmark network that takes the crop's brightest spot for every joint."""
+    side = len(crop)
+    y, x = np.unravel_index(crop.sum(axis=-1).argmax(), (side, side))
+    point = np.array([x + 0.5, y + 0.5, 0.0])
+    world = point / side - [0.5, 0.5, 0.0] + [0.0, 0.0, 0.25]
+    pixels, world = np.tile(point, 21), np.tile(world, 21)
+    return [pixels, np.ones(1), np.full(1, 0.75), world]
+
+
+@pytest.mark.parametrize("mirrored_too", [False, True])
+@pytest.mark.parametrize("angle", [0.0, 0.6, np.pi / 2, -2.5])
+def test_world_joints_lie_in_the_picture_s_axes(angle, mirrored_too):
+    image = np.zeros((200, 200, 3), np.uint8)
+    image[58:63, 118:123] = 255  # about (120, 60)
+    region = Region(np.array([100.0, 90.0]), 112.0, angle)
+    found = find_landmarks(_dot_finder, image, region, mirrored_too=mirrored_too)
+    expected = np.tile([20.0, -30.0], (21, 1))
+    np.testing.assert_allclose(found.points - region.center, expected, atol=3)
+    np.testing.assert_allclose(found.world[:, :2] * region.size, expected, atol=3)
+    np.testing.assert_allclose(found.world[:, 2], 0.25)
+    assert found.right == (0.5 if mirrored_too else 0.75)
 
 
 def test_tiles_cover_the_picture():

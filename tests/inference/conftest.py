@@ -43,7 +43,7 @@ def detections(keypoints: np.ndarray) -> list[HandDetection]:
             side_score=0.9,
             score=0.8,
             keypoints=points * [1, 1, 0.8],
-            world=np.zeros((21, 3), np.float32),
+            world=np.full((21, 3), 0.01 + 0.01 * side, np.float32),
             box=np.concatenate([points[:, :2].min(0), points[:, :2].max(0)]),
         )
         for side, points in enumerate(keypoints)

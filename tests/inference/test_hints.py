@@ -15,6 +15,7 @@ ROWS = np.random.default_rng(0).uniform(10, 90, (21, 2))
 def test_keypoints_get_the_box_of_training() -> None:
     hands = detections.given_detections(keypoints=[ROWS.tolist(), None])
     np.testing.assert_array_equal(hands.present, [True, False])
+    assert not hands.has_world.any()
     low, high = ROWS.min(0), ROWS.max(0)
     np.testing.assert_allclose(
         hands.boxes[0, 2:] - hands.boxes[0, :2], 1.2 * (high - low), rtol=1e-5

@@ -43,6 +43,18 @@ def test_the_detector_alone_gives_keypoints(image, keypoints) -> None:
         np.testing.assert_array_equal(seen.hands.boxes[side], box)
 
 
+def test_joints_in_metres_come_with_the_hands(image, keypoints) -> None:
+    one = [[10, 20, 90, 110], None]
+    anywhere = look(observer(keypoints), image).hands
+    boxed = look(observer(keypoints), image, boxes=one).hands
+    given = look(observer(keypoints), image, keypoints=keypoints).hands
+    for side, hand in enumerate(detections(keypoints)):
+        np.testing.assert_array_equal(anywhere.world[side], hand.world)
+    np.testing.assert_array_equal(boxed.world[0], anywhere.world[0])
+    assert boxed.has_world.tolist() == [True, False]
+    assert not given.has_world.any()
+
+
 def test_maps_are_extracted_in_the_detected_boxes(image, keypoints) -> None:
     painter = Painter(makes=("segmentation", "depth"))
     seen = look(observer(keypoints, painter), image)

@@ -52,6 +52,10 @@ class Detector(Protocol):
         ...
 
 
+NO_WORLD = np.zeros((2, NUM_JOINTS, 3), np.float32)
+NO_WORLD.setflags(write=False)
+
+
 class Detections(NamedTuple):
     """Right and left hand of a picture; what is not known is zero.
 
@@ -59,11 +63,14 @@ class Detections(NamedTuple):
         boxes: hand boxes, picture pixels (1.2 times the tight box of the joints).
         keypoints: x, y, score.
         score: how sure it is that the hand is there, 0 for absent ones.
+        world: the detector's joints in metres about each hand's own centre, in the
+            picture's axes: x right, y down, z away from the camera.
     """
 
     boxes: Float32[np.ndarray, "2 4"]
     keypoints: Float32[np.ndarray, "2 21 3"]
     score: Float32[np.ndarray, "2"]
+    world: Float32[np.ndarray, "2 21 3"] = NO_WORLD
 
     @property
     def present(self) -> Bool[np.ndarray, "2"]:
@@ -74,6 +81,11 @@ class Detections(NamedTuple):
     def has_keypoints(self) -> bool:
         """Whether any joint of any hand has a keypoint."""
         return bool((self.keypoints[..., 2] > 0).any())
+
+    @property
+    def has_world(self) -> Bool[np.ndarray, "2"]:
+        """Which hands have joints in metres."""
+        return (self.world != 0).any(axis=(1, 2))
 
 
 def detect_hands(
@@ -93,7 +105,7 @@ def detect_hands(
         hands.score[side] = score[side]
         if known is None:
             hands.boxes[side] = box_around(hands.keypoints[side])
-    return hands
+    return hands._replace(world=found.world)
 
 
 def detections_from_boxes(
