@@ -29,6 +29,7 @@ def converted(
     from_arguments: Callable[[argparse.Namespace], Dataset],
     miniature: str = "",
     protocol: str = "",
+    has_folder: bool = True,
 ) -> DatasetEntry:
     """The entry of a dataset that is converted from its official release.
 
@@ -39,10 +40,11 @@ def converted(
         from_arguments: the dataset that the parsed flags describe.
         miniature: see ``DatasetEntry``.
         protocol: see ``DatasetEntry``.
+        has_folder: whether it is a folder, which --source must name.
     """
 
     def add_all(parser: argparse.ArgumentParser) -> None:
-        _add_common(parser)
+        _add_common(parser, has_folder=has_folder)
         add_arguments(parser)
 
     return DatasetEntry(
@@ -65,7 +67,7 @@ def run(
     """
     # Posing is cheap; every worker would reserve the accelerator's memory.
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    if not args.source.is_dir():
+    if args.source is not None and not args.source.is_dir():
         raise InputError(f"--source {args.source} is not a folder.")
     dataset = from_arguments(args)
     if args.mano is None:
@@ -102,10 +104,13 @@ def write(dataset: Dataset, args: argparse.Namespace) -> writer.BuildReport:
     return writer.write(source, args.out, make=beam.maker(args.beam), progress=False)
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
+def _add_common(parser: argparse.ArgumentParser, *, has_folder: bool) -> None:
     default = ShardConfig()
     parser.add_argument(
-        "--source", type=Path, required=True, help="folder of the dataset as released"
+        "--source",
+        type=Path,
+        required=has_folder,
+        help="folder of the dataset as released",
     )
     parser.add_argument(
         "--out", type=Path, required=True, help="directory of the records"

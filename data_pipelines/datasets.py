@@ -25,6 +25,7 @@ CONVERTED = {
     "freihand": "data_pipelines.freihand.dataset",
     "ho3d": "data_pipelines.ho3d.dataset",
     "hic": "data_pipelines.hic.dataset",
+    "own": "data_pipelines.own.dataset",
 }
 DATASETS = DRAWN | CONVERTED
 

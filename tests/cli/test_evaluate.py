@@ -14,6 +14,8 @@ from data_pipelines.freihand import fixture as freihand_fixture
 from data_pipelines.ho3d import dataset as ho3d
 from data_pipelines.ho3d import fixture as ho3d_fixture
 from data_pipelines.labelled import LabelledSource, ShardConfig
+from data_pipelines.own import fixture as own_fixture
+from data_pipelines.own.dataset import Own
 from tests.evaluation.made_results import made
 from twohand_jax.cli import main as cli
 from twohand_jax.data.tfrecord import Reader, ReaderConfig
@@ -219,3 +221,41 @@ def test_what_does_not_fit_is_one_sentence(evaluate, words, message, capsys):
     assert evaluate(*words) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()[-1:]
     assert line.startswith("twohand evaluate: ") and message in line
+
+
+def test_photographs_of_several_sets(tmp_path, checkpoint, capsys):
+    sets = []
+    for name in ("first", "second"):
+        own_fixture.write(tmp_path / name / "source", count=2)
+        source = LabelledSource(
+            Own(tmp_path / name / "source" / "labels.json"),
+            ShardConfig(splits=("test",)),
+        )
+        writer.write(source, tmp_path / name / "set", workers=0, progress=False)
+        sets.append((tmp_path / name / "set").rename(tmp_path / f"{name}-set"))
+    words = ["evaluate", "--model", checkpoint, "--photographs", *sets]
+    words += ["--pictures", 1, "--no-plots", "--out", tmp_path / "out"]
+    assert cli.main([str(word) for word in words]) == 0
+    said = capsys.readouterr().out
+    assert said.count("boxes given: 1 records, protocol photographs") == 2
+    assert "sequence are much alike" in said and "| + fit |" in said
+    folder = tmp_path / "out" / "second-set-test-boxes-given"
+    found = json.loads((folder / "photographs.json").read_text())
+    assert list(found["rows"])[:3] == ["MediaPipe", "network", "+ fit"]
+    assert found["rows"]["network"]["hands"] == 2.0 and "alike" in found["note"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--found"], "go with --photographs"),
+        (["--pictures", "3"], "go with --photographs"),
+        (["--photographs", "none", "--dataset", "none"], "leave out --dataset"),
+        (["--photographs", "none", "--labels"], "--labels adds a row"),
+        (["--photographs", "none", "--pictures", "0"], "must be at least 1"),
+        (["--photographs", "none"], "none"),
+    ],
+)
+def test_photographs_that_make_no_sense(words, message, checkpoint, capsys):
+    assert cli.main(["evaluate", "--model", str(checkpoint), *words]) == 2
+    assert message in capsys.readouterr().err

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import orthogonal_procrustes
 from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
 
 # apps/eval_interhand.py of IntagHand: 16 model joints, then the five tips.
 ORDER = [0, 13, 14, 15, 16, 1, 2, 3, 17, 4, 5, 6, 18, 10, 11, 12, 19, 7, 8, 9, 20]
@@ -138,6 +139,38 @@ def hic(samples: list[Sample], regressor: np.ndarray) -> dict[str, float]:
                 errors.append(distance(found - found[0], true - true[0], plane))
         row["MPJPE" + plane] = mean(errors)
     return row
+
+
+def photographs(samples: list[Sample], regressor: np.ndarray) -> dict[str, float]:
+    """All joints pooled; the palm's turn by scipy's alignment of vectors."""
+    lists: dict[str, list] = {}
+
+    def add(name: str, errors: np.ndarray) -> None:
+        lists.setdefault(name, []).append(errors)
+
+    for s in samples:
+        for hand in np.flatnonzero(s.present):
+            valid, true = s.known[hand], s.true_joints[hand]
+            found = regress(regressor[hand], s.vertices[hand], "interwild")
+            if valid[0]:
+                for plane in PLANES:
+                    errors = distance(found - found[0], true - true[0], plane)
+                    add("MPJPE" + plane, errors[valid])
+            if valid[9]:
+                add("MPJPE-MCP", distance(found - found[9], true - true[9])[valid])
+            if valid.any():
+                moved = align(found[valid], true[valid], reflect=False)
+                add("PA-MPJPE", distance(moved, true[valid]))
+            palm = [0, 1, 5, 9, 13, 17]
+            if valid[palm].all():
+                one, other = (
+                    points[palm] - points[palm].mean(0) for points in (found, true)
+                )
+                turn, _ = Rotation.align_vectors(other, one)
+                add("palm", np.degrees(turn.magnitude()))
+        if s.between_known and (s.present & s.known[:, 0]).all():
+            add("MRRPE", distance(s.between, s.true_between))
+    return {name: mean(errors) for name, errors in lists.items()}
 
 
 def mcp(

@@ -40,6 +40,7 @@ def test_given_keypoints_are_met_after_the_fit(reconstructor, image, keypoints) 
     network, fitted = one.errors()
     assert (fitted < 0.05).all() and (fitted < network).all()
     prediction = one.prediction
+    assert one.refinement is not None or one.fitted is prediction
     np.testing.assert_array_equal(prediction.score, [1, 1])
     geometry = mano.forward(reconstructor.model, prediction.mano)
     np.testing.assert_allclose(
@@ -61,6 +62,10 @@ def test_box_scale_and_camera(reconstructor, image, keypoints) -> None:
     one = reconstructor.detailed(image, keypoints=keypoints, fit="off", focal=500.0)
     np.testing.assert_array_equal(one.prediction.camera.focal, [500, 500])
     np.testing.assert_array_equal(one.prediction.camera.center, [159.5, 119.5])
+    given = {"focal": [500.0, 510.0], "center": [40.0, 300.0]}
+    moved = reconstructor.detailed(image, keypoints=keypoints, fit="off", **given)
+    np.testing.assert_array_equal(moved.prediction.camera.focal, given["focal"])
+    np.testing.assert_array_equal(moved.prediction.camera.center, given["center"])
     extent = np.ptp(keypoints[0, :, :2], axis=0)
     box = np.asarray(one.prediction.box[0])
     np.testing.assert_allclose(box[2:] - box[:2], 1.2 * extent, rtol=1e-4)
@@ -199,6 +204,10 @@ def test_damaged_cache_is_ignored(checkpoint, tmp_path, image, keypoints) -> Non
         ({"image": "photo.jpg"}, "uint8"),
         ({"fit": "maybe"}, "fit must be one of"),
         ({"focal": -3.0}, "positive"),
+        ({"focal": [500.0, 0.0]}, "positive"),
+        ({"focal": float("nan")}, "positive"),
+        ({"center": [1.0, 2.0, 3.0]}, "principal point must be a finite number"),
+        ({"center": [1.0, float("inf")]}, "principal point must be a finite number"),
         ({"keypoints": [np.zeros((20, 2)), None]}, "21 rows"),
     ],
 )

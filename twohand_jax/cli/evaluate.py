@@ -58,6 +58,14 @@ def add(subparsers: Any) -> None:
     option("--predictions", type=Path, metavar="FILE.npz", help="see docs/evaluation")
     option("--peer", choices=("mediapipe",), help="MediaPipe's world landmarks")
     option("--workers", type=int, default=1, help="processes of the peer")
+    photographs = parser.add_argument_group("what reconstruct does, picture by picture")
+    option = photographs.add_argument
+    text = "record sets; rows MediaPipe, network, + fit, + refine"
+    option("--photographs", type=Path, nargs="+", metavar="DIR", help=text)
+    text = "hands as the detector finds them; else boxes and camera of the labels"
+    option("--found", action="store_true", help=text)
+    text = "of each set, evenly; all"
+    option("--pictures", type=int, metavar="N", help=text)
     server = parser.add_argument_group("servers of benchmarks that keep their labels")
     option = server.add_argument
     option("--submission", type=Path, metavar="pred.json", help="write it instead")
@@ -78,20 +86,25 @@ def run(args: argparse.Namespace) -> None:
     if args.labels and action is not evaluate_set:
         raise InputError(
             "--labels adds a row to our own estimates of a --dataset: give it without "
-            "--table, --compare, --predictions, --peer and --submission."
+            "--table, --photographs, --compare, --predictions, --peer and --submission."
         )
     action(args)
 
 
 def _action(args: argparse.Namespace) -> Callable[[argparse.Namespace], None]:
     """What does what the flags ask for."""
+    if args.photographs is not None:
+        return evaluate_photographs
+    if args.found or args.pictures is not None:
+        raise InputError("--found and --pictures go with --photographs DIR.")
     if args.table is not None:
         return fill_table
     if args.compare is not None:
         return compare
     if args.dataset is None:
         raise InputError(
-            "Give a --dataset of records, a --table of the paper, or two to --compare."
+            "Give a --dataset of records, a --table of the paper, --photographs of "
+            "records, or two to --compare."
         )
     if args.submission is not None:
         return write_submission
@@ -187,6 +200,47 @@ def evaluate_set(args: argparse.Namespace) -> None:
     print(table.summary())
     for path in outputs.write(table, out, plots=args.plots):
         print(f"wrote {path}")
+
+
+def evaluate_photographs(args: argparse.Namespace) -> None:
+    """Reconstruct the pictures of record sets; print and write a table for each."""
+    from twohand_jax import assets
+    from twohand_jax.evaluation import outputs, photographs, run
+    from twohand_jax.inference.reconstruct import Reconstructor
+
+    if args.dataset is not None:
+        raise InputError("--photographs names record sets itself: leave out --dataset.")
+    config = photographs.PhotographsConfig(found=args.found, pictures=args.pictures)
+    directory = args.model or assets.REGRESSOR
+    reconstructor = Reconstructor.load(
+        args.model, args.mano, cache=common.cache_folder(), prior=args.prior
+    )
+    identity = {
+        "model": run.digest(directory),
+        "hand": reconstructor.model.name,
+        "prior": str(args.prior or ""),
+    }
+    told = "hands found" if args.found else "boxes given"
+    for dataset in args.photographs:
+        name = f"{dataset.resolve().name}-{args.split}-{told.replace(' ', '-')}"
+        out = (args.out or RESULTS / "photographs") / name
+        found = photographs.evaluate(
+            reconstructor,
+            dataset,
+            args.split,
+            config=config,
+            identity=identity,
+            out=out,
+        )
+        table = outputs.ResultTable(
+            found.results,
+            title=f"{directory} on photographs of {dataset} ({args.split}), {told}",
+            rate=found.images_per_second,
+            note=photographs.NOTE,
+        )
+        common.say(table.summary())
+        for path in outputs.write(table, out, plots=args.plots):
+            common.say(f"wrote {path}")
 
 
 def write_submission(args: argparse.Namespace) -> None:

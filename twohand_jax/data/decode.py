@@ -79,7 +79,7 @@ class Decoder:
             canvas=np.zeros((count, size, size, 3), np.uint8),
             T_canvas_image=np.tile(np.eye(2, 3, dtype=np.float32), (count, 1, 1)),
             cues=_cues(fields, self._names, count, size),
-            targets=_targets(fields),
+            targets=read_targets(fields),
             weight=usable.astype(np.float32),
             record=records.astype(np.int32),
         )
@@ -238,7 +238,8 @@ def _cues(fields: RecordFields, names: Sequence[str], count: int, size: int) -> 
     return Cues(values, present)
 
 
-def _targets(fields: RecordFields) -> Targets:
+def read_targets(fields: RecordFields) -> Targets:
+    """The labels of parsed records."""
     return Targets(
         camera=Camera(focal=fields["camera/focal"], center=fields["camera/center"]),
         camera_valid=fields["camera/valid"].astype(bool),

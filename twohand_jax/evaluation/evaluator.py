@@ -118,7 +118,7 @@ def scored(
             compare = score[name] if isinstance(score, Mapping) else score
             scores = compare(prediction, known, model, batch.weight)
             found[name], broken = jax.device_get((scores, broken))
-            _require_finite(name, broken, np.asarray(batch.record))
+            require_finite(name, broken, np.asarray(batch.record))
         record = np.asarray(batch.record, np.int32)
         weight = np.asarray(batch.weight, np.float32)
         yield ScoredBatch(record, weight, found, texts(record, weight) if texts else {})
@@ -192,9 +192,19 @@ def require_counted(
         )
 
 
-def _require_finite(
+def require_finite(
     name: str, broken: Bool[np.ndarray, "n 2"], record: Int[np.ndarray, "n"]
 ) -> None:
+    """Refuse estimates that are not finite.
+
+    Args:
+        name: of the method.
+        broken: from ``not_finite``.
+        record: numbers of the records.
+
+    Raises:
+        InputError: one is not.
+    """
     if broken.any():
         first = int(record[broken.any(axis=-1).argmax()])
         raise InputError(

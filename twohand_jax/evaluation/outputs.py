@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from twohand_jax import files
 from twohand_jax.evaluation import (
     bootstrap,
@@ -15,9 +17,10 @@ from twohand_jax.evaluation import (
     protocols,
 )
 from twohand_jax.evaluation.results import Result
-from twohand_jax.evaluation.run import FOUND
+from twohand_jax.evaluation.run import FOUND, WRONG_SIDE
 
 SHOWN = 4  # columns with intervals, in the summary
+HANDS = "hands"
 
 
 class ResultTable:
@@ -27,9 +30,12 @@ class ResultTable:
         title: what was evaluated.
         results: of the methods, in the order of the rows.
         rate: pictures a second, NaN where nothing was computed.
+        note: how to read the intervals, a sentence.
     """
 
-    def __init__(self, results: Sequence[Result], *, title: str, rate: float) -> None:
+    def __init__(
+        self, results: Sequence[Result], *, title: str, rate: float, note: str = ""
+    ) -> None:
         """Compute all figures (some seconds for thousands of records)."""
         first = results[0]
         self.protocol = protocols.get(first.protocol)
@@ -37,12 +43,13 @@ class ResultTable:
             f"{title}: {len(first):,} records, protocol {first.protocol}, "
             f"{self.protocol.units}"
         )
-        self.results, self.rate = list(results), rate
-        self.rows = {one.method: one.figures() for one in results}
+        self.results, self.rate, self.note = list(results), rate, note
+        self.rows = {one.method: _figures(one) for one in results}
         self.intervals = {one.method: bootstrap.intervals(one) for one in results}
         self.parts = breakdown.parts(results[-1])
         known = set().union(*self.rows.values())
-        more = [n for n in (*contact_scores.COLUMNS, FOUND) if n in known]
+        others = (*contact_scores.COLUMNS, FOUND, WRONG_SIDE, HANDS)
+        more = [name for name in others if name in known]
         self.columns = (*self.protocol.columns, *more)
 
     def summary(self) -> str:
@@ -53,8 +60,10 @@ class ResultTable:
             self.title,
             markdown(self.rows, columns=self.columns),
             "95 % intervals by bootstrap over the records:",
-            _intervals(self, known[:SHOWN]),
+            _intervals(self, [c for c in known if c != HANDS][:SHOWN]),
         ]
+        if self.note:
+            pieces.append(self.note)
         if not math.isnan(self.rate):
             rows = "row" if len(self.rows) == 1 else "rows"
             pieces.append(
@@ -80,6 +89,7 @@ class ResultTable:
             "images_per_second": self.rate,
             "rows": self.rows,
             "intervals": self.intervals,
+            **({"note": self.note} if self.note else {}),
             "parts": [part._asdict() for part in self.parts],
         }
         return _without_nan(found)
@@ -180,13 +190,23 @@ def markdown(
         "|---" * (len(shown) + 1) + "|",
     ]
     for name, row in rows.items():
-        cells = [_cell(row.get(c, math.nan)) for c in shown]
+        cells = [_cell(row.get(c, math.nan), column=c) for c in shown]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _cell(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.2f}"
+def _cell(value: float, *, column: str) -> str:
+    if math.isnan(value):
+        return "–"
+    return f"{value:,.0f}" if column == HANDS else f"{value:.2f}"
+
+
+def _figures(result: Result) -> dict[str, float]:
+    """The protocol's figures, and of how many hands where some were not found."""
+    found = result.figures()
+    if FOUND in result.scores.metrics:
+        found[HANDS] = float(np.sum(result.scores.metrics[FOUND].total)) / 100.0
+    return found
 
 
 def write_table(

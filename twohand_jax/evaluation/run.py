@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -181,32 +181,52 @@ def evaluate(
         "processes": jax.process_count(),
     }
     store = Store(out, identity) if out is not None else None
-    if out is not None and (kept := _kept(out, list(subject.methods))):
+    if out is not None and (kept := kept_results(out, list(subject.methods))):
         return Evaluation(kept, float("nan"))
     whole, rate = _scores(subject, reader, score, store, progress=progress)
     source = reader.split.dataset
     rows = evaluator.figures(whole)
     rows.pop(methods.LABELS, None)  # without fits it says that it found none
     evaluator.require_counted(rows, protocol, dataset=source, split=split)
-    found = [
+    names = list(subject.methods)
+    found = as_results(
+        whole, names, protocol=protocol.name, dataset=source, split=split
+    )
+    keep_results(found, out, store)
+    return Evaluation(found, rate)
+
+
+def as_results(
+    whole: evaluator.ScoredBatch,
+    methods: Sequence[str],
+    *,
+    protocol: str,
+    dataset: str,
+    split: str,
+) -> list[Result]:
+    """The scores of all records, a result for each method in this order."""
+    return [
         Result(
             method=name,
-            protocol=protocol.name,
-            dataset=source,
+            protocol=protocol,
+            dataset=dataset,
             split=split,
             record=whole.record,
             image_id=results.decode_names(whole.texts["image_id"]),
             subset=results.decode_names(whole.texts["subset"]),
             scores=whole.scores[name],
         )
-        for name in subject.methods
+        for name in methods
     ]
+
+
+def keep_results(found: list[Result], out: Path | None, store: Store | None) -> None:
+    """Write results where the evaluation lies, then forget its parts."""
     if out is not None and jax.process_index() == 0:
         for one in found:
             results.save(sample_path(out, one.method), one)
     if store:
         store.clear()
-    return Evaluation(found, rate)
 
 
 def sample_path(out: Path, method: str) -> Path:
@@ -258,11 +278,15 @@ def _scores(
             bar.update(done)
             marks.append((time.perf_counter(), done))
     whole = evaluator.gather(store.close() if store else parts)
-    return whole, _rate(marks)
+    return whole, pictures_per_second(marks)
 
 
-def _rate(marks: list[tuple[float, int]]) -> float:
-    """Pictures a second after the first batch, which compiles; NaN of one batch."""
+def pictures_per_second(marks: list[tuple[float, int]]) -> float:
+    """Pictures a second after the first batch, which compiles; NaN of one batch.
+
+    Args:
+        marks: when each batch was done, seconds, and how many pictures it had.
+    """
     if len(marks) < 2:
         return float("nan")
     (start, _), *rest = marks
@@ -275,7 +299,7 @@ def _batch_size(wanted: int | None) -> int:
     return -(-size // devices) * devices
 
 
-def _kept(out: Path, rows: list[str]) -> list[Result] | None:
+def kept_results(out: Path, rows: list[str]) -> list[Result] | None:
     """What a finished evaluation left in ``out``."""
     paths = [sample_path(out, name) for name in rows]
     if not all(path.exists() for path in paths):
@@ -283,7 +307,7 @@ def _kept(out: Path, rows: list[str]) -> list[Result] | None:
     return [results.load(path) for path in paths]
 
 
-FOUND = "found %"
+FOUND, WRONG_SIDE = "found %", "wrong side %"
 
 
 def score_found(score: Score) -> Score:

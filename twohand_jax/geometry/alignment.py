@@ -33,37 +33,43 @@ def procrustes(
     mean_source = jnp.sum(source * weight, axis=-1, keepdims=True) / count
     mean_target = jnp.sum(target * weight, axis=-1, keepdims=True) / count
     centered, reached = (source - mean_source) * weight, (target - mean_target) * weight
-    covariance = _products(reached, centered)
-    R, singular = _best_rotation(covariance, allow_reflection=allow_reflection)
+    R, gain = _turn(centered, reached, allow_reflection=allow_reflection)
     spread = jnp.trace(_products(centered, centered), axis1=-2, axis2=-1)
-    scale = jnp.sum(singular, axis=-1) / jnp.maximum(spread, 1e-12)
+    scale = gain / jnp.maximum(spread, 1e-12)
     columns = (scale[..., None, None] * R)[..., None]
     from_mean = (source - mean_source)[..., None, :, :]
     moved = sum(columns[..., k, :] * from_mean[..., k, :] for k in range(3))
     return jnp.swapaxes(moved + mean_target, -1, -2)
 
 
-def rotation(
+def rotation_onto(
     source: Float[Array, "*b n 3"], target: Float[Array, "*b n 3"]
 ) -> Float[Array, "*b 3 3"]:
-    """The rotation that turns centred points best onto others, whatever their sizes."""
+    """The rotation of the best rigid motion of the source onto the target."""
     chex.assert_equal_shape([source, target])
     chex.assert_shape(source, (..., None, 3))
-    source, target = (_planes(each) for each in (source, target))
-    source, target = (x - jnp.mean(x, axis=-1, keepdims=True) for x in (source, target))
-    return _best_rotation(_products(target, source))[0]
+    centered, reached = (
+        jnp.swapaxes(points - jnp.mean(points, axis=-2, keepdims=True), -1, -2)
+        for points in (source, target)
+    )
+    R, _ = _turn(centered, reached, allow_reflection=False)
+    return R
 
 
-def _best_rotation(
-    covariance: Float[Array, "*b 3 3"], *, allow_reflection: bool = False
-) -> tuple[Float[Array, "*b 3 3"], Float[Array, "*b 3"]]:
-    """Rotation of a covariance (target, source), and signed singular values."""
+def _turn(
+    centered: Float[Array, "*b 3 n"],
+    reached: Float[Array, "*b 3 n"],
+    *,
+    allow_reflection: bool,
+) -> tuple[Float[Array, "*b 3 3"], Float[Array, "*b"]]:
+    """The best rotation of centred points, and the sum of their products after it."""
+    covariance = _products(reached, centered)
     u, singular, vt = jnp.linalg.svd(covariance)
     flip = jnp.sign(jnp.linalg.det(u) * jnp.linalg.det(vt))
     last = jnp.ones_like(flip) if allow_reflection else flip
     signs = jnp.stack([jnp.ones_like(flip), jnp.ones_like(flip), last], axis=-1)
     R = jnp.einsum("...ij,...j,...jk->...ik", u, signs, vt, precision=HIGHEST)
-    return R, singular * signs
+    return R, jnp.sum(singular * signs, axis=-1)
 
 
 def _planes(points: Float[Array, "*b n 3"]) -> Float[Array, "*b 3 n"]:

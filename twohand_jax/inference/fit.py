@@ -19,7 +19,7 @@ from twohand_jax import mano
 from twohand_jax.geometry import alignment, boxes, cameras, rotations, view
 from twohand_jax.mano import anatomy
 from twohand_jax.mano import skeleton as skeletons
-from twohand_jax.mano.joints import CANONICAL, TIPS, WRIST
+from twohand_jax.mano.joints import PALM, TIPS
 from twohand_jax.types import Camera, ManoModel, ManoParams, Prediction
 
 HIGHEST = jax.lax.Precision.HIGHEST
@@ -335,10 +335,6 @@ def in_camera(
     return jnp.einsum("hij,hnj->hni", R, world, precision=HIGHEST)
 
 
-# Wrist and the five fingers' bases: they move together, whatever the fingers do.
-PALM = (WRIST, *CANONICAL)
-
-
 def _turn_palm(
     hand: skeletons.Skeleton,
     orient: Float[Array, "2 3 3"],
@@ -349,7 +345,7 @@ def _turn_palm(
     """The orientation at which the palm lies as the detector's does."""
     palm, matrices = jnp.array(PALM), rotations.axis_angle_to_matrix(pose)
     joints = skeletons.joints(hand, orient, matrices, betas)
-    turn = alignment.rotation(joints[:, palm], world[:, palm])
+    turn = alignment.rotation_onto(joints[:, palm], world[:, palm])
     return jnp.matmul(turn, orient, precision=HIGHEST)
 
 

@@ -1,7 +1,7 @@
 """From a photograph to both hands: detect, predict, fit, separate."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +35,8 @@ class Reconstruction(NamedTuple):
         hands: boxes, keypoints and scores it started from.
         provenance: what made each cue that the network saw.
         refinement: what the prior did; None where it was not asked.
+        fitted: after the keypoint fit, before the refinement; ``network`` where nothing
+            was fitted.
     """
 
     prediction: Prediction
@@ -42,6 +44,7 @@ class Reconstruction(NamedTuple):
     hands: detections.Detections
     provenance: Mapping[str, Provenance]
     refinement: Refined | None = None
+    fitted: Prediction = predict.EMPTY
 
     @property
     def refined(self) -> bool:
@@ -153,6 +156,15 @@ class Reconstructor:
             trained, model, observer=observer, timing=timing, cache=cache, prior=prior
         )
 
+    @property
+    def has_prior(self) -> bool:
+        """Whether there is a two-hand prior that separates hands of this model.
+
+        Raises:
+            InputError: one was named and cannot be loaded.
+        """
+        return self._separator("auto") is not None
+
     def __call__(
         self,
         image: UInt8[np.ndarray, "h w 3"],
@@ -170,8 +182,9 @@ class Reconstructor:
         boxes: EachHand | None = None,
         keypoints: EachHand | None = None,
         fit: str = "auto",
-        focal: float | None = None,
+        focal: float | Sequence[float] | None = None,
         refine: str = "auto",
+        center: Sequence[float] | None = None,
     ) -> Reconstruction:
         """Reconstruct with all that is known on the way.
 
@@ -183,25 +196,29 @@ class Reconstructor:
                 it looks for joints inside them.
             fit: "on" fits the hands to the keypoints, "off" does not, "auto" does
                 where keypoints are known.
-            focal: focal length in pixels; the picture's diagonal when not known.
+            focal: focal length in pixels, or that of x and that of y; the picture's
+                diagonal when not known.
             refine: "auto" separates overlapping hands that run into each other with the
                 two-hand prior, if there is one of this hand model; "always" looks at
                 every pair of hands, "never" at none.
+            center: principal point in pixels; the picture's middle when not known. A
+                picture cut out of a larger one has it elsewhere.
 
         Raises:
             InputError: an argument is not of the documented form.
         """
-        _check(image, fit, focal, refine)
+        _check(image, fit, refine)
+        camera = _camera(image, focal, center)
         with self.timing.stage("detect"):
             found = self._observer.find(image, boxes, keypoints)
         with self.timing.stage("cues"):
             (seen,) = self._observer.observe([image], [found])
             config = self._observer.config
             seen = hide(seen, config.unseen if config.source == "auto" else ())
-        hands, camera = seen.hands, _camera(image, focal)
+        hands = seen.hands
         if not hands.present.any():
             absent = predict.EMPTY._replace(camera=camera)
-            return Reconstruction(absent, absent, hands, seen.provenance)
+            return Reconstruction(absent, absent, hands, seen.provenance, fitted=absent)
         view = predict.lay_out(
             image,
             hands,
@@ -214,14 +231,15 @@ class Reconstructor:
         wants_fit = fit != "off" and hands.has_keypoints
         self._prepare(given, wants_fit)
         network = self._run("network", *given)
-        prediction = network
+        fitted = network
         if wants_fit:
             known = (hands.keypoints, hands.world)
-            prediction = self._run("fit", self.model, network, *known)
-        refinement = self._separate(prediction, hands, seen.cues, refine)
-        if refinement is not None:
-            prediction = refinement.prediction
-        return Reconstruction(prediction, network, hands, seen.provenance, refinement)
+            fitted = self._run("fit", self.model, network, *known)
+        refinement = self._separate(fitted, hands, seen.cues, refine)
+        prediction = fitted if refinement is None else refinement.prediction
+        return Reconstruction(
+            prediction, network, hands, seen.provenance, refinement, fitted
+        )
 
     def _prepare(self, given: tuple[Any, ...], wants_fit: bool) -> None:
         """Start to compile what is needed and not there yet, side by side."""
@@ -275,14 +293,34 @@ def _make_fit() -> Any:
     return fit
 
 
-def _camera(image: UInt8[np.ndarray, "h w 3"], focal: float | None) -> Camera:
+def _camera(
+    image: UInt8[np.ndarray, "h w 3"],
+    focal: float | Sequence[float] | None,
+    center: Sequence[float] | None,
+) -> Camera:
     camera = cameras.default(*image.shape[:2])
-    if focal is None:
-        return camera
-    return camera._replace(focal=camera.focal * 0 + focal)
+    if focal is not None:
+        camera = camera._replace(focal=_pair(focal, "The focal length", least=0.0))
+    if center is not None:
+        camera = camera._replace(center=_pair(center, "The principal point"))
+    return camera
 
 
-def _check(image: Any, fit: str, focal: float | None, refine: str) -> None:
+def _pair(
+    value: float | Sequence[float], what: str, least: float = -np.inf
+) -> Float[np.ndarray, "2"]:
+    """Numbers of a camera for x and y; a single one is both."""
+    pair = np.asarray(value, np.float32)
+    if pair.shape not in ((), (2,)) or not ((pair > least) & (pair < np.inf)).all():
+        number = "positive" if least == 0.0 else "finite"
+        raise InputError(
+            f"{what} must be a {number} number, or two of them for x and y, in pixels, "
+            f"not {value}."
+        )
+    return np.broadcast_to(pair, (2,)).copy()
+
+
+def _check(image: Any, fit: str, refine: str) -> None:
     if getattr(image, "dtype", None) != np.uint8 or image.ndim != 3:
         raise InputError(
             "The picture must be an RGB array of type uint8 and shape (height, width, "
@@ -297,5 +335,3 @@ def _check(image: Any, fit: str, focal: float | None, refine: str) -> None:
         raise InputError(f"fit must be one of {FIT_CHOICES}, not {fit!r}.")
     if refine not in CHOICES:
         raise InputError(f"refine must be one of {CHOICES}, not {refine!r}.")
-    if focal is not None and not 0 < focal < float("inf"):
-        raise InputError(f"The focal length must be a positive number, not {focal}.")

@@ -24,6 +24,7 @@ class FingerBases(NamedTuple):
 
 WRIST = 0  # in every order
 CANONICAL = FingerBases(1, 5, 9, 13, 17)
+PALM = (WRIST, *CANONICAL)  # they move together, whatever the fingers do
 MANO16 = FingerBases(13, 1, 4, 10, 7)
 TIPS = (4, 8, 12, 16, 20)  # of the canonical order, thumb to pinky
 PARENTS = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14)

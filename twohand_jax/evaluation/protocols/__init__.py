@@ -7,7 +7,7 @@ its entry (``base.Protocol``), so that nothing else asks for its name.
 from collections.abc import Mapping
 
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation.protocols import single_hand, two_hands
+from twohand_jax.evaluation.protocols import photographs, single_hand, two_hands
 from twohand_jax.evaluation.protocols.base import (
     DatasetLabels,
     MetricValues,
@@ -38,7 +38,11 @@ __all__ = (
 
 PROTOCOLS: Mapping[str, Protocol] = {
     protocol.name: protocol
-    for protocol in (*two_hands.PROTOCOLS, *single_hand.PROTOCOLS)
+    for protocol in (
+        *two_hands.PROTOCOLS,
+        *single_hand.PROTOCOLS,
+        *photographs.PROTOCOLS,
+    )
 }
 GENERAL = two_hands.PROTOCOLS[0].name
 _FLAT = "has no 3D labels"
