@@ -47,7 +47,7 @@ def read(path: str | Path = assets.HAND_LANDMARK) -> Variables:
     """All weights of ``models.hand_landmark.network()``.
 
     Args:
-        path: MediaPipe's ``hand_landmark_full.tflite``; the one that ships by default.
+        path: MediaPipe's full hand landmark network; the file that ships by default.
 
     Raises:
         InputError: the file is missing, damaged, or holds another network.
