@@ -194,7 +194,9 @@ class Inputs(NamedTuple):
     ``cues`` holds a picture ``*b 2 s s 3`` and ``present`` a flag ``*b`` for each cue.
     ``T_crop_image`` includes the left hand's mirroring; ``box`` is the unexpanded hand
     box in full-image pixels, of a turned crop to be turned as much about its centre;
-    ``overlap`` says whether the two boxes intersect.
+    ``overlap`` says whether the two boxes intersect. ``features`` are what the frozen
+    stages of the picture's backbone say of ``image``, where another run of these has
+    made them already (``models.hand_landmark``).
     """
 
     image: Float[Array, "*b 2 s s 3"]
@@ -204,6 +206,7 @@ class Inputs(NamedTuple):
     box: Float[Array, "*b 2 4"]
     hand_valid: Bool[Array, "*b 2"]
     overlap: Bool[Array, "*b"]
+    features: Float[Array, "*b 2 i j c"] | None = None
 
 
 class Output(NamedTuple):

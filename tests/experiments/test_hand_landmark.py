@@ -12,10 +12,12 @@ from jax import export as jax_export
 from tests.data import scenes
 from tests.inference import networks
 from twohand_jax import experiments, mano
+from twohand_jax.crops.augment import prepare
 from twohand_jax.errors import InputError
 from twohand_jax.experiments import regressor
 from twohand_jax.experiments.regressor import RegressorExperiment
 from twohand_jax.inference import export, predict
+from twohand_jax.models import hand_landmark
 from twohand_jax.models.apply import Variables
 from twohand_jax.train import optim, state, step
 from twohand_jax.weights import mediapipe, native
@@ -137,3 +139,28 @@ def test_each_backbone_says_how_pictures_are_normalised():
     ours, theirs = experiments.parse(config()).model, regressor.RegressorConfig()
     assert (ours.image.mean, ours.image.std) == ((0.0,) * 3, (1.0,) * 3)
     assert theirs.image.mean == (0.485, 0.456, 0.406)
+
+
+@pytest.mark.parametrize("frozen", [2, 3])
+def test_features_of_another_run_take_the_frozen_stages_place(frozen):
+    """MediaPipe's own maps of the same crops, which come with its landmarks."""
+    made = config()
+    made["model"]["image"]["frozen_stages"] = frozen
+    network = experiments.network(experiments.parse(made))
+    variables = mediapipe.adopt_stages(networks.random_variables(network, scale=0.5))
+    crop = experiments.parse(made).crop
+    inputs, _ = jax.jit(lambda batch: prepare(batch, crop=crop))(
+        scenes.batch(0, (2,), mano.load())
+    )
+    run = jax.jit(network.apply)
+    expected, _ = run(variables, inputs)
+    whole = jax.jit(hand_landmark.network().apply)
+    crops = inputs.image.reshape(-1, *inputs.image.shape[2:])
+    said, _ = whole(mediapipe.read(), crops)
+    features = said.maps[frozen - 1]
+    features = features.reshape(2, 2, *features.shape[1:])
+    blind = inputs._replace(image=inputs.image * 0, features=features)
+    found, _ = run(variables, blind)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), found, expected
+    )

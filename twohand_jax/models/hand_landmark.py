@@ -243,15 +243,27 @@ class HandLandmark(nnx.Module):
             image: pictures.
             frozen: no batch norm is left to ask for it.
         """
-        return self.maps(image)[-1]
+        x = image
+        for stage in self.stages[: self.frozen_stages]:
+            x = stage(x)
+        return self.resume(jax.lax.stop_gradient(x))
+
+    def resume(self, features: Float[Array, "b h w c"]) -> Float[Array, "b i j d"]:
+        """The last map, from that of the last frozen stage.
+
+        The frozen stages are MediaPipe's, whoever runs them: their map is one of
+        ``HandLandmarks.maps``, or a tensor of LiteRT's.
+        """
+        x = features
+        for stage in self.stages[self.frozen_stages :]:
+            x = stage(x)
+        return x
 
     def maps(self, image: Float[Array, "b h w 3"]) -> list[Float[Array, "b i j d"]]:
         """The map of each stage."""
         maps, x = [], image
-        for index, stage in enumerate(self.stages):
+        for stage in self.stages:
             x = stage(x)
-            if index + 1 == self.frozen_stages:
-                x = jax.lax.stop_gradient(x)
             maps.append(x)
         return maps
 

@@ -15,7 +15,7 @@ from twohand_jax import fields
 from twohand_jax.crops import cue_table
 from twohand_jax.models.backbone import Color
 from twohand_jax.models.fusion import Fusion, FusionConfig
-from twohand_jax.models.hand_landmark import HandLandmarkConfig
+from twohand_jax.models.hand_landmark import HandLandmark, HandLandmarkConfig
 from twohand_jax.models.heads import HandHeads
 from twohand_jax.models.resnet import RESNET18, RESNET50, ResNetConfig
 from twohand_jax.models.transnet import TransNet, TransNetConfig, place_joints
@@ -147,9 +147,13 @@ class Regressor(nnx.Module):
         def flat(array: Array) -> Array:
             return array.reshape(batch * 2, *array.shape[2:])
 
-        mean = jnp.asarray(config.image_mean or config.image.mean)
-        std = jnp.asarray(config.image_std or config.image.std)
-        maps = [self.image((flat(inputs.image) - mean) / std, frozen=frozen)]
+        if inputs.features is None:
+            mean = jnp.asarray(config.image_mean or config.image.mean)
+            std = jnp.asarray(config.image_std or config.image.std)
+            maps = [self.image((flat(inputs.image) - mean) / std, frozen=frozen)]
+        else:
+            assert isinstance(self.image, HandLandmark), "no other goes on from maps"
+            maps = [self.image.resume(flat(inputs.features))]
         blank, no = jnp.zeros_like(inputs.image), jnp.zeros(batch, bool)
         present = jnp.zeros((batch, 0), bool)
         for encode, name in zip(self.cues, config.cues, strict=True):
