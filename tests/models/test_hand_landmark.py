@@ -12,11 +12,7 @@ from twohand_jax.cues import palm
 from twohand_jax.cues.mediapipe import MediaPipeHands
 from twohand_jax.errors import InputError
 from twohand_jax.models import apply, hand_landmark
-from twohand_jax.models.hand_landmark import (
-    LANDMARK_SIDE,
-    Depthwise,
-    HandLandmarkConfig,
-)
+from twohand_jax.models.hand_landmark import LANDMARK_SIDE, HandLandmarkConfig
 from twohand_jax.weights import mediapipe
 
 # Differences are measured in these: pixels of the crop, metres of a hand, certainty.
@@ -153,28 +149,6 @@ def test_bfloat16_is_close(crops):
     assert rough.dtype == jnp.bfloat16
     error = jnp.linalg.norm(rough.astype(jnp.float32) - exact)
     assert error < 0.06 * jnp.linalg.norm(exact)
-
-
-@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 1), (5, 2)])
-@pytest.mark.parametrize("size", [(8, 8), (7, 10)])
-def test_depthwise_layers_are_grouped_convolutions(kernel, stride, size):
-    layer = Depthwise(
-        6,
-        kernel,
-        stride=stride,
-        dtype=jnp.dtype("float32"),
-        rngs=hand_landmark.nnx.Rngs(0),
-    )
-    x = jax.random.normal(jax.random.key(1), (2, *size, 6))
-    grouped = jax.lax.conv_general_dilated(
-        x,
-        layer.kernel[...][:, :, None],
-        (stride, stride),
-        "SAME",
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=6,
-    )
-    np.testing.assert_allclose(layer(x), jax.nn.relu6(grouped), atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,6 @@ from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -35,6 +34,7 @@ from twohand_jax import fields
 from twohand_jax.models import apply
 from twohand_jax.models.apply import Network
 from twohand_jax.models.backbone import BackboneConfig, Color
+from twohand_jax.models.depthwise import depthwise
 from twohand_jax.models.layers import Conv, block_output, linear
 from twohand_jax.types import NUM_JOINTS
 
@@ -116,11 +116,7 @@ class HandLandmarkConfig(BackboneConfig):
 
 
 class Depthwise(nnx.Module):
-    """Convolution of each channel by itself, and ReLU6; padded as TensorFlow's "SAME".
-
-    It is a sum of shifted products, which XLA does faster on CPU than the grouped
-    convolution.
-    """
+    """Convolution of each channel by itself, and ReLU6."""
 
     def __init__(
         self,
@@ -139,21 +135,9 @@ class Depthwise(nnx.Module):
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j c"]:
         """Convolve; sums are float32, so that many small terms keep their digits."""
-        kernel, stride = self.kernel[...].astype(self.dtype), self.stride
-        size = kernel.shape[0]
-        cells = [-(-length // stride) for length in x.shape[1:3]]
-        pads = [
-            max((count - 1) * stride + size - length, 0)
-            for count, length in zip(cells, x.shape[1:3], strict=True)
-        ]
-        around = [(pad // 2, pad - pad // 2) for pad in pads]
-        x = jnp.pad(x.astype(self.dtype), ((0, 0), *around, (0, 0)))
-        down, across = ((count - 1) * stride + 1 for count in cells)
-        y = self.bias[...]
-        for i, j in np.ndindex(size, size):
-            tap = x[:, i : i + down : stride, j : j + across : stride]
-            y = y + tap.astype(jnp.float32) * kernel[i, j].astype(jnp.float32)
-        return jax.nn.relu6(y).astype(self.dtype)
+        kernel = self.kernel[...].astype(self.dtype)
+        y = depthwise(x.astype(self.dtype), kernel, self.stride)
+        return jax.nn.relu6(y + self.bias[...]).astype(self.dtype)
 
 
 class InvertedResidual(nnx.Module):
