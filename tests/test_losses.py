@@ -10,6 +10,7 @@ from twohand_jax.geometry import rotations
 from twohand_jax.types import RIGHT, Mean, Output
 
 CROP = CropConfig(crop_size=64)
+FROM_CROP = {"crop_view": True, "fingers_up": True}
 WEIGHTS = losses.LossWeights()
 TERMS = (
     "pose",
@@ -88,9 +89,12 @@ def test_the_truth_costs_nothing(setup):
         assert terms[name].count > 0
 
 
-def test_the_truth_costs_nothing_as_the_crop_sees_it(setup):
+@pytest.mark.parametrize(
+    "seen", [{"crop_view": True}, {"fingers_up": True}, FROM_CROP], ids=str
+)
+def test_the_truth_costs_nothing_as_the_crop_sees_it(setup, seen):
     model = setup[0]
-    crop = CropConfig(crop_size=64, crop_view=True)
+    crop = CropConfig(crop_size=64, **seen)
     inputs, targets = jax.jit(lambda b: prepare(b, crop=crop))(
         scenes.batch(0, (3,), model)
     )

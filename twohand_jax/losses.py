@@ -244,7 +244,12 @@ def _project_truth(
     truth: _Posed, inputs: Inputs, targets: Targets, crop: CropConfig
 ) -> Float[Array, "*b 2 21 2"]:
     """Crop pixels of the fitted joints, seen by the picture's own camera."""
-    R = labels.view_rotation(targets, inputs, crop=crop)
+    R = labels.view_rotation(
+        inputs.T_crop_image,
+        targets.camera,
+        crop=crop,
+        camera_valid=targets.camera_valid,
+    )
     joints = view.turn(R, labels.mirror_left_points(truth.joints))
     camera = jax.tree.map(lambda x: x[..., None, :], targets.camera)
     return affine.apply(inputs.T_crop_image, cameras.project(joints, camera))

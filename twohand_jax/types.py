@@ -174,6 +174,9 @@ class CanvasView(NamedTuple):
         box: unexpanded hand boxes, pixels of the picture.
         score: of each hand, 0 for one that is not there.
         camera: of the picture.
+        angle: radians by which each box is turned about its centre, x towards y, so
+            that its fingers point to its upper side (``crops.pointing``); only looked
+            at for networks that want turned crops. None for upright boxes.
     """
 
     canvas: UInt8[Array, "*b c c 3"]
@@ -182,6 +185,7 @@ class CanvasView(NamedTuple):
     box: Float[Array, "*b 2 4"]
     score: Float[Array, "*b 2"]
     camera: Camera
+    angle: Float[Array, "*b 2"] | None = None
 
 
 class Inputs(NamedTuple):
@@ -189,7 +193,10 @@ class Inputs(NamedTuple):
 
     ``cues`` holds a picture ``*b 2 s s 3`` and ``present`` a flag ``*b`` for each cue.
     ``T_crop_image`` includes the left hand's mirroring; ``box`` is the unexpanded hand
-    box in full-image pixels; ``overlap`` says whether the two boxes intersect.
+    box in full-image pixels, of a turned crop to be turned as much about its centre;
+    ``overlap`` says whether the two boxes intersect. ``features`` are what the frozen
+    stages of the picture's backbone say of ``image``, where another run of these has
+    made them already (``models.hand_landmark``).
     """
 
     image: Float[Array, "*b 2 s s 3"]
@@ -199,6 +206,7 @@ class Inputs(NamedTuple):
     box: Float[Array, "*b 2 4"]
     hand_valid: Bool[Array, "*b 2"]
     overlap: Bool[Array, "*b"]
+    features: Float[Array, "*b 2 i j c"] | None = None
 
 
 class Output(NamedTuple):

@@ -26,6 +26,8 @@ CROP = CropConfig(crop_size=96)
 NONE = AugmentConfig(
     scale=0.0, rotation_probability=0.0, color=(1.0, 1.0), flip_probability=0.0
 )
+# Whether the network speaks of a hand along its crop's ray, and as its crop is turned.
+VIEWS = ((False, False), (True, False), (False, True), (True, True))
 ONE_AT_A_TIME = {
     "nothing": {},
     "scale": {"scale": 0.25},
@@ -39,6 +41,7 @@ ONE_AT_A_TIME = {
         "flip_probability": 0.5,
         "color": (0.8, 1.2),
         "box_jitter": 0.05,
+        "angle_jitter": 0.2,
         "keypoint_jitter": 0.01,
         "cue_dropout": {"keypoints": 0.2, "segmentation": 0.2, "depth": 0.2},
         "grey_probability": 0.2,
@@ -89,16 +92,20 @@ def in_picture(joints, targets: Targets, inputs: Inputs, crop: CropConfig):
     """Joints of the network frame, back in the picture's camera frame."""
     joints = labels.mirror_left_points(joints)
     camera = jax.tree.map(lambda x: x[..., None, :], targets.camera)
+    if crop.fingers_up:
+        joints = view.turn(view.roll_rotation(inputs.T_crop_image), joints)
     if crop.crop_view:
         R = view.rotation(inputs.T_crop_image, camera, size=crop.crop_size)
         joints = view.turn(R, joints)
     return joints, camera
 
 
-@pytest.mark.parametrize("crop_view", [False, True])
+@pytest.mark.parametrize(("crop_view", "fingers_up"), VIEWS)
 @pytest.mark.parametrize("name", ONE_AT_A_TIME)
-def test_projected_3d_labels_are_the_2d_labels(batch, model, name, crop_view):
-    crop = CropConfig(crop_size=96, crop_view=crop_view)
+def test_projected_3d_labels_are_the_2d_labels(
+    batch, model, name, crop_view, fingers_up
+):
+    crop = CropConfig(crop_size=96, crop_view=crop_view, fingers_up=fingers_up)
     inputs, targets = run(
         batch, model, changed(**ONE_AT_A_TIME[name]), crop=crop, pictures=False
     )
@@ -109,10 +116,10 @@ def test_projected_3d_labels_are_the_2d_labels(batch, model, name, crop_view):
     np.testing.assert_allclose(relative, targets.rel_trans, atol=2e-6)
 
 
-@pytest.mark.parametrize("crop_view", [False, True])
+@pytest.mark.parametrize(("crop_view", "fingers_up"), VIEWS)
 @pytest.mark.parametrize("name", ["flip", "rotation", "all"])
-def test_both_hands_pose_as_right_hands(batch, model, name, crop_view):
-    crop = CropConfig(crop_size=96, crop_view=crop_view)
+def test_both_hands_pose_as_right_hands(batch, model, name, crop_view, fingers_up):
+    crop = CropConfig(crop_size=96, crop_view=crop_view, fingers_up=fingers_up)
     _, targets = run(
         batch, model, changed(**ONE_AT_A_TIME[name]), crop=crop, pictures=False
     )

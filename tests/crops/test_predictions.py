@@ -32,9 +32,9 @@ def labels(scene, crop):
     return inputs._replace(image=None, cues={}), targets
 
 
-def setup(model, *, crop_view: bool, shape=(3,), seed=0):
+def setup(model, *, crop_view: bool, fingers_up=False, shape=(3,), seed=0):
     """A scene, and what a perfect network would say about it."""
-    crop = CropConfig(crop_size=SIZE, crop_view=crop_view)
+    crop = CropConfig(crop_size=SIZE, crop_view=crop_view, fingers_up=fingers_up)
     scene = scenes.batch(seed, shape, model)
     inputs, targets = labels(scene, crop)
     pose = rotations.axis_angle_to_matrix(
@@ -59,10 +59,20 @@ def setup(model, *, crop_view: bool, shape=(3,), seed=0):
 
 
 @pytest.mark.parametrize(
-    ("shape", "crop_view"), [((), False), ((3,), True), ((2, 1, 2), True)], ids=str
+    ("shape", "crop_view", "fingers_up"),
+    [
+        ((), False, False),
+        ((3,), True, False),
+        ((2, 1, 2), True, False),
+        ((3,), False, True),
+        ((2, 1, 2), True, True),
+    ],
+    ids=str,
 )
-def test_a_perfect_network_gives_the_truth(model, crop_view, shape):
-    crop, scene, inputs, output = setup(model, crop_view=crop_view, shape=shape)
+def test_a_perfect_network_gives_the_truth(model, crop_view, fingers_up, shape):
+    crop, scene, inputs, output = setup(
+        model, crop_view=crop_view, fingers_up=fingers_up, shape=shape
+    )
     truth = scene.targets
     got = run(output, model, inputs, truth.camera, crop=crop)
     expected = scenes.pose(model, truth.mano)

@@ -117,3 +117,60 @@ def test_overlap_is_of_two_hands_that_are_there(left, present, expected, batch):
     )
     assert found.shape == batch
     assert (np.asarray(found) == expected).all()
+
+
+def corners(box, angle):
+    """A turned box's corners, one by one."""
+    middle, extent = boxes.center(box), boxes.size(box)
+    signs = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) / 2
+    c, s = np.cos(angle), np.sin(angle)
+    return middle + (signs * extent) @ np.array([[c, -s], [s, c]]).T
+
+
+@pytest.mark.parametrize("batch", [(), (3,), (2, 1, 4)])
+def test_the_box_about_a_turned_one_holds_its_corners(batch):
+    rng = np.random.default_rng(0)
+    low = rng.uniform(0, 50, (*batch, 2))
+    box = np.concatenate([low, low + rng.uniform(5, 40, (*batch, 2))], axis=-1)
+    angle = rng.uniform(-4, 4, batch)
+    found = boxes.around_turned(box, angle)
+    for index in np.ndindex(batch):
+        expected = boxes.from_points(corners(box[index], angle[index]))
+        np.testing.assert_allclose(found[index], expected, atol=1e-9)
+
+
+def test_a_turned_box_is_the_tight_one_of_turned_joints():
+    points = np.random.default_rng(0).normal(size=(2, 21, 2)) * 40
+    angle = np.array([0.6, -2.0])
+    found = boxes.around_joints(points, scale=1.0, angle=angle)
+    for row in range(2):
+        edges = corners(found[row], angle[row])
+        along = edges[1] - edges[0], edges[3] - edges[0]
+        for way in along:
+            share = (points[row] - edges[0]) @ way / (way @ way)
+            np.testing.assert_allclose([share.min(), share.max()], [0, 1], atol=1e-9)
+    upright = boxes.around_joints(points, angle=np.zeros(2))
+    np.testing.assert_allclose(upright, boxes.around_joints(points))
+
+
+def test_overlap_of_turned_boxes_is_that_of_their_areas():
+    """By points strewn over the first box of each pair."""
+    rng = np.random.default_rng(0)
+    low = rng.uniform(0, 40, (200, 2, 2))
+    both = np.concatenate([low, low + rng.uniform(8, 30, (200, 2, 2))], axis=-1)
+    angle = rng.uniform(-4, 4, (200, 2))
+    found = boxes.overlap(both, np.ones((200, 2), bool), angle=angle)
+    axis = np.linspace(0, 1, 60)
+    share = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    shared = np.zeros(200)
+    for row in range(200):
+        first, second = (corners(both[row, k], angle[row, k]) for k in (0, 1))
+        points = first[0] + share @ (first[[1, 3]] - first[0])
+        ways = second[[1, 3]] - second[0]
+        place = (points - second[0]) @ ways.T / np.sum(ways**2, axis=-1)
+        shared[row] = np.all((place > 0) & (place < 1), axis=-1).mean()
+    sure = (shared == 0) | (shared > 0.005)
+    assert (found == (shared > 0))[sure].mean() > 0.98 and 0.2 < found.mean() < 0.9
+    assert found[shared > 0].all()
+    flat = boxes.overlap(both, np.ones((200, 2), bool), angle=np.zeros((200, 2)))
+    np.testing.assert_array_equal(flat, boxes.overlap(both, np.ones((200, 2), bool)))

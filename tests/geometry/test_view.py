@@ -45,3 +45,17 @@ def test_turning_keeps_the_first_point_and_turns_back(shape):
     assert np.abs(turned - points).max() > 0.05
     back = view.turn(jnp.swapaxes(R, -1, -2), turned)
     np.testing.assert_allclose(back, points, atol=1e-5)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("angle", [0.0, 0.7, -2.5])
+def test_a_roll_is_the_angle_that_a_crop_was_turned_by(angle, mirror):
+    """A direction of the picture, from the crop's axes."""
+    box = jnp.array([100.0, 40.0, 200.0, 140.0])
+    T = affine.crop(box, size=64, angle=-angle, mirror=mirror)
+    np.testing.assert_allclose(view.roll(T), angle, atol=1e-6)
+    up = affine.invert(T)[:, :2] @ jnp.array([0.0, -1.0])
+    R = view.roll_rotation(T)
+    expected = R @ jnp.array([0.0, -1.0, 0.0])
+    np.testing.assert_allclose(up / jnp.linalg.norm(up), expected[:2], atol=1e-6)
+    np.testing.assert_array_equal(R[2], [0.0, 0.0, 1.0])

@@ -234,3 +234,25 @@ def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path):
     with pytest.raises(InputError, match="Cannot write"):
         export._archive(tmp_path / "folder", {"a": b"b"})
     assert {p.name for p in tmp_path.iterdir()} == {"file", "folder"}
+
+
+def test_a_network_of_turned_crops_takes_angles(tmp_path):
+    trained = networks.saved(
+        tmp_path / "up", crop__fingers_up=True, model__cues=(), model__transnet=None
+    )
+    fields = export.inputs(CANVAS, (), fingers_up=True)
+    assert fields.keys() - export.inputs(CANVAS, ()).keys() == {"angle"}
+    arrays, function = export.numbered(trained, mano.load(), ())
+    rng = np.random.default_rng(0)
+    given = {name: np.ones((1, *f.shape), f.dtype) for name, f in fields.items()}
+    given |= {
+        "canvas": rng.integers(0, 255, (1, CANVAS, CANVAS, 3), dtype=np.uint8),
+        "T_canvas_image": np.eye(2, 3, dtype=np.float32)[None],
+        "boxes": np.array([[[8, 10, 40, 60], [45, 20, 85, 70]]], np.float32),
+    }
+    run = jax.jit(function)
+    joints, other = (
+        run(arrays, given | {"angle": np.full((1, 2), angle, np.float32)})["joints"]
+        for angle in (0.0, 1.0)
+    )
+    assert np.abs(joints - other).max() > 1e-3

@@ -16,6 +16,7 @@ from data_pipelines.labelled import Example
 from tests.data.records import Squares, example
 from tests.inference import networks
 from twohand_jax import experiments, mano
+from twohand_jax.crops.inputs import CropConfig
 from twohand_jax.data import decode
 from twohand_jax.evaluation import methods
 from twohand_jax.experiments import data
@@ -307,3 +308,25 @@ def test_cues_that_are_not_there_are_zeros_with_cleared_flags(trained):
     }
     assert not any(value.any() for value in view.cues.values.values())
     assert not any(view.cues.present.values())
+
+
+def test_turned_crops_are_cut_from_the_same_canvases(records):
+    """Of records and photographs; they are larger than those of upright crops."""
+    found = read(records, crop__fingers_up=True)
+    crop = CropConfig(crop_size=32, fingers_up=True)
+    for row, number in enumerate(found.record):
+        image, hands, cues = photo(int(number))
+        view = predict.lay_out(
+            image,
+            hands,
+            cues,
+            cameras.default(HEIGHT, WIDTH),
+            names=(),
+            config=crop.canvas(),
+            fingers_up=True,
+        )
+        np.testing.assert_array_equal(view.canvas, found.canvas[row])
+        np.testing.assert_array_equal(view.T_canvas_image, found.T_canvas_image[row])
+        upright = laid_out(int(number), CropConfig(crop_size=32), names=())
+        assert (view.T_canvas_image[0, 0] <= upright.T_canvas_image[0, 0]).all()
+        assert view.angle.shape == (2,) and upright.angle is None

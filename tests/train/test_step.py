@@ -101,3 +101,15 @@ def test_gradients_are_clipped_to_the_global_norm():
         updates, _ = optimizer.update(gradient, optimizer.init(params), params)
         results.append(np.asarray(updates["w"]))
     np.testing.assert_allclose(results[0], results[1], rtol=1e-5)
+
+
+def test_frozen_weights_do_not_decay():
+    config = optim.OptimConfig(learning_rate=0.1, schedule="constant", weight_decay=0.5)
+    stages = {name: {"kernel": jnp.ones((2, 2))} for name in ("1", "10")}
+    params = {"image": {"stages": stages}}
+    optimizer = optim.optimizer(config, frozen=["image/stages/1/"])
+    zero = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = optimizer.update(zero, optimizer.init(params), params)
+    found = updates["image"]["stages"]
+    np.testing.assert_array_equal(found["1"]["kernel"], 0.0)
+    np.testing.assert_allclose(found["10"]["kernel"], -0.1 * 0.5)

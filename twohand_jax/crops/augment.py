@@ -48,6 +48,7 @@ class AugmentConfig:
         grey_probability: share of samples without colour.
         noise: standard deviation of Gaussian pixel noise, of [0, 1].
         box_jitter: largest shift and relative growth of a hand box, of its side.
+        angle_jitter: largest error of a turned crop's angle, radians.
         keypoint_jitter: standard deviation of the keypoint cue's error, of the hand
             box's longer side.
         cue_dropout: share of samples without a cue, by its name; 0 for others.
@@ -61,6 +62,7 @@ class AugmentConfig:
     grey_probability: float = 0.0
     noise: float = 0.0
     box_jitter: float = 0.0
+    angle_jitter: float = 0.0
     keypoint_jitter: float = 0.0
     cue_dropout: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
@@ -76,6 +78,7 @@ class AugmentConfig:
             grey_probability=fields.PROBABILITY,
             noise=fields.NOT_NEGATIVE,
             box_jitter=fields.SHARE_BELOW_ONE,
+            angle_jitter=fields.NOT_NEGATIVE,
             keypoint_jitter=fields.NOT_NEGATIVE,
             cue_dropout=fields.PROBABILITY,
         )
@@ -94,19 +97,21 @@ class _Draw(NamedTuple):
     mirror: Bool[Array, "*b"]
     box_shift: Float[Array, "*b 2 2"]
     box_growth: Float[Array, "*b 2 1"]
+    box_turn: Float[Array, "*b 2"]
     keypoint_shift: Float[Array, "*b 2 21 2"]
 
 
 def prepare(batch: Batch, *, crop: CropConfig) -> tuple[Inputs, Targets]:
     """Inputs and labels of a batch as it is."""
-    box = inputs_.hand_boxes(batch.targets, crop=crop)
+    angle = inputs_.hand_angles(batch.targets, batch.cues, crop=crop)
     inputs = inputs_.make_inputs(
         batch.canvas,
         batch.T_canvas_image,
         batch.cues,
-        box,
+        inputs_.hand_boxes(batch.targets, crop=crop, angle=angle),
         batch.targets.hand_valid,
         crop=crop,
+        angle=angle,
     )
     return inputs, labels.to_network(batch.targets, inputs, crop=crop)
 
@@ -136,8 +141,11 @@ def augment(
     move = motion(draw.mirror, draw.angle, canvas_middle(batch))
     targets = labels.move_targets(batch.targets, move, model)
     cues = cue_table.move(batch.cues, move)
+    angle = inputs_.hand_angles(targets, cues, crop=crop)
+    if angle is not None:
+        angle = angle + draw.box_turn
     box = jitter_boxes(
-        inputs_.hand_boxes(targets, crop=crop),
+        inputs_.hand_boxes(targets, crop=crop, angle=angle),
         shift=draw.box_shift,
         growth=1.0 + draw.box_growth,
     )
@@ -149,6 +157,7 @@ def augment(
         targets.hand_valid,
         crop=crop,
         scale=draw.scale,
+        angle=angle,
     )
     inputs = inputs._replace(
         image=recolor(
@@ -170,12 +179,15 @@ def _draw(key: Array, shape: tuple[int, ...], config: AugmentConfig) -> _Draw:
     angle = jnp.deg2rad(config.rotation_deg) * normal
     grown = jnp.clip(jax.random.normal(keys[0], shape), -1.0, 1.0)
     jitter = config.box_jitter
+    turn_key = jax.random.fold_in(key, 1)  # the others' draws stay what they were
     return _Draw(
         scale=1.0 + config.scale * grown,
         angle=jnp.where(turned, angle, 0.0),
         mirror=jax.random.bernoulli(keys[3], config.flip_probability, shape),
         box_shift=jitter * jax.random.uniform(keys[4], (*shape, 2, 2), minval=-1),
         box_growth=jitter * jax.random.uniform(keys[5], (*shape, 2, 1), minval=-1),
+        box_turn=config.angle_jitter
+        * jax.random.uniform(turn_key, (*shape, 2), minval=-1),
         keypoint_shift=config.keypoint_jitter
         * jax.random.normal(keys[6], (*shape, 2, 21, 2)),
     )

@@ -15,6 +15,7 @@ from twohand_jax.crops import cue_table
 from twohand_jax.crops.canvas import CanvasConfig
 from twohand_jax.crops.cue_kinds import Sheet
 from twohand_jax.crops.cue_table import CUE_KINDS
+from twohand_jax.crops.pointing import record_angles
 from twohand_jax.geometry import affine, boxes
 from twohand_jax.types import LEFT, RIGHT, Cues, Inputs, Targets
 
@@ -35,6 +36,8 @@ class CropConfig:
         crop_view: the network speaks of a hand as its crop sees it, turned about the
             wrist by the angle between the crop's ray and the optical axis, which a
             crop can't show; otherwise of its orientation in the picture's camera.
+        fingers_up: each crop is turned so that its hand points up (``crops.pointing``),
+            and the network speaks of the hand as it is turned there.
     """
 
     crop_size: int = 256
@@ -45,6 +48,7 @@ class CropConfig:
     focal: float = 5000.0
     gate: tuple[str, ...] = ("keypoints", "segmentation")
     crop_view: bool = False
+    fingers_up: bool = False
 
     def __post_init__(self) -> None:
         gates = [name for name, kind in CUE_KINDS.items() if kind.gate]
@@ -59,6 +63,11 @@ class CropConfig:
             focal=fields.POSITIVE,
         )
 
+    @property
+    def room(self) -> float:
+        """Factor on the crops' sides that a canvas covers, for all ways they turn."""
+        return 2**0.5 if self.fingers_up else 1.0
+
     def canvas(self, *, size: int = 512, room: float = 1.0) -> CanvasConfig:
         """The canvas that crops are cut from.
 
@@ -67,18 +76,40 @@ class CropConfig:
             room: factor on the crops' sides that it covers; training needs some.
         """
         return CanvasConfig(
-            size=size, crop_size=self.crop_size, crop_scale=self.crop_scale, room=room
+            size=size,
+            crop_size=self.crop_size,
+            crop_scale=self.crop_scale,
+            room=max(room, self.room),
         )
 
 
-def hand_boxes(targets: Targets, *, crop: CropConfig) -> Float[Array, "*b 2 4"]:
+def hand_angles(
+    targets: Targets, cues: Cues, *, crop: CropConfig
+) -> Float[Array, "*b 2"] | None:
+    """By how much the boxes of a record's hands are turned; None for upright crops."""
+    return record_angles(targets, cues) if crop.fingers_up else None
+
+
+def hand_boxes(
+    targets: Targets,
+    *,
+    crop: CropConfig,
+    angle: Float[Array, "*b 2"] | None = None,
+) -> Float[Array, "*b 2 4"]:
     """Unexpanded hand boxes: about the 2D joints, else those of the labels.
 
     The joints' box counts where more than half of the joints are labelled.
+
+    Args:
+        targets: labels of the picture.
+        crop: how hands are cut out.
+        angle: radians by which the boxes are turned about their centres.
     """
     valid = targets.joints_2d_valid
     enough = 2 * jnp.sum(valid, axis=-1) > valid.shape[-1]
-    box = boxes.around_joints(targets.joints_2d, valid, scale=crop.box_scale)
+    box = boxes.around_joints(
+        targets.joints_2d, valid, scale=crop.box_scale, angle=angle
+    )
     return jnp.where(enough[..., None], box, targets.box)
 
 
@@ -91,6 +122,7 @@ def make_inputs(
     *,
     crop: CropConfig,
     scale: Float[Array, "*b"] | float = 1.0,
+    angle: Float[Array, "*b 2"] | None = None,
 ) -> Inputs:
     """Cut both hands' crops and draw their cues.
 
@@ -101,17 +133,21 @@ def make_inputs(
         hand_boxes: unexpanded boxes in picture pixels, right then left.
         hand_valid: hands that are there; an absent hand's crop shows the other's box.
         scale: extra factor on the side of the crops.
+        angle: radians by which the boxes are turned about their centres, see
+            ``CanvasView``; left alone where the crops stand upright.
     """
     chex.assert_shape(
         [canvas, T_canvas_image, hand_boxes, hand_valid],
         [(..., None, None, 3), (..., 2, 3), (..., 2, 4), (..., 2)],
     )
-    box = _filled(hand_boxes, hand_valid, T_canvas_image, canvas.shape[-2])
-    T_crop_image = _crop_maps(box, scale, crop)
+    if not crop.fingers_up:
+        angle = None
+    box, turn = _filled(hand_boxes, angle, hand_valid, T_canvas_image, canvas.shape[-2])
+    T_crop_image = _crop_maps(box, turn, scale, crop)
     T_canvas_crop = affine.compose(
         T_canvas_image[..., None, :, :], affine.invert(T_crop_image)
     )
-    overlap = boxes.overlap(hand_boxes, hand_valid)
+    overlap = boxes.overlap(hand_boxes, hand_valid, angle=angle)
     sheet = Sheet(
         cues=cues,
         cut=_cut_maps(cues, T_canvas_crop, crop.crop_size),
@@ -132,22 +168,31 @@ def make_inputs(
 
 
 def _crop_maps(
-    box: Float[Array, "*b 2 4"], scale: Float[Array, "*b"] | float, crop: CropConfig
+    box: Float[Array, "*b 2 4"],
+    angle: Float[Array, "*b 2"] | None,
+    scale: Float[Array, "*b"] | float,
+    crop: CropConfig,
 ) -> Float[Array, "*b 2 2 3"]:
     """Maps from the picture to both hands' crops; the left one is mirrored."""
     square = boxes.square(box)
     factor = jnp.asarray(crop.crop_scale * scale)[..., None, None]
     grown = boxes.from_center(boxes.center(square), boxes.size(square) * factor)
-    return affine.crop(grown, size=crop.crop_size, mirror=jnp.array([False, True]))
+    return affine.crop(
+        grown,
+        size=crop.crop_size,
+        angle=0.0 if angle is None else -angle,
+        mirror=jnp.array([False, True]),
+    )
 
 
 def _filled(
     box: Float[Array, "*b 2 4"],
+    angle: Float[Array, "*b 2"] | None,
     valid: Bool[Array, "*b 2"],
     T_canvas_image: Float[Array, "*b 2 3"],
     canvas_size: int,
-) -> Float[Array, "*b 2 4"]:
-    """The boxes, with the other hand's box or the canvas for a hand not there."""
+) -> tuple[Float[Array, "*b 2 4"], Float[Array, "*b 2"] | None]:
+    """Boxes and angles, with the other hand's or the canvas for a hand not there."""
     end = canvas_size - 1.0
     corners = jnp.array([[0.0, 0.0], [end, 0.0], [0.0, end], [end, end]], box.dtype)
     seen = affine.apply(
@@ -157,7 +202,11 @@ def _filled(
     canvas_box = boxes.from_points(seen)[..., None, :]
     usable = valid & (jnp.max(boxes.size(box), axis=-1) > 0)
     spare = jnp.where(jnp.flip(usable, -1)[..., None], jnp.flip(box, -2), canvas_box)
-    return jnp.where(usable[..., None], box, spare)
+    box = jnp.where(usable[..., None], box, spare)
+    if angle is None:
+        return box, None
+    other = jnp.where(jnp.flip(usable, -1), jnp.flip(angle, -1), 0.0)
+    return box, jnp.where(usable, angle, other)
 
 
 def _cut(

@@ -57,7 +57,13 @@ def to_network(targets: Targets, inputs: Inputs, *, crop: CropConfig) -> Targets
 
     ``box``, ``camera`` and ``rel_trans`` stay as they are in the picture.
     """
-    R = jnp.swapaxes(view_rotation(targets, inputs, crop=crop), -1, -2)
+    R = view_rotation(
+        inputs.T_crop_image,
+        targets.camera,
+        crop=crop,
+        camera_valid=targets.camera_valid,
+    )
+    R = jnp.swapaxes(R, -1, -2)
     orient = rotations.axis_angle_to_matrix(targets.mano.global_orient)
     turned = jnp.einsum("...ij,...jk->...ik", R, orient, precision=HIGHEST)
     mano = targets.mano._replace(global_orient=rotations.matrix_to_axis_angle(turned))
@@ -69,18 +75,26 @@ def to_network(targets: Targets, inputs: Inputs, *, crop: CropConfig) -> Targets
 
 
 def view_rotation(
-    targets: Targets, inputs: Inputs, *, crop: CropConfig
+    T_crop_image: Float[Array, "*b 2 2 3"],
+    camera: Camera,
+    *,
+    crop: CropConfig,
+    camera_valid: Bool[Array, "*b"],
 ) -> Float[Array, "*b 2 3 3"]:
     """By how much a hand is turned between its crop's view and the camera's frame.
 
-    The identity unless the config asks for it, and for pictures without a camera.
+    The identity unless the config asks for more: for the ray of the crop's middle,
+    where the camera is known, and for the angle at which the crop was cut out.
     """
-    eye = jnp.eye(3, dtype=inputs.T_crop_image.dtype)
-    if not crop.crop_view:
-        return jnp.broadcast_to(eye, (*inputs.box.shape[:-1], 3, 3))
-    camera = jax.tree.map(lambda x: x[..., None, :], targets.camera)
-    R = view.rotation(inputs.T_crop_image, camera, size=crop.crop_size)
-    return jnp.where(targets.camera_valid[..., None, None, None], R, eye)
+    R = jnp.eye(3, dtype=T_crop_image.dtype)
+    if crop.crop_view:
+        each = jax.tree.map(lambda x: x[..., None, :], camera)
+        along = view.rotation(T_crop_image, each, size=crop.crop_size)
+        R = jnp.where(camera_valid[..., None, None, None], along, R)
+    if crop.fingers_up:
+        rolled = view.roll_rotation(T_crop_image)
+        R = jnp.einsum("...ij,...jk->...ik", R, rolled, precision=HIGHEST)
+    return jnp.broadcast_to(R, (*T_crop_image.shape[:-2], 3, 3))
 
 
 def mirror_left_points(

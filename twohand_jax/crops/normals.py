@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 from twohand_jax.crops.cue_kinds import CueKind, MapStorage, Sheet, foreground
 from twohand_jax.crops.motion import Motion
-from twohand_jax.geometry import rotations
+from twohand_jax.geometry import rotations, view
 
 LEVELS = 127  # a component from -1 to 1 has twice as many steps
 
@@ -19,9 +19,21 @@ def _move(normals: Array, move: Motion) -> Array:
     return jnp.einsum("...ij,...hwj->...hwi", R, flipped)
 
 
+def _turned(
+    normals: Float[Array, "*b h w 3"], angle: Float[Array, "*b"]
+) -> Float[Array, "*b h w 3"]:
+    """Vectors turned about the optical axis, x towards y; exactly the same for 0."""
+    cosine, sine = (f(angle)[..., None, None] for f in (jnp.cos, jnp.sin))
+    x, y, z = (normals[..., k] for k in range(3))
+    return jnp.stack([cosine * x - sine * y, sine * x + cosine * y, z], axis=-1)
+
+
 def _draw(sheet: Sheet) -> Float[Array, "*b 2 s s 3"]:
-    """Unit vectors as colours, in the network frame: the left hand's x is negated."""
-    normals = sheet.cut["normals"]
+    """Unit vectors as colours, in the network frame.
+
+    They turn with the crop, and then the left hand's x is negated.
+    """
+    normals = _turned(sheet.cut["normals"], -view.roll(sheet.T_crop_image))
     length = jnp.linalg.norm(normals, axis=-1, keepdims=True)
     is_hand = foreground(sheet, length[..., 0])[..., None] & (length > 0)
     unit = normals / jnp.where(is_hand, length, 1.0)

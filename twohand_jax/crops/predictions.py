@@ -40,7 +40,7 @@ def decode(
     Each wrist goes where the camera head puts it: its pixel is kept exactly, its depth
     such that the hand keeps its size in pixels. Overlapping hands are placed relative
     to the right one by ``rel_trans``; of others, and of a network that does not
-    estimate it, it is what the places give.
+    estimate it, it is what the places give. Boxes are upright ones about turned ones.
 
     Args:
         output: estimates in the network frame.
@@ -60,12 +60,15 @@ def decode(
     params = _params(output, model, inputs, camera, crop)
     rest = mano.params.rest_wrist(model, params.betas)
     params = params._replace(transl=wrists - rest)
+    box = inputs.box
+    if crop.fingers_up:
+        box = boxes.around_turned(box, view.roll(inputs.T_crop_image))
     return Prediction(
         mano=params,
         geometry=mano.forward(model, params),
         rel_trans=rel_trans,
         camera=camera,
-        box=inputs.box,
+        box=box,
         score=inputs.hand_valid.astype(jnp.float32),
     )
 
@@ -101,9 +104,11 @@ def _params(
             transl=jnp.zeros_like(output.camera),
         )
     )
-    if crop.crop_view:
-        lenses = jax.tree.map(lambda x: x[..., None, :], camera)
-        R = view.rotation(inputs.T_crop_image, lenses, size=crop.crop_size)
+    if crop.crop_view or crop.fingers_up:
+        known = jnp.ones(inputs.box.shape[:-2], bool)
+        R = labels.view_rotation(
+            inputs.T_crop_image, camera, crop=crop, camera_valid=known
+        )
         orient = rotations.axis_angle_to_matrix(sided.global_orient)
         turned = jnp.einsum("...ij,...jk->...ik", R, orient, precision=HIGHEST)
         sided = sided._replace(global_orient=to_axis_angle(turned))

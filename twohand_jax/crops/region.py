@@ -1,6 +1,7 @@
 """The square about both hands: what the segmentation and depth network looks at."""
 
 import dataclasses
+from typing import ClassVar
 
 import cv2
 import jax
@@ -26,6 +27,7 @@ class RegionConfig:
     crop_size: int = 160
     crop_scale: float = 1.5
     box_scale: float = boxes.HAND_BOX_SCALE
+    room: ClassVar[float] = 1.0  # it stands upright, see ``CropConfig``
 
     def __post_init__(self) -> None:
         fields.check(

@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from twohand_jax import mano
 from twohand_jax.crops.cue_table import NAMES
-from twohand_jax.crops.inputs import CropConfig, hand_boxes
+from twohand_jax.crops.inputs import CropConfig, hand_angles, hand_boxes
 from twohand_jax.diffusion import labelled_area, visible_area
 from twohand_jax.evaluation.evaluator import Method
 from twohand_jax.inference.predict import predict
@@ -87,14 +87,20 @@ def estimator(network: Network, *, crop: CropConfig) -> Estimate:
 
 
 def view_of(batch: Batch, *, crop: CropConfig) -> CanvasView:
-    """The records of a batch as ``predict`` takes pictures: in their labels' boxes."""
+    """The records of a batch as ``predict`` takes pictures: in their labels' boxes.
+
+    Boxes turn by the records' keypoints, which a detector would find as well, whether
+    or not the network is then shown them.
+    """
+    angle = hand_angles(batch.targets, batch.cues, crop=crop)
     return CanvasView(
         canvas=batch.canvas,
         T_canvas_image=batch.T_canvas_image,
         cues=batch.cues,
-        box=hand_boxes(batch.targets, crop=crop),
+        box=hand_boxes(batch.targets, crop=crop, angle=angle),
         score=batch.targets.hand_valid.astype(jnp.float32),
         camera=batch.targets.camera,
+        angle=angle,
     )
 
 

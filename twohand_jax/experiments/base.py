@@ -53,6 +53,11 @@ class Experiment:
         """Kinds of cues that it needs of records beside the usual ones."""
         return ()
 
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """Weights that are not trained, as beginnings of their paths."""
+        return ()
+
 
 E = TypeVar("E", bound=Experiment)
 
@@ -154,7 +159,7 @@ def run(experiment: Experiment) -> Run:
     check_runnable(experiment)
     return Run(
         task=entry(experiment.kind).task(experiment),
-        optimizer=optimizer(experiment.optim),
+        optimizer=optimizer(experiment.optim, frozen=experiment.frozen),
         ema_decay=experiment.optim.ema_decay,
         loop=experiment.train,
     )

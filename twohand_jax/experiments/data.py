@@ -81,6 +81,10 @@ class Cut(Protocol):
     def crop_scale(self) -> float:
         """Side of what is cut out over the longer side of the box."""
 
+    @property
+    def room(self) -> float:
+        """Factor on its side that the canvas covers, since it may be turned."""
+
 
 class ReadsRecords(Protocol):
     """The sections of an experiment that decide how records are read."""
@@ -125,7 +129,9 @@ def reader(
     from twohand_jax.data.tfrecord import Reader, ReaderConfig
 
     canvas = CanvasConfig(
-        crop_size=config.crop.crop_size, crop_scale=config.crop.crop_scale
+        crop_size=config.crop.crop_size,
+        crop_scale=config.crop.crop_scale,
+        room=config.crop.room,
     )
     if shuffle:
         canvas = dataclasses.replace(

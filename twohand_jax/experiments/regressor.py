@@ -1,7 +1,6 @@
 """The regressor's experiment: augment, forward, losses (METHOD §4)."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -19,6 +18,7 @@ from twohand_jax.experiments.data import DataConfig
 from twohand_jax.losses import LossWeights
 from twohand_jax.models import apply
 from twohand_jax.models.apply import Network, Variables, Weights
+from twohand_jax.models.hand_landmark import HandLandmarkConfig
 from twohand_jax.models.layers import BLOCK
 from twohand_jax.models.regressor import Regressor, RegressorConfig
 from twohand_jax.train import dry_run
@@ -27,14 +27,19 @@ from twohand_jax.train.step import Loss
 from twohand_jax.train.task import Task
 from twohand_jax.types import Batch, Inputs, ManoModel, Mean
 
+MEDIAPIPE = "mediapipe"  # as what ``init.image`` may be beside a directory
 SHARED = ("crop.crop_size", "model.crop_size"), ("crop.cells", "model.cells")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InitConfig:
-    """Converted backbones (``twohand weights convert``) to start from.
+    """Backbones to start from; None or an empty name: none.
 
-    None or an empty name: none.
+    Attributes:
+        image: of the picture: directory of a converted one (``twohand weights
+            convert``), or "mediapipe" for the shipped weights of MediaPipe's hand
+            landmark network.
+        cue: directory of a converted one that all cues start from.
     """
 
     image: str | None = None
@@ -61,6 +66,11 @@ class RegressorExperiment(Experiment):
         """Those of the network."""
         return self.model.cues
 
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """Those of the network."""
+        return self.model.frozen
+
     def __post_init__(self) -> None:
         for there, here in SHARED:
             name = here.removeprefix("model.")
@@ -72,6 +82,30 @@ class RegressorExperiment(Experiment):
                     f"is {ours} but config.{there} is {theirs}; they must be equal, "
                     "and one of them is enough.",
                 )
+        self._check_start()
+
+    def _check_start(self) -> None:
+        """Refuse weights of the picture's backbone that are of another network."""
+        given = self.init.image
+        if not isinstance(self.model.image, HandLandmarkConfig):
+            if given == MEDIAPIPE:
+                problem = "but model.image is a ResNet; give it an output_stride."
+                raise fields.error(self, "init.image", f"is {given!r}, {problem}")
+        elif given not in (MEDIAPIPE, None, ""):
+            raise fields.error(
+                self,
+                "init.image",
+                f"is {given!r}, but model.image is MediaPipe's hand landmark network; "
+                f"its weights are {MEDIAPIPE!r}.",
+            )
+        elif self.model.frozen and not given:
+            raise fields.error(
+                self,
+                "init.image",
+                f"is {given!r}, but model.image.frozen_stages is "
+                f"{self.model.image.frozen_stages}: these would stay random; give "
+                f"{MEDIAPIPE!r}.",
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -173,19 +207,23 @@ def task(experiment: RegressorExperiment) -> Task:
         constants=mano.load(),
         batches=data.prefetched(train.batches),
         describe=train.describe,
-        adopt=_backbones(experiment.init),
+        adopt=backbones(experiment.init),
     )
 
 
-def _backbones(init: InitConfig) -> Callable[[Variables], Variables] | None:
-    """Puts converted backbones into the network, where the config names some."""
+def backbones(init: InitConfig) -> Callable[[Variables], Variables] | None:
+    """Puts pretrained backbones into the network, where the config names some."""
     if not (init.image or init.cue):
         return None
-    from twohand_jax.weights import torchvision
+    from twohand_jax.weights import mediapipe, torchvision
 
-    return functools.partial(
-        torchvision.adopt_backbones, image=init.image or None, cue=init.cue or None
-    )
+    def adopt(variables: Variables) -> Variables:
+        image = init.image or None
+        if image == MEDIAPIPE:
+            variables, image = mediapipe.adopt_stages(variables), None
+        return torchvision.adopt_backbones(variables, image=image, cue=init.cue or None)
+
+    return adopt
 
 
 KIND = Kind(

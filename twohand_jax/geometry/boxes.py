@@ -28,6 +28,7 @@ def around_joints(
     *,
     scale: float = HAND_BOX_SCALE,
     least: float = 0.0,
+    angle: Float[Array, "*b"] | None = None,
 ) -> Float[Array, "*b 4"]:
     """A hand's box: the tight one of its valid joints, grown about its centre.
 
@@ -36,10 +37,17 @@ def around_joints(
         valid: joints that count; all by default. With none the box is all zeros.
         scale: side of the hand's box over that of the tight one.
         least: lower bound of the tight box's sides, pixels.
+        angle: radians by which the tight box is turned, x towards y; the box given
+            back is to be turned by as much about its centre. None for upright ones.
     """
+    if angle is not None:
+        joints_px = rotate(joints_px, -angle)
     tight = from_points(joints_px, valid)
     xp = array_module(tight)
-    box = from_center(center(tight), xp.maximum(size(tight), least) * scale)
+    middle, extent = center(tight), xp.maximum(size(tight), least) * scale
+    if angle is not None:
+        middle = rotate(middle[..., None, :], angle)[..., 0, :]
+    box = from_center(middle, extent)
     if valid is None:
         return box
     return xp.where(xp.any(valid, axis=-1)[..., None], box, 0.0)
@@ -108,7 +116,71 @@ def iou(
 
 
 def overlap(
-    boxes: Float[Array, "*b 2 4"], present: Bool[Array, "*b 2"]
+    boxes: Float[Array, "*b 2 4"],
+    present: Bool[Array, "*b 2"],
+    *,
+    angle: Float[Array, "*b 2"] | None = None,
 ) -> Bool[Array, "*b"]:
-    """Whether both hands are there and their unexpanded boxes intersect."""
-    return (iou(boxes[..., 0, :], boxes[..., 1, :]) > 0) & present.all(axis=-1)
+    """Whether both hands are there and their unexpanded boxes intersect.
+
+    Args:
+        boxes: of both hands.
+        present: hands that are there.
+        angle: radians by which each box is turned about its centre, x towards y.
+    """
+    first, second = boxes[..., 0, :], boxes[..., 1, :]
+    if angle is None:
+        meet = iou(first, second) > 0
+    else:
+        apart = angle[..., 1] - angle[..., 0]
+        gap = (center(second) - center(first))[..., None, :]
+        meet = _spans_meet(first, second, rotate(gap, -angle[..., 0]), apart)
+        meet = meet & _spans_meet(second, first, rotate(gap, -angle[..., 1]), -apart)
+        meet = meet & (area(first) > 0) & (area(second) > 0)
+    return meet & present.all(axis=-1)
+
+
+def rotate(
+    points: Float[Array, "*b n 2"], angle: Float[Array, "*b"]
+) -> Float[Array, "*b n 2"]:
+    """Points turned about the origin by an angle in radians, x towards y."""
+    xp = array_module(points, angle)
+    cosine, sine = xp.cos(angle)[..., None], xp.sin(angle)[..., None]
+    x, y = points[..., 0], points[..., 1]
+    return xp.stack([cosine * x - sine * y, sine * x + cosine * y], axis=-1)
+
+
+def around_turned(
+    box: Float[Array, "*b 4"], angle: Float[Array, "*b"]
+) -> Float[Array, "*b 4"]:
+    """The upright box about one that is turned about its centre (radians)."""
+    return from_center(center(box), _turned_size(box, angle))
+
+
+def _turned_size(
+    box: Float[Array, "*b 4"], angle: Float[Array, "*b"]
+) -> Float[Array, "*b 2"]:
+    """Width and height of the upright box about a turned one."""
+    xp = array_module(box, angle)
+    cosine, sine = abs(xp.cos(angle)), abs(xp.sin(angle))
+    width, height = size(box)[..., 0], size(box)[..., 1]
+    sides = [cosine * width + sine * height, sine * width + cosine * height]
+    return xp.stack(sides, axis=-1)
+
+
+def _spans_meet(
+    first: Float[Array, "*b 4"],
+    second: Float[Array, "*b 4"],
+    gap: Float[Array, "*b 1 2"],
+    apart: Float[Array, "*b"],
+) -> Bool[Array, "*b"]:
+    """Whether two boxes meet along both axes of the first (separating axes).
+
+    Args:
+        first: box whose axes count.
+        second: the other box.
+        gap: from centre to centre along these axes.
+        apart: angle of the second box against the first.
+    """
+    reach = (size(first) + _turned_size(second, apart)) / 2
+    return (abs(gap[..., 0, :]) < reach).all(axis=-1)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from twohand_jax.geometry import affine, cameras
+from twohand_jax.geometry import affine, cameras, rotations
 from twohand_jax.types import Camera
 
 HIGHEST = jax.lax.Precision.HIGHEST
@@ -45,6 +45,20 @@ def toward(ray: Float[Array, "*b 3"]) -> Float[Array, "*b 3 3"]:
         [-x, -y, z],
     ]
     return jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def roll(T_crop_image: Float[Array, "*b 2 3"]) -> Float[Array, "*b"]:
+    """Angle by which a crop is turned against its picture, radians, x towards y.
+
+    A crop is turned before it is mirrored.
+    """
+    chex.assert_shape(T_crop_image, (..., 2, 3))
+    return jnp.arctan2(-T_crop_image[..., 1, 0], T_crop_image[..., 1, 1])
+
+
+def roll_rotation(T_crop_image: Float[Array, "*b 2 3"]) -> Float[Array, "*b 3 3"]:
+    """``roll`` as a rotation about the optical axis, from the crop to the picture."""
+    return rotations.rotation_z(roll(T_crop_image))
 
 
 def turn(

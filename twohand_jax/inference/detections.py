@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Bool, Float, Float32, UInt8
 
+from twohand_jax.crops.pointing import pointing_angles
 from twohand_jax.cues import selection
 from twohand_jax.cues.mediapipe import to_fingertips
 from twohand_jax.cues.onnx_detector import HandBoxes
@@ -86,6 +87,20 @@ class Detections(NamedTuple):
     def has_world(self) -> Bool[np.ndarray, "2"]:
         """Which hands have joints in metres."""
         return (self.world != 0).any(axis=(1, 2))
+
+    def turned(
+        self,
+    ) -> tuple[Float32[np.ndarray, "2 4"], Float32[np.ndarray, "2"]]:
+        """Boxes with the fingers up, as in training, and the angles they turn by.
+
+        As there, a hand's keypoints give its box where more than half are known.
+        """
+        points, known = self.keypoints[..., :2], self.keypoints[..., 2] > 0
+        angle = pointing_angles(points, known)
+        around = box_ops.around_joints(points, known, least=2.0, angle=angle)
+        enough = 2 * known.sum(axis=-1) > NUM_JOINTS
+        box = np.where(enough[:, None], around, self.boxes)
+        return box.astype(np.float32), angle.astype(np.float32)
 
 
 def detect_hands(

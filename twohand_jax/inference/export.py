@@ -60,12 +60,15 @@ class Field(NamedTuple):
     meaning: str
 
 
-def inputs(canvas_size: int, cues: Sequence[str]) -> dict[str, Field]:
+def inputs(
+    canvas_size: int, cues: Sequence[str], *, fingers_up: bool = False
+) -> dict[str, Field]:
     """What the program takes.
 
     Args:
         canvas_size: side in pixels of the picture it is given.
         cues: names of the cues that it looks at.
+        fingers_up: whether it wants turned crops.
     """
     canvas = (canvas_size, canvas_size, 3)
     fields = {
@@ -76,6 +79,9 @@ def inputs(canvas_size: int, cues: Sequence[str]) -> dict[str, Field]:
         "focal": Field((2,), "float32", "of the picture's camera, px"),
         "center": Field((2,), "float32", "of the picture's camera, px"),
     }
+    if fingers_up:
+        meaning = "turns each box about its middle, radians, x towards y: fingers up"
+        fields["angle"] = Field((2,), "float32", meaning)
     for name in cues:
         kind = CUE_KINDS[name]
         shape, dtype = cue_table.shape_of(name, canvas_size, canvas_size)
@@ -133,7 +139,7 @@ def write(
     if cues is not None:
         cue_table.check_names(cues, where="The export", among=trained.cues)
     shown = trained.cues if cues is None else cue_table.in_order(cues)
-    fields = inputs(canvas_size, shown)
+    fields = inputs(canvas_size, shown, fingers_up=trained.crop.fingers_up)
     arrays, function = numbered(trained, model, shown)
     exported = _exported(arrays, function, _shapes(fields), platforms, weights)
     content = {PROGRAM: bytes(exported.serialize())}
@@ -182,6 +188,7 @@ def numbered(
             box=values["boxes"],
             score=values["score"],
             camera=Camera(values["focal"], values["center"]),
+            angle=values.get("angle"),
         )
         one = functools.partial(ask, Variables(**rebuilt["network"]), rebuilt["hand"])
         found = jax.vmap(one)(view)  # the size of the batch is not known

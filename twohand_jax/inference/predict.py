@@ -122,7 +122,13 @@ def predict(
     batch = view.score.shape[:-1]
     flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[len(batch) :]), view)
     inputs = make_inputs(
-        flat.canvas, flat.T_canvas_image, flat.cues, flat.box, flat.score > 0, crop=crop
+        flat.canvas,
+        flat.T_canvas_image,
+        flat.cues,
+        flat.box,
+        flat.score > 0,
+        crop=crop,
+        angle=flat.angle,
     )
     output, _ = apply(variables, inputs, train=False)
     prediction = decode(output, model, inputs, flat.camera, crop=crop)
@@ -138,6 +144,7 @@ def lay_out(
     *,
     names: Sequence[str],
     config: CanvasConfig,
+    fingers_up: bool = False,
 ) -> CanvasView:
     """A picture on its canvas, as ``predict`` takes it; numpy, no batch axis.
 
@@ -149,6 +156,7 @@ def lay_out(
         names: cues that the network has encoders for; others are left out, and those
             that are not there are zeros with their flag cleared.
         config: size and coverage of the canvas.
+        fingers_up: whether the network wants turned crops (``CropConfig``).
     """
     height, width = image.shape[:2]
     window = canvas.place_canvas(
@@ -165,13 +173,15 @@ def lay_out(
         elif known:
             value = np.asarray(cues.values[name], dtype)
         laid = laid.put(name, value, known)
+    box, angle = detections.turned() if fingers_up else (detections.boxes, None)
     return CanvasView(
         canvas=sheet,
         T_canvas_image=window.T_canvas_image(config.size),
         cues=laid,
-        box=detections.boxes,
+        box=box,
         score=detections.score,
         camera=camera,
+        angle=angle,
     )
 
 

@@ -226,6 +226,7 @@ class Reconstructor:
             camera,
             names=self._trained.cues,
             config=self.crop.canvas(),
+            fingers_up=self.crop.fingers_up,
         )
         given = (self._trained.variables, self.model, view)
         wants_fit = fit != "off" and hands.has_keypoints

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from twohand_jax import lazy
 
 if TYPE_CHECKING:
-    from twohand_jax.models import pair_encoder, sapiens, segdepth
+    from twohand_jax.models import hand_landmark, pair_encoder, sapiens, segdepth
     from twohand_jax.models.apply import Network, Variables, network, shapes
     from twohand_jax.models.denoiser import Denoiser, DenoiserConfig
     from twohand_jax.models.regressor import Regressor, RegressorConfig
@@ -22,6 +22,7 @@ __all__ = [
     "RegressorConfig",
     "ResNetConfig",
     "Variables",
+    "hand_landmark",
     "network",
     "pair_encoder",
     "sapiens",
@@ -35,6 +36,7 @@ if not TYPE_CHECKING:
         {
             "apply": ("Network", "Variables", "network", "shapes"),
             "denoiser": ("Denoiser", "DenoiserConfig"),
+            "hand_landmark": (),
             "pair_encoder": (),
             "regressor": ("Regressor", "RegressorConfig"),
             "resnet": ("ResNetConfig",),

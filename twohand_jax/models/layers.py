@@ -21,6 +21,7 @@ def block_output(x: Array) -> Array:
 class Conv(nnx.Module):
     """Square convolution, NHWC, padded by (kernel - 1) / 2 as PyTorch's are.
 
+    With ``same`` it is padded as TensorFlow's "SAME" says: an odd pixel goes behind.
     A 1x1 kernel runs as a matrix product, which XLA does faster than the convolution.
     """
 
@@ -32,6 +33,7 @@ class Conv(nnx.Module):
         *,
         stride: int = 1,
         bias: bool = False,
+        same: bool = False,
         init: jax.nn.initializers.Initializer = kaiming,
         dtype: jnp.dtype = jnp.float32,
         rngs: nnx.Rngs,
@@ -40,6 +42,7 @@ class Conv(nnx.Module):
         self.kernel = nnx.Param(init(rngs.params(), shape, jnp.float32))
         self.bias = nnx.Param(jnp.zeros((outputs,))) if bias else None
         self.stride = stride
+        self.same = same
         self.dtype = dtype
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j d"]:
@@ -54,7 +57,7 @@ class Conv(nnx.Module):
                 x,
                 kernel,
                 (self.stride, self.stride),
-                [(pad, pad)] * 2,
+                "SAME" if self.same else [(pad, pad)] * 2,
                 dimension_numbers=("NHWC", "HWIO", "NHWC"),
             )
         return y if self.bias is None else y + self.bias[...].astype(self.dtype)

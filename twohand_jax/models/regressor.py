@@ -13,14 +13,15 @@ from jaxtyping import Array
 
 from twohand_jax import fields
 from twohand_jax.crops import cue_table
+from twohand_jax.models.backbone import Color
 from twohand_jax.models.fusion import Fusion, FusionConfig
+from twohand_jax.models.hand_landmark import HandLandmark, HandLandmarkConfig
 from twohand_jax.models.heads import HandHeads
 from twohand_jax.models.resnet import RESNET18, RESNET50, ResNetConfig
 from twohand_jax.models.transnet import TransNet, TransNetConfig, place_joints
 from twohand_jax.types import Inputs, Output
 
 DTYPES = ("float32", "bfloat16")
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,8 +30,8 @@ class RegressorConfig:
 
     Attributes:
         cues: those the network has an encoder for (``crops.cue_table``).
-        image: backbone of the picture. Another kind of backbone is a dataclass with
-            ``channels``, ``stride`` and ``build`` in this field's union.
+        image: backbone of the picture. Another kind of backbone is a
+            ``BackboneConfig`` in this field's union.
         cue: backbone of each cue.
         fusion: Transformer encoder.
         transnet: network of the relative translation; None leaves it to the cameras.
@@ -41,7 +42,8 @@ class RegressorConfig:
         position_std: spread of the heat maps' first weights; wider ones let the rest of
             a network without pretrained backbones learn from the start.
         camera_range: k in ``t_z = k sigmoid(.)``, metres.
-        image_mean, image_std: normalisation of RGB in [0, 1].
+        image_mean, image_std: normalisation of RGB in [0, 1]; None for what the
+            backbone of the picture wants.
         frozen_norm: batch norm uses its running statistics while training, too.
         dtype: "float32" or "bfloat16" activations; weights stay float32.
         remat: training keeps only the blocks' outputs for the backward pass and
@@ -49,7 +51,7 @@ class RegressorConfig:
     """
 
     cues: tuple[str, ...] = cue_table.DEFAULT
-    image: ResNetConfig = RESNET50
+    image: ResNetConfig | HandLandmarkConfig = RESNET50
     cue: ResNetConfig = RESNET18
     fusion: FusionConfig = FusionConfig()
     transnet: TransNetConfig | None = TransNetConfig()
@@ -59,8 +61,8 @@ class RegressorConfig:
     rotation_channels: int = 512
     position_std: float = 0.001
     camera_range: float = 11.71875
-    image_mean: tuple[float, float, float] = IMAGENET_MEAN
-    image_std: tuple[float, float, float] = IMAGENET_STD
+    image_mean: Color | None = None
+    image_std: Color | None = None
     frozen_norm: bool = False
     dtype: str = "float32"
     remat: bool = False
@@ -95,8 +97,13 @@ class RegressorConfig:
                     "cells",
                     f"is {self.cells}, but {name} (stride {encoder.stride}) makes "
                     f"{cells} of crop_size {self.crop_size}; change cells, crop_size "
-                    f"or {name}.last_stride.",
+                    f"or the stride of {name}.",
                 )
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """Parts that are not trained, as beginnings of their parameters' paths."""
+        return tuple(f"image/{part}" for part in self.image.frozen)
 
 
 class Regressor(nnx.Module):
@@ -140,8 +147,13 @@ class Regressor(nnx.Module):
         def flat(array: Array) -> Array:
             return array.reshape(batch * 2, *array.shape[2:])
 
-        mean, std = jnp.asarray(config.image_mean), jnp.asarray(config.image_std)
-        maps = [self.image((flat(inputs.image) - mean) / std, frozen=frozen)]
+        if inputs.features is None:
+            mean = jnp.asarray(config.image_mean or config.image.mean)
+            std = jnp.asarray(config.image_std or config.image.std)
+            maps = [self.image((flat(inputs.image) - mean) / std, frozen=frozen)]
+        else:
+            assert isinstance(self.image, HandLandmark), "no other goes on from maps"
+            maps = [self.image.resume(flat(inputs.features))]
         blank, no = jnp.zeros_like(inputs.image), jnp.zeros(batch, bool)
         present = jnp.zeros((batch, 0), bool)
         for encode, name in zip(self.cues, config.cues, strict=True):

@@ -8,11 +8,12 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from twohand_jax import fields
+from twohand_jax.models.backbone import BackboneConfig
 from twohand_jax.models.layers import BatchNorm, Conv, block_output, max_pool
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ResNetConfig:
+class ResNetConfig(BackboneConfig):
     """Shape of a ResNet.
 
     Attributes:

@@ -1,7 +1,8 @@
 """Optimiser and schedules (METHOD §4: AdamW, 1e-4, a tenth of it from epoch 4)."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -86,11 +87,20 @@ SCHEDULES: Mapping[str, Callable[[OptimConfig], optax.Schedule]] = {
 }
 
 
-def optimizer(config: OptimConfig) -> optax.GradientTransformation:
-    """AdamW with clipping and gradient accumulation."""
+def optimizer(
+    config: OptimConfig, *, frozen: Sequence[str] = ()
+) -> optax.GradientTransformation:
+    """AdamW with clipping and gradient accumulation.
+
+    Args:
+        config: settings.
+        frozen: beginnings of paths, such as ``image/stem/``, of weights that the loss
+            has no gradient for; they do not decay either, and so stay as they are.
+    """
     parts = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
+    decays = functools.partial(_decays, frozen=tuple(frozen))
     parts.append(
-        optax.adamw(schedule(config), weight_decay=config.weight_decay, mask=_is_matrix)
+        optax.adamw(schedule(config), weight_decay=config.weight_decay, mask=decays)
     )
     chain = optax.chain(*parts)
     if config.accumulate == 1:
@@ -112,5 +122,11 @@ def update_average(
     return jax.tree.map(lambda a, p: a + (1 - rate) * (p - a), average, params)
 
 
-def _is_matrix(params: PyTree[Array]) -> PyTree[bool]:
-    return jax.tree.map(lambda p: p.ndim >= 2, params)
+def _decays(params: PyTree[Array], *, frozen: tuple[str, ...]) -> PyTree[bool]:
+    """Weights with two or more axes, but for the frozen ones."""
+
+    def decays(path: jax.tree_util.KeyPath, leaf: Array) -> bool:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        return leaf.ndim >= 2 and not name.startswith(frozen)
+
+    return jax.tree_util.tree_map_with_path(decays, params)

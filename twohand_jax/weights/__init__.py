@@ -7,6 +7,7 @@ from twohand_jax import lazy
 if TYPE_CHECKING:
     from twohand_jax.weights import (
         interhandgen,
+        mediapipe,
         native,
         sapiens,
         torch_files,
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "interhandgen",
+    "mediapipe",
     "native",
     "sapiens",
     "torch_files",
@@ -26,6 +28,7 @@ if not TYPE_CHECKING:
         __name__,
         {
             "interhandgen": (),
+            "mediapipe": (),
             "native": (),
             "sapiens": (),
             "torch_files": (),

@@ -1,0 +1,41 @@
+"""What a regressor asks of the settings of its backbones."""
+
+import dataclasses
+from typing import Any, ClassVar, TypeAlias
+
+import jax.numpy as jnp
+from flax import nnx
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+Color: TypeAlias = tuple[float, float, float]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BackboneConfig:
+    """Shape of a network from pictures to feature maps.
+
+    Attributes:
+        mean, std: normalisation of RGB in [0, 1] that its pictures are given.
+    """
+
+    mean: ClassVar[Color] = IMAGENET_MEAN
+    std: ClassVar[Color] = IMAGENET_STD
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the picture, along an axis, for each cell of the map."""
+        raise NotImplementedError
+
+    @property
+    def channels(self) -> int:
+        """Channels of the map."""
+        raise NotImplementedError
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """Parts that are not trained, as beginnings of their parameters' paths."""
+        return ()
+
+    def build(self, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> Any:
+        """The network, a function of pictures and ``frozen`` (see ``BatchNorm``)."""
+        raise NotImplementedError
