@@ -1,5 +1,6 @@
 """What a regressor asks of the settings of its backbones."""
 
+import abc
 import dataclasses
 from typing import Any, ClassVar, TypeAlias
 
@@ -11,7 +12,7 @@ Color: TypeAlias = tuple[float, float, float]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BackboneConfig:
+class BackboneConfig(abc.ABC):
     """Shape of a network from pictures to feature maps.
 
     Attributes:
@@ -22,20 +23,20 @@ class BackboneConfig:
     std: ClassVar[Color] = IMAGENET_STD
 
     @property
+    @abc.abstractmethod
     def stride(self) -> int:
         """Pixels of the picture, along an axis, for each cell of the map."""
-        raise NotImplementedError
 
     @property
+    @abc.abstractmethod
     def channels(self) -> int:
         """Channels of the map."""
-        raise NotImplementedError
 
     @property
     def frozen(self) -> tuple[str, ...]:
         """Parts that are not trained, as beginnings of their parameters' paths."""
         return ()
 
+    @abc.abstractmethod
     def build(self, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> Any:
         """The network, a function of pictures and ``frozen`` (see ``BatchNorm``)."""
-        raise NotImplementedError
