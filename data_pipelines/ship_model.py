@@ -2,7 +2,8 @@
 
     python -m data_pipelines.ship_model MODEL twohand_jax/assets/open_regressor
 
-Statistics stay in single precision; the card beside the weights is left alone.
+Statistics stay in single precision; the card beside the weights is left alone. Weights
+of MediaPipe's network that were frozen are left out: they ship in a file of their own.
 """
 
 import argparse
@@ -20,9 +21,10 @@ def main() -> None:
     parser.add_argument("target", type=Path, help="model directory, made or replaced")
     args = parser.parse_args()
     config = native.load_config(args.source)
-    network = experiments.network(experiments.parse(config))
+    experiment = experiments.parse(config)
+    network = experiments.network(experiment)
     variables = native.load(args.source, apply.shapes(network))
-    native.save(args.target, variables, config, dtype="float16")
+    native.save(args.target, variables, config, dtype="float16", omit=experiment.frozen)
     size = (args.target / native.WEIGHTS).stat().st_size / 1e6
     print(f"Wrote {args.target}, weights {size:.1f} MB.")
 

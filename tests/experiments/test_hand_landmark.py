@@ -17,7 +17,7 @@ from twohand_jax.errors import InputError
 from twohand_jax.experiments import regressor
 from twohand_jax.experiments.regressor import RegressorExperiment
 from twohand_jax.inference import export, predict
-from twohand_jax.models import hand_landmark
+from twohand_jax.models import apply, hand_landmark
 from twohand_jax.models.apply import Variables
 from twohand_jax.train import optim, state, step
 from twohand_jax.weights import mediapipe, native
@@ -86,6 +86,22 @@ def test_it_is_saved_loaded_and_exported(tmp_path, trained):
     given["boxes"] *= np.array([10, 10, 40, 40], np.float32)
     given["T_canvas_image"] *= np.eye(2, 3, dtype=np.float32)
     assert np.isfinite(program.call(given)["vertices"]).all()
+
+
+@pytest.mark.slow
+def test_frozen_weights_may_be_left_to_the_file_that_ships(tmp_path, trained):
+    made, lean = config(), tmp_path / "lean"
+    frozen = experiments.parse(made).frozen
+    native.save(lean, trained, made, omit=frozen)
+    with np.load(lean / native.WEIGHTS) as kept:
+        names = [name.removeprefix("params/") for name in kept.files]
+    assert not any(name.startswith(frozen) for name in names)
+    loaded = predict.load_network(lean)
+    jax.tree.map(np.testing.assert_array_equal, loaded.variables, trained)
+    native.save(lean, trained, made | {"init": {}}, omit=frozen)
+    network = experiments.network(experiments.parse(made))
+    with pytest.raises(InputError, match="has no weight 'params/image/stages/0"):
+        native.load(lean, apply.shapes(network))
 
 
 def test_half_precision_and_full_size_have_the_same_shapes():

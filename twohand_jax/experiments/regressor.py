@@ -26,8 +26,8 @@ from twohand_jax.train.dry_run import Outline
 from twohand_jax.train.step import Loss
 from twohand_jax.train.task import Task
 from twohand_jax.types import Batch, Inputs, ManoModel, Mean
+from twohand_jax.weights.native import MEDIAPIPE
 
-MEDIAPIPE = "mediapipe"  # as what ``init.image`` may be beside a directory
 SHARED = ("crop.crop_size", "model.crop_size"), ("crop.cells", "model.cells")
 
 

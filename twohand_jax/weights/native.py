@@ -6,7 +6,7 @@ running training hold more (optimiser, averages) and belong to ``train.checkpoin
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from twohand_jax.models.apply import Variables
 
 CONFIG, WEIGHTS = "config.json", "weights.npz"
 SEPARATOR = "/"
+MEDIAPIPE = "mediapipe"  # as a config's ``init.image``: the weights that ship
+STAGES = "image/stages/"
 EXPERIMENT = "experiment"  # the key of a config that names what is trained
 OLD_KEY = "task"  # of configs until the key was renamed, with names of that time:
 OLD_NAMES = {"features": "pair_encoder", "maps": "segdepth"}
@@ -31,6 +33,7 @@ def save(
     config: dict[str, Any],
     *,
     dtype: str = "float32",
+    omit: Sequence[str] = (),
 ) -> None:
     """Write a model directory; each file appears complete or not at all.
 
@@ -39,11 +42,15 @@ def save(
         variables: weights and statistics.
         config: the experiment that the network is built from.
         dtype: "float32", or "float16" to halve the size. Statistics stay float32.
+        omit: beginnings of paths of weights to leave out: those of MediaPipe's network,
+            where the config names it (``init.image``) and training has not moved them.
     """
     directory = Path(directory)
     arrays: dict[str, Any] = {}
     for group, tree in variables._asdict().items():
         for name, value in _flat(tree).items():
+            if group == "params" and name.startswith(tuple(omit)):
+                continue
             kept = np.asarray(value, np.float32)
             arrays[f"{group}{SEPARATOR}{name}"] = (
                 kept.astype(dtype) if group == "params" else kept
@@ -90,6 +97,8 @@ def load_config(directory: str | Path) -> dict[str, Any]:
 def load(directory: str | Path, shapes: Variables) -> Variables:
     """The weights of a model directory, as float32.
 
+    Those that it leaves out are MediaPipe's, where its config starts from them.
+
     Args:
         directory: written by ``save``.
         shapes: shapes the network expects (``models.apply.shapes``).
@@ -103,6 +112,7 @@ def load(directory: str | Path, shapes: Variables) -> Variables:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is not a readable weights file: {error}.") from error
+    arrays = _left_out(directory, arrays, shapes) | arrays
     loaded = {}
     for group, tree in shapes._asdict().items():
         wanted = {f"{group}{SEPARATOR}{k}": v for k, v in _flat(tree).items()}
@@ -122,6 +132,22 @@ def load(directory: str | Path, shapes: Variables) -> Variables:
             f"have, first {sorted(arrays)[0]!r}; it belongs to another config."
         )
     return Variables(**loaded)
+
+
+def _left_out(
+    directory: str | Path, arrays: Mapping[str, np.ndarray], shapes: Variables
+) -> dict[str, np.ndarray]:
+    """Weights of MediaPipe's stages that a model directory leaves to its file."""
+    wanted = {f"params{SEPARATOR}{name}" for name in _flat(shapes.params)}
+    missing = {name for name in wanted - set(arrays) if STAGES in name}
+    init = load_config(directory).get("init") if missing else None
+    if not isinstance(init, Mapping) or init.get("image") != MEDIAPIPE:
+        return {}
+    from twohand_jax.weights import mediapipe
+
+    shipped: Any = mediapipe.read().params
+    known = _flat({"params": {"image": shipped["image"]}})
+    return {name: np.asarray(known[name]) for name in missing & set(known)}
 
 
 def _checked(
