@@ -94,6 +94,14 @@ def test_a_box_without_a_hand_gives_none(hands, demo_image):
     assert hands(demo_image, np.array([[420.0, 20.0, 560.0, 120.0]])) == []
 
 
+def test_a_doubtful_hand_is_kept_where_a_box_tells_of_it_only(demo_image):
+    certain = MediaPipeHands(num_threads=1, sure=1.0)
+    assert certain(demo_image) == []
+    known = MediaPipeHands(num_threads=1)(demo_image)
+    told = certain(demo_image, np.stack([hand.box for hand in known]))
+    assert [hand.side for hand in told] == [hand.side for hand in known]
+
+
 def test_small_hands_are_found_in_tiles(hands, demo_image):
     large = np.full((4 * 640, 4 * 960, 3), 128, np.uint8)
     large[1000:1640, 500:1460] = demo_image
