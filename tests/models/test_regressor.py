@@ -9,7 +9,7 @@ import pytest
 from twohand_jax.errors import InputError
 from twohand_jax.models import apply
 from twohand_jax.models.fusion import FusionConfig
-from twohand_jax.models.regressor import Regressor, RegressorConfig
+from twohand_jax.models.regressor import Regressor, RegressorConfig, shrink
 from twohand_jax.models.resnet import RESNET50, ResNetConfig
 from twohand_jax.models.transnet import TransNetConfig
 from twohand_jax.types import Inputs
@@ -163,3 +163,18 @@ def test_the_published_network_has_its_published_size():
     shapes = apply.shapes(apply.network(lambda rngs: Regressor(full, rngs=rngs)))
     image = sum(leaf.size for leaf in jax.tree.leaves(shapes.params["image"]))
     assert image == 25_557_032 - 2_049_000  # torchvision's ResNet-50 without its fc
+
+
+def test_encoders_of_shrunk_cues_see_means_of_pixels(network):
+    config = dataclasses.replace(
+        CONFIG, cue=dataclasses.replace(SMALL, depths=(1, 1, 1)), cue_shrink=2
+    )
+    assert config.cue.stride * config.cue_shrink == SMALL.stride
+    net = apply.network(lambda rngs: Regressor(config, rngs=rngs))
+    shapes = apply.shapes(net)
+    assert shapes.params.keys() == apply.shapes(network).params.keys()
+    image = np.random.default_rng(0).uniform(size=(2, 4, 6, 3)).astype(np.float32)
+    small = np.asarray(shrink(image, 2))
+    assert small.shape == (2, 2, 3, 3)
+    np.testing.assert_allclose(small[1, 1, 2], image[1, 2:, 4:].mean((0, 1)), rtol=1e-6)
+    np.testing.assert_array_equal(shrink(image, 1), image)

@@ -9,7 +9,7 @@ import chex
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from twohand_jax import fields
 from twohand_jax.crops import cue_table
@@ -33,6 +33,8 @@ class RegressorConfig:
         image: backbone of the picture. Another kind of backbone is a
             ``BackboneConfig`` in this field's union.
         cue: backbone of each cue.
+        cue_shrink: a cue's encoder sees the means of so many by so many pixels: lines
+            and areas need fewer of them than skin does.
         fusion: Transformer encoder.
         transnet: network of the relative translation; None leaves it to the cameras.
         crop_size: side of the crops in pixels.
@@ -53,6 +55,7 @@ class RegressorConfig:
     cues: tuple[str, ...] = cue_table.DEFAULT
     image: ResNetConfig | HandLandmarkConfig = RESNET50
     cue: ResNetConfig = RESNET18
+    cue_shrink: int = 1
     fusion: FusionConfig = FusionConfig()
     transnet: TransNetConfig | None = TransNetConfig()
     crop_size: int = 256
@@ -80,6 +83,7 @@ class RegressorConfig:
             self,
             crop_size=fields.COUNT,
             cells=fields.COUNT,
+            cue_shrink=fields.COUNT,
             head_channels=fields.COUNT,
             rotation_channels=fields.COUNT,
             position_std=fields.NOT_NEGATIVE,
@@ -88,14 +92,23 @@ class RegressorConfig:
             image_std=fields.POSITIVE,
             dtype=DTYPES,
         )
-        encoders = {"image": self.image} | ({"cue": self.cue} if self.cues else {})
-        for name, encoder in encoders.items():
-            cells = -(-self.crop_size // encoder.stride)
+        if self.crop_size % self.cue_shrink:
+            raise fields.error(
+                self,
+                "cue_shrink",
+                f"is {self.cue_shrink}, which does not divide crop_size "
+                f"{self.crop_size}.",
+            )
+        strides = {"image": self.image.stride}
+        if self.cues:
+            strides["cue"] = self.cue.stride * self.cue_shrink
+        for name, stride in strides.items():
+            cells = -(-self.crop_size // stride)
             if cells != self.cells:
                 raise fields.error(
                     self,
                     "cells",
-                    f"is {self.cells}, but {name} (stride {encoder.stride}) makes "
+                    f"is {self.cells}, but {name} (stride {stride}) makes "
                     f"{cells} of crop_size {self.crop_size}; change cells, crop_size "
                     f"or the stride of {name}.",
                 )
@@ -104,6 +117,15 @@ class RegressorConfig:
     def frozen(self) -> tuple[str, ...]:
         """Parts that are not trained, as beginnings of their parameters' paths."""
         return tuple(f"image/{part}" for part in self.image.frozen)
+
+
+def shrink(image: Float[Array, "b h w c"], factor: int) -> Float[Array, "b i j c"]:
+    """Means of ``factor`` by ``factor`` pixels."""
+    batch, height, width, channels = image.shape
+    squares = image.reshape(
+        batch, height // factor, factor, width // factor, factor, channels
+    )
+    return jnp.mean(squares, axis=(2, 4)) if factor > 1 else image
 
 
 class Regressor(nnx.Module):
@@ -158,7 +180,8 @@ class Regressor(nnx.Module):
         present = jnp.zeros((batch, 0), bool)
         for encode, name in zip(self.cues, config.cues, strict=True):
             drawn = inputs.cues.get(name, blank)
-            maps.append(encode(flat(drawn), frozen=frozen))
+            small = shrink(flat(drawn), config.cue_shrink)
+            maps.append(encode(small, frozen=frozen))
             flag = inputs.present.get(name, no)[:, None]
             present = jnp.concatenate([present, flag], axis=-1)
         fused = self.fusion(maps, jnp.repeat(present, 2, axis=0))
