@@ -5,7 +5,7 @@
 
 The argument names the cues of the network: ``image`` (none), ``keypoints``,
 ``segmentation`` (keypoints too) or ``depth`` (all three). Everything else is that of
-configs/open.py, but for the length, and no cue is ever withheld. Cost on two CPU
+configs/scratch.py, but for the length, and no cue is ever withheld. Cost on two CPU
 cores beside other jobs: ``image`` 17 minutes, ``keypoints`` 17, ``segmentation`` 21,
 ``depth`` 18 to 22.
 """
@@ -27,7 +27,7 @@ OPTIONS = tuple(CUES)
 
 def get_config(cues: str = "depth") -> ConfigDict:
     """The experiment of a network with these cues."""
-    config = runpy.run_path(str(Path(__file__).with_name("open.py")))["get_config"]()
+    config = runpy.run_path(str(Path(__file__).with_name("scratch.py")))["get_config"]()
     config.model.cues = CUES[cues]
     config.augment.cue_dropout = {}
     config.train.total_steps = 2400
