@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.data import scenes
+from tests.programs import forward
 from twohand_jax import mano
 from twohand_jax.collision import penetration
 from twohand_jax.evaluation import contact_scores, truth
@@ -25,7 +26,7 @@ def model():
 def hands(model):
     """Pairs of hands: in each other, touching, near, far; the last two records."""
     targets = scenes.targets(0, (COUNT,), model)
-    geometry = mano.forward(model, targets.mano)
+    geometry = forward(model, targets.mano)
     middle = geometry.vertices.mean(axis=2, keepdims=True)
     offset = jnp.array([0.0, 0.03, 0.12, 0.6])[:, None, None]
     offset = offset * jnp.array([1.0, 0, 0])
@@ -40,7 +41,7 @@ def empty(prediction, truth, model, weight) -> Scores:
 def measured(model, targets, vertices, weight) -> dict[str, Mean]:
     prediction = Prediction(
         mano=targets.mano,
-        geometry=mano.forward(model, targets.mano)._replace(vertices=vertices),
+        geometry=forward(model, targets.mano)._replace(vertices=vertices),
         rel_trans=targets.rel_trans,
         camera=targets.camera,
         box=targets.box,

@@ -9,6 +9,7 @@ import pytest
 import trimesh
 
 from tests.data import scenes
+from tests.programs import forward
 from twohand_jax import mano
 from twohand_jax.evaluation.truth import box_overlap, occlusion_share
 from twohand_jax.types import LEFT, RIGHT
@@ -25,7 +26,7 @@ def model():
 def targets(model):
     """Pairs in which the left hand comes nearer and nearer to the line of sight."""
     drawn = scenes.targets(3, (COUNT,), model)
-    joints = mano.forward(model, drawn.mano).joints[..., 9, :]
+    joints = forward(model, drawn.mano).joints[..., 9, :]
     goal = joints[:, RIGHT] * jnp.linspace(0.8, 1.2, COUNT)[:, None]
     aside = jnp.array([0.05, 0.0, 0.0]) * jnp.arange(COUNT)[::-1, None]
     shift = goal + aside - joints[:, LEFT]
@@ -39,7 +40,7 @@ def targets(model):
 
 def by_rays(model, targets, sample: int, side: int) -> float:
     """Share of hidden joints from rays cast with trimesh."""
-    truth = mano.forward(model, jax.tree.map(lambda x: x[sample], targets.mano))
+    truth = forward(model, jax.tree.map(lambda x: x[sample], targets.mano))
     vertices = np.asarray(truth.vertices[1 - side], float)
     mesh = trimesh.Trimesh(vertices, np.asarray(model.faces[1 - side]), process=False)
     joints = np.asarray(truth.joints[side], float)
