@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests.data import scenes
-from tests.programs import forward
+from tests.programs import forward, posed_truth
 from twohand_jax import mano
 from twohand_jax.collision import penetration
-from twohand_jax.evaluation import contact_scores, truth
+from twohand_jax.evaluation import contact_scores
 from twohand_jax.evaluation.results import Scores
 from twohand_jax.mano.topology import close_wrist
 from twohand_jax.types import LEFT, RIGHT, Mean, Prediction
@@ -48,7 +48,7 @@ def measured(model, targets, vertices, weight) -> dict[str, Mean]:
         score=jnp.ones((COUNT, 2)),
     )
     score = contact_scores.with_contact(empty)
-    return score(prediction, truth.posed_truth(targets, model), model, weight).metrics
+    return score(prediction, posed_truth(targets, model), model, weight).metrics
 
 
 def test_every_pair_is_measured_as_by_itself(model, hands):
