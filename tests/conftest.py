@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     jax.config.update("jax_include_full_tracebacks_in_locations", False)
     # Compiled programs outlive the run, so the second run of the suite is much faster.
     jax.config.update("jax_compilation_cache_dir", str(CACHE))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     # Our own warnings are errors; those of other packages are theirs.
     config.addinivalue_line("filterwarnings", r"error:::(twohand_jax|data_pipelines)\b")
 
