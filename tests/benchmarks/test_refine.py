@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -34,12 +35,13 @@ def test_ours_and_pytorch_find_the_same_hands(prior):
     refined = benchmark.compiled(prior, given, config)()
     problem = benchmark.to_problem(prior, given, config)
     theirs = benchmark.theirs(prior, problem, 2, config, threads=1)()
-    reference = jnp.full(2, LEFT)
-    frame = representation.pair_frame(prior.model, given.mano, reference)
 
+    @jax.jit
     def other(prediction):
+        reference = jnp.full(2, LEFT)
+        frame = representation.pair_frame(prior.model, given.mano, reference)
         vertices = prediction.geometry.vertices[:, RIGHT]
-        return np.asarray(representation.to_prior(vertices, reference, frame))
+        return representation.to_prior(vertices, reference, frame)
 
     assert (refined.status == Status.REFINED).all()
     assert (refined.reference == LEFT).all()
@@ -55,10 +57,11 @@ def test_the_denoisers_agree(prior):
     rng = np.random.default_rng(0)
     x, condition = rng.normal(size=(2, 1, 64)).astype(np.float32)
     module = Denoiser(prior.sizes, prior.variables)
+    denoise = jax.jit(prior.denoise)
     for t in (0, 60, 128):
         with torch.no_grad():
             theirs = module(torch.tensor(x), t, torch.tensor(condition)).numpy()
-        ours = prior.denoise(prior.variables, x, jnp.asarray(t), condition)
+        ours = denoise(prior.variables, x, jnp.asarray(t), condition)
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.inference import networks
 from twohand_jax import experiments
 from twohand_jax.benchmarks import report, steps
 from twohand_jax.benchmarks import train as benchmark
@@ -129,9 +130,14 @@ def test_the_table_has_rates_shares_and_ratios():
 @pytest.mark.slow
 def test_the_command_measures_every_program(tmp_path):
     pytest.importorskip("torch")
-    out = tmp_path / "figures.json"
+    out, small = tmp_path / "figures.json", tmp_path / "small.py"
+    made = networks.config(model__transnet=config()["model"]["transnet"])
+    small.write_text(
+        "from ml_collections import ConfigDict\n\n\n"
+        f"def get_config():\n    return ConfigDict({made!r})\n"
+    )
     flags = "--batch 1 --seconds 0.01 --dtypes float32 --threads 1".split()
-    arguments = ["benchmark", "train", "--config", str(CONFIGS / "tiny.py"), *flags]
+    arguments = ["benchmark", "train", "--config", str(small), *flags]
     assert main.main([*arguments, "--out", str(out)]) == 0
     rows = json.loads(out.read_text())["rows"]
     assert [row["program"] for row in rows] == [

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from tests.programs import rest_wrist
 from twohand_jax import mano
 from twohand_jax.geometry import affine, boxes, cameras
 from twohand_jax.types import (
@@ -30,7 +31,7 @@ def params(seed: int, shape: tuple[int, ...], model: ManoModel) -> ManoParams:
     wrist[..., RIGHT, 0] -= 0.07
     wrist[..., LEFT, 0] += 0.07
     betas = jnp.asarray(rng.normal(size=(*shape, 2, 10)), jnp.float32)
-    rest = mano.params.rest_wrist(model, betas)
+    rest = rest_wrist(model, betas)
     return ManoParams(
         global_orient=jnp.asarray(rng.normal(0, 1.0, (*shape, 2, 3)), jnp.float32),
         hand_pose=jnp.asarray(rng.normal(0, 0.2, (*shape, 2, 15, 3)), jnp.float32),

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from data_pipelines.synthetic.poses import (
     angles,
@@ -23,6 +24,16 @@ from twohand_jax.types import LEFT, RIGHT
 SIZE = (192, 256)
 POSE = jax.jit(pose)
 FORWARD = jax.jit(mano.forward)
+CLAMP = jax.jit(angles.clamp_angles)
+DEPTHS = jax.jit(contact.depths)
+
+
+@jax.jit
+def gaps(vertices):
+    """How far each vertex of the right hand is from the left hand's nearest one."""
+    index, _ = collision.nearest(vertices[:, RIGHT], vertices[:, LEFT])
+    offset = collision.gather(vertices[:, LEFT], index) - vertices[:, RIGHT]
+    return jnp.linalg.norm(offset, axis=-1)
 
 
 @pytest.fixture(scope="module")
@@ -43,23 +54,20 @@ def batch(model):
 def _pair(count: int, seed: int = 0) -> Pair:
     rng = np.random.default_rng(seed)
     config = draw.DrawConfig()
-    orient = jax.random.orthogonal(jax.random.key(seed), 3, shape=(count, 2))
-    orient = orient * jnp.sign(jnp.linalg.det(orient))[..., None, None]
+    orient = Rotation.random(2 * count, random_state=rng).as_matrix()
     values = draw.blends(rng, 2 * count, config=config)
     return Pair(
-        angles=angles.clamp_angles(jnp.asarray(values, jnp.float32)).reshape(
-            count, 2, 21
-        ),
+        angles=CLAMP(jnp.asarray(values, jnp.float32)).reshape(count, 2, 21),
         wobble=jnp.asarray(rng.normal(0, 0.03, (count, 2, 15, 3)), jnp.float32),
         betas=jnp.asarray(draw.shapes(rng, count, config=config), jnp.float32),
-        orient=orient,
+        orient=jnp.asarray(orient.reshape(count, 2, 3, 3), jnp.float32),
         wrist=jnp.asarray(rng.normal(0, 0.2, (count, 2, 3)), jnp.float32),
     )
 
 
 def test_parameters_pose_the_same_hands(model, kit):
     pair = _pair(4)
-    params = to_params(model, kit.bones, pair)
+    params = jax.jit(to_params)(model, kit.bones, pair)
     expected = POSE(model, kit.bones, pair)
     found = FORWARD(model, params)
     np.testing.assert_allclose(found.vertices, expected.vertices, atol=1e-5)
@@ -96,7 +104,7 @@ def _join(kit, name: str, gap: float, count: int = 16):
         *made,
     )
     pair = _pair(count)._replace(
-        angles=np.asarray(angles.clamp_angles(values)),
+        angles=np.asarray(CLAMP(values)),
         wobble=np.zeros((count, 2, 15, 3), np.float32),
     )
     return sampler.join(kit, jax.tree.map(np.asarray, pair), places)
@@ -105,9 +113,7 @@ def _join(kit, name: str, gap: float, count: int = 16):
 def test_hands_stop_where_they_would_touch(model, kit):
     pair = _join(kit, "prayer", gap=0.01)
     vertices = POSE(model, kit.bones, pair).vertices
-    index, _ = collision.nearest(vertices[:, RIGHT], vertices[:, LEFT])
-    offset = collision.gather(vertices[:, LEFT], index) - vertices[:, RIGHT]
-    distance = np.min(np.linalg.norm(offset, axis=-1), axis=-1)
+    distance = np.min(gaps(vertices), axis=-1)
     assert np.all((distance > 0.005) & (distance < 0.013))
     # A prayer: palms face each other, fingers point the same way.
     palms = np.einsum("ij,nhkj->nhki", np.eye(3), pair.orient)
@@ -120,7 +126,7 @@ def test_separation_moves_only_what_collides(model, kit):
     pressed = _join(kit, "prayer", gap=-0.01)
     apart = _join(kit, "prayer", gap=0.02)
     pair = jax.tree.map(lambda x, y: np.concatenate([x[:8], y[:8]]), pressed, apart)
-    before = contact.depths(model, kit.bones, pair)
+    before = DEPTHS(model, kit.bones, pair)
     after, good = sampler.separate(
         kit, pair, np.arange(16), depth=0.002, rounds=5, steps=5
     )
@@ -153,10 +159,15 @@ def test_sampled_shapes_and_flags(batch):
 
 def test_the_same_seed_gives_the_same_hands(model, batch):
     again = sampler.sample(7, 64, model=model)
-    for one, other in zip(jax.tree.leaves(batch), jax.tree.leaves(again), strict=True):
-        np.testing.assert_array_equal(one, other)
-    other = sampler.sample(8, 64, model=model)
-    assert np.any(other.params.hand_pose != batch.params.hand_pose)
+    jax.tree.map(np.testing.assert_array_equal, batch, again)
+
+
+def test_another_seed_gives_other_hands(model):
+    alone = sampler.SamplerConfig(weights={"right": 1.0})
+    first, other = (
+        sampler.sample(seed, 8, model=model, config=alone) for seed in (7, 8)
+    )
+    assert np.any(other.params.hand_pose != first.params.hand_pose)
 
 
 def test_sampled_hands_hardly_penetrate(model, batch):
@@ -174,9 +185,7 @@ def test_touching_hands_touch_and_apart_ones_do_not(model, batch):
     vertices = np.asarray(
         FORWARD(model, jax.tree.map(jnp.asarray, batch.params)).vertices
     )
-    index, _ = collision.nearest(vertices[:, RIGHT], vertices[:, LEFT])
-    offset = collision.gather(vertices[:, LEFT], index) - vertices[:, RIGHT]
-    distance = np.min(np.linalg.norm(offset, axis=-1), axis=-1)
+    distance = np.min(gaps(vertices), axis=-1)
     kinds = {name: batch.kind == k for k, name in enumerate(sampler.KINDS)}
     assert np.median(distance[kinds["touching"]]) < 0.006
     assert np.median(distance[kinds["clasped"]]) < 0.004
@@ -193,7 +202,9 @@ def test_views_show_the_hands(model, batch):
     params, camera = view.place(1, batch, SIZE, model=model)
     vertices = FORWARD(model, jax.tree.map(jnp.asarray, params)).vertices
     flat = jnp.asarray(vertices).reshape(64, -1, 3)
-    pixels = np.asarray(cameras.project(flat, jax.tree.map(jnp.asarray, camera)))
+    pixels = np.asarray(
+        jax.jit(cameras.project)(flat, jax.tree.map(jnp.asarray, camera))
+    )
     shown = np.repeat(batch.present, 778, axis=1)
     depth = np.where(shown, np.asarray(flat)[..., 2], np.nan)
     assert np.nanmin(depth) > 0.15

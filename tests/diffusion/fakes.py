@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
+from tests.programs import rest_wrist
 from twohand_jax import mano
 from twohand_jax.diffusion import schedule
 from twohand_jax.diffusion.ddim import PriorParts
@@ -54,7 +55,7 @@ def clasped(count, *, gap=0.035, seed=0):
     params = params._replace(
         global_orient=0.05 * params.global_orient, betas=0.3 * params.betas
     )
-    wrist = mano.params.rest_wrist(hand_model(), params.betas)
+    wrist = rest_wrist(hand_model(), params.betas)
     offset = jnp.array([[0.0, 0.0, 0.0], [0.0, gap, 0.0]])
     return params._replace(transl=base + offset - wrist)
 

@@ -33,9 +33,14 @@ def prior(denoise):
     )
 
 
+FORWARD = jax.jit(mano.forward)
+UNPACK = jax.jit(representation.unpack_at_origin)
+
+
+@functools.cache
 def vectors(count):
-    pack = functools.partial(representation.pack, MODEL)
-    return pack(random_pairs(count), jnp.full(count, LEFT))
+    pack = jax.jit(representation.pack)
+    return pack(MODEL, random_pairs(count), jnp.full(count, LEFT))
 
 
 def test_the_second_hand_is_denoised_given_the_first_ones_normalised_vector():
@@ -71,8 +76,8 @@ def test_first_and_second_hand_come_from_different_noise():
 def test_a_hand_drawn_alone_becomes_its_mirror_image_at_the_origin():
     pairs = vectors(5)
     first = cascade.as_reference(pairs[:, OTHER])
-    both = representation.unpack_at_origin(MODEL, jnp.stack([first, first], axis=1))
-    geometry = mano.forward(MODEL, both)
+    both = UNPACK(MODEL, jnp.stack([first, first], axis=1))
+    geometry = FORWARD(MODEL, both)
     mirrored = geometry.vertices[:, RIGHT] * jnp.array([-1.0, 1.0, 1.0])
     np.testing.assert_allclose(geometry.vertices[:, LEFT], mirrored, atol=1e-6)
     np.testing.assert_allclose(geometry.joints[:, LEFT, 9], 0.0, atol=1e-6)
@@ -81,9 +86,9 @@ def test_a_hand_drawn_alone_becomes_its_mirror_image_at_the_origin():
     np.testing.assert_array_equal(first[:, kept], pairs[:, OTHER, kept])
 
 
-@pytest.mark.parametrize("batch", [(), (3,), (2, 1, 4)])
+@pytest.mark.parametrize("batch", [(), (2, 1, 4)])
 def test_an_energy_of_vectors_sees_the_pair_in_the_prior_frame(batch):
-    pairs = vectors(24)[: int(np.prod(batch))].reshape(*batch, 2, 64)
+    pairs = vectors(8)[: int(np.prod(batch))].reshape(*batch, 2, 64)
     normal = representation.normalise(pairs, STATISTICS)
 
     def spread(model, pair: HandGeometry):
@@ -91,17 +96,23 @@ def test_an_energy_of_vectors_sees_the_pair_in_the_prior_frame(batch):
         weights = jnp.arange(1.0, 3.0)[:, None]
         return jnp.sum(weights * pair.joints[..., 8, :] ** 2, axis=(-2, -1))
 
-    energy = cascade.vectors_of(spread, MODEL, STATISTICS, pairs[..., REFERENCE, :])
-    seen = mano.forward(MODEL, representation.unpack_at_origin(MODEL, pairs))
+    @jax.jit
+    def energy(first, second):
+        return cascade.vectors_of(spread, MODEL, STATISTICS, first)(second)
+
+    seen = FORWARD(MODEL, UNPACK(MODEL, pairs))
     np.testing.assert_allclose(
-        energy(normal[..., OTHER, :]), spread(MODEL, seen), rtol=1e-4, atol=1e-7
+        energy(pairs[..., REFERENCE, :], normal[..., OTHER, :]),
+        spread(MODEL, seen),
+        rtol=1e-4,
+        atol=1e-7,
     )
 
 
 def test_the_built_in_energy_is_zero_for_hands_apart_and_not_for_clasped_ones():
     params = fakes.clasped(2)
     params = params._replace(transl=params.transl.at[0, RIGHT, 0].add(1.0))
-    found = Collision()(MODEL, mano.forward(MODEL, params))
+    found = jax.jit(Collision())(MODEL, FORWARD(MODEL, params))
     assert found[0] == 0.0
     assert found[1] > 0.0
 
@@ -119,11 +130,16 @@ def test_guidance_lowers_an_energy_and_the_limit_holds():
     stubborn = prior(lambda x, t, condition: target)
     first, key = pairs[:, REFERENCE], jax.random.key(0)
 
-    def draw(config):
+    @functools.partial(jax.jit, static_argnums=0)
+    def drawn(config):
         found = cascade.draw_second(stubborn, MODEL, key, first, config=config)
         normal = representation.normalise(found, STATISTICS, hand=OTHER)
         energy = cascade.vectors_of(index_tips, MODEL, STATISTICS, first)
-        return np.asarray(energy(normal)), np.linalg.norm(normal - target, axis=-1)
+        return energy(normal), normal
+
+    def draw(config):
+        energy, normal = drawn(config)
+        return np.asarray(energy), np.linalg.norm(normal - target, axis=-1)
 
     free, still = draw(SampleConfig(ddim=FEW))
     np.testing.assert_allclose(still, 0.0, atol=1e-5)

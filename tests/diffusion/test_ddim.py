@@ -44,7 +44,7 @@ def test_agrees_with_a_loop(update, steps):
     denoise, latent, condition = fakes.mixture(), _vectors(2), _vectors(2, seed=1)
     config = DdimConfig(steps=steps, update=update)
     found = ddim.sample(denoise, SCHEDULE, latent, condition, config=config)
-    wanted = _twin(denoise, latent, condition, steps=steps, update=update)
+    wanted = _twin(jax.jit(denoise), latent, condition, steps=steps, update=update)
     np.testing.assert_allclose(found, wanted, atol=2e-4)
 
 
@@ -60,16 +60,16 @@ def test_any_leading_batch(batch):
     assert back.shape == latent.shape
 
 
+@jax.jit
+def _posed(vectors):
+    hand = representation.OTHER
+    raw = representation.denormalise(vectors, fakes.STATISTICS, hand=hand)
+    return representation.other_hand(fakes.hand_model(), raw)[0]
+
+
 def _millimetres(vectors, wanted):
     """Largest vertex distance between normalised other hands."""
-    model = fakes.hand_model()
-    a, b = (
-        representation.other_hand(
-            model,
-            representation.denormalise(v, fakes.STATISTICS, hand=representation.OTHER),
-        )[0]
-        for v in (vectors, wanted)
-    )
+    a, b = (_posed(v) for v in (vectors, wanted))
     return 1e3 * float(jnp.max(jnp.linalg.norm(a - b, axis=-1)))
 
 

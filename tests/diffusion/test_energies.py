@@ -1,10 +1,13 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.diffusion import fakes
-from twohand_jax import collision, mano
+from tests.programs import forward
+from twohand_jax import collision
 from twohand_jax.diffusion import guidance, representation
 from twohand_jax.diffusion.guidance import EnergyConfig
 from twohand_jax.errors import InputError
@@ -13,7 +16,8 @@ from twohand_jax.geometry import cameras
 ALL = EnergyConfig(keypoints=1.0, estimate=1.0)
 
 
-def _setting(params, *, keypoints=None):
+@jax.jit
+def _setting(params, keypoints=None):
     """Scene and normalised other hands of a batch of pairs, references alternating."""
     model = fakes.hand_model()
     reference = jnp.arange(len(params.transl)) % 2
@@ -26,14 +30,20 @@ def _setting(params, *, keypoints=None):
 
 
 def _energy(scene, config):
-    return guidance.total_energy(
+    return functools.partial(_total, scene, config=config)
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _total(scene, clean, *, config):
+    energy = guidance.total_energy(
         fakes.hand_model(), fakes.STATISTICS, scene, config=config
     )
+    return energy(clean)
 
 
 def _seen(params):
     """Keypoints where the joints really are."""
-    geometry = mano.forward(fakes.hand_model(), params)
+    geometry = forward(fakes.hand_model(), params)
     camera = fakes.estimate(params).camera
     flat = geometry.joints.reshape(*geometry.joints.shape[:-3], 42, 3)
     pixels = cameras.project(flat, camera).reshape(*geometry.joints.shape[:-1], 2)
@@ -44,8 +54,8 @@ def test_collision_is_the_camera_frames_own():
     """Seen in the prior frame, mirrored or not, the energy is that of the meshes."""
     model, params = fakes.hand_model(), fakes.clasped(4)
     scene, clean = _setting(params)
-    geometry = mano.forward(model, params)
-    wanted = collision.energy(
+    geometry = forward(model, params)
+    wanted = jax.jit(collision.energy)(
         geometry.vertices[:, 1], geometry.vertices[:, 0], model.faces[1], model.faces[0]
     )
     assert float(jnp.min(wanted)) > 0
@@ -55,7 +65,7 @@ def test_collision_is_the_camera_frames_own():
 
 def test_nothing_to_pay_at_the_estimate_of_hands_apart():
     params = fakes.clasped(2, gap=0.2)
-    scene, clean = _setting(params, keypoints=_seen(params))
+    scene, clean = _setting(params, _seen(params))
     value, gradient = jax.value_and_grad(lambda x: jnp.sum(_energy(scene, ALL)(x)))(
         clean
     )
@@ -66,7 +76,7 @@ def test_nothing_to_pay_at_the_estimate_of_hands_apart():
 @pytest.mark.parametrize("term", ["keypoints", "estimate"])
 def test_terms_grow_with_the_distance_from_what_was_seen(term):
     params = fakes.clasped(2, gap=0.2)
-    scene, clean = _setting(params, keypoints=_seen(params))
+    scene, clean = _setting(params, _seen(params))
     config = EnergyConfig(**{"collision": 0.0, term: 1.0})
     moved = [clean.at[:, 61:].add(shift) for shift in (0.0, 0.1, 0.2)]
     values = np.stack([_energy(scene, config)(x) for x in moved])
@@ -75,7 +85,7 @@ def test_terms_grow_with_the_distance_from_what_was_seen(term):
 
 def test_weights_are_factors():
     params = fakes.clasped(2)
-    scene, clean = _setting(params, keypoints=_seen(params) + 3.0)
+    scene, clean = _setting(params, _seen(params) + 3.0)
     moved = clean + 0.1
     parts = [
         _energy(scene, EnergyConfig(collision=c, keypoints=k, estimate=e))(moved)
@@ -92,12 +102,12 @@ def test_unseen_and_broken_keypoints_do_not_count():
     seen = _seen(params)
     config = EnergyConfig(collision=0.0, keypoints=1.0)
     broken = seen.at[:, :, 3].set(jnp.nan).at[:, :, 4].set(jnp.array([1e6, 1e6, 0.0]))
-    scene, clean = _setting(params, keypoints=broken)
+    scene, clean = _setting(params, broken)
     value, gradient = jax.value_and_grad(lambda x: jnp.sum(_energy(scene, config)(x)))(
         clean + 0.01
     )
     assert np.isfinite(value) and np.all(np.isfinite(gradient))
-    hidden, _ = _setting(params, keypoints=seen.at[..., 2].set(0.0))
+    hidden, _ = _setting(params, seen.at[..., 2].set(0.0))
     np.testing.assert_array_equal(_energy(hidden, config)(clean + 0.1), 0.0)
 
 

@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,10 +11,15 @@ from twohand_jax.errors import InputError
 from twohand_jax.types import LEFT, RIGHT
 
 
-def _status(prediction, **settings):
-    depth = gate.penetration_depth(
+@jax.jit
+def _depth(prediction):
+    return gate.penetration_depth(
         fakes.hand_model(), prediction, criteria=collision.DEFAULT
     )
+
+
+def _status(prediction, **settings):
+    depth = _depth(prediction)
     return Status(int(gate.status(prediction, depth, config=GateConfig(**settings))))
 
 
@@ -82,16 +88,13 @@ def test_depth_of_broken_meshes_is_zero():
         broken = prediction._replace(
             geometry=prediction.geometry._replace(vertices=vertices)
         )
-        depth = gate.penetration_depth(
-            fakes.hand_model(), broken, criteria=collision.DEFAULT
-        )
-        assert float(depth) == 0.0
+        assert float(_depth(broken)) == 0.0
 
 
 def test_amount_grows_as_the_hands_come_closer():
     estimates = [_estimate(gap) for gap in (0.06, 0.045, 0.04, 0.035)]
-    model = fakes.hand_model()
-    amounts = [float(gate.penetration_amount(model, e)) for e in estimates]
+    amount = jax.jit(gate.penetration_amount)
+    amounts = [float(amount(fakes.hand_model(), e)) for e in estimates]
     assert amounts[0] == 0.0
     assert amounts == sorted(amounts) and amounts[1] < amounts[2]
 

@@ -8,7 +8,7 @@ import pytest
 from jax.tree_util import Partial
 
 from tests.diffusion import fakes
-from twohand_jax import mano
+from tests.programs import forward
 from twohand_jax.diffusion.ddim import DdimConfig
 from twohand_jax.diffusion.gate import GateConfig, Status
 from twohand_jax.diffusion.guidance import EnergyConfig, GuidanceConfig
@@ -122,7 +122,7 @@ def test_the_reference_hand_stays_bit_for_bit():
 
 def test_parameters_geometry_and_relative_translation_agree():
     refined = _sample(_result().prediction, slice(0, 3))
-    posed = mano.forward(fakes.hand_model(), refined.mano)
+    posed = forward(fakes.hand_model(), refined.mano)
     np.testing.assert_allclose(refined.geometry.vertices, posed.vertices, atol=1e-6)
     wrists = refined.geometry.joints[:, :, 0]
     np.testing.assert_array_equal(refined.rel_trans, wrists[:, LEFT] - wrists[:, RIGHT])

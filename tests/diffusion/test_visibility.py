@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.diffusion import fakes
+from tests.programs import rest_wrist
 from twohand_jax import mano
 from twohand_jax.diffusion import gate, visibility
 from twohand_jax.diffusion.visibility import (
@@ -22,7 +23,7 @@ def _in_front(hand, *, batch=()):
     params = params._replace(
         transl=params.transl.at[..., 2].add(0.5).at[..., hand, 2].add(-0.08)
     )
-    wrist = mano.params.rest_wrist(fakes.hand_model(), params.betas)
+    wrist = rest_wrist(fakes.hand_model(), params.betas)
     sideways = jnp.array([[0.02, 0.0, 0.0], [-0.02, 0.0, 0.0]])
     return fakes.estimate(params._replace(transl=params.transl - wrist + sideways))
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from tests.data import scenes
 from tests.evaluation.twins import Sample
+from tests.programs import posed_truth
 from twohand_jax import mano
-from twohand_jax.evaluation import evaluator, protocols, truth
+from twohand_jax.evaluation import evaluator, protocols
 from twohand_jax.types import (
     LEFT,
     RIGHT,
@@ -99,7 +100,7 @@ def rows(one: Case, start: int, stop: int, size: int) -> tuple:
 def compared(one: Case, start: int, stop: int, size: int) -> tuple:
     """The same rows as a protocol takes them."""
     prediction, targets, model, weight = rows(one, start, stop, size)
-    return prediction, truth.posed_truth(targets, model), model, weight
+    return prediction, posed_truth(targets, model), model, weight
 
 
 def batches(

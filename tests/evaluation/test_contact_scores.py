@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from tests.data import scenes
+from tests.programs import forward, posed_truth
 from twohand_jax import mano
 from twohand_jax.collision import penetration
-from twohand_jax.evaluation import contact_scores, truth
+from twohand_jax.evaluation import contact_scores
 from twohand_jax.evaluation.results import Scores
 from twohand_jax.mano.topology import close_wrist
 from twohand_jax.types import LEFT, RIGHT, Mean, Prediction
@@ -25,7 +26,7 @@ def model():
 def hands(model):
     """Pairs of hands: in each other, touching, near, far; the last two records."""
     targets = scenes.targets(0, (COUNT,), model)
-    geometry = mano.forward(model, targets.mano)
+    geometry = forward(model, targets.mano)
     middle = geometry.vertices.mean(axis=2, keepdims=True)
     offset = jnp.array([0.0, 0.03, 0.12, 0.6])[:, None, None]
     offset = offset * jnp.array([1.0, 0, 0])
@@ -40,14 +41,14 @@ def empty(prediction, truth, model, weight) -> Scores:
 def measured(model, targets, vertices, weight) -> dict[str, Mean]:
     prediction = Prediction(
         mano=targets.mano,
-        geometry=mano.forward(model, targets.mano)._replace(vertices=vertices),
+        geometry=forward(model, targets.mano)._replace(vertices=vertices),
         rel_trans=targets.rel_trans,
         camera=targets.camera,
         box=targets.box,
         score=jnp.ones((COUNT, 2)),
     )
     score = contact_scores.with_contact(empty)
-    return score(prediction, truth.posed_truth(targets, model), model, weight).metrics
+    return score(prediction, posed_truth(targets, model), model, weight).metrics
 
 
 def test_every_pair_is_measured_as_by_itself(model, hands):

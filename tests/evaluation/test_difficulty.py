@@ -9,11 +9,13 @@ import pytest
 import trimesh
 
 from tests.data import scenes
+from tests.programs import forward
 from twohand_jax import mano
 from twohand_jax.evaluation.truth import box_overlap, occlusion_share
 from twohand_jax.types import LEFT, RIGHT
 
 COUNT = 4
+shares = jax.jit(occlusion_share)
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def model():
 def targets(model):
     """Pairs in which the left hand comes nearer and nearer to the line of sight."""
     drawn = scenes.targets(3, (COUNT,), model)
-    joints = mano.forward(model, drawn.mano).joints[..., 9, :]
+    joints = forward(model, drawn.mano).joints[..., 9, :]
     goal = joints[:, RIGHT] * jnp.linspace(0.8, 1.2, COUNT)[:, None]
     aside = jnp.array([0.05, 0.0, 0.0]) * jnp.arange(COUNT)[::-1, None]
     shift = goal + aside - joints[:, LEFT]
@@ -39,7 +41,7 @@ def targets(model):
 
 def by_rays(model, targets, sample: int, side: int) -> float:
     """Share of hidden joints from rays cast with trimesh."""
-    truth = mano.forward(model, jax.tree.map(lambda x: x[sample], targets.mano))
+    truth = forward(model, jax.tree.map(lambda x: x[sample], targets.mano))
     vertices = np.asarray(truth.vertices[1 - side], float)
     mesh = trimesh.Trimesh(vertices, np.asarray(model.faces[1 - side]), process=False)
     joints = np.asarray(truth.joints[side], float)
@@ -49,7 +51,7 @@ def by_rays(model, targets, sample: int, side: int) -> float:
 
 
 def test_hidden_joints_are_those_whose_rays_meet_the_other_hand(model, targets):
-    found = np.asarray(occlusion_share(targets, model))
+    found = np.asarray(shares(targets, model))
     wanted = [
         [by_rays(model, targets, sample, side) for side in (RIGHT, LEFT)]
         for sample in range(COUNT)
@@ -63,7 +65,7 @@ def test_a_picture_without_two_fits_has_no_occlusion(model, targets):
         one = targets._replace(
             **{flags: getattr(targets, flags).at[0, LEFT].set(False)}
         )
-        found = np.asarray(occlusion_share(one, model))
+        found = np.asarray(shares(one, model))
         assert np.isnan(found[0]).all() and np.isfinite(found[1:]).all()
 
 
@@ -77,5 +79,5 @@ def test_overlap_of_boxes(targets):
 
 def test_it_does_not_depend_on_which_hand_model_poses(model, targets):
     renamed = dataclasses.replace(model, name="MANO_RIGHT")
-    first, second = (occlusion_share(targets, one) for one in (model, renamed))
+    first, second = (shares(targets, one) for one in (model, renamed))
     np.testing.assert_array_equal(first, second)

@@ -1,6 +1,5 @@
 """A tiny untrained network on disk, and a detector that needs no network."""
 
-import runpy
 from pathlib import Path
 
 import numpy as np
@@ -8,15 +7,17 @@ import pytest
 from PIL import Image
 
 from tests.inference import networks
-from tests.train.runs import ROOT
 from twohand_jax.cues.selection import HandDetection
+
+RESNET = {"depths": (1, 1), "width": 4, "last_stride": 2}
+TRANSNET = {"grid": 16, "depth": 16, "sigma": 1.0, "resnet": RESNET}
 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model directory of configs/tiny.py with small random weights."""
-    config = runpy.run_path(str(ROOT / "configs" / "tiny.py"))["get_config"]()
-    return networks.save(tmp_path_factory.mktemp("model"), config.to_dict())
+    """A model directory of a small network with all parts and small random weights."""
+    config = networks.config(model__cues=networks.ALL, model__transnet=TRANSNET)
+    return networks.save(tmp_path_factory.mktemp("model"), config)
 
 
 def open_palm(middle: tuple[float, float], size: float, sign: float) -> np.ndarray:

@@ -7,7 +7,8 @@ import pytest
 
 import twohand_jax
 from tests.inference.priors import random_pairs, write_features, write_prior
-from twohand_jax import assets, mano
+from tests.programs import forward
+from twohand_jax import assets
 from twohand_jax.diffusion.cascade import Collision, SampleConfig
 from twohand_jax.diffusion.ddim import DdimConfig
 from twohand_jax.errors import InputError
@@ -37,7 +38,7 @@ def test_the_key_decides_the_samples(prior):
 
 def test_references_alternate_and_lie_at_the_origin(prior):
     params = prior.sample(jax.random.key(1), 4, config=FEW)
-    joints = mano.forward(prior.model, params).joints
+    joints = forward(prior.model, params).joints
     for number, side in enumerate((RIGHT, LEFT, RIGHT, LEFT)):
         np.testing.assert_allclose(joints[number, side, 9], 0.0, atol=1e-6)
         np.testing.assert_allclose(params.global_orient[number, side], 0.0, atol=1e-6)

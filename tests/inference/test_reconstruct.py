@@ -10,7 +10,7 @@ import pytest
 
 from tests.cues.extractors import Painter
 from tests.inference.conftest import detections
-from twohand_jax import mano
+from tests.programs import forward
 from twohand_jax.cues.mediapipe import to_fingertips
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
@@ -42,7 +42,7 @@ def test_given_keypoints_are_met_after_the_fit(reconstructor, image, keypoints) 
     prediction = one.prediction
     assert one.refinement is not None or one.fitted is prediction
     np.testing.assert_array_equal(prediction.score, [1, 1])
-    geometry = mano.forward(reconstructor.model, prediction.mano)
+    geometry = forward(reconstructor.model, prediction.mano)
     np.testing.assert_allclose(
         prediction.geometry.vertices, geometry.vertices, atol=1e-4
     )

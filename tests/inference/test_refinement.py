@@ -8,6 +8,7 @@ import pytest
 import twohand_jax as th
 from tests.diffusion import fakes
 from tests.inference import priors
+from tests.programs import forward
 from twohand_jax import mano
 from twohand_jax.diffusion.ddim import DdimConfig
 from twohand_jax.diffusion.gate import GateConfig, Status
@@ -231,7 +232,7 @@ def test_a_prediction_of_parameters(batch):
     params = fakes.hands(*batch)
     make = jax.jit(th.prediction_from_params)
     found = make(fakes.hand_model(), params)
-    posed = mano.forward(fakes.hand_model(), params)
+    posed = forward(fakes.hand_model(), params)
     np.testing.assert_allclose(found.geometry.vertices, posed.vertices, atol=1e-6)
     wrists = posed.joints[..., 0, :]
     np.testing.assert_allclose(

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.programs import forward
 from twohand_jax import mano
 from twohand_jax.errors import InputError
 from twohand_jax.inference import predict, result
@@ -28,7 +29,7 @@ def prediction(model) -> Prediction:
     params = mano.zeros()
     transl = np.array([[-0.2, 0, 0.6], [0.2, 0, 0.7]], np.float32)
     params = params._replace(transl=transl)
-    geometry = mano.forward(model, params)
+    geometry = forward(model, params)
     camera = Camera(focal=np.array([500.0, 500]), center=np.array([99.5, 49.5]))
     return predict.EMPTY._replace(
         mano=params,
@@ -79,7 +80,7 @@ def test_json_poses_the_same_hands(model, prediction) -> None:
         field: np.array([hand[field] for hand in hands], np.float32)
         for field in ("global_orient", "hand_pose", "betas", "transl")
     }
-    geometry = mano.forward(model, prediction.mano._replace(**fields))
+    geometry = forward(model, prediction.mano._replace(**fields))
     found = [hand["joints_cam"] for hand in hands]
     np.testing.assert_allclose(geometry.joints, found, atol=1e-5)
 

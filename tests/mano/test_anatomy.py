@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.synthetic.poses import angles as sampler
+from tests.programs import forward
 from twohand_jax import mano
 from twohand_jax.mano import anatomy
 from twohand_jax.types import ManoModel
@@ -20,7 +21,7 @@ def bent(model: ManoModel, flexion: float) -> np.ndarray:
     angles = jnp.zeros((2, 15, 3)).at[:, :12, 0].set(flexion)
     pose = jnp.einsum("hjak,hja->hjk", anatomy.axes(model), angles) - model.pose_mean
     params = mano.zeros()._replace(hand_pose=pose)
-    return np.asarray(mano.forward(model, params).joints)
+    return np.asarray(forward(model, params).joints)
 
 
 def test_axes_are_rotations_and_mirror_images(model: ManoModel) -> None:

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 
+from tests.programs import forward
 from twohand_jax import mano
 from twohand_jax.geometry import rotations
 from twohand_jax.mano import skeleton as skeletons
@@ -18,7 +19,7 @@ def test_joints_equal_the_forward_pass() -> None:
         betas=jax.random.normal(keys[2], (2, 10)),
         transl=jax.random.normal(keys[3], (2, 3)),
     )
-    expected = mano.forward(model, params).joints
+    expected = forward(model, params).joints
     found = skeletons.joints(
         skeletons.skeleton(model),
         rotations.axis_angle_to_matrix(params.global_orient),

@@ -34,6 +34,7 @@ def start(words: Sequence[str], *, devices: int = 1) -> subprocess.Popen:
         "NPROC": str(max(8, 2 * devices)),
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".pytest_cache" / "jax"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
         # Where `twohand` keeps its programs.
         "XDG_CACHE_HOME": str(ROOT / ".pytest_cache"),
     }

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.programs import forward
 from twohand_jax import mano
 from twohand_jax.types import Camera, ManoModel
 
@@ -20,7 +21,7 @@ def vertices(model: ManoModel) -> np.ndarray:
         global_orient=jnp.array([[1.5, 0.0, 0.0], [1.5, 0.0, 0.0]]),
         transl=jnp.array([[-0.15, 0.0, 0.6], [0.15, 0.0, 0.6]]),
     )
-    return np.asarray(mano.forward(model, params).vertices)
+    return np.asarray(forward(model, params).vertices)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from twohand_jax.types import (
     Camera,
     HandGeometry,
     ManoModel,
+    ManoParams,
     Prediction,
     Targets,
 )
@@ -54,7 +55,7 @@ def examples(
     hands = jax.tree.map(missed, true.mano)
     prediction = true._replace(
         mano=hands,
-        geometry=mano.forward(model, hands),
+        geometry=_forward(model, hands),
         rel_trans=missed(true.rel_trans),
     )
     targets = _labels(true, rng)
@@ -111,6 +112,15 @@ def touching_pair(model: ManoModel, count: int, seed: int = 0) -> Prediction:
         lambda leaf: jnp.asarray(rng.normal(0, 0.05, leaf.shape), jnp.float32),
         mano.zeros(count),
     )
+    return _beside_each_other(model, params)
+
+
+_forward = jax.jit(mano.forward)
+
+
+@jax.jit
+def _beside_each_other(model: ManoModel, params: ManoParams) -> Prediction:
+    count = len(params.transl)
     apart = jnp.array([[0.0, 0.0, 0.5], [0.0, 0.03, 0.5]])
     wrists = mano.params.rest_wrist(model, params.betas)
     params = params._replace(transl=apart - wrists)

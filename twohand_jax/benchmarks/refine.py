@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from twohand_jax import collision
 from twohand_jax.benchmarks import examples, report
 from twohand_jax.benchmarks.report import Report, Timing, interleaved
 from twohand_jax.diffusion import guidance, representation
-from twohand_jax.diffusion.ddim import DdimConfig
+from twohand_jax.diffusion.ddim import DdimConfig, PriorParts
 from twohand_jax.diffusion.gate import GateConfig
 from twohand_jax.diffusion.refine import RefineConfig, Refined, refine
 from twohand_jax.diffusion.representation import OTHER, REFERENCE
@@ -160,7 +161,15 @@ def to_problem(
     """The same pairs as PyTorch's program takes them, ``torch_refine.Problem``."""
     from twohand_jax.benchmarks.peers.torch_refine import Problem
 
-    parts, model, hands = prior.parts, prior.model, prediction.mano
+    given = _problem(prior.parts, prior.model, prediction, config=config)
+    return Problem(**{name: np.array(value) for name, value in given.items()})
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _problem(
+    parts: PriorParts, model: ManoModel, prediction: Prediction, *, config: RefineConfig
+) -> dict[str, Array]:
+    hands = prediction.mano
     reference = jnp.full(len(prediction.score), LEFT)
     frame = representation.pair_frame(model, hands, reference)
     scene = guidance.pair_context(prediction, reference, frame)
@@ -169,13 +178,13 @@ def to_problem(
     sizes = guidance.step_sizes(
         config.ddim.steps, parts.statistics, parts.kind, config=config.guidance
     )
-    return Problem(
-        clean=np.array(pair[:, OTHER]),
-        condition=np.array(pair[:, REFERENCE]),
-        fixed=np.array(scene.reference_vertices),
-        sight=np.array(guidance.line_of_sight(scene)),
-        sizes=np.array(sizes),
-    )
+    return {
+        "clean": pair[:, OTHER],
+        "condition": pair[:, REFERENCE],
+        "fixed": scene.reference_vertices,
+        "sight": guidance.line_of_sight(scene),
+        "sizes": sizes,
+    }
 
 
 def theirs(

@@ -97,7 +97,9 @@ class BatchNorm(nnx.Module):
     ) -> None:
         unbiased = var * (count / max(count - 1, 1))
         for running, new in ((self.mean, mean), (self.var, unbiased)):
-            running[...] = 0.9 * running[...] + 0.1 * jax.lax.stop_gradient(new)
+            # Not ``running[...] = …``: there Flax asks for the sharding of a traced
+            # array, and JAX goes through the whole trace to say that it has none.
+            running.set_value(0.9 * running[...] + 0.1 * jax.lax.stop_gradient(new))
 
 
 def max_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b i j c"]:

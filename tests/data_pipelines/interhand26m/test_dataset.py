@@ -12,7 +12,7 @@ from data_pipelines.fixtures.scenes import GROUND
 from data_pipelines.interhand26m.dataset import read_records
 from data_pipelines.labelled import Labelled, record
 from tests.data_pipelines.interhand26m.conftest import COUNT, edited, opened, part_of
-from twohand_jax import mano
+from tests.programs import forward
 from twohand_jax.data import decode
 from twohand_jax.errors import InputError
 from twohand_jax.types import LEFT, RIGHT, Camera, ManoModel, ManoParams
@@ -46,7 +46,7 @@ def test_the_fits_pose_the_3d_joints(
     samples: list[Labelled], hand_model: ManoModel
 ) -> None:
     params = ManoParams(*map(np.stack, zip(*(s.mano for s in samples), strict=True)))
-    posed = np.asarray(mano.forward(hand_model, params).joints)
+    posed = np.asarray(forward(hand_model, params).joints)
     expected = np.stack([sample.joints_3d for sample in samples])
     fitted = np.stack([sample.mano_valid for sample in samples])
     assert fitted.sum() == 5

@@ -15,6 +15,7 @@ from data_pipelines.synthetic.labels import SyntheticConfig
 from data_pipelines.synthetic.poses import sampler
 from data_pipelines.synthetic.render import gpu
 from data_pipelines.synthetic.source import SyntheticSource
+from tests.programs import forward
 from twohand_jax import mano
 from twohand_jax.crops.cue_table import NAMES
 from twohand_jax.data import decode, schema
@@ -118,7 +119,7 @@ def test_parameters_pose_the_joints_and_joints_project(examples: list[dict]) -> 
     for example in examples:
         fields = ("global_orient", "hand_pose", "betas", "transl")
         params = ManoParams(*(example[f"mano/{name}"] for name in fields))
-        joints = np.asarray(mano.forward(model, params).joints)
+        joints = np.asarray(forward(model, params).joints)
         camera = Camera(example["camera/focal"], example["camera/center"])
         shown = example["hands/valid"]
         np.testing.assert_allclose(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.inference.priors import random_pairs, write_features, write_prior
+from tests.programs import forward
 from twohand_jax import mano
 from twohand_jax.diffusion import representation
 from twohand_jax.diffusion.cascade import SampleConfig
@@ -80,7 +81,7 @@ def test_contact_figures_of_hands_apart_and_in_one_place():
     model, rest = mano.load(), mano.zeros(2)
     apart = rest._replace(transl=rest.transl.at[:, RIGHT, 0].set(1.0))
     assert prior_table.contact_figures(model, apart) == (0.0, 0.0, 0.0, 0.0)
-    joints = mano.forward(model, rest).joints[0, :, 9]
+    joints = forward(model, rest).joints[0, :, 9]
     onto = joints[LEFT] - joints[RIGHT]
     half = apart._replace(transl=apart.transl.at[0, RIGHT].set(onto))
     volume, depth, penetrating, contact = prior_table.contact_figures(model, half)
