@@ -265,12 +265,14 @@ def test_kill_9_then_resume_gives_the_same_bytes(tmp_path, workers: int) -> None
     process = subprocess.Popen(command, env=environment, start_new_session=True)
     finished = "squares-train.tfrecord-0000*-of-00008"
     deadline = time.monotonic() + 60
-    while len(list(out.glob(finished))) < 2 and time.monotonic() < deadline:
+    while len(list(out.glob(finished))) < 3 and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
     kept = {p.name: p.stat().st_mtime_ns for p in out.glob(finished)}
-    assert 2 <= len(kept) < 8 and not (out / "dataset_info.json").exists()
+    assert 3 <= len(kept) < 8 and not (out / "dataset_info.json").exists()
+    # The last one's receipt may not have been written any more; then it is made again.
+    del kept[max(kept)]
     _stage(tmp_path / "in", out)
     for name, changed in kept.items():
         assert (out / name).stat().st_mtime_ns == changed
