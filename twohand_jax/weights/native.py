@@ -20,7 +20,7 @@ from twohand_jax.models.apply import Variables
 
 CONFIG, WEIGHTS = "config.json", "weights.npz"
 SEPARATOR = "/"
-MEDIAPIPE = "mediapipe"  # as a config's ``init.image``: the weights that ship
+MEDIAPIPE = "mediapipe"  # as what a config starts its image from: the weights that ship
 STAGES = "image/stages/"
 EXPERIMENT = "experiment"  # the key of a config that names what is trained
 OLD_KEY = "task"  # of configs until the key was renamed, with names of that time:
@@ -43,7 +43,7 @@ def save(
         config: the experiment that the network is built from.
         dtype: "float32", or "float16" to halve the size. Statistics stay float32.
         omit: beginnings of paths of weights to leave out: those of MediaPipe's network,
-            where the config names it (``init.image``) and training has not moved them.
+            where the config starts from it and training has not moved them.
     """
     directory = Path(directory)
     arrays: dict[str, Any] = {}
