@@ -33,12 +33,12 @@ class RegressorConfig:
         image: backbone of the picture. Another kind of backbone is a
             ``BackboneConfig`` in this field's union.
         cue: backbone of each cue.
-        cue_shrink: a cue's encoder sees the means of so many by so many pixels: lines
-            and areas need fewer of them than skin does.
         fusion: Transformer encoder.
         transnet: network of the relative translation; None leaves it to the cameras.
         crop_size: side of the crops in pixels.
         cells: side of the feature map and depth of the heat maps.
+        cue_shrink: a cue's encoder sees the means of so many by so many pixels: lines
+            and areas need fewer of them than skin does.
         head_channels: channels of the fused map that the heads read.
         rotation_channels: channels sampled at the joints by the rotation head.
         position_std: spread of the heat maps' first weights; wider ones let the rest of
@@ -55,11 +55,11 @@ class RegressorConfig:
     cues: tuple[str, ...] = cue_table.DEFAULT
     image: ResNetConfig | HandLandmarkConfig = RESNET50
     cue: ResNetConfig = RESNET18
-    cue_shrink: int = 1
     fusion: FusionConfig = FusionConfig()
     transnet: TransNetConfig | None = TransNetConfig()
     crop_size: int = 256
     cells: int = 8
+    cue_shrink: int = 1
     head_channels: int = 2048
     rotation_channels: int = 512
     position_std: float = 0.001
