@@ -38,6 +38,7 @@ from twohand_jax.benchmarks.steps import (
     FORWARD,
     NETWORK_STEP,
     TRAINING_STEP,
+    CompiledProgram,
     network_programs,
     training_step,
 )
@@ -108,12 +109,14 @@ def measure(
     for dtype in dtypes if regressor else DTYPES[:1]:
         changed = _changed(config, batch, dtype if regressor else None)
         limit = ceiling(dtype, product)
-        programs, theirs = {TRAINING_STEP: training_step(changed)}, {}
+        programs: dict[str, CompiledProgram] = {}
+        theirs: Calls = {}
         if regressor:
             model = experiments.parse_as(RegressorExperiment, changed).model
-            programs = network_programs(model, batch) | programs
-            if peer:
+            if peer:  # first, since it may be refused and compiling takes minutes
                 theirs = torch_programs(model, batch, threads)
+            programs = network_programs(model, batch)
+        programs[TRAINING_STEP] = training_step(changed)
         for task, program in programs.items():
             calls = {OURS: program.call}
             if task in theirs:

@@ -204,7 +204,7 @@ def _resnet(config: object) -> nn.Sequential:
     if not isinstance(config, ResNetConfig):
         raise InputError(
             f"The PyTorch peer has ResNets only, not {type(config).__name__}: "
-            "benchmark a config whose model.image is a ResNet."
+            "benchmark a config whose model.image is a ResNet, or give --peers none."
         )
     stem = _conv_norm(3, config.width, 7, 2)
     return nn.Sequential(
