@@ -23,7 +23,7 @@ def get_config() -> ConfigDict:
     resnet = {"bottleneck": False, "last_stride": 1}
     config = ConfigDict()
     config.model = {
-        "image": {"output_stride": 32, "frozen_stages": 5},
+        "image": {"output_stride": 32, "expanded": True, "frozen_stages": 6},
         "cue": resnet | {"depths": (1, 1, 1, 1), "width": 16},
         "cue_shrink": 2,
         "fusion": {"layers": 2, "width": 192, "heads": 4, "mlp": 512},
@@ -32,9 +32,11 @@ def get_config() -> ConfigDict:
             "depth": 32,
             "sigma": 1.25,
             "resnet": resnet | {"depths": (1, 1, 1, 1), "width": 16},
+            "hidden": 256,
         },
         "head_channels": 256,
         "rotation_channels": 64,
+        "summary": 512,
         "position_std": 0.05,
     }
     config.crop = {
@@ -44,6 +46,7 @@ def get_config() -> ConfigDict:
         "gate": (),
         "crop_view": True,
         "fingers_up": True,
+        "placed_by": "joints",
     }
     config.augment = {
         "scale": 0.15,
@@ -69,12 +72,12 @@ def get_config() -> ConfigDict:
         "ema_decay": 0.998,
     }
     config.train = {
-        "total_steps": 1800,
+        "total_steps": 4000,
         "batch_size": 8,
         "seed": 0,
         "log_every": 20,
         "save_every": 100,
-        "evaluate_every": 1800,
+        "evaluate_every": 4000,
     }
     config.init = {"image": "mediapipe"}
     config.data = {"train": "data/open", "test": "data/open", "canvas_size": 320}

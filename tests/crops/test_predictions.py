@@ -32,9 +32,11 @@ def labels(scene, crop):
     return inputs._replace(image=None, cues={}), targets
 
 
-def setup(model, *, crop_view: bool, fingers_up=False, shape=(3,), seed=0):
+def setup(model, *, crop_view: bool, fingers_up=False, shape=(3,), seed=0, by="camera"):
     """A scene, and what a perfect network would say about it."""
-    crop = CropConfig(crop_size=SIZE, crop_view=crop_view, fingers_up=fingers_up)
+    crop = CropConfig(
+        crop_size=SIZE, crop_view=crop_view, fingers_up=fingers_up, placed_by=by
+    )
     scene = scenes.batch(seed, shape, model)
     inputs, targets = labels(scene, crop)
     pose = rotations.axis_angle_to_matrix(
@@ -47,8 +49,9 @@ def setup(model, *, crop_view: bool, fingers_up=False, shape=(3,), seed=0):
     depth = scene.targets.joints_3d[..., 0, 2]
     depth = depth * lens.focal[0] / (scenes.FOCAL * scale)
     place = cameras.backproject(targets.joints_2d[..., :1, :], depth[..., None], lens)
+    cells = targets.joints_2d * (crop.cells / SIZE)
     output = Output(
-        joints_25d=jnp.zeros((*shape, 2, 21, 3)),
+        joints_25d=jnp.concatenate([cells, jnp.zeros((*shape, 2, 21, 1))], axis=-1),
         global_orient_6d=rotations.matrix_to_rotation_6d(orient),
         hand_pose_6d=rotations.matrix_to_rotation_6d(pose),
         betas=targets.mano.betas,
@@ -59,19 +62,19 @@ def setup(model, *, crop_view: bool, fingers_up=False, shape=(3,), seed=0):
 
 
 @pytest.mark.parametrize(
-    ("shape", "crop_view", "fingers_up"),
+    ("shape", "crop_view", "fingers_up", "by"),
     [
-        ((), False, False),
-        ((3,), True, False),
-        ((2, 1, 2), True, False),
-        ((3,), False, True),
-        ((2, 1, 2), True, True),
+        ((), False, False, "camera"),
+        ((3,), True, False, "camera"),
+        ((2, 1, 2), True, False, "joints"),
+        ((3,), False, True, "camera"),
+        ((2, 1, 2), True, True, "joints"),
     ],
     ids=str,
 )
-def test_a_perfect_network_gives_the_truth(model, crop_view, fingers_up, shape):
+def test_a_perfect_network_gives_the_truth(model, crop_view, fingers_up, shape, by):
     crop, scene, inputs, output = setup(
-        model, crop_view=crop_view, fingers_up=fingers_up, shape=shape
+        model, crop_view=crop_view, fingers_up=fingers_up, shape=shape, by=by
     )
     truth = scene.targets
     got = run(output, model, inputs, truth.camera, crop=crop)
@@ -98,6 +101,25 @@ def test_only_overlapping_hands_use_the_relative_translation(model):
     np.testing.assert_allclose(
         wrists[:, LEFT] - wrists[:, RIGHT], got.rel_trans, atol=1e-6
     )
+
+
+def test_by_the_joints_every_pair_has_transnets_depth_and_its_own_pixels(model):
+    crop, scene, inputs, output = setup(model, crop_view=True, by="joints")
+    truth, camera = scene.targets, scene.targets.camera
+    inputs = inputs._replace(
+        overlap=jnp.array([True, False, False]),
+        hand_valid=jnp.array([[True, True], [True, True], [True, False]]),
+    )
+    told = jnp.broadcast_to(jnp.array([9.0, 9.0, 0.04]), (3, 3))
+    got = run(output._replace(rel_trans=told), model, inputs, camera, crop=crop)
+    wrists, true = got.geometry.joints[:, :, 0], truth.joints_3d[:, :, 0]
+    np.testing.assert_allclose(got.rel_trans[:2, 2], 0.04, atol=1e-5)
+    np.testing.assert_allclose(
+        wrists[:2, :, 2].mean(axis=1), true[:2, :, 2].mean(axis=1), atol=1e-4
+    )
+    seen = wrists[..., :2] / wrists[..., 2:]
+    np.testing.assert_allclose(seen, true[..., :2] / true[..., 2:], atol=1e-4)
+    np.testing.assert_allclose(wrists[2, RIGHT], true[2, RIGHT], atol=1e-4)
 
 
 def test_without_an_estimate_places_give_the_relative_translation(model):

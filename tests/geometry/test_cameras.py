@@ -93,3 +93,23 @@ def test_host_arrays_stay_host_arrays_and_agree():
     again = cameras.backproject(pixels, points[..., 2], camera)
     assert isinstance(again, np.ndarray)
     np.testing.assert_allclose(again, points, atol=1e-12)
+
+
+@pytest.mark.parametrize("batch", [(), (3,), (2, 1, 4)])
+def test_an_object_stands_where_it_is_seen(batch):
+    """Exactly; and pixels that are off by little move it by little."""
+    place = points(*batch, 21)
+    origin = place[..., :1, :]
+    camera = Camera(*(jnp.broadcast_to(x, (*batch, 2)) for x in CAMERA))
+    pixels = np.asarray(cameras.project(place, camera))
+    found = cameras.place(place - origin, pixels, camera)
+    np.testing.assert_allclose(found, origin[..., 0, :], atol=1e-4)
+    noisy = pixels + np.random.default_rng(1).normal(0.0, 2.0, pixels.shape)
+    near = cameras.place(place - origin, noisy, camera)
+    np.testing.assert_allclose(near, found, atol=0.03)
+
+
+def test_an_object_of_no_size_stands_at_the_least_depth():
+    pixels = jnp.broadcast_to(CAMERA.center, (21, 2))
+    found = cameras.place(jnp.zeros((21, 3)), pixels, CAMERA, nearest=0.1)
+    np.testing.assert_allclose(found, [0.0, 0.0, 0.1], atol=1e-6)

@@ -110,11 +110,14 @@ class Plain(hand_landmark.nnx.Module):
         return self.image(image, frozen=not train)
 
 
-@pytest.mark.parametrize(("stride", "channels"), [(16, 112), (32, 192)])
+@pytest.mark.parametrize(
+    ("stride", "channels", "expanded"),
+    [(16, 112, False), (32, 192, False), (32, 1152, True)],
+)
 def test_a_backbone_is_the_network_up_to_its_stage(
-    run, variables, crops, stride, channels
+    run, variables, crops, stride, channels, expanded
 ):
-    config, net, own = backbone(output_stride=stride)
+    config, net, own = backbone(output_stride=stride, expanded=expanded)
     assert (config.stride, config.channels) == (stride, channels)
     maps, _ = jax.jit(net.apply)(own, crops)
     whole = run(variables, crops).maps[config.stages - 1]

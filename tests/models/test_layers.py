@@ -6,7 +6,7 @@ from flax import nnx
 
 from twohand_jax.models.fusion import Fusion, FusionConfig
 from twohand_jax.models.heads import sample, soft_argmax
-from twohand_jax.models.layers import Conv, max_pool
+from twohand_jax.models.layers import Conv, Standardise, max_pool
 
 
 def reference_pool(x):
@@ -73,3 +73,16 @@ def test_a_fusion_of_any_number_of_cues_has_no_empty_array(cues):
     assert all(leaf.size for leaf in jax.tree.leaves(nnx.state(layer)))
     maps = [jnp.ones((3, 2, 2, 4))] * (1 + cues)
     assert layer(maps, jnp.ones((3, cues), bool)).shape == (3, 2, 2, 6)
+
+
+def test_standardised_features_have_mean_0_and_deviation_1_after_a_while():
+    layer, rng = Standardise(3), np.random.default_rng(0)
+    center, spread = np.array([0.0, 2.0, -5.0]), np.array([0.1, 1.0, 4.0])
+    draw = lambda n: jnp.asarray(center + spread * rng.normal(size=(n, 3)))  # noqa: E731
+    for _ in range(400):
+        layer(draw(16), frozen=False)
+    known = layer.mean[...]
+    found = np.asarray(layer(draw(2000), frozen=True))
+    np.testing.assert_allclose(found.mean(axis=0), 0.0, atol=0.15)
+    np.testing.assert_allclose(found.std(axis=0), 1.0, atol=0.15)
+    np.testing.assert_array_equal(layer.mean[...], known)

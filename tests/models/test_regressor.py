@@ -19,11 +19,12 @@ CONFIG = RegressorConfig(
     image=SMALL,
     cue=SMALL,
     fusion=FusionConfig(layers=1, width=16, heads=2, mlp=16),
-    transnet=TransNetConfig(grid=16, depth=16, sigma=1.0, resnet=SMALL),
+    transnet=TransNetConfig(grid=16, depth=16, sigma=1.0, resnet=SMALL, hidden=8),
     crop_size=64,
     cells=4,
     head_channels=16,
     rotation_channels=8,
+    summary=8,
 )
 BATCH = 2
 CUES = ("keypoints", "segmentation", "depth")
@@ -145,6 +146,21 @@ def test_both_hands_go_through_the_same_network(run, variables):
     second = run(variables, swapped, train=False)[0]
     for one, other in zip(first[:5], second[:5], strict=True):
         np.testing.assert_allclose(one, jnp.flip(other, 1), atol=2e-5)
+
+
+def test_the_summary_reaches_every_head_past_the_fusion(run, variables):
+    """All but the joints, which are read from the fused map alone."""
+    inputs = random_inputs(jax.random.key(1))
+    params = variables.params | {
+        "summary": jax.tree.map(lambda x: 2.0 * x, variables.params["summary"])
+    }
+    before = run(variables, inputs, train=False)[0]
+    after = run(variables._replace(params=params), inputs, train=False)[0]
+    moved = [
+        not np.allclose(one, other, atol=1e-6)
+        for one, other in zip(before, after, strict=True)
+    ]
+    assert moved == [False, True, True, True, True, True]
 
 
 def test_only_training_moves_the_statistics(run, variables):

@@ -19,6 +19,8 @@ from twohand_jax.crops.pointing import record_angles
 from twohand_jax.geometry import affine, boxes
 from twohand_jax.types import LEFT, RIGHT, Cues, Inputs, Targets
 
+PLACED_BY = ("camera", "joints")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CropConfig:
@@ -38,6 +40,9 @@ class CropConfig:
             crop can't show; otherwise of its orientation in the picture's camera.
         fingers_up: each crop is turned so that its hand points up (``crops.pointing``),
             and the network speaks of the hand as it is turned there.
+        placed_by: what puts a hand into the picture's camera: "camera", the camera
+            head, and TransNet where two overlap; or "joints", the 2D joints, on which
+            the posed hand is laid, and TransNet's difference of depths for all pairs.
     """
 
     crop_size: int = 256
@@ -49,6 +54,7 @@ class CropConfig:
     gate: tuple[str, ...] = ("keypoints", "segmentation")
     crop_view: bool = False
     fingers_up: bool = False
+    placed_by: str = PLACED_BY[0]
 
     def __post_init__(self) -> None:
         gates = [name for name, kind in CUE_KINDS.items() if kind.gate]
@@ -61,6 +67,7 @@ class CropConfig:
             cells=fields.COUNT,
             box_3d_m=fields.POSITIVE,
             focal=fields.POSITIVE,
+            placed_by=PLACED_BY,
         )
 
     @property

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from twohand_jax import mano
 from twohand_jax.crops import labels
 from twohand_jax.crops.inputs import CropConfig
-from twohand_jax.geometry import boxes, cameras, rotations, view
+from twohand_jax.geometry import affine, boxes, cameras, rotations, view
 from twohand_jax.types import (
     LEFT,
     RIGHT,
@@ -37,10 +37,12 @@ def decode(
 ) -> Prediction:
     """Both hands in the picture's camera.
 
-    Each wrist goes where the camera head puts it: its pixel is kept exactly, its depth
-    such that the hand keeps its size in pixels. Overlapping hands are placed relative
-    to the right one by ``rel_trans``; of others, and of a network that does not
-    estimate it, it is what the places give. Boxes are upright ones about turned ones.
+    By the camera head, each wrist's pixel is kept exactly, its depth such that the hand
+    keeps its size in pixels; overlapping hands are placed relative to the right one by
+    ``rel_trans``. By the joints, each posed hand is laid on its 2D joints, and of
+    ``rel_trans`` the depth counts: both wrists keep their pixels and their mean depth.
+    A network that does not estimate ``rel_trans`` has it from the places. Boxes are
+    upright ones about turned ones.
 
     Args:
         output: estimates in the network frame.
@@ -50,14 +52,12 @@ def decode(
         crop: units of the network.
     """
     output = jax.tree.map(lambda x: x.astype(jnp.float32), output)
-    wrists = _wrists(output, inputs, camera, crop)
-    right, left = wrists[..., RIGHT, :], wrists[..., LEFT, :]
-    rel_trans = left - right
-    if output.rel_trans is not None:
-        trusted = inputs.overlap[..., None]
-        rel_trans = jnp.where(trusted, output.rel_trans, rel_trans)
-    wrists = jnp.stack([right, right + rel_trans], axis=-2)
     params = _params(output, model, inputs, camera, crop)
+    if crop.placed_by == "joints":
+        posed = mano.forward(model, params).joints
+        wrists = _wrists_by_joints(posed, output, inputs, camera, crop)
+    else:
+        wrists = _wrists_by_camera(output, inputs, camera, crop)
     rest = mano.params.rest_wrist(model, params.betas)
     params = params._replace(transl=wrists - rest)
     box = inputs.box
@@ -66,23 +66,54 @@ def decode(
     return Prediction(
         mano=params,
         geometry=mano.forward(model, params),
-        rel_trans=rel_trans,
+        rel_trans=wrists[..., LEFT, :] - wrists[..., RIGHT, :],
         camera=camera,
         box=box,
         score=inputs.hand_valid.astype(jnp.float32),
     )
 
 
-def _wrists(
+def _wrists_by_camera(
     output: Output, inputs: Inputs, camera: Camera, crop: CropConfig
 ) -> Float[Array, "*b 2 3"]:
-    """Both wrists in the picture's camera, by the camera head."""
-    return cameras.crop_to_image(
+    """Both wrists in the picture's camera, by the camera head and TransNet."""
+    wrists = cameras.crop_to_image(
         output.camera,
         inputs.T_crop_image,
         cameras.virtual(crop.crop_size, focal=crop.focal),
-        jax.tree.map(lambda x: x[..., None, :], camera),
+        _each(camera),
     )
+    if output.rel_trans is None:
+        return wrists
+    right = wrists[..., RIGHT, :]
+    beside = jnp.stack([right, right + output.rel_trans], axis=-2)
+    return jnp.where(inputs.overlap[..., None, None], beside, wrists)
+
+
+def _wrists_by_joints(
+    posed: Float[Array, "*b 2 21 3"],
+    output: Output,
+    inputs: Inputs,
+    camera: Camera,
+    crop: CropConfig,
+) -> Float[Array, "*b 2 3"]:
+    """Both wrists in the picture's camera, by the 2D joints and TransNet's depth."""
+    placed = posed - posed[..., :1, :]
+    crop_px = output.joints_25d[..., :2] * (crop.crop_size / crop.cells)
+    pixels = affine.apply(affine.invert(inputs.T_crop_image), crop_px)
+    wrists = cameras.place(placed, pixels, _each(camera))
+    if output.rel_trans is None:
+        return wrists
+    both = jnp.all(inputs.hand_valid, axis=-1)[..., None]
+    depth = jnp.mean(wrists[..., 2], axis=-1, keepdims=True)
+    behind = output.rel_trans[..., 2:] * jnp.array([-0.5, 0.5])
+    depth = jnp.where(both, jnp.maximum(depth + behind, 0.05), wrists[..., 2])
+    return wrists * (depth / wrists[..., 2])[..., None]
+
+
+def _each(camera: Camera) -> Camera:
+    """The picture's camera for each hand."""
+    return jax.tree.map(lambda x: x[..., None, :], camera)
 
 
 def _params(
@@ -153,8 +184,7 @@ def prediction_from_params(
 
 def _joint_boxes(geometry: HandGeometry, camera: Camera) -> Float[Array, "*b 2 4"]:
     """Hand boxes of posed hands."""
-    each = jax.tree.map(lambda leaf: leaf[..., None, :], camera)
-    tight = boxes.from_points(cameras.project(geometry.joints, each))
+    tight = boxes.from_points(cameras.project(geometry.joints, _each(camera)))
     middle = camera.center
     whole = jnp.concatenate([jnp.zeros_like(middle), 2 * middle], axis=-1)
     in_front = jnp.all(geometry.joints[..., 2] > 0, axis=-1)

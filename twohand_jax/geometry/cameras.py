@@ -57,6 +57,35 @@ def default(height: int, width: int) -> Camera:
     )
 
 
+def place(
+    points: Float[Array, "*b n 3"],
+    pixels: Float[Array, "*b n 2"],
+    camera: Camera,
+    *,
+    nearest: float = 0.05,
+) -> Float[Array, "*b 3"]:
+    """Where an object of known shape and rotation stands: a translation, metres.
+
+    With rays ``a = (pixel - center) / focal`` each point asks for
+    ``t_xy - a t_z = a p_z - p_xy``; the least squares solution is closed.
+
+    Args:
+        points: about any origin, in the camera's axes, metres.
+        pixels: where they are seen.
+        camera: that sees them.
+        nearest: the origin is no nearer to the camera than this, metres.
+    """
+    chex.assert_shape([points, pixels], [(..., None, 3), (..., None, 2)])
+    rays = (pixels - camera.center[..., None, :]) / camera.focal[..., None, :]
+    offset = rays * points[..., 2:] - points[..., :2]
+    ray, middle = (jnp.mean(x, axis=-2, keepdims=True) for x in (rays, offset))
+    spread = jnp.sum((rays - ray) ** 2, axis=(-2, -1))
+    shared = jnp.sum((rays - ray) * (offset - middle), axis=(-2, -1))
+    depth = jnp.maximum(-shared / jnp.maximum(spread, 1e-9), nearest)
+    planar = (middle + ray * depth[..., None, None])[..., 0, :]
+    return jnp.concatenate([planar, depth[..., None]], axis=-1)
+
+
 def crop_to_image(
     point: Float[Array, "*b 3"],
     T_crop_image: Float[Array, "*b 2 3"],

@@ -11,14 +11,16 @@ It is an EfficientNet-B0 without squeeze and excitation (Tan and Le, 2019; Zhang
 | 3     | 14 x 14 x 112         | 3, 240, 80; twice 3, 480, 80; 5, 480, 112;          |
 |       |                       | twice 5, 672, 112                                   |
 | 4     | 7 x 7 x 192           | 5, 672, 192; three times 5, 1152, 192               |
-| heads | 1152 numbers          | expansion to 1152, depthwise 3, mean; four dense    |
+| 5     | 7 x 7 x 1152          | expansion to 1152, depthwise 3                      |
+| heads | 1152 numbers          | mean; four dense                                    |
 
-Each stage halves the map in its first block. Padding is TensorFlow's: at every stage
+Each stage but the last halves the map in its first block. Padding is TensorFlow's: at every stage
 cell i lies on pixel 2 i + 1 of the map before it, so that a cell of the last map lies
 on the last pixel of its square of the picture instead of the first one.
 
 A regressor needs the stages only (``HandLandmark``); ``LandmarkNetwork`` adds the heads
-and gives landmarks and maps in one pass. ``weights.mediapipe`` fills both from the file
+and gives landmarks and maps in one pass. All that MediaPipe says of a hand is linear in
+the mean of stage 5's map, so this holds what it knows of poses in the plainest form. ``weights.mediapipe`` fills both from the file
 that ships for LiteRT.
 """
 
@@ -72,12 +74,14 @@ class HandLandmarkConfig(BackboneConfig):
     Attributes:
         output_stride: pixels of the picture for a cell of the map: 16 for the map of
             112 channels, 32 for that of 192. Stages behind it are left out.
+        expanded: the map is that of stage 5, of 1152 channels.
         frozen_stages: so many stages, from the picture on, stay as they are.
     """
 
     mean: ClassVar[Color] = (0.0, 0.0, 0.0)
     std: ClassVar[Color] = (1.0, 1.0, 1.0)
     output_stride: int
+    expanded: bool = False
     frozen_stages: int = 0
 
     def __post_init__(self) -> None:
@@ -88,12 +92,19 @@ class HandLandmarkConfig(BackboneConfig):
                 f"is {self.output_stride!r}; it must be one of "
                 f"{', '.join(map(str, STRIDES))}.",
             )
+        if self.expanded and self.output_stride != STRIDES[-1]:
+            raise fields.error(
+                self,
+                "expanded",
+                f"is true, but output_stride {self.output_stride} ends before the last "
+                f"stage; it must be {STRIDES[-1]}.",
+            )
         fields.check(self, frozen_stages=fields.Range(low=0, high=self.stages))
 
     @property
     def stages(self) -> int:
         """How many of the stages are used."""
-        return STRIDES.index(self.output_stride) + 1
+        return STRIDES.index(self.output_stride) + 1 + self.expanded
 
     @property
     def stride(self) -> int:
@@ -103,6 +114,8 @@ class HandLandmarkConfig(BackboneConfig):
     @property
     def channels(self) -> int:
         """Channels of the map."""
+        if self.expanded:
+            return POOLED
         return BLOCKS[self.stages - 1][-1].outputs
 
     @property
@@ -208,13 +221,27 @@ class Stage(nnx.Module):
         return x
 
 
+class Expansion(nnx.Module):
+    """The last stage: expand, and convolve each channel."""
+
+    def __init__(self, inputs: int, *, dtype: jnp.dtype, rngs: nnx.Rngs):
+        self.expand = Conv(inputs, POOLED, 1, bias=True, dtype=dtype, rngs=rngs)
+        self.depthwise = Depthwise(POOLED, 3, stride=1, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w d"]:
+        """The map whose mean the landmarks are read from."""
+        return block_output(self.depthwise(jax.nn.relu6(self.expand(x))))
+
+
 class HandLandmark(nnx.Module):
     """The stages: from pictures, RGB in [0, 1], to the map of the last of them."""
 
     def __init__(self, config: HandLandmarkConfig, *, dtype: jnp.dtype, rngs: nnx.Rngs):
-        later = [
-            Stage(stage, dtype=dtype, rngs=rngs) for stage in range(1, config.stages)
-        ]
+        blocks = range(1, config.stages - config.expanded)
+        later = [Stage(stage, dtype=dtype, rngs=rngs) for stage in blocks]
+        if config.expanded:
+            inputs = BLOCKS[-1][-1].outputs
+            later.append(Expansion(inputs, dtype=dtype, rngs=rngs))
         self.stages = nnx.List([Stem(dtype=dtype, rngs=rngs), *later])
         self.frozen_stages = config.frozen_stages
 
@@ -272,11 +299,9 @@ class HandLandmarks(NamedTuple):
 
 
 class LandmarkHeads(nnx.Module):
-    """From the last stage's map to landmarks."""
+    """From the last map to landmarks."""
 
-    def __init__(self, inputs: int, *, dtype: jnp.dtype, rngs: nnx.Rngs):
-        self.expand = Conv(inputs, POOLED, 1, bias=True, dtype=dtype, rngs=rngs)
-        self.depthwise = Depthwise(POOLED, 3, stride=1, dtype=dtype, rngs=rngs)
+    def __init__(self, *, rngs: nnx.Rngs):
         self.right = linear(POOLED, 1, rngs=rngs)
         self.presence = linear(POOLED, 1, rngs=rngs)
         self.points = linear(POOLED, NUM_JOINTS * 3, rngs=rngs)
@@ -291,7 +316,6 @@ class LandmarkHeads(nnx.Module):
         Float[Array, "b 21 3"],
     ]:
         """Points, presence, right and world, see ``HandLandmarks``."""
-        x = self.depthwise(jax.nn.relu6(self.expand(x)))
         pooled = jnp.mean(x.astype(jnp.float32), axis=(1, 2))
         return (
             self.points(pooled).reshape(-1, NUM_JOINTS, 3),
@@ -305,9 +329,9 @@ class LandmarkNetwork(nnx.Module):
     """All of MediaPipe's network: all stages and the heads."""
 
     def __init__(self, *, dtype: jnp.dtype, rngs: nnx.Rngs):
-        config = HandLandmarkConfig(output_stride=STRIDES[-1])
+        config = HandLandmarkConfig(output_stride=STRIDES[-1], expanded=True)
         self.image = config.build(dtype=dtype, rngs=rngs)
-        self.heads = LandmarkHeads(config.channels, dtype=dtype, rngs=rngs)
+        self.heads = LandmarkHeads(rngs=rngs)
 
     def __call__(
         self, image: Float[Array, "b 224 224 3"], *, train: bool = False

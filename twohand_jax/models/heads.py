@@ -6,7 +6,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from twohand_jax.models.layers import BatchNorm, Conv, linear
+from twohand_jax.models.layers import BatchNorm, Conv, Standardise, linear
 from twohand_jax.types import NUM_JOINTS
 
 IDENTITY_6D = np.array([1.0, 0.0, 0.0, 0.0, 1.0, 0.0], np.float32)
@@ -40,8 +40,30 @@ def sample(
     return jnp.einsum("bnhw,bhwc->bnc", weights, features)
 
 
+class Summary(nnx.Module):
+    """What the mean of the picture's own map says of a hand, in one hidden layer.
+
+    A backbone that was trained to find hands knows their pose there already; the way
+    through the fusion has to learn it anew.
+    """
+
+    def __init__(self, channels: int, width: int, *, rngs: nnx.Rngs):
+        self.standardise = Standardise(channels)
+        self.hidden = linear(channels, width, rngs=rngs)
+
+    def __call__(
+        self, features: Float[Array, "b h w c"], *, frozen: bool
+    ) -> Float[Array, "b d"]:
+        """The hidden layer, float32."""
+        pooled = jnp.mean(features.astype(jnp.float32), axis=(1, 2))
+        return jax.nn.relu(self.hidden(self.standardise(pooled, frozen=frozen)))
+
+
 class HandHeads(nnx.Module):
-    """Joints in 2.5D, rotations, shape and camera from one hand's feature map."""
+    """Joints in 2.5D, rotations, shape and camera from one hand's feature map.
+
+    All but the joints are also told the ``summary`` of the picture, where there is one.
+    """
 
     def __init__(
         self,
@@ -51,6 +73,7 @@ class HandHeads(nnx.Module):
         depth_cells: int,
         camera_range: float,
         position_std: float,
+        summary: int = 0,
         dtype: jnp.dtype,
         rngs: nnx.Rngs,
     ):
@@ -69,18 +92,22 @@ class HandHeads(nnx.Module):
             channels, rotation_channels, 1, bias=True, dtype=dtype, rngs=rngs
         )
         self.squeeze_norm = BatchNorm(rotation_channels, dtype=dtype, rngs=rngs)
-        flat = NUM_JOINTS * (rotation_channels + 3)
+        flat = NUM_JOINTS * (rotation_channels + 3) + summary
         self.orient = linear(
             flat, 6, std=0.01, bias=jnp.asarray(IDENTITY_6D), rngs=rngs
         )
         self.pose = linear(
             flat, 90, std=0.01, bias=jnp.tile(IDENTITY_6D, 15), rngs=rngs
         )
-        self.shape = linear(channels, 10, std=0.01, rngs=rngs)
-        self.camera = linear(channels, 3, std=0.01, rngs=rngs)
+        self.shape = linear(channels + summary, 10, std=0.01, rngs=rngs)
+        self.camera = linear(channels + summary, 3, std=0.01, rngs=rngs)
 
     def __call__(
-        self, features: Float[Array, "b h w c"], *, frozen: bool
+        self,
+        features: Float[Array, "b h w c"],
+        summary: Float[Array, "b d"],
+        *,
+        frozen: bool,
     ) -> tuple[Array, Array, Array, Array, Array]:
         """Joints (b, 21, 3) in cells, root 6D, pose 6D, shape, camera translation."""
         batch, height, width, _ = features.shape
@@ -91,7 +118,9 @@ class HandHeads(nnx.Module):
         fixed = jax.lax.stop_gradient(joints)
         sampled = sample(jax.nn.relu(squeezed), fixed[..., :2]).astype(jnp.float32)
         pooled = jnp.mean(features, axis=(1, 2)).astype(jnp.float32)
+        pooled = jnp.concatenate([pooled, summary], axis=-1)
         flat = jnp.concatenate([sampled, fixed], axis=-1).reshape(batch, -1)
+        flat = jnp.concatenate([flat, summary], axis=-1)
         raw = self.camera(pooled)
         depth = self.camera_range * jax.nn.sigmoid(raw[:, 2:])
         return (

@@ -102,6 +102,33 @@ class BatchNorm(nnx.Module):
             running.set_value(0.9 * running[...] + 0.1 * jax.lax.stop_gradient(new))
 
 
+class Standardise(nnx.Module):
+    """Each channel by its running mean and deviation, in training too.
+
+    For features of a frozen network: a batch of a few hands says too little of them
+    to be normalised by itself, and they do not change while the rest learns.
+    """
+
+    def __init__(self, features: int):
+        self.mean = nnx.BatchStat(jnp.zeros((features,)))
+        self.var = nnx.BatchStat(jnp.ones((features,)))
+
+    def __call__(self, x: Float[Array, "b c"], *, frozen: bool) -> Float[Array, "b c"]:
+        """Channels of about mean 0 and deviation 1, float32.
+
+        Args:
+            x: features.
+            frozen: do not learn from this batch.
+        """
+        x = jax.lax.stop_gradient(x.astype(jnp.float32))
+        if not frozen:
+            mean = self.mean[...] + 0.02 * (jnp.mean(x, axis=0) - self.mean[...])
+            spread = jnp.mean((x - mean) ** 2, axis=0)
+            self.mean.set_value(mean)
+            self.var.set_value(self.var[...] + 0.02 * (spread - self.var[...]))
+        return (x - self.mean[...]) * jax.lax.rsqrt(self.var[...] + 1e-6)
+
+
 def max_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b i j c"]:
     """3x3 maximum with stride 2 and padding 1, written with slices.
 

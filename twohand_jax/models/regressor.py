@@ -16,7 +16,7 @@ from twohand_jax.crops import cue_table
 from twohand_jax.models.backbone import Color
 from twohand_jax.models.fusion import Fusion, FusionConfig
 from twohand_jax.models.hand_landmark import HandLandmark, HandLandmarkConfig
-from twohand_jax.models.heads import HandHeads
+from twohand_jax.models.heads import HandHeads, Summary
 from twohand_jax.models.resnet import RESNET18, RESNET50, ResNetConfig
 from twohand_jax.models.transnet import TransNet, TransNetConfig, place_joints
 from twohand_jax.types import Inputs, Output
@@ -41,6 +41,8 @@ class RegressorConfig:
             and areas need fewer of them than skin does.
         head_channels: channels of the fused map that the heads read.
         rotation_channels: channels sampled at the joints by the rotation head.
+        summary: width of a layer through which heads see the mean of the picture's map,
+            past the fusion; 0 for none. It is meant for frozen backbones.
         position_std: spread of the heat maps' first weights; wider ones let the rest of
             a network without pretrained backbones learn from the start.
         camera_range: k in ``t_z = k sigmoid(.)``, metres.
@@ -62,6 +64,7 @@ class RegressorConfig:
     cue_shrink: int = 1
     head_channels: int = 2048
     rotation_channels: int = 512
+    summary: int = 0
     position_std: float = 0.001
     camera_range: float = 11.71875
     image_mean: Color | None = None
@@ -86,6 +89,7 @@ class RegressorConfig:
             cue_shrink=fields.COUNT,
             head_channels=fields.COUNT,
             rotation_channels=fields.COUNT,
+            summary=fields.Range(low=0),
             position_std=fields.NOT_NEGATIVE,
             camera_range=fields.POSITIVE,
             image_mean=fields.Range(),
@@ -147,17 +151,22 @@ class Regressor(nnx.Module):
             dtype=dtype,
             rngs=rngs,
         )
+        if config.summary:
+            self.summary = Summary(config.image.channels, config.summary, rngs=rngs)
         self.heads = HandHeads(
             channels=config.head_channels,
             rotation_channels=config.rotation_channels,
             depth_cells=config.cells,
             camera_range=config.camera_range,
             position_std=config.position_std,
+            summary=config.summary,
             dtype=dtype,
             rngs=rngs,
         )
         if config.transnet is not None:
-            self.transnet = TransNet(config.transnet, dtype=dtype, rngs=rngs)
+            self.transnet = TransNet(
+                config.transnet, summary=config.summary, dtype=dtype, rngs=rngs
+            )
 
     def __call__(self, inputs: Inputs, *, train: bool) -> Output:
         """Estimates of both hands for a batch ``b`` of inputs."""
@@ -185,14 +194,19 @@ class Regressor(nnx.Module):
             flag = inputs.present.get(name, no)[:, None]
             present = jnp.concatenate([present, flag], axis=-1)
         fused = self.fusion(maps, jnp.repeat(present, 2, axis=0))
+        summary = jnp.zeros((2 * batch, 0))
+        if config.summary:
+            summary = self.summary(maps[0], frozen=frozen)
         joints, orient, pose, betas, camera = (
             part.reshape(batch, 2, *part.shape[1:])
-            for part in self.heads(fused, frozen=frozen)
+            for part in self.heads(fused, summary, frozen=frozen)
         )
-        rel_trans = self._relative(joints, inputs, frozen)
+        rel_trans = self._relative(joints, summary, inputs, frozen)
         return Output(joints, orient, pose, betas, camera, rel_trans)
 
-    def _relative(self, joints: Array, inputs: Inputs, frozen: bool) -> Array | None:
+    def _relative(
+        self, joints: Array, summary: Array, inputs: Inputs, frozen: bool
+    ) -> Array | None:
         config, grid = self.config, self.config.transnet
         if grid is None:
             return None
@@ -204,4 +218,5 @@ class Regressor(nnx.Module):
             grid=grid.grid,
             depth=grid.depth,
         )
-        return self.transnet(jax.lax.stop_gradient(placed), frozen=frozen)
+        fixed = jax.lax.stop_gradient((placed, summary.reshape(len(placed), -1)))
+        return self.transnet(*fixed, frozen=frozen)

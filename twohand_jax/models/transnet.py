@@ -23,13 +23,18 @@ from twohand_jax.types import NUM_JOINTS
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TransNetConfig:
-    """Grid, Gaussians and network of TransNet; the defaults are InterWild's."""
+    """Grid, Gaussians and network of TransNet; the defaults are InterWild's.
+
+    ``hidden`` is the width of a layer that sees the numbers themselves, all joints and
+    both hands' summaries, beside what their Gaussians say; 0 for none.
+    """
 
     grid: int = 64
     depth: int = 64
     sigma: float = 2.5
     amplitude: float = 255.0
     resnet: ResNetConfig = ResNetConfig()
+    hidden: int = 0
 
     def __post_init__(self) -> None:
         fields.check(
@@ -38,6 +43,7 @@ class TransNetConfig:
             depth=fields.COUNT,
             sigma=fields.POSITIVE,
             amplitude=fields.POSITIVE,
+            hidden=fields.Range(low=0),
         )
 
 
@@ -64,7 +70,14 @@ def place_joints(
 class TransNet(nnx.Module):
     """Relative translation of two hands."""
 
-    def __init__(self, config: TransNetConfig, *, dtype: jnp.dtype, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        config: TransNetConfig,
+        *,
+        summary: int = 0,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
+    ):
         self.config = config
         self.dtype = dtype
         width = config.resnet.width
@@ -73,16 +86,24 @@ class TransNet(nnx.Module):
         self.bias = nnx.Param(jnp.zeros((width,)))
         self.norm = BatchNorm(width, dtype=dtype, rngs=rngs)
         self.stages = Stages(config.resnet, inputs=width, dtype=dtype, rngs=rngs)
-        outputs = 2 * (config.resnet.channels + 2)
-        self.output = linear(outputs, 3, std=0.01, rngs=rngs)
+        parts = 2 * (config.resnet.channels + 2) + config.hidden
+        if config.hidden:
+            numbers = 2 * (NUM_JOINTS * 3 + summary)
+            self.hidden = linear(numbers, config.hidden, rngs=rngs)
+        self.output = linear(parts, 3, std=0.01, rngs=rngs)
 
     def __call__(
-        self, joints: Float[Array, "b 2 21 3"], *, frozen: bool
+        self,
+        joints: Float[Array, "b 2 21 3"],
+        summary: Float[Array, "b d"],
+        *,
+        frozen: bool,
     ) -> Float[Array, "b 3"]:
         """Left wrist minus right wrist, metres.
 
         Args:
             joints: joints in grid cells, see ``place_joints``.
+            summary: of both hands (``heads.Summary``), only looked at by ``hidden``.
             frozen: normalise with the running statistics.
         """
         heat = self._first(joints) + self.bias[...].astype(self.dtype)
@@ -92,7 +113,13 @@ class TransNet(nnx.Module):
         stride = self.config.grid / x.shape[1]
         sampled = sample(x, wrists / stride).astype(jnp.float32)
         parts = jnp.concatenate([sampled, wrists / stride], axis=-1)
-        return self.output(parts.reshape(parts.shape[0], -1))
+        parts = parts.reshape(parts.shape[0], -1)
+        if self.config.hidden:
+            size = jnp.array([self.config.grid, self.config.grid, self.config.depth])
+            numbers = (4.0 * joints / size - 2.0).reshape(parts.shape[0], -1)
+            seen = jnp.concatenate([numbers, summary], axis=-1)
+            parts = jnp.concatenate([parts, jax.nn.relu(self.hidden(seen))], axis=-1)
+        return self.output(parts)
 
     def _first(self, joints: Float[Array, "b 2 21 3"]) -> Float[Array, "b g g w"]:
         """The 3x3 convolution of the Gaussian maps, without building them."""

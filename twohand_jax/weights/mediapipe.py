@@ -32,7 +32,7 @@ AXES = {
 TO_FLOAT = "DEQUANTIZE"
 MALFORMED = ArithmeticError, AttributeError, LookupError, TypeError, ValueError
 BLOCK = "expand", "depthwise", "contract"
-HEADS = "expand", "depthwise", "right", "presence", "points", "world"
+HEADS = "right", "presence", "points", "world"
 
 
 class _Layer(NamedTuple):
@@ -96,6 +96,8 @@ def _names() -> Iterator[str]:
         for block in range(len(blocks)):
             place = f"stages/{stage}/blocks/{block}" if stage else "stages/0"
             yield from (f"image/{place}/{layer}" for layer in BLOCK)
+    last = len(hand_landmark.BLOCKS)
+    yield from (f"image/stages/{last}/{layer}" for layer in BLOCK[:2])
     yield from (f"heads/{layer}" for layer in HEADS)
 
 
