@@ -18,12 +18,14 @@ from twohand_jax.crops.inputs import CropConfig, make_inputs
 from twohand_jax.crops.predictions import decode
 from twohand_jax.diffusion.refine import Refined
 from twohand_jax.errors import InputError
+from twohand_jax.geometry import cameras
 from twohand_jax.inference import programs
 from twohand_jax.inference.detections import Detections
 from twohand_jax.models import apply
 from twohand_jax.models.apply import Variables
 from twohand_jax.types import (
     NO_CUES,
+    NUM_JOINTS,
     Camera,
     CanvasView,
     Cues,
@@ -182,6 +184,29 @@ def lay_out(
         score=detections.score,
         camera=camera,
         angle=angle,
+    )
+
+
+def blank(names: Sequence[str], *, crop: CropConfig) -> CanvasView:
+    """A picture of nothing in the shapes of ``lay_out``, to compile for.
+
+    Args:
+        names: cues that the network has encoders for.
+        crop: how the network wants its crops.
+    """
+    hands = Detections(
+        boxes=np.tile(np.array([0.0, 0.0, 8.0, 8.0], np.float32), (2, 1)),
+        keypoints=np.zeros((2, NUM_JOINTS, 3), np.float32),
+        score=np.ones(2, np.float32),
+    )
+    return lay_out(
+        np.zeros((8, 8, 3), np.uint8),
+        hands,
+        NO_CUES,
+        cameras.default(8, 8),
+        names=names,
+        config=crop.canvas(),
+        fingers_up=crop.fingers_up,
     )
 
 

@@ -209,6 +209,7 @@ class Reconstructor:
         """
         _check(image, fit, refine)
         camera = _camera(image, focal, center)
+        self._prepare(wants_fit=fit != "off")
         with self.timing.stage("detect"):
             found = self._observer.find(image, boxes, keypoints)
         with self.timing.stage("cues"):
@@ -228,12 +229,9 @@ class Reconstructor:
             config=self.crop.canvas(),
             fingers_up=self.crop.fingers_up,
         )
-        given = (self._trained.variables, self.model, view)
-        wants_fit = fit != "off" and hands.has_keypoints
-        self._prepare(given, wants_fit)
-        network = self._run("network", *given)
+        network = self._run("network", self._trained.variables, self.model, view)
         fitted = network
-        if wants_fit:
+        if fit != "off" and hands.has_keypoints:
             known = (hands.keypoints, hands.world)
             fitted = self._run("fit", self.model, network, *known)
         refinement = self._separate(fitted, hands, seen.cues, refine)
@@ -242,10 +240,11 @@ class Reconstructor:
             prediction, network, hands, seen.provenance, refinement, fitted
         )
 
-    def _prepare(self, given: tuple[Any, ...], wants_fit: bool) -> None:
-        """Start to compile what is needed and not there yet, side by side."""
-        shapes = shapes_of(given)
+    def _prepare(self, *, wants_fit: bool) -> None:
+        """Start to compile what is not there yet, while the hands are looked for."""
         if not self._programs.has("network"):
+            view = predict.blank(self._trained.cues, crop=self.crop)
+            shapes = shapes_of((self._trained.variables, self.model, view))
             crop = self.crop
             make = functools.partial(_make_predict, self._trained.make_apply, crop)
             key = f"{self._trained.key} {crop}"

@@ -14,14 +14,14 @@ It is an EfficientNet-B0 without squeeze and excitation (Tan and Le, 2019; Zhang
 | 5     | 7 x 7 x 1152          | expansion to 1152, depthwise 3                      |
 | heads | 1152 numbers          | mean; four dense                                    |
 
-Each stage but the last halves the map in its first block. Padding is TensorFlow's: at every stage
-cell i lies on pixel 2 i + 1 of the map before it, so that a cell of the last map lies
-on the last pixel of its square of the picture instead of the first one.
+Each of the first five halves the map in its first block. Padding is TensorFlow's: at
+each of them cell i lies on pixel 2 i + 1 of the map before it, so that a cell of the
+last map lies on the last pixel of its square of the picture instead of the first one.
 
 A regressor needs the stages only (``HandLandmark``); ``LandmarkNetwork`` adds the heads
 and gives landmarks and maps in one pass. All that MediaPipe says of a hand is linear in
-the mean of stage 5's map, so this holds what it knows of poses in the plainest form. ``weights.mediapipe`` fills both from the file
-that ships for LiteRT.
+the mean of the last map, so this holds what it knows of poses in the plainest form.
+``weights.mediapipe`` fills both from the file that ships for LiteRT.
 """
 
 import dataclasses
@@ -238,7 +238,9 @@ class HandLandmark(nnx.Module):
 
     def __init__(self, config: HandLandmarkConfig, *, dtype: jnp.dtype, rngs: nnx.Rngs):
         blocks = range(1, config.stages - config.expanded)
-        later = [Stage(stage, dtype=dtype, rngs=rngs) for stage in blocks]
+        later: list[nnx.Module] = [
+            Stage(stage, dtype=dtype, rngs=rngs) for stage in blocks
+        ]
         if config.expanded:
             inputs = BLOCKS[-1][-1].outputs
             later.append(Expansion(inputs, dtype=dtype, rngs=rngs))

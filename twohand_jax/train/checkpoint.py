@@ -12,7 +12,6 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from jaxtyping import PyTree
-from orbax.checkpoint import v1 as ocp
 
 from twohand_jax import files
 from twohand_jax.errors import InputError
@@ -37,6 +36,9 @@ class Checkpoints:
             directory: shared by all processes.
             keep: how many of the newest checkpoints stay.
         """
+        # Only training needs it, and it takes as long to import as JAX itself.
+        from orbax.checkpoint import v1 as ocp
+
         self._config_file = directory / "config.json"
         self._root = (directory / "checkpoints").absolute()
         self._discarded = (directory / "discarded").absolute()

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from twohand_jax import assets
 from twohand_jax.errors import InputError, MissingDependencyError
-from twohand_jax.models import apply, hand_landmark
+from twohand_jax.models import hand_landmark
 from twohand_jax.models.apply import Variables, Weights
+from twohand_jax.types import NUM_JOINTS
 
 MOST_OPERATORS = 1000
 # Operators with weights: the order of a kernel's axes here (HWIO, HWC, IO) there.
@@ -31,8 +31,12 @@ AXES = {
 }
 TO_FLOAT = "DEQUANTIZE"
 MALFORMED = ArithmeticError, AttributeError, LookupError, TypeError, ValueError
-BLOCK = "expand", "depthwise", "contract"
-HEADS = "right", "presence", "points", "world"
+HEADS = {
+    "right": 1,
+    "presence": 1,
+    "points": 3 * NUM_JOINTS,
+    "world": 3 * NUM_JOINTS,
+}
 
 
 class _Layer(NamedTuple):
@@ -53,19 +57,19 @@ def read(path: str | Path = assets.HAND_LANDMARK) -> Variables:
         InputError: the file is missing, damaged, or holds another network.
     """
     layers = _layers(Path(path))
-    names = list(_names())
+    names = list(_kernels())
     if len(layers) != len(names):
         raise InputError(
             f"{path} holds another network: {len(layers)} layers with weights, where "
             f"MediaPipe's full hand landmark network has {len(names)}."
         )
-    params: Any = apply.shapes(hand_landmark.network()).params
-    for name, layer in zip(names, layers, strict=True):
-        *parents, last = name.split("/")
+    params: dict[str, Any] = {}
+    for (name, shape), layer in zip(names, layers, strict=True):
         place = params
-        for parent in parents:
-            place = place[parent]
-        place[last] = _arranged(layer, place[last], f"{path}: layer {name}")
+        for parent in name.split("/"):
+            place = place.setdefault(parent, {})
+        place |= _arranged(layer, shape, f"{path}: layer {name}")
+    params = jax.device_put(params)
     return Variables(params, {})
 
 
@@ -90,32 +94,44 @@ def adopt_stages(
     return variables._replace(params=params | {"image": {"stages": stages}})
 
 
-def _names() -> Iterator[str]:
-    """The layers in the program's order."""
+def _kernels() -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The layers in the program's order, and the shapes of their kernels.
+
+    They are those of ``hand_landmark.network()``, which takes a second to build.
+    """
+    first, inputs = (3, 3, 3), 0
     for stage, blocks in enumerate(hand_landmark.BLOCKS):
-        for block in range(len(blocks)):
-            place = f"stages/{stage}/blocks/{block}" if stage else "stages/0"
-            yield from (f"image/{place}/{layer}" for layer in BLOCK)
-    last = len(hand_landmark.BLOCKS)
-    yield from (f"image/stages/{last}/{layer}" for layer in BLOCK[:2])
-    yield from (f"heads/{layer}" for layer in HEADS)
+        for number, block in enumerate(blocks):
+            place = f"image/stages/{stage}"
+            place += f"/blocks/{number}" if stage else ""
+            expand = (1, 1, inputs) if stage else first
+            yield f"{place}/expand", (*expand, block.inside)
+            yield f"{place}/depthwise", (block.kernel, block.kernel, block.inside)
+            yield f"{place}/contract", (1, 1, block.inside, block.outputs)
+            inputs = block.outputs
+    pooled, place = hand_landmark.POOLED, f"image/stages/{len(hand_landmark.BLOCKS)}"
+    yield f"{place}/expand", (1, 1, inputs, pooled)
+    yield f"{place}/depthwise", (3, 3, pooled)
+    for head, outputs in HEADS.items():
+        yield f"heads/{head}", (pooled, outputs)
 
 
-def _arranged(layer: _Layer, shapes: dict[str, Any], where: str) -> Weights:
+def _arranged(layer: _Layer, shape: tuple[int, ...], where: str) -> Weights:
     """A layer's weights with the axes of the network here."""
     kernel = layer.kernel.transpose(AXES[layer.operator])
     if layer.operator == "DEPTHWISE_CONV_2D":
         kernel = kernel[0]
+    shapes = {"kernel": shape, "bias": shape[-1:]}
     found = {"kernel": kernel, "bias": layer.bias}
     for name, value in found.items():
-        if value.shape != shapes[name].shape:
+        if value.shape != shapes[name]:
             raise InputError(
                 f"{where} is of another network: its {name} has the shape "
-                f"{value.shape}, expected {shapes[name].shape}."
+                f"{value.shape}, expected {shapes[name]}."
             )
         if not np.isfinite(value).all():
             raise InputError(f"{where}: its {name} holds NaN or infinity.")
-    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), found)
+    return {name: value.astype(np.float32) for name, value in found.items()}
 
 
 def _layers(path: Path) -> list[_Layer]:
