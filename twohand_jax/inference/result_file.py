@@ -173,7 +173,7 @@ def _each_hand(camera: Camera) -> Camera:
 def _hand(host: Prediction, pixels: Float[np.ndarray, "21 2"], side: int) -> dict:
     params = {name: value[side] for name, value in host.mano._asdict().items()}
     return {
-        "score": round(float(host.score[side]), SCORES),
+        "score": max(round(float(host.score[side]), SCORES), 10**-SCORES),
         "box": _list(host.box[side], PIXELS),
         **{name: _list(value, METRES) for name, value in params.items()},
         "joints_cam": _list(host.geometry.joints[side], METRES),
