@@ -117,6 +117,7 @@ def _with_advice(key: str, known: Sequence[str]) -> str:
     """A name that nothing has, with the one that may be meant."""
     candidates = [*SIDES, *known]
     near = [name for name in (key.lower(), Path(key).stem) if name in candidates]
+    near += [name for name in candidates if name.startswith(f"{key}_")]
     near += difflib.get_close_matches(key, candidates, n=1)
     return f"{key!r} (is {near[0]!r} meant?)" if near else repr(key)
 

@@ -114,6 +114,7 @@ def read_photo(path: str | Path) -> Photo:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.filterwarnings("ignore", "Corrupt EXIF", UserWarning)
             with Image.open(path) as image:
                 _check_size(path, *image.size)
                 image.load()
