@@ -119,7 +119,7 @@ def hamer(result: Result, model: ManoModel) -> Arrays:
     is_left = (sides == LEFT)[:, None, None]
     rows = turns[people, sides]
     rows = np.where(is_left, rows * [1.0, -1.0, -1.0], rows).astype(np.float32)
-    R = np.asarray(rotations.axis_angle_to_matrix(rows))
+    R = np.asarray(rotations.axis_angle_to_matrix(jnp.asarray(rows)))
     betas = params.betas[people, sides]
     vertices, joints = mano.forward_side(
         model,
