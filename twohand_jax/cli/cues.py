@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f"--batch must be at least 1, not {args.batch}.")
     common.enable_compilation_cache()
     from twohand_jax.inference import cue_files
-    from twohand_jax.inference.images import FailedImage
+    from twohand_jax.inference.images import FailedImage, Skipped
 
     job = cue_files.CueJob(
         photos=args.photos,
@@ -51,15 +51,17 @@ def run(args: argparse.Namespace) -> None:
         again=args.again,
         overwrite=args.overwrite,
     )
-    bad, skipped, made, start = [], 0, 0, time.perf_counter()
+    bad, kept, made, start = [], 0, 0, time.perf_counter()
     total = cue_files.count_images(job)
     for one in common.progress(
         cue_files.cue_outcomes(job), unit="picture", total=total
     ):
         if isinstance(one, FailedImage):
             bad.append(one.message)
+        elif isinstance(one, Skipped):
+            common.say(one.sentence())
         elif one.kinds is None:
-            skipped += 1
+            kept += 1
         else:
             made += 1
             cues = ", ".join(one.kinds) or "no cues"
@@ -67,7 +69,7 @@ def run(args: argparse.Namespace) -> None:
     seconds = time.perf_counter() - start
     common.say(
         f"{made} pictures in {seconds:.1f} s ({made / seconds:.2f} images/s), "
-        f"{skipped} were done before; files in {args.out}"
+        f"{kept} were done before; files in {args.out}"
     )
     if bad:
         raise InputError("\n".join(bad))

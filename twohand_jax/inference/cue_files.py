@@ -76,19 +76,23 @@ class _Waiting(NamedTuple):
     boxes: Any
 
 
-def cue_outcomes(job: CueJob) -> Iterator[Made | images.FailedImage]:
+def cue_outcomes(
+    job: CueJob,
+) -> Iterator[Made | images.Skipped | images.FailedImage]:
     """Make the cues batch by batch; a bad picture does not end the run.
 
     Raises:
         InputError: the job as a whole cannot be done; nothing has been written then.
     """
     observe.check_choice(job.cues)
-    sources = images.expand(job.photos, recursive=job.recursive).sources
+    sources, skipped = images.expand(job.photos, recursive=job.recursive)
     stems, videos = images.names(sources)
     hints = HintFile(job.boxes, stems, videos)
     observer = Observer(job.cues)
     output = OutputFolder(job.out, overwrite=job.overwrite)
     output.open(stems, videos, CUE_ENDINGS)
+    if skipped:
+        yield images.Skipped(skipped)
     waiting: list[_Waiting] = []
     for picture in images.pictures(sources):
         try:

@@ -177,7 +177,7 @@ def given_detections(
 
 # The longer side that a hand has at least, and what it may reach out of the picture at
 # most, in the picture's longer sides.
-LEAST_PIXELS, MOST_OUTSIDE = 4.0, 1.0
+LEAST_PIXELS, MOST_OUTSIDE = 2.0, 1.0
 
 
 def _check_place(

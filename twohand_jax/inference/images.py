@@ -29,6 +29,7 @@ IMAGE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .webp .bmp .tif .tiff .gif .ppm .pgm .jp2 .avif "
     ".heic .heif".split()
 )
+MOST_NAMED = 10
 VIDEO_SUFFIXES = frozenset(".mp4 .mov .avi .mkv .webm .m4v .mpg .mpeg".split())
 # The first brand of HEIF files that Pillow reads only with pillow-heif.
 HEIF_BRANDS = frozenset((b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"))
@@ -70,6 +71,20 @@ class Expanded(NamedTuple):
 
     sources: list[Source]
     skipped: list[Path]
+
+
+class Skipped(NamedTuple):
+    """What lies in the given folders and is no picture."""
+
+    paths: list[Path]
+
+    def sentence(self) -> str:
+        """The paths, those of folders with a slash behind."""
+        named = [f"{path}/" if path.is_dir() else str(path) for path in self.paths]
+        more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+        return (
+            f"Skipped, neither image nor video: {', '.join(named[:MOST_NAMED])}{more}"
+        )
 
 
 class Picture(NamedTuple):

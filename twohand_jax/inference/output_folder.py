@@ -186,17 +186,18 @@ def video_of(name: str) -> str | None:
     return match and match[1]
 
 
-def state_of(path: Path | None) -> list[list[str | int]] | None:
-    """Names, sizes and times of a file or of a folder's files, to tell changes by.
+def state_of(path: Path) -> str | None:
+    """Digits that change with names, sizes and times of a file or a folder's files.
 
-    None for no path, and for one that is not there.
+    None for a path that is not there.
     """
-    if path is None or not Path(path).exists():
-        return None
     path = Path(path)
+    if not path.exists():
+        return None
     inside = sorted(path.rglob("*")) if path.is_dir() else [path]
     status = [(file.name, file.stat()) for file in inside if file.is_file()]
-    return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in status]
+    told = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in status]
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
 
 def sha256_of(path: Path) -> str | None:

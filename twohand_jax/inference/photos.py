@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from jaxtyping import UInt8
 
-from twohand_jax import __version__
+from twohand_jax import __version__, assets
 from twohand_jax.diffusion.gate import SENTENCES, Status
 from twohand_jax.errors import InputError
 from twohand_jax.inference import images, known_camera, observe, result, result_file
@@ -25,6 +25,7 @@ from twohand_jax.inference.hint_files import HintFile
 from twohand_jax.inference.observe import CueConfig
 from twohand_jax.inference.output_folder import OutputFolder, sha256_of, state_of
 from twohand_jax.inference.reconstruct import Reconstruction, Reconstructor
+from twohand_jax.mano.loading import OPEN_HAND
 from twohand_jax.timing import Stopwatch
 from twohand_jax.types import SIDES, ManoModel, Prediction
 from twohand_jax.viz.overlay import hand_meshes, overlay
@@ -89,15 +90,9 @@ class Kept(NamedTuple):
     files: list[Path]
 
 
-class Skipped(NamedTuple):
-    """What lies in the given folders and is no picture."""
-
-    paths: list[Path]
-
-
 def outcomes(
     job: ReconstructionJob, timing: Stopwatch
-) -> Iterator[Done | Kept | Skipped | images.FailedImage]:
+) -> Iterator[Done | Kept | images.Skipped | images.FailedImage]:
     """Reconstruct and write picture by picture; a bad picture does not end the run.
 
     Args:
@@ -115,7 +110,7 @@ def outcomes(
     output.open(stems, videos, result.ENDINGS)
     settings = _settings(job)
     if found.skipped:
-        yield Skipped(found.skipped)
+        yield images.Skipped(found.skipped)
     reconstructor: Reconstructor | None = None
     for picture in _pictures(job, found.sources):
         try:
@@ -177,12 +172,19 @@ def _pictures(
 
 def _settings(job: ReconstructionJob) -> dict[str, Any]:
     """What the files of every picture depend on."""
-    models = [job.mano, job.checkpoint, job.prior, job.cues.detector]
+    models = {
+        "mano": job.mano or OPEN_HAND,
+        "checkpoint": job.checkpoint or assets.REGRESSOR,
+        "prior": job.prior or assets.PRIOR,
+        "segdepth": assets.SEGDEPTH,
+        **job.cues.sapiens,
+    }
+    if job.cues.detector is not None:
+        models["detector"] = job.cues.detector
     return {
         "version": __version__,
         "schema_version": result_file.SCHEMA_VERSION,
-        "models": [state_of(path) for path in models],
-        "sapiens": {name: state_of(path) for name, path in job.cues.sapiens.items()},
+        "models": {name: state_of(path) for name, path in models.items()},
         "cues": [job.cues.source, *job.cues.unseen],
         "fit": job.fit,
         "refine": job.refine,
@@ -215,20 +217,12 @@ def _hashed(path: Path, *_: int) -> str | None:
     return sha256_of(path)
 
 
-MOST_NAMED = 10
-
-
-def describe(done: Done | Kept | Skipped) -> str:
+def describe(done: Done | Kept | images.Skipped) -> str:
     """What was found in a picture and what was written, for a person."""
+    if isinstance(done, images.Skipped):
+        return done.sentence()
     if isinstance(done, Kept):
         return f"{done.source}: done before, unchanged"
-    if isinstance(done, Skipped):
-        named = [f"{p}/" if p.is_dir() else str(p) for p in done.paths[:MOST_NAMED]]
-        more = f" and {len(done.paths) - MOST_NAMED} more"
-        return (
-            f"Skipped, neither image nor video: {', '.join(named)}"
-            f"{more if len(done.paths) > MOST_NAMED else ''}"
-        )
     one = done.reconstruction
     network, fitted = one.errors()
     words = []
