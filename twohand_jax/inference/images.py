@@ -151,7 +151,12 @@ def read_photo(path: str | Path) -> Photo:
 
 def from_pil(image: Image.Image) -> Photo:
     """A Pillow image as an upright RGB array, with what its EXIF says."""
-    return Photo(_to_rgb(ImageOps.exif_transpose(image)), exif_focal(image))
+    is_upright = image.getexif().get(_EXIF_ORIENTATION, 1) == 1
+    upright = image if is_upright else ImageOps.exif_transpose(image)
+    return Photo(_to_rgb(upright), exif_focal(image))
+
+
+_EXIF_ORIENTATION = 0x0112
 
 
 def as_photo(picture: AnyPicture) -> Photo:
