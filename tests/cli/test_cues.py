@@ -144,7 +144,8 @@ def test_given_boxes_are_used_and_bad_ones_named(tmp_path, photos, capsys) -> No
     out = tmp_path / "out"
     options = ["--out", str(out), "--boxes", str(boxes)]
     assert cli.main(["cues", str(photos), *options]) == 2
-    assert "box [9.0, 9.0, 3.0, 3.0] is empty" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f"{photos / 'b.png'}: The left hand's box [9.0, 9.0, 3.0, 3.0] is" in told
     content = json.loads((out / "a_cues.json").read_text())
     assert content["hands"]["right"]["box"] == [5, 6, 70, 80]
 

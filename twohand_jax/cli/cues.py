@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
         cue_files.cue_outcomes(job), unit="picture", total=total
     ):
         if isinstance(one, FailedImage):
-            bad.append(one.message)
+            bad.append(one.sentence())
         elif isinstance(one, Skipped):
             common.say(one.sentence())
         elif one.kinds is None:

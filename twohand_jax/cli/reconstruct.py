@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
     bad = []
     for one in common.progress(photos.outcomes(job, timing), unit="picture"):
         if isinstance(one, FailedImage):
-            bad.append(one.message)
+            bad.append(one.sentence())
         else:
             common.say(photos.describe(one))
     if args.timing:

@@ -23,11 +23,11 @@ from twohand_jax.geometry import boxes as box_ops
 from twohand_jax.inference import detections, images, observe
 from twohand_jax.inference.hint_files import HintFile
 from twohand_jax.inference.observe import CueConfig, Observation, Observer
-from twohand_jax.inference.output_folder import OutputFolder
+from twohand_jax.inference.output_folder import OutputFolder, content_of, state_of
 from twohand_jax.types import SIDES, Cues
 from twohand_jax.viz.contact_sheet import draw_cues
 
-KIND, CUE_VERSION = "cues", 1
+KIND, CUE_VERSION = "cues", 2
 DEPTH_LEVELS = 65535
 PIXELS, SCORES = 2, 4
 MAPS = tuple(name for name, kind in cue_table.CUE_KINDS.items() if kind.is_map)
@@ -96,11 +96,11 @@ def cue_outcomes(
     waiting: list[_Waiting] = []
     for picture in images.pictures(sources):
         try:
-            key = _key(job, observer, picture)
+            boxes = hints.of(picture.name)
+            key = _key(job, observer, picture, boxes)
             if not job.again and output.is_done(picture.name, key, kind=KIND):
                 yield Made(picture.source, None, 0)
                 continue
-            boxes = hints.of(picture.name)
             waiting.append(_Waiting(picture, key, picture.read().image, boxes))
         except InputError as error:
             yield images.FailedImage(picture.source, str(error))
@@ -108,6 +108,7 @@ def cue_outcomes(
             yield from _batch(output, observer, waiting)
             waiting = []
     yield from _batch(output, observer, waiting)
+    yield from hints.unused()
 
 
 def count_images(job: CueJob) -> int | None:
@@ -117,19 +118,18 @@ def count_images(job: CueJob) -> int | None:
     return None if videos else len(stems)
 
 
-def _key(job: CueJob, observer: Observer, picture: images.Picture) -> dict[str, Any]:
+def _key(
+    job: CueJob, observer: Observer, picture: images.Picture, boxes: Any
+) -> dict[str, Any]:
     """What the files of a picture depend on."""
     detector = job.cues.detector
-    try:
-        status = picture.source.stat()
-    except OSError as error:
-        raise InputError(f"{picture.source} cannot be read: {error}.") from error
     return {
         "version": CUE_VERSION,
-        "bytes": status.st_size,
+        "content": content_of(picture.source),
+        "frame": picture.frame,
         "cues": {kind: list(by) for kind, by in observer.sources().items()},
-        "detector": detector and [str(detector), detector.stat().st_size],
-        "boxes": job.boxes and str(job.boxes),
+        "detector": detector and state_of(detector),
+        "boxes": boxes,
     }
 
 

@@ -14,11 +14,12 @@ entry of a picture that is not there is refused.
 
 import difflib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from twohand_jax.errors import InputError
+from twohand_jax.inference.images import FailedImage
 from twohand_jax.inference.output_folder import FRAME, video_of
 from twohand_jax.types import SIDES
 
@@ -51,9 +52,19 @@ class HintFile:
         self._used.add(name)
         return for_picture(self._content, name, str(self._path))
 
-    def unused_frames(self) -> list[str]:
-        """Entries of frames that the videos turned out not to have."""
-        return sorted(set(self._content or {}) - self._used - set(SIDES))
+    def unused(self) -> Iterator[FailedImage]:
+        """To ask at the end: entries of frames that the videos turned out not to have.
+
+        A failure that names them, or nothing.
+        """
+        left = sorted(set(self._content or {}) - self._used - set(SIDES))
+        if self._path is not None and left:
+            more = f" and {len(left) - SHOWN} more" if len(left) > SHOWN else ""
+            yield FailedImage(
+                self._path,
+                f"{self._path} has entries of frames that the videos do not have: "
+                f"{', '.join(left[:SHOWN])}{more}.",
+            )
 
 
 def read_file(path: str | Path) -> dict[str, Any]:

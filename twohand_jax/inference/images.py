@@ -111,6 +111,11 @@ class FailedImage(NamedTuple):
     source: Path
     message: str
 
+    def sentence(self) -> str:
+        """The message, the image before it where it does not name it."""
+        source = str(self.source)
+        return self.message if source in self.message else f"{source}: {self.message}"
+
 
 def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
     """Read one image file as RGB; see ``read_photo``."""

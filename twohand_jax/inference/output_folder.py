@@ -8,6 +8,7 @@ person changed is that person's.
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -198,6 +199,20 @@ def state_of(path: Path) -> str | None:
     status = [(file.name, file.stat()) for file in inside if file.is_file()]
     told = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in status]
     return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+
+
+def content_of(path: Path) -> str | None:
+    """The hash of a file, remembered for all frames of a video; None if not there."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return _hash_in_state(path, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1)
+def _hash_in_state(path: Path, *_: int) -> str | None:
+    return sha256_of(path)
 
 
 def sha256_of(path: Path) -> str | None:

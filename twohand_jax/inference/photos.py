@@ -5,7 +5,6 @@ done and not made again.
 """
 
 import dataclasses
-import functools
 import importlib.util
 import itertools
 import os
@@ -23,7 +22,7 @@ from twohand_jax.errors import InputError
 from twohand_jax.inference import images, known_camera, observe, result, result_file
 from twohand_jax.inference.hint_files import HintFile
 from twohand_jax.inference.observe import CueConfig
-from twohand_jax.inference.output_folder import OutputFolder, sha256_of, state_of
+from twohand_jax.inference.output_folder import OutputFolder, content_of, state_of
 from twohand_jax.inference.reconstruct import Reconstruction, Reconstructor
 from twohand_jax.mano.loading import OPEN_HAND
 from twohand_jax.timing import Stopwatch
@@ -152,11 +151,8 @@ def outcomes(
             yield images.FailedImage(picture.source, str(error))
         else:
             yield Done(picture.source, written, one)
-    for path, hint in zip((job.boxes, job.keypoints), hints, strict=True):
-        if path is not None and (left := hint.unused_frames()):
-            yield images.FailedImage(
-                path, f"{path} has entries of frames that are not there: {left}."
-            )
+    for hint in hints:
+        yield from hint.unused()
 
 
 KIND = "reconstruct"
@@ -196,25 +192,11 @@ def _made_of(picture: images.Picture, boxes: Any, keypoints: Any) -> dict[str, A
     """What the files of a picture depend on besides."""
     return {
         "source": os.path.abspath(picture.source),
-        "content": _content_hash(picture.source),
+        "content": content_of(picture.source),
         "frame": picture.frame,
         "boxes": boxes,
         "keypoints": keypoints,
     }
-
-
-def _content_hash(path: Path) -> str | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return _hashed(path, status.st_size, status.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=1)
-def _hashed(path: Path, *_: int) -> str | None:
-    """The hash of a file in a state, kept for all frames of a video."""
-    return sha256_of(path)
 
 
 def describe(done: Done | Kept | images.Skipped) -> str:
