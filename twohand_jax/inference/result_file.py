@@ -226,8 +226,8 @@ def read_content(path: Path) -> dict[str, Any]:
     if not is_result(content):
         raise InputError(
             f"{path} is not a result file that this version of twohand_jax reads; "
-            "expected the JSON of `twohand reconstruct` (results of versions before "
-            "0.2 must be made again)."
+            "expected the JSON of `twohand reconstruct`; results of earlier versions "
+            "must be made again."
         )
     if content["schema_version"] != SCHEMA_VERSION:
         raise InputError(
