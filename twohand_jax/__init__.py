@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from twohand_jax.inference.prior import Prior
     from twohand_jax.inference.reconstruct import Reconstruction, Reconstructor
     from twohand_jax.inference.refinement import refine
+    from twohand_jax.inference.result_file import Result, load_result
     from twohand_jax.types import (
         LEFT,
         RIGHT,
@@ -48,9 +49,11 @@ __all__ = [
     "Reconstructor",
     "RefineConfig",
     "Refined",
+    "Result",
     "collision",
     "diffusion",
     "geometry",
+    "load_result",
     "losses",
     "mano",
     "metrics",
@@ -85,5 +88,6 @@ if not TYPE_CHECKING:
             "inference.prior": ("Prior",),
             "inference.reconstruct": ("Reconstruction", "Reconstructor"),
             "inference.refinement": ("refine",),
+            "inference.result_file": ("Result", "load_result"),
         },
     )

@@ -43,13 +43,16 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def together(folder: Path, names: Sequence[str]) -> Iterator[Path]:
+def together(
+    folder: Path, names: Sequence[str], *, keep: Sequence[str] = ()
+) -> Iterator[Path]:
     """A place for files of one result; they move to ``folder`` when all are written.
 
     Args:
         folder: made if missing.
         names: of all files that there may be, in the order in which they move. One that
             the body did not write is removed from ``folder``.
+        keep: those of them that stay in ``folder`` if the body did not write them.
 
     Raises:
         InputError: a file cannot be written; the folder then stays what it was.
@@ -59,7 +62,7 @@ def together(folder: Path, names: Sequence[str]) -> Iterator[Path]:
         for name in names:
             if (beside / name).exists():
                 (beside / name).replace(folder / name)
-            else:
+            elif name not in keep:
                 (folder / name).unlink(missing_ok=True)
 
 

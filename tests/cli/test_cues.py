@@ -67,7 +67,7 @@ def test_the_files_of_a_picture(tmp_path, photos, image, keypoints, capsys) -> N
 def test_a_picture_without_hands_is_a_result(tmp_path, photos) -> None:
     out = tmp_path / "out"
     assert cli.main(["cues", str(photos / "dark.png"), "--out", str(out)]) == 0
-    assert {p.name for p in out.iterdir()} == {"dark_cues.json", "dark_cues.png"}
+    assert {p.name for p in out.glob("[!.]*")} == {"dark_cues.json", "dark_cues.png"}
     content = json.loads((out / "dark_cues.json").read_text())
     assert content["hands"] == {"right": None, "left": None} and not content["cues"]
 
@@ -83,17 +83,17 @@ def test_finished_pictures_are_skipped(tmp_path, photos, painter, capsys) -> Non
     out = tmp_path / "out"
     command = ["cues", str(photos), "--out", str(out)]
     assert cli.main(command) == 0
-    before = {p.name: p.read_bytes() for p in out.iterdir()}
+    before = {p.name: p.read_bytes() for p in out.glob("[!.]*")}
     (out / "b_cues.json").unlink()  # as a killed run leaves it: the JSON comes last
     painter.asked.clear()
     capsys.readouterr()
     assert cli.main(command) == 0
     assert painter.asked == [[(200, 320, 3)]]
     assert "1 pictures" in capsys.readouterr().out
-    assert {p.name: p.read_bytes() for p in out.iterdir()} == before
+    assert {p.name: p.read_bytes() for p in out.glob("[!.]*")} == before
 
 
-@pytest.mark.parametrize("change", ["again", "boxes", "model", "picture", "damage"])
+@pytest.mark.parametrize("change", ["again", "boxes", "model", "picture"])
 def test_what_is_not_of_these_settings_is_made_anew(
     tmp_path, photos, painter, change, image
 ) -> None:
@@ -108,12 +108,22 @@ def test_what_is_not_of_these_settings_is_made_anew(
         command += ["--boxes", str(tmp_path / "boxes.json")]
     elif change == "model":
         painter.version = "2"
-    elif change == "picture":
-        Image.fromarray(image[:100]).save(photos / "a.png")
     else:
-        (out / "a_cues.json").write_text("{")
+        Image.fromarray(image[:100]).save(photos / "a.png")
     assert cli.main(command) == 0
     assert len(painter.asked) == 1
+
+
+def test_a_file_that_was_changed_is_not_replaced(tmp_path, photos, capsys) -> None:
+    out = tmp_path / "out"
+    command = ["cues", str(photos / "a.png"), "--out", str(out)]
+    assert cli.main(command) == 0
+    (out / "a_cues.json").write_text("mine now")
+    assert cli.main(command) == 2
+    assert "a_cues.json would be replaced" in capsys.readouterr().err
+    assert (out / "a_cues.json").read_text() == "mine now"
+    assert cli.main([*command, "--overwrite"]) == 0
+    assert json.loads((out / "a_cues.json").read_text())["hands"]
 
 
 def test_bad_pictures_do_not_stop_the_good_ones(tmp_path, photos, capsys) -> None:
@@ -134,7 +144,8 @@ def test_given_boxes_are_used_and_bad_ones_named(tmp_path, photos, capsys) -> No
     out = tmp_path / "out"
     options = ["--out", str(out), "--boxes", str(boxes)]
     assert cli.main(["cues", str(photos), *options]) == 2
-    assert "box [9.0, 9.0, 3.0, 3.0] is empty" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f"{photos / 'b.png'}: The left hand's box [9.0, 9.0, 3.0, 3.0] is" in told
     content = json.loads((out / "a_cues.json").read_text())
     assert content["hands"]["right"]["box"] == [5, 6, 70, 80]
 

@@ -22,7 +22,7 @@ def sample(prior, out, *options):
 def test_samples_are_written_and_named(prior, tmp_path, capsys):
     assert sample(prior, tmp_path / "out", "--n", 3) == 0
     named = [line.split()[1] for line in capsys.readouterr().out.splitlines()]
-    written = sorted(str(path) for path in (tmp_path / "out").iterdir())
+    written = sorted(str(path) for path in (tmp_path / "out").glob("[!.]*"))
     assert sorted(named) == written and len(written) == 5
     with np.load(tmp_path / "out" / "poses.npz") as file:
         assert file["hand_pose"].shape == (3, 2, 15, 3)

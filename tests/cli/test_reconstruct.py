@@ -28,14 +28,16 @@ def test_one_photo(tmp_path, photo, hints_file, checkpoint, capsys) -> None:
         ["reconstruct", str(photo), "--out", str(out), "--timing", *options]
     )
     assert code == 0
-    names = {p.name for p in out.iterdir()}
+    names = {p.name for p in out.glob("[!.]*")}
     endings = (".json", "_right.obj", "_left.obj", ".glb", "_overlay.png")
     assert names == {f"photo{ending}" for ending in endings}
     told = capsys.readouterr().out
     assert all(str(out / name) in told for name in names)
     assert "right hand" in told and "total" in told and "network" in told
     content = json.loads((out / "photo.json").read_text())
-    assert content["image"] == str(photo) and content["refined"] is False
+    assert content["image"]["file"] == str(photo)
+    (person,) = content["people"]
+    assert person["right"] and person["left"] and person["refined"] is False
     picture = read_image(out / "photo_overlay.png")
     assert picture.shape[1] > 320 and picture.shape[0] > 240
 
@@ -55,8 +57,9 @@ def test_photo_without_hands_is_a_result(
     assert cli.main(["reconstruct", str(photo), *options]) == 0
     assert "no hands found" in capsys.readouterr().out
     content = json.loads((out / "photo.json").read_text())
-    assert content["hands"] == {"right": None, "left": None}
-    assert {p.name for p in out.iterdir()} == {"photo.json", "photo_overlay.png"}
+    assert content["people"] == []
+    names = {p.name for p in out.glob("[!.]*")}
+    assert names == {"photo.json", "photo_overlay.png"}
 
 
 def test_bad_pictures_do_not_stop_the_good_ones(

@@ -13,6 +13,7 @@ from twohand_jax.cues.palm import (
     from_picture,
     hand_region,
     pointing_angle,
+    pyramid,
     suppress,
     tiles,
     to_picture,
@@ -90,6 +91,24 @@ def test_cut_agrees_with_the_point_map():
     y, x = np.unravel_index(crop.argmax(), crop.shape)
     expected = from_picture(np.array([40.0, 20.0]), region) * 40 - 0.5
     assert np.abs(expected - [x, y]).max() <= 0.5
+
+
+@pytest.mark.parametrize("size", [500.0, 1700.0, 5000.0])
+def test_large_pictures_are_cut_from_their_halves(size):
+    y, x = np.mgrid[:1801, :2403].astype(np.float32)
+    waves = [np.sin(x / 150), np.cos(y / 130), np.sin((x + y) / 170)]
+    image = (127 + 120 * np.stack(waves, axis=-1)).astype(np.uint8)
+    region = Region(np.array([1200.0, 800.0]), size, 0.6)
+    halves = pyramid(image)
+    assert [max(one.shape) for one in halves.levels] == [2403, 1202, 601, 300]
+    seen = cut_region(halves, region, side=64)
+    np.testing.assert_allclose(seen, cut_region(image, region, side=64), atol=0.03)
+    small = pyramid(image[:900, :1200])
+    assert len(small.levels) == 1
+    np.testing.assert_array_equal(
+        cut_region(small, region, side=64),
+        cut_region(image[:900, :1200], region, side=64),
+    )
 
 
 def _dot_finder(crop):

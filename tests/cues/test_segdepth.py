@@ -57,6 +57,7 @@ CASES = [  # picture's height and width, and both boxes
     (90, 120, [[10, 20, 40, 60], [70, 30, 100, 80]]),
     (400, 300, [[180, 100, 290, 220], [20, 150, 120, 320]]),
     (64, 64, [[0, 0, 30, 30], [40, 20, 63, 63]]),
+    (900, 1300, [[20, 300, 500, 800], [800, 100, 1240, 700]]),  # beyond FINEST
 ]
 
 
@@ -107,7 +108,7 @@ def test_a_picture_without_hands_has_no_cues(pictures):
     valid = valid.copy()
     valid[1] = False
     found = COLOURS([image for image, _ in made], boxes, valid)
-    assert [bool(cues.has("depth")) for cues in found] == [True, False, True]
+    assert [bool(cues.has("depth")) for cues in found] == [True, False, True, True]
     assert found[1] == NO_CUES
     assert COLOURS([], boxes[:0], valid[:0]) == []
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from twohand_jax.errors import InputError
-from twohand_jax.inference import detections
+from twohand_jax.inference import detections, hint_files
 
 ROWS = np.random.default_rng(0).uniform(10, 90, (21, 2))
 
@@ -64,16 +64,51 @@ def test_bad_keypoints(rows: list, words: str) -> None:
         detections.given_detections(keypoints=[rows, None])
 
 
+@pytest.mark.parametrize(
+    ("box", "words"),
+    [
+        ([0.1, 0.2, 0.4, 0.5], "0.3 pixels only"),
+        ([700, 10, 800, 90], "lies outside of the picture"),
+        ([-90, 10, -20, 90], "lies outside of the picture"),
+        ([0, 0, 1e5, 1e5], "far larger than the picture"),
+        ([-1e5, 0, 300, 300], "far larger than the picture"),
+    ],
+)
+def test_boxes_of_another_picture_or_unit(box: list, words: str) -> None:
+    with pytest.raises(InputError, match=f"left hand's box .*{words}"):
+        detections.given_detections(boxes=[None, box], size=(480, 640))
+
+
+def test_hands_that_the_border_cuts_are_taken() -> None:
+    box = [-60, 300, 90, 560]
+    hands = detections.given_detections(boxes=[box, None], size=(480, 640))
+    np.testing.assert_array_equal(hands.boxes[0], box)
+    rows = [ROWS - [40, 0], None]
+    assert detections.given_detections(keypoints=rows, size=(480, 640)).present[0]
+
+
+def test_keypoints_of_another_unit_and_outliers() -> None:
+    for rows in (ROWS / 640, [[0.5, 0.5, 1.0]] * 21):
+        with pytest.raises(InputError, match="right hand's .* must be in pixels"):
+            detections.given_detections(keypoints=[rows, None], size=(480, 640))
+    rows = np.column_stack([ROWS, np.ones(21)])
+    rows[5, 0] = 1e6
+    with pytest.raises(InputError, match=r"keypoint 5 \(index_1\) .* far outside"):
+        detections.given_detections(keypoints=[None, rows], size=(480, 640))
+    rows[5, 2] = 0
+    assert detections.given_detections(keypoints=[None, rows], size=(480, 640))
+
+
 def test_files_for_one_and_for_several_pictures(tmp_path: Path) -> None:
     path = tmp_path / "boxes.json"
     one = {"right": [0, 0, 5, 5], "left": None}
     path.write_text(json.dumps(one))
-    content = detections.read_file(path)
-    assert detections.for_picture(content, "any", "f") == [[0, 0, 5, 5], None]
+    content = hint_files.read_file(path)
+    assert hint_files.for_picture(content, "any", "f") == [[0, 0, 5, 5], None]
     path.write_text(json.dumps({"a": {"left": [1, 1, 2, 2]}}))
-    content = detections.read_file(path)
-    assert detections.for_picture(content, "a", "f") == [None, [1, 1, 2, 2]]
-    assert detections.for_picture(content, "b", "f") is None
+    content = hint_files.read_file(path)
+    assert hint_files.for_picture(content, "a", "f") == [None, [1, 1, 2, 2]]
+    assert hint_files.for_picture(content, "b", "f") is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", "{}", "\x00"])
@@ -81,11 +116,50 @@ def test_bad_files(tmp_path: Path, text: str) -> None:
     path = tmp_path / "boxes.json"
     path.write_text(text)
     with pytest.raises(InputError, match="boxes.json"):
-        detections.read_file(path)
+        hint_files.read_file(path)
 
 
 def test_bad_entry_of_a_picture(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="keys 'right'"):
-        detections.for_picture({"a": {"rechts": [1]}}, "a", "file.json")
+        hint_files.for_picture({"a": {"rechts": [1]}}, "a", "file.json")
     with pytest.raises(InputError, match="no file"):
-        detections.read_file(tmp_path / "missing.json")
+        hint_files.read_file(tmp_path / "missing.json")
+
+
+@pytest.mark.parametrize(
+    ("key", "advice"),
+    [
+        ("photo.jpg", "'photo.jpg' \\(is 'photo' meant"),
+        ("phot", "'phot' \\(is 'photo' meant"),
+        ("Right", "'Right' \\(is 'right' meant"),
+        ("elsewhere", "'elsewhere'; a picture's name is"),
+        ("clip", "'clip' \\(is 'clip_000000' meant"),
+    ],
+)
+def test_entries_of_no_picture_are_named(tmp_path: Path, key: str, advice: str) -> None:
+    path = tmp_path / "boxes.json"
+    path.write_text(json.dumps({key: {"left": [1, 1, 9, 9]}, "photo": {}}))
+    with pytest.raises(InputError, match=f"boxes.json has entries .*{advice}"):
+        hint_files.HintFile(path, ["photo", "b"], ["clip"])
+
+
+def test_entries_of_frames_are_known_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "boxes.json"
+    entry = {"left": [1, 1, 9, 9]}
+    path.write_text(json.dumps({"clip_000001": entry, "clip_000009": entry}))
+    hints = hint_files.HintFile(path, [], ["clip"])
+    assert hints.of("clip_000000") is None
+    assert hints.of("clip_000001") == [None, [1, 1, 9, 9]]
+    (failure,) = hints.unused()
+    assert "do not have: clip_000009." in failure.message
+    assert hints.of("clip_000009") and not list(hints.unused())
+
+
+@pytest.mark.parametrize(
+    "content", [{"people": []}, {"image": "a.jpg", "hands": {"right": None}}]
+)
+def test_our_own_results_are_no_hints(tmp_path: Path, content: dict) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="a.json is a result file of twohand"):
+        hint_files.HintFile(path, ["a"])

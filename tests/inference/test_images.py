@@ -1,5 +1,6 @@
 """Every form of picture arrives as the same RGB array; the rest is refused."""
 
+import sys
 from pathlib import Path
 
 import cv2
@@ -22,10 +23,11 @@ def close(a: np.ndarray, b: np.ndarray, tolerance: float = 3.0) -> bool:
     return a.shape == b.shape and np.abs(a.astype(int) - b).mean() < tolerance
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp", ".tif"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp", ".tif", ".jfif"])
 def test_formats(tmp_path: Path, picture: np.ndarray, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     Image.fromarray(picture).save(path)
+    assert [one.path for one in images.expand([tmp_path]).sources] == [path]
     read = images.read_image(path)
     assert read.dtype == np.uint8
     assert close(read, picture)
@@ -119,12 +121,123 @@ def test_huge_is_refused_before_decoding(
 def test_folders_expand_sorted_and_names_are_unique(
     tmp_path: Path, picture: np.ndarray
 ) -> None:
-    for name in ("b.png", "a.jpg", "a.png"):
+    for name in ("b.png", "a.jpg", "a.png", "B.webp"):
         Image.fromarray(picture).save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no image")
-    found = list(images.pictures(images.expand([tmp_path])))
-    assert [p.name for p in found] == ["a", "a_2", "b"]
-    assert all(p.read().shape == picture.shape for p in found)
+    (tmp_path / "more").mkdir()
+    (tmp_path / ".hidden.png").write_text("no image")
+    found = images.expand([tmp_path])
+    assert [one.stem for one in found.sources] == ["B", "a", "a_2", "b_2"]
+    assert found.skipped == [tmp_path / "more", tmp_path / "notes.txt"]
+    assert all(
+        one.read().image.shape == picture.shape
+        for one in images.pictures(found.sources)
+    )
+
+
+def test_folders_in_folders(tmp_path: Path, picture: np.ndarray) -> None:
+    for name in ("a.png", "one/a.png", "one/two/b.png", ".git/c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        Image.fromarray(picture).save(tmp_path / name)
+    (tmp_path / "one" / "notes.txt").write_text("no image")
+    found = images.expand([tmp_path], recursive=True)
+    assert [one.stem for one in found.sources] == ["a", "one_a", "one_two_b"]
+    assert found.skipped == [tmp_path / "one" / "notes.txt"]
+
+
+@pytest.mark.parametrize(
+    ("names", "stems"),
+    [
+        (["clip_000001.png", "clip.mp4"], ["clip_000001", "clip_2"]),
+        (["clip.mp4", "Clip_000001.png"], ["clip", "Clip_000001_2"]),
+        (["clip.mp4", "clip_one.png"], ["clip", "clip_one"]),
+    ],
+)
+def test_no_picture_has_the_name_of_a_video_s_frame(tmp_path, names, stems) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    found = images.expand([tmp_path / name for name in names]).sources
+    assert [one.stem for one in found] == stems
+
+
+def test_a_url_is_told_from_a_missing_file() -> None:
+    with pytest.raises(InputError, match="https://a.b/c.jpg is a URL; download"):
+        images.expand(["https://a.b/c.jpg"])
+
+
+def test_heic(tmp_path: Path, picture: np.ndarray, monkeypatch) -> None:
+    path = _bytes(tmp_path / "a.heic", b"\0\0\0\x18ftypheic\0\0\0\0")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as where it is missing
+    with pytest.raises(InputError, match=r"pip install 'twohand_jax\[heic\]'"):
+        images.read_image(path)
+    monkeypatch.undo()
+    heif = pytest.importorskip("pillow_heif")
+    heif.from_pillow(Image.fromarray(picture)).save(path, quality=95)
+    assert close(images.read_image(path), picture, 4.0)
+
+
+def exif_of(focal: object, size: tuple[int, int] | None = None) -> Image.Exif:
+    exif = Image.Exif()
+    inside = exif.get_ifd(0x8769)
+    inside[0xA405] = focal
+    if size:
+        inside[0xA002], inside[0xA003] = size
+    return exif
+
+
+@pytest.mark.parametrize(
+    ("focal", "taken", "expected"),
+    [
+        (28, None, 28 / 43.27 * np.hypot(40, 60)),
+        (28, (600, 400), 28 / 43.27 * np.hypot(40, 60)),  # made smaller since
+        (28, (400, 600), 28 / 43.27 * np.hypot(40, 60)),  # stored upright since
+        (28, (600, 600), None),  # cut out of a larger one since
+        (0, None, None),
+        (65000, None, None),
+    ],
+)
+def test_focal_length_from_exif(tmp_path, picture, focal, taken, expected) -> None:
+    image = Image.fromarray(picture)
+    image.save(tmp_path / "a.jpg", exif=exif_of(focal, taken))
+    photo = images.read_photo(tmp_path / "a.jpg")
+    assert photo.focal == (expected and pytest.approx(expected))
+    assert images.read_photo(tmp_path / "a.jpg").image.shape == picture.shape
+
+
+def test_a_damaged_exif_tells_nothing(tmp_path: Path, picture: np.ndarray) -> None:
+    path = tmp_path / "a.jpg"
+    Image.fromarray(picture).save(path, exif=exif_of(28))
+    content = path.read_bytes()
+    at = content.index(b"Exif") + 14
+    path.write_bytes(content[:at] + b"\xff" * 12 + content[at + 12 :])
+    assert images.read_photo(path).focal is None
+
+
+class Webcam:
+    """Three pictures, then none."""
+
+    def __init__(self, number: int) -> None:
+        self.left = 3 if number == 0 else 0
+
+    def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
+        return self.left > 0
+
+    def read(self) -> tuple[bool, np.ndarray]:
+        self.left -= 1
+        return True, np.full((48, 64, 3), (0, 0, 200), np.uint8)
+
+    def release(self) -> None:
+        pass
+
+
+def test_webcam(monkeypatch) -> None:
+    monkeypatch.setattr(cv2, "VideoCapture", Webcam)
+    found = list(images.webcam(0))
+    assert [one.frame for one in found] == [0, 1, 2]
+    assert len({one.name for one in found}) == 3
+    assert found[0].read().image[0, 0].tolist() == [200, 0, 0]
+    with pytest.raises(InputError, match="no picture from camera 1"):
+        list(images.webcam(1))
 
 
 def test_folder_without_images(tmp_path: Path) -> None:
@@ -139,15 +252,17 @@ def test_video_frames(tmp_path: Path, picture: np.ndarray) -> None:
     for shade in (50, 100, 150):
         video.write(np.full((48, 64, 3), (0, 0, shade), np.uint8))
     video.release()
-    frames = list(images.pictures([path]))
+    frames = list(images.pictures(images.expand([path]).sources))
     assert [f.name for f in frames] == ["clip_000000", "clip_000001", "clip_000002"]
-    shades = [f.read()[..., 0].mean() for f in frames]
+    assert [f.frame for f in frames] == [0, 1, 2]
+    np.testing.assert_allclose([f.time_s for f in frames], [0, 0.2, 0.4])
+    shades = [f.read().image[..., 0].mean() for f in frames]
     np.testing.assert_allclose(shades, [50, 100, 150], atol=6)
 
 
 def test_broken_video(tmp_path: Path) -> None:
     path = _bytes(tmp_path / "clip.mp4", b"not a video")
-    (picture,) = images.pictures([path])
+    (picture,) = images.pictures([images.Source(path, "clip")])
     with pytest.raises(InputError, match="no frame"):
         picture.read()
 

@@ -2,11 +2,13 @@
 
 import dataclasses
 import functools
+import io
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.cues.extractors import Painter
 from tests.inference.conftest import detections
@@ -16,6 +18,7 @@ from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
 from twohand_jax.inference.observe import CueConfig
 from twohand_jax.inference.reconstruct import Reconstructor, keypoint_error
+from twohand_jax.types import Camera
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +69,31 @@ def test_box_scale_and_camera(reconstructor, image, keypoints) -> None:
     moved = reconstructor.detailed(image, keypoints=keypoints, fit="off", **given)
     np.testing.assert_array_equal(moved.prediction.camera.focal, given["focal"])
     np.testing.assert_array_equal(moved.prediction.camera.center, given["center"])
+    assert moved.camera_from == ("given", "given")
+    camera = Camera(np.array(given["focal"]), np.array(given["center"]))
+    again = reconstructor(image, keypoints=keypoints, fit="off", camera=camera)
+    close = functools.partial(np.testing.assert_allclose, atol=1e-5)
+    jax.tree.map(close, again, moved.prediction)
     extent = np.ptp(keypoints[0, :, :2], axis=0)
     box = np.asarray(one.prediction.box[0])
     np.testing.assert_allclose(box[2:] - box[:2], 1.2 * extent, rtol=1e-4)
+
+
+def test_pictures_of_jax_and_pillow(reconstructor, image, keypoints) -> None:
+    plain = reconstructor(image, keypoints=keypoints, fit="off")
+    exif = Image.Exif()
+    exif[0x0112] = 3  # stored upside down
+    exif.get_ifd(0x8769)[0xA405] = 43
+    file = io.BytesIO()
+    Image.fromarray(image[::-1, ::-1]).save(file, "PNG", exif=exif)
+    one = reconstructor.detailed(Image.open(file), keypoints=keypoints, fit="off")
+    assert one.camera_from == ("exif", "middle")
+    np.testing.assert_allclose(one.prediction.camera.focal, 43 / 43.27 * 400, rtol=1e-4)
+    np.testing.assert_allclose(
+        one.prediction.mano.hand_pose, plain.mano.hand_pose, atol=1e-4
+    )
+    other = reconstructor(jax.numpy.asarray(image), keypoints=keypoints, fit="off")
+    jax.tree.map(np.testing.assert_array_equal, plain, other)
 
 
 def test_detector_finds_the_hands(with_detector, image, keypoints) -> None:
@@ -208,6 +233,9 @@ def test_damaged_cache_is_ignored(checkpoint, tmp_path, image, keypoints) -> Non
         ({"focal": float("nan")}, "positive"),
         ({"center": [1.0, 2.0, 3.0]}, "principal point must be a finite number"),
         ({"center": [1.0, float("inf")]}, "principal point must be a finite number"),
+        ({"camera": Camera([500.0] * 2, [1.0, 2.0, 3.0])}, "principal point must be"),
+        ({"camera": 500.0}, "must be a Camera"),
+        ({"camera": Camera([500.0] * 2, [0.0] * 2), "focal": 1.0}, "either a camera"),
         ({"keypoints": [np.zeros((20, 2)), None]}, "21 rows"),
     ],
 )

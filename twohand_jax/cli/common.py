@@ -101,6 +101,15 @@ def add_cue_options(parser: argparse.ArgumentParser, *more: str) -> None:
     option("--detector", type=Path, metavar="FILE.onnx", help="finds the hands")
 
 
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """Add what a command over many pictures does with folders and finished files."""
+    option = parser.add_argument
+    option("--recursive", action="store_true", help="search folders in folders, too")
+    option("--again", action="store_true", help="make finished pictures anew")
+    text = "replace files that no earlier run made, too"
+    option("--overwrite", action="store_true", help=text)
+
+
 def cue_config(args: argparse.Namespace) -> "CueConfig":
     """What the flags say."""
     from twohand_jax.inference.observe import CueConfig

@@ -29,7 +29,7 @@ def add(subparsers: Any) -> None:
     common.add_cue_options(parser)
     option("--boxes", type=Path, metavar="FILE", help="hand boxes, as of reconstruct")
     option("--batch", type=int, default=8, help="pictures extracted at once")
-    option("--again", action="store_true", help="make finished pictures anew")
+    common.add_output_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -38,24 +38,30 @@ def run(args: argparse.Namespace) -> None:
     if args.batch < 1:
         raise InputError(f"--batch must be at least 1, not {args.batch}.")
     common.enable_compilation_cache()
-    from twohand_jax.inference import photos
-    from twohand_jax.inference.images import FailedImage
+    from twohand_jax.inference import cue_files
+    from twohand_jax.inference.images import FailedImage, Skipped
 
-    job = photos.CueJob(
+    job = cue_files.CueJob(
         photos=args.photos,
         out=args.out,
         cues=common.cue_config(args),
         boxes=args.boxes,
         batch=args.batch,
+        recursive=args.recursive,
         again=args.again,
+        overwrite=args.overwrite,
     )
-    bad, skipped, made, start = [], 0, 0, time.perf_counter()
-    total = photos.count_images(job)
-    for one in common.progress(photos.cue_outcomes(job), unit="picture", total=total):
+    bad, kept, made, start = [], 0, 0, time.perf_counter()
+    total = cue_files.count_images(job)
+    for one in common.progress(
+        cue_files.cue_outcomes(job), unit="picture", total=total
+    ):
         if isinstance(one, FailedImage):
-            bad.append(one.message)
+            bad.append(one.sentence())
+        elif isinstance(one, Skipped):
+            common.say(one.sentence())
         elif one.kinds is None:
-            skipped += 1
+            kept += 1
         else:
             made += 1
             cues = ", ".join(one.kinds) or "no cues"
@@ -63,7 +69,7 @@ def run(args: argparse.Namespace) -> None:
     seconds = time.perf_counter() - start
     common.say(
         f"{made} pictures in {seconds:.1f} s ({made / seconds:.2f} images/s), "
-        f"{skipped} were done before; files in {args.out}"
+        f"{kept} were done before; files in {args.out}"
     )
     if bad:
         raise InputError("\n".join(bad))

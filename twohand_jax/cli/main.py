@@ -9,6 +9,7 @@ import twohand_jax
 from twohand_jax.cli import (
     benchmark,
     common,
+    convert,
     cues,
     data,
     evaluate,
@@ -21,7 +22,18 @@ from twohand_jax.cli import (
 from twohand_jax.errors import InputError, NonFiniteLossError
 
 # Each module has add(subparsers), and imports what it needs when it runs.
-COMMANDS = (reconstruct, cues, train, evaluate, prior, data, weights, export, benchmark)
+COMMANDS = (
+    reconstruct,
+    convert,
+    cues,
+    train,
+    evaluate,
+    prior,
+    data,
+    weights,
+    export,
+    benchmark,
+)
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 

@@ -18,6 +18,8 @@ def add(subparsers: Any) -> None:
     sample.add_argument("--n", type=int, default=16, help="pairs; 16 by default")
     sample.add_argument("--out", type=Path, required=True, help="output folder")
     sample.add_argument("--guided", action="store_true", help="steer out of collisions")
+    text = "replace files that no earlier run made, too"
+    sample.add_argument("--overwrite", action="store_true", help=text)
     sample.set_defaults(run=_sample)
     judge = actions.add_parser(
         "evaluate",
@@ -52,7 +54,9 @@ def _sample(args: argparse.Namespace) -> None:
     prior = Prior.load(args.prior)
     walk = SampleConfig(energy=Collision()) if args.guided else SampleConfig()
     drawn = prior.sample(jax.random.key(args.seed), args.n, config=walk)
-    for path in result.write_samples(args.out, prior.model, drawn):
+    for path in result.write_samples(
+        args.out, prior.model, drawn, overwrite=args.overwrite
+    ):
         print(f"wrote {path}")
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from twohand_jax.timing import Stopwatch
 DESCRIPTION = """\
 Reconstruct both hands of every picture (or video frame). Writes NAME.json, meshes
 NAME_right.obj and NAME_left.obj (camera frame: x right, y down, z forward), NAME.glb
-(both hands, y up) and NAME_overlay.png; all in metres."""
+(both hands with their skeletons, y up) and NAME_overlay.png; all in metres. Pictures
+that are done are skipped; files that no run made are never replaced."""
 EPILOG = """\
 files: --boxes and --keypoints are JSON, in pixels, with one entry for each hand:
   boxes       {"right": [x0, y0, x1, y1], "left": null}
@@ -31,7 +33,7 @@ def add(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     option = parser.add_argument
-    option("photos", nargs="+", metavar="PHOTO", help="images, videos or folders")
+    option("photos", nargs="*", metavar="PHOTO", help="images, videos or folders")
     option("--out", required=True, type=Path, metavar="DIR", help="output folder")
     option("--mano", type=Path, metavar="DIR", help="hand model; the open hand")
     option("--checkpoint", type=Path, metavar="DIR", help="model; the shipped one")
@@ -51,7 +53,12 @@ def add(subparsers: Any) -> None:
         help="separate hands with the two-hand prior; auto: overlapping ones",
     )
     option("--prior", type=Path, metavar="DIR", help="two-hand prior; the shipped one")
-    option("--focal", type=float, metavar="PX", help="in pixels; picture's diagonal")
+    text = "focal length in pixels, F or FX,FY; EXIF's or the picture's diagonal"
+    option("--focal", metavar="PX", help=text)
+    option("--center", metavar="X,Y", help="principal point; the picture's middle")
+    option("--camera", type=int, metavar="N", help="a webcam, 0 the first, no photos")
+    option("--frames", type=int, metavar="N", help="webcam pictures; until Ctrl-C")
+    common.add_output_options(parser)
     option("--timing", action="store_true", help="print how long each stage took")
     parser.set_defaults(run=run)
 
@@ -63,19 +70,37 @@ def run(args: argparse.Namespace) -> None:
         common.enable_compilation_cache()
         from twohand_jax.inference import photos
         from twohand_jax.inference.images import FailedImage
-    names = [
-        f.name for f in dataclasses.fields(photos.ReconstructionJob) if f.name in args
-    ]
-    given: dict[str, Any] = {name: getattr(args, name) for name in names}
+    fields = dataclasses.fields(photos.ReconstructionJob)
+    given: dict[str, Any] = {
+        field.name: getattr(args, field.name) for field in fields if field.name in args
+    }
     given["cues"] = common.cue_config(args)
+    given["focal"] = _numbers(args.focal, "--focal", counts=(1, 2))
+    given["center"] = _numbers(args.center, "--center", counts=(2,))
     job = photos.ReconstructionJob(**given, cache=common.cache_folder())
     bad = []
     for one in common.progress(photos.outcomes(job, timing), unit="picture"):
         if isinstance(one, FailedImage):
-            bad.append(one.message)
+            bad.append(one.sentence())
         else:
             common.say(photos.describe(one))
     if args.timing:
         common.say(timing.table())
     if bad:
         raise InputError("\n".join(bad))
+
+
+def _numbers(
+    text: str | None, name: str, *, counts: Sequence[int]
+) -> tuple[float, ...] | None:
+    """Numbers with a comma between them; one number counts for x and y."""
+    if text is None:
+        return None
+    try:
+        numbers = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) not in counts:
+        form = "X,Y" if min(counts) == 2 else "F or FX,FY"
+        raise InputError(f"{name} must be {form} in pixels, not {text!r}.")
+    return numbers * (2 // len(numbers))

@@ -12,11 +12,13 @@ from twohand_jax.cues.palm import (
     PALM_BASES,
     Landmarks,
     Palm,
+    Pyramid,
     Region,
     box_iou,
     detect_palms,
     find_landmarks,
     hand_region,
+    pyramid,
     sharpen,
     tiles,
     whole_picture,
@@ -93,7 +95,8 @@ class MediaPipeHands:
             sides if sides is not None else [None] * len(boxes)
         )
         pairs = zip(np.asarray(boxes, np.float64), known, strict=True)
-        found = [self._inside(image, box, side) for box, side in pairs]
+        picture = pyramid(image)
+        found = [self._inside(picture, box, side) for box, side in pairs]
         return [hand for hand in found if hand is not None]
 
     def _search(self, image: UInt8[np.ndarray, "h w 3"]) -> list[HandDetection]:
@@ -101,17 +104,18 @@ class MediaPipeHands:
         whole = whole_picture(height, width)
         padded = whole._replace(size=whole.size * PADDING)
         stages = [[padded], *(tiles(height, width, part) for part in TILE_PARTS)]
-        hands = self._look(image, whole, [], min_score=self.palm_score)
+        picture = pyramid(image)
+        hands = self._look(picture, whole, [], min_score=self.palm_score)
         for region in itertools.chain.from_iterable(stages):
             largest = max((long_side(hand.box) for hand in hands), default=0.0)
             if len(hands) >= self.max_hands or region.size < largest:
                 break
-            hands = self._look(image, region, hands, min_score=self.palm_score / 2)
+            hands = self._look(picture, region, hands, min_score=self.palm_score / 2)
         return best_of_each_side_first(hands)[: self.max_hands]
 
     def _look(
         self,
-        image: UInt8[np.ndarray, "h w 3"],
+        image: Pyramid,
         region: Region,
         known: list[HandDetection],
         *,
@@ -131,7 +135,7 @@ class MediaPipeHands:
 
     def _inside(
         self,
-        image: UInt8[np.ndarray, "h w 3"],
+        image: Pyramid,
         box: Float[np.ndarray, "4"],
         side: int | None,
     ) -> HandDetection | None:
@@ -151,9 +155,7 @@ class MediaPipeHands:
         fills = box_iou(box, found.box[None])[0] >= MIN_BOX_IOU
         return found if fills and found.score >= self.presence else None
 
-    def _proposals(
-        self, image: UInt8[np.ndarray, "h w 3"], box: Float[np.ndarray, "4"]
-    ) -> list[Region]:
+    def _proposals(self, image: Pyramid, box: Float[np.ndarray, "4"]) -> list[Region]:
         center, side = (box[:2] + box[2:]) / 2, long_side(box)
         around = Region(center, PALM_MARGIN * side, 0.0)
         palms = detect_palms(self._palms, image, around, min_score=self.palm_score / 2)

@@ -58,9 +58,43 @@ class Region(NamedTuple):
     angle: float
 
 
+class Pyramid(NamedTuple):
+    """A picture, its half, the half of that, and so on, for cutting out regions."""
+
+    levels: tuple[UInt8[np.ndarray, "h w 3"], ...]
+
+
+# Up to this longer side a picture is cut as it is; the smallest half is below the next.
+PLAIN_SIDE, LEAST_SIDE = 2048, 600
+
+
+def pyramid(image: UInt8[np.ndarray, "h w 3"]) -> Pyramid:
+    """A large picture with its halves; a small one alone."""
+    levels = [image]
+    while max(image.shape) > PLAIN_SIDE and max(levels[-1].shape) > LEAST_SIDE:
+        half = cv2.resize(
+            levels[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA
+        )
+        levels.append(half)
+    return Pyramid(tuple(levels))
+
+
+def _level(
+    picture: Pyramid, region: Region, *, side: int
+) -> tuple[UInt8[np.ndarray, "h w 3"], Region]:
+    """The smallest picture that shows a region at twice ``side`` pixels at least."""
+    spare = max(region.size / (2 * side), 1.0)
+    level = min(int(np.log2(spare)), len(picture.levels) - 1)
+    whole, image = picture.levels[0], picture.levels[level]
+    # Odd sides have no half, so that x and y are scaled a little differently.
+    scale = np.divide(image.shape[1::-1], whole.shape[1::-1])
+    center = (region.center + 0.5) * scale - 0.5
+    return image, Region(center, region.size * float(scale.mean()), region.angle)
+
+
 def detect_palms(
     network: Callable[[np.ndarray], list[np.ndarray]],
-    image: UInt8[np.ndarray, "h w 3"],
+    image: UInt8[np.ndarray, "h w 3"] | Pyramid,
     region: Region,
     *,
     min_score: float,
@@ -162,7 +196,7 @@ class Landmarks(NamedTuple):
 
 def find_landmarks(
     network: Callable[[np.ndarray], list[np.ndarray]],
-    image: UInt8[np.ndarray, "h w 3"],
+    image: UInt8[np.ndarray, "h w 3"] | Pyramid,
     region: Region,
     *,
     mirrored_too: bool = False,
@@ -200,7 +234,7 @@ def tracking_region(points: Float[np.ndarray, "21 2"]) -> Region:
 
 def sharpen(
     network: Callable[[np.ndarray], list[np.ndarray]],
-    image: UInt8[np.ndarray, "h w 3"],
+    image: UInt8[np.ndarray, "h w 3"] | Pyramid,
     first: Landmarks,
 ) -> Landmarks:
     """Look again in the landmarks' own region, and at its mirror image."""
@@ -260,13 +294,15 @@ def from_picture(
 
 
 def cut_region(
-    image: UInt8[np.ndarray, "h w 3"], region: Region, *, side: int
+    image: UInt8[np.ndarray, "h w 3"] | Pyramid, region: Region, *, side: int
 ) -> Float32[np.ndarray, "side side 3"]:
     """Resample a region to `side`² pixels in [0, 1]; black outside the picture.
 
     A region larger than the output is sampled finer first and then averaged, so
     that large photographs do not alias.
     """
+    if isinstance(image, Pyramid):
+        image, region = _level(image, region, side=side)
     fine = side * int(np.clip(np.ceil(region.size / side), 1, 8))
     axes = region_rotation(region.angle) * (region.size / fine)
     origin = region.center - axes @ np.full(2, (fine - 1) / 2)

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import cv2
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, UInt8
+from jaxtyping import Array, Bool, Float, Shaped, UInt8
 
 from twohand_jax import assets, fields
 from twohand_jax.crops.canvas import Window
@@ -30,6 +31,7 @@ from twohand_jax.weights import native
 
 KIND = "segdepth"  # of experiment
 BATCH = 8  # pictures of a call, if there is more than one: two compiled programs in all
+FINEST = 1024  # longest side in pixels at which a window's maps are drawn smoothly
 CUT = 0.01  # of the hands' pixels, at either end of the depth range
 T = TypeVar("T")
 
@@ -155,13 +157,26 @@ def _tell(
 
 def _cues(maps: SegDepth, window: Window, height: int, width: int) -> Cues:
     """The cues of a picture from the maps of its window."""
-    logits = enlarge_maps(np.asarray(maps.logits), window)
+    drawn = dataclasses.replace(window, side=min(window.side, FINEST))
+    logits = enlarge_maps(np.asarray(maps.logits), drawn)
     labels = np.argmax(logits, axis=-1).astype(np.uint8)
-    labels = paste_window(labels, window, height, width)
-    depth = enlarge_maps(np.asarray(maps.depth)[..., None], window)[..., 0]
-    depth = paste_window(depth, window, height, width)
-    cues = NO_CUES.put("segmentation", labels)
-    return cues.put("depth", relative_depth(depth, labels > 0))
+    depth = enlarge_maps(np.asarray(maps.depth)[..., None], drawn)[..., 0]
+    depth = relative_depth(depth, labels > 0)
+    labels, depth = (
+        paste_window(_at_full_size(values, window), window, height, width)
+        for values in (labels, depth)
+    )
+    return NO_CUES.put("segmentation", labels).put("depth", depth)
+
+
+def _at_full_size(
+    values: Shaped[np.ndarray, "i i"], window: Window
+) -> Shaped[np.ndarray, "s s"]:
+    """The values of a window in the picture's pixels; nothing is mixed."""
+    size = (window.side, window.side)
+    if values.shape == size:
+        return values
+    return cv2.resize(values, size, interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def relative_depth(

@@ -1,19 +1,6 @@
-"""What is known of a picture's hands before the network looks: boxes and keypoints.
+"""What is known of a picture's hands before the network looks: boxes, keypoints."""
 
-They come from the detector, from the caller, or from files. Both file forms are one
-JSON object with the keys ``right`` and ``left``, either of which may be null or left
-out; for several pictures an object of such objects under the pictures' names:
-
-    boxes       {"right": [x0, y0, x1, y1], "left": null}
-    keypoints   {"right": [[x, y, score], … 21 rows], "left": [[x, y], … 21 rows]}
-    several     {"photo_1": {"right": …}, "photo_2": {"left": …}}
-
-Pixels, centres at integers; joints in the canonical order; a missing score is 1.
-"""
-
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -27,6 +14,7 @@ from twohand_jax.cues.onnx_detector import HandBoxes
 from twohand_jax.cues.selection import HandDetection, two_hands
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import boxes as box_ops
+from twohand_jax.mano.joints import JOINT_NAMES
 from twohand_jax.types import NUM_JOINTS, SIDES
 
 # What a caller knows of (right, left): numbers of each hand, None for one not there.
@@ -156,7 +144,10 @@ def box_around(keypoints: Float32[np.ndarray, "21 3"]) -> Float32[np.ndarray, "4
 
 
 def given_detections(
-    boxes: EachHand | None = None, keypoints: EachHand | None = None
+    boxes: EachHand | None = None,
+    keypoints: EachHand | None = None,
+    *,
+    size: tuple[int, int] | None = None,
 ) -> Detections:
     """Hints given by a caller, as arrays or lists for (right, left).
 
@@ -164,9 +155,11 @@ def given_detections(
         boxes: two boxes; None or NaN for a hand that is not there.
         keypoints: two lists of 21 rows x, y or x, y, score; None for a hand that is
             not there. A hand without a box gets one around them.
+        size: height and width of the picture; None leaves open whether they are in it.
 
     Raises:
-        InputError: a shape is wrong, a number is not finite, or a box is empty.
+        InputError: a shape is wrong, a number is not finite, a box is empty, or the
+            hand cannot be in a picture of this size.
     """
     hands = no_detections()
     for side, name in enumerate(SIDES):
@@ -177,49 +170,49 @@ def given_detections(
             box = box_around(points) if box is None else box
         if box is not None:
             hands.boxes[side], hands.score[side] = box, 1.0
+        if size is not None and box is not None:
+            _check_place(f"The {name} hand's", box, hands.keypoints[side], size)
     return hands
 
 
-def read_file(path: str | Path) -> dict[str, Any]:
-    """Read a boxes or keypoints file.
+# The longer side that a hand has at least, and what it may reach out of the picture at
+# most, in the picture's longer sides.
+LEAST_PIXELS, MOST_OUTSIDE = 2.0, 1.0
 
-    Raises:
-        InputError: it is missing, or not of the documented form.
-    """
-    path = Path(path)
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise InputError(f"There is no file {path} with boxes or keypoints.") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} is not readable as JSON: {error}.") from error
-    if not isinstance(content, dict) or not content:
+
+def _check_place(
+    whose: str,
+    box: Float32[np.ndarray, "4"],
+    keypoints: Float32[np.ndarray, "21 3"],
+    size: tuple[int, int],
+) -> None:
+    """Refuse what is no hand in a picture of this size: other units, outliers."""
+    height, width = size
+    picture = f"the picture ({width} x {height} pixels)"
+    reach = MOST_OUTSIDE * max(size)
+    known = np.flatnonzero(keypoints[:, 2] > 0)
+    far = (keypoints[:, :2] < -reach) | (keypoints[:, :2] > np.add(size, reach)[::-1])
+    for joint in known[far[known].any(axis=1)][:1]:
         raise InputError(
-            f"{path} must hold a JSON object with the keys 'right' and 'left', or one "
-            "such object under each picture's name."
+            f"{whose} keypoint {joint} ({JOINT_NAMES[joint]}) at "
+            f"{keypoints[joint, :2].tolist()} is far outside of {picture}; give it the "
+            "score 0 if it is not known."
         )
-    return content
-
-
-def for_picture(content: dict[str, Any] | None, name: str, where: str) -> Any:
-    """The (right, left) pair of a picture from a file's content; None if it has none.
-
-    Args:
-        content: from ``read_file``, or None.
-        name: the picture's name, the stem of its results.
-        where: the file's name for messages.
-    """
-    if content is None:
-        return None
-    entry = content if set(content) <= set(SIDES) else content.get(name)
-    if entry is None:
-        return None
-    if not isinstance(entry, dict) or not set(entry) <= set(SIDES):
+    extents = [np.ptp(box.reshape(2, 2), axis=0).max()]
+    if len(known) > 1:
+        extents.append(np.ptp(keypoints[known, :2], axis=0).max())
+    if min(extents) < LEAST_PIXELS:
         raise InputError(
-            f"{where}: the entry of {name!r} must be an object with the keys 'right' "
-            "and 'left'."
+            f"{whose} box or keypoints extend over {min(extents):.3g} pixels only; "
+            "they must be in pixels of the picture, not in parts of its size."
         )
-    return [entry.get(side) for side in SIDES]
+    if (box[:2] >= (width, height)).any() or (box[2:] <= 0).any():
+        raise InputError(f"{whose} box {box.tolist()} lies outside of {picture}.")
+    if (box[:2] < -reach).any() or (box[2:] > np.add(size, reach)[::-1]).any():
+        raise InputError(
+            f"{whose} box {box.tolist()} is far larger than {picture}; it must be in "
+            "pixels of the picture."
+        )
 
 
 def _box(value: Any, name: str) -> Float32[np.ndarray, "4"] | None:

@@ -146,7 +146,8 @@ class Observer:
             boxes: see ``Reconstructor.detailed``.
             keypoints: see ``Reconstructor.detailed``.
         """
-        hands, cues = detections.given_detections(boxes, keypoints), None
+        size = (image.shape[0], image.shape[1])
+        hands, cues = detections.given_detections(boxes, keypoints, size=size), None
         if keypoints is not None:
             return Found(hands, GIVEN, True)
         if boxes is None:

@@ -1,35 +1,32 @@
-"""Many pictures, one after the other: reconstructed, or their cues made, as files.
+"""Many pictures, one after the other, reconstructed as files.
 
-For each picture whose cues are made NAME_cues.json (boxes, keypoints, provenance),
-NAME_segmentation.png (0 background, 1 right, 2 left), NAME_depth.png (16 bit: 0
-background, else 1 near to 65535 far) and NAME_cues.png, to look at. The JSON file comes
-last: where it is there and was made of the same file with the same settings, the
-picture is done.
+A picture whose files are all there, made of the same content with the same settings, is
+done and not made again.
 """
 
 import dataclasses
 import importlib.util
-import json
+import itertools
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
-from jaxtyping import UInt8, UInt16
-from PIL import Image
+from jaxtyping import UInt8
 
-from twohand_jax import files
-from twohand_jax.crops import cue_table
-from twohand_jax.crops.cue_kinds import hand_pixels
+from twohand_jax import __version__, assets
 from twohand_jax.diffusion.gate import SENTENCES, Status
 from twohand_jax.errors import InputError
-from twohand_jax.geometry import boxes as box_ops
-from twohand_jax.inference import detections, images, observe, result
-from twohand_jax.inference.observe import CueConfig, Observation, Observer
+from twohand_jax.inference import images, known_camera, observe, result, result_file
+from twohand_jax.inference.hint_files import HintFile
+from twohand_jax.inference.observe import CueConfig
+from twohand_jax.inference.output_folder import OutputFolder, content_of, state_of
 from twohand_jax.inference.reconstruct import Reconstruction, Reconstructor
+from twohand_jax.mano.loading import OPEN_HAND
 from twohand_jax.timing import Stopwatch
-from twohand_jax.types import SIDES, Cues, ManoModel, Prediction
-from twohand_jax.viz.contact_sheet import draw_cues
+from twohand_jax.types import SIDES, ManoModel, Prediction
 from twohand_jax.viz.overlay import hand_meshes, overlay
 from twohand_jax.weights import native
 
@@ -43,11 +40,17 @@ class ReconstructionJob:
         out: output folder.
         mano, checkpoint: hand model and trained model; None for those shipped.
         cues: where hands and cues come from.
-        boxes, keypoints: JSON files (``hints``), or None.
+        boxes, keypoints: JSON files (``hint_files``), or None.
         fit: see ``Reconstructor.detailed``.
         refine: see ``Reconstructor.detailed``.
         prior: model directory of a two-hand prior; None for the shipped one.
-        focal: focal length in pixels, or None.
+        focal: focal length in pixels, of x and y, or None.
+        center: principal point in pixels, or None.
+        recursive: whether folders in folders are searched as well.
+        camera: number of a webcam, in place of the photos, or None.
+        frames: how many pictures the webcam takes; None for as many as it gives.
+        again: whether finished pictures are made anew.
+        overwrite: whether files that no run made may be replaced.
         cache: folder for compiled programs, or None.
     """
 
@@ -61,7 +64,13 @@ class ReconstructionJob:
     fit: str = "auto"
     refine: str = "auto"
     prior: Path | None = None
-    focal: float | None = None
+    focal: Sequence[float] | None = None
+    center: Sequence[float] | None = None
+    recursive: bool = False
+    camera: int | None = None
+    frames: int | None = None
+    again: bool = False
+    overwrite: bool = False
     cache: Path | None = None
 
 
@@ -73,9 +82,16 @@ class Done(NamedTuple):
     reconstruction: Reconstruction
 
 
+class Kept(NamedTuple):
+    """A picture whose files are there from an earlier run that was just the same."""
+
+    source: Path
+    files: list[Path]
+
+
 def outcomes(
     job: ReconstructionJob, timing: Stopwatch
-) -> Iterator[Done | images.FailedImage]:
+) -> Iterator[Done | Kept | images.Skipped | images.FailedImage]:
     """Reconstruct and write picture by picture; a bad picture does not end the run.
 
     Args:
@@ -86,20 +102,29 @@ def outcomes(
         InputError: the job as a whole cannot be done; nothing has been written then.
     """
     _check(job)
-    files = images.expand(job.photos)
-    known = [detections.read_file(p) if p else None for p in (job.boxes, job.keypoints)]
-    folder = result.prepare_folder(job.out)
+    found = images.expand(job.photos, recursive=job.recursive)
+    stems, videos = images.names(found.sources)
+    hints = [HintFile(path, stems, videos) for path in (job.boxes, job.keypoints)]
+    output = OutputFolder(job.out, overwrite=job.overwrite)
+    output.open(stems, videos, result.ENDINGS)
+    settings = _settings(job)
+    if found.skipped:
+        yield images.Skipped(found.skipped)
     reconstructor: Reconstructor | None = None
-    for picture in images.pictures(files):
+    for picture in _pictures(job, found.sources):
         try:
             with timing.stage("read"):
-                image = picture.read()
-            boxes, keypoints = (
-                detections.for_picture(content, picture.name, str(path))
-                for content, path in zip(known, (job.boxes, job.keypoints), strict=True)
-            )
+                boxes, keypoints = (hint.of(picture.name) for hint in hints)
+                made_of = settings | _made_of(picture, boxes, keypoints)
+                kept = not job.again and output.is_done(
+                    picture.name, made_of, kind=KIND
+                )
+                photo = None if kept else picture.read()
         except InputError as error:
             yield images.FailedImage(picture.source, str(error))
+            continue
+        if photo is None:
+            yield Kept(picture.source, output.written(picture.name, kind=KIND))
             continue
         # Loaded now, when a readable picture is there, so that typos fail at once.
         reconstructor = reconstructor or Reconstructor.load(
@@ -112,17 +137,74 @@ def outcomes(
         )
         try:
             one = reconstructor.detailed(
-                image, boxes, keypoints, job.fit, job.focal, job.refine
+                photo,
+                boxes,
+                keypoints,
+                job.fit,
+                job.focal,
+                job.refine,
+                job.center,
             )
-            written = _write(folder, picture, image, one, reconstructor.model, timing)
+            drawn = _Drawn(picture, photo.image, one, made_of)
+            written = _write(output, drawn, reconstructor.model, timing)
         except InputError as error:
             yield images.FailedImage(picture.source, str(error))
         else:
             yield Done(picture.source, written, one)
+    for hint in hints:
+        yield from hint.unused()
 
 
-def describe(done: Done) -> str:
+KIND = "reconstruct"
+
+
+def _pictures(
+    job: ReconstructionJob, sources: Sequence[images.Source]
+) -> Iterator[images.Picture]:
+    if job.camera is not None:
+        return itertools.islice(images.webcam(job.camera), job.frames)
+    return images.pictures(sources)
+
+
+def _settings(job: ReconstructionJob) -> dict[str, Any]:
+    """What the files of every picture depend on."""
+    models = {
+        "mano": job.mano or OPEN_HAND,
+        "checkpoint": job.checkpoint or assets.REGRESSOR,
+        "prior": job.prior or assets.PRIOR,
+        "segdepth": assets.SEGDEPTH,
+        **job.cues.sapiens,
+    }
+    if job.cues.detector is not None:
+        models["detector"] = job.cues.detector
+    return {
+        "version": __version__,
+        "schema_version": result_file.SCHEMA_VERSION,
+        "models": {name: state_of(path) for name, path in models.items()},
+        "cues": [job.cues.source, *job.cues.unseen],
+        "fit": job.fit,
+        "refine": job.refine,
+        "camera": [job.focal, job.center],
+    }
+
+
+def _made_of(picture: images.Picture, boxes: Any, keypoints: Any) -> dict[str, Any]:
+    """What the files of a picture depend on besides."""
+    return {
+        "source": os.path.abspath(picture.source),
+        "content": content_of(picture.source),
+        "frame": picture.frame,
+        "boxes": boxes,
+        "keypoints": keypoints,
+    }
+
+
+def describe(done: Done | Kept | images.Skipped) -> str:
     """What was found in a picture and what was written, for a person."""
+    if isinstance(done, images.Skipped):
+        return done.sentence()
+    if isinstance(done, Kept):
+        return f"{done.source}: done before, unchanged"
     one = done.reconstruction
     network, fitted = one.errors()
     words = []
@@ -140,30 +222,44 @@ def describe(done: Done) -> str:
     return "\n".join(lines + [f"  {path}" for path in done.files])
 
 
+class _Drawn(NamedTuple):
+    """A picture and its reconstruction."""
+
+    picture: images.Picture
+    image: UInt8[np.ndarray, "h w 3"]
+    one: Reconstruction
+    made_of: dict[str, Any]
+
+
 def _write(
-    folder: Path,
-    picture: images.Picture,
-    image: np.ndarray,
-    one: Reconstruction,
-    model: ManoModel,
-    timing: Stopwatch,
+    output: OutputFolder, drawn: _Drawn, model: ManoModel, timing: Stopwatch
 ) -> list[Path]:
+    picture, image, one, made_of = drawn
     prediction = one.prediction
     present = np.asarray(prediction.score) > 0
     with timing.stage("render"):
         meshes = hand_meshes(model, np.asarray(prediction.geometry.vertices), present)
         drawing = overlay(image, meshes, prediction.camera)
     with timing.stage("write"):
-        content = result.to_json(
-            prediction,
-            image=str(picture.source),
+        info = result_file.PictureInfo(
+            file=str(picture.source),
+            height=image.shape[0],
+            width=image.shape[1],
+            frame=picture.frame,
+            time_s=picture.time_s,
+            camera_from=one.camera_from,
+        )
+        content = result_file.to_json(
+            jax.tree.map(lambda leaf: np.asarray(leaf)[None], prediction),
+            info,
             model=model.name,
-            refined=one.refined,
-            penetration=penetration(prediction, model) if present.all() else None,
+            refined=[one.refined],
+            penetration=[penetration(prediction, model) if present.all() else None],
         )
-        return result.write(
-            folder, picture.name, content, prediction, model, meshes, drawing
-        )
+        names = [picture.name + ending for ending in result.ENDINGS]
+        with output.writing(picture.name, names, made_of, kind=KIND) as beside:
+            result.write(beside, picture.name, content, prediction, model, drawing)
+        return output.written(picture.name, kind=KIND)
 
 
 def penetration(prediction: Prediction, model: ManoModel) -> dict[str, float | None]:
@@ -183,206 +279,9 @@ def penetration(prediction: Prediction, model: ManoModel) -> dict[str, float | N
 
 
 def _check(job: ReconstructionJob) -> None:
+    if (job.camera is None) == (not job.photos):
+        raise InputError("Give either photographs, videos and folders, or --camera.")
+    known_camera.choose(1, 1, focal=job.focal, center=job.center)
     if job.prior is not None:
         native.load_config(job.prior)
     observe.check_choice(job.cues)
-
-
-CUE_VERSION = 1
-DEPTH_LEVELS = 65535
-PIXELS, SCORES = 2, 4
-MAPS = tuple(name for name, kind in cue_table.CUE_KINDS.items() if kind.is_map)
-CUE_ENDINGS = (*(f"_{name}.png" for name in MAPS), "_cues.png", "_cues.json")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class CueJob:
-    """Pictures to make cues of, and how.
-
-    Attributes:
-        photos: images, videos and folders.
-        out: output folder.
-        cues: where hands and cues come from.
-        boxes: JSON file of hand boxes (``hints``), or None.
-        batch: pictures that are extracted at once.
-        again: whether finished pictures are made anew.
-    """
-
-    photos: Sequence[str | Path]
-    out: Path
-    cues: CueConfig = CueConfig()
-    boxes: Path | None = None
-    batch: int = 8
-    again: bool = False
-
-
-class Made(NamedTuple):
-    """A picture whose files are there; ``kinds`` is None where they were before."""
-
-    source: Path
-    kinds: tuple[str, ...] | None
-    hands: int
-
-
-class _Waiting(NamedTuple):
-    """A picture that was read, and the text that its finished files are known by."""
-
-    picture: images.Picture
-    key: dict[str, Any]
-    image: UInt8[np.ndarray, "h w 3"]
-    boxes: Any
-
-
-def cue_outcomes(job: CueJob) -> Iterator[Made | images.FailedImage]:
-    """Make the cues batch by batch; a bad picture does not end the run.
-
-    Raises:
-        InputError: the job as a whole cannot be done; nothing has been written then.
-    """
-    observe.check_choice(job.cues)
-    paths = images.expand(job.photos)
-    known = detections.read_file(job.boxes) if job.boxes else None
-    observer = Observer(job.cues)
-    folder = result.prepare_folder(job.out)
-    waiting: list[_Waiting] = []
-    for picture in images.pictures(paths):
-        try:
-            key = _key(job, observer, picture)
-            if not job.again and has_cues(folder, picture.name, key):
-                yield Made(picture.source, None, 0)
-                continue
-            boxes = detections.for_picture(known, picture.name, str(job.boxes))
-            waiting.append(_Waiting(picture, key, picture.read(), boxes))
-        except InputError as error:
-            yield images.FailedImage(picture.source, str(error))
-        if len(waiting) >= job.batch:
-            yield from _batch(folder, observer, waiting)
-            waiting = []
-    yield from _batch(folder, observer, waiting)
-
-
-def count_images(job: CueJob) -> int | None:
-    """How many pictures there are; None with videos among them."""
-    paths = images.expand(job.photos)
-    has_video = any(path.suffix.lower() in images.VIDEO_SUFFIXES for path in paths)
-    return None if has_video else len(paths)
-
-
-def has_cues(folder: Path, name: str, key: dict[str, Any]) -> bool:
-    """Whether a picture's files are there and belong to this file and settings."""
-    try:
-        content = json.loads((folder / f"{name}_cues.json").read_text())
-        return content["made_of"] == key
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def _key(job: CueJob, observer: Observer, picture: images.Picture) -> dict[str, Any]:
-    """What the files of a picture depend on."""
-    detector = job.cues.detector
-    try:
-        status = picture.source.stat()
-    except OSError as error:
-        raise InputError(f"{picture.source} cannot be read: {error}.") from error
-    return {
-        "version": CUE_VERSION,
-        "bytes": status.st_size,
-        "cues": {kind: list(by) for kind, by in observer.sources().items()},
-        "detector": detector and [str(detector), detector.stat().st_size],
-        "boxes": job.boxes and str(job.boxes),
-    }
-
-
-def _batch(
-    folder: Path, observer: Observer, waiting: list[_Waiting]
-) -> Iterator[Made | images.FailedImage]:
-    """Find, extract and write a few pictures."""
-    found = []
-    for one in waiting:
-        try:
-            found.append((one, observer.find(one.image, one.boxes)))
-        except InputError as error:
-            yield images.FailedImage(one.picture.source, str(error))
-    seen = observer.observe(
-        [one.image for one, _ in found], [hands for _, hands in found]
-    )
-    for (one, _), observation in zip(found, seen, strict=True):
-        try:
-            write_cues(folder, one.picture, one.image, observation, one.key)
-        except InputError as error:
-            yield images.FailedImage(one.picture.source, str(error))
-            continue
-        kinds = tuple(observation.provenance)
-        yield Made(one.picture.source, kinds, int(observation.hands.present.sum()))
-
-
-def write_cues(
-    folder: Path,
-    picture: images.Picture,
-    image: UInt8[np.ndarray, "h w 3"],
-    seen: Observation,
-    key: dict[str, Any],
-) -> None:
-    """Write a picture's files, the JSON file last; maps that are not there are not.
-
-    Raises:
-        InputError: the folder cannot be written.
-    """
-    height, width = image.shape[:2]
-    about: dict[str, Any] = {"image": str(picture.source)}
-    about |= {"height": height, "width": width}
-    content = about | cues_json(seen) | {"made_of": key}
-    names = [picture.name + ending for ending in CUE_ENDINGS]
-    with files.together(folder, names) as beside:
-        for name in MAPS:
-            if seen.cues.has(name):
-                path = beside / f"{picture.name}_{name}.png"
-                Image.fromarray(map_levels(name, seen.cues)).save(path)
-        drawing = Image.fromarray(draw_cues(image, seen.hands.boxes, seen.cues))
-        drawing.save(beside / f"{picture.name}_cues.png", compress_level=4)
-        text = json.dumps(content, indent=1) + "\n"
-        (beside / f"{picture.name}_cues.json").write_text(text)
-
-
-def cues_json(seen: Observation) -> dict[str, Any]:
-    """Boxes, keypoints and what made them as plain values, pixels."""
-    hands = seen.hands
-    iou = float(box_ops.iou(*hands.boxes)) if hands.present.all() else 0.0
-    return {
-        "hands": {
-            side: _hand_json(hands, number) if hands.present[number] else None
-            for number, side in enumerate(SIDES)
-        },
-        "box_iou": round(iou, SCORES),
-        "cues": {kind: by._asdict() for kind, by in seen.provenance.items()},
-    }
-
-
-def map_levels(
-    name: str, cues: Cues
-) -> UInt8[np.ndarray, "..."] | UInt16[np.ndarray, "..."]:
-    """A map as it is written: labels, or 0 for the background and levels above it.
-
-    Depth has 16 bits, 1 near to 65535 far; further maps have the levels of records.
-    """
-    storage, values = cue_table.map_storage(name), np.asarray(cues.values[name])
-    assert storage is not None, name
-    if not storage.is_scaled:
-        return values
-    if storage.scale is None:
-        levels = np.rint(np.clip(values, 0, 1) * (DEPTH_LEVELS - 1)) + 1
-    else:
-        levels = np.rint((values - storage.offset) / storage.scale)
-    there = hand_pixels(cues, name)
-    there = there if values.ndim == 2 else there[..., None]
-    return np.where(there, levels, 0).astype(storage.levels)
-
-
-def _hand_json(hands: detections.Detections, side: int) -> dict[str, Any]:
-    points = np.asarray(hands.keypoints[side], np.float64)
-    rounded = np.column_stack([points[:, :2].round(PIXELS), points[:, 2].round(SCORES)])
-    return {
-        "score": round(float(hands.score[side]), SCORES),
-        "box": np.asarray(hands.boxes[side], np.float64).round(PIXELS).tolist(),
-        "keypoints": rounded.tolist() if (points[:, 2] > 0).any() else None,
-    }

@@ -7,15 +7,14 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from twohand_jax import mano
 from twohand_jax.cues.extraction import Provenance
 from twohand_jax.diffusion.gate import Status
 from twohand_jax.diffusion.refine import Refined
 from twohand_jax.errors import InputError
-from twohand_jax.geometry import cameras
-from twohand_jax.inference import detections, predict
+from twohand_jax.inference import detections, images, known_camera, predict
 from twohand_jax.inference.detections import Detector, EachHand
 from twohand_jax.inference.observe import CueConfig, Observer, hide
 from twohand_jax.inference.programs import Programs, shapes_of
@@ -37,6 +36,8 @@ class Reconstruction(NamedTuple):
         refinement: what the prior did; None where it was not asked.
         fitted: after the keypoint fit, before the refinement; ``network`` where nothing
             was fitted.
+        camera_from: where focal length and principal point come from, see
+            ``known_camera.KnownCamera``.
     """
 
     prediction: Prediction
@@ -45,6 +46,7 @@ class Reconstruction(NamedTuple):
     provenance: Mapping[str, Provenance]
     refinement: Refined | None = None
     fitted: Prediction = predict.EMPTY
+    camera_from: tuple[str, str] = (known_camera.DIAGONAL, known_camera.MIDDLE)
 
     @property
     def refined(self) -> bool:
@@ -167,48 +169,60 @@ class Reconstructor:
 
     def __call__(
         self,
-        image: UInt8[np.ndarray, "h w 3"],
+        image: images.AnyPicture,
         boxes: EachHand | None = None,
         keypoints: EachHand | None = None,
         fit: str = "auto",
         refine: str = "auto",
+        camera: Camera | None = None,
     ) -> Prediction:
         """Both hands of an RGB picture, in the picture's camera; see ``detailed``."""
-        return self.detailed(image, boxes, keypoints, fit, refine=refine).prediction
+        return self.detailed(
+            image, boxes, keypoints, fit, refine=refine, camera=camera
+        ).prediction
 
     def detailed(
         self,
-        image: UInt8[np.ndarray, "h w 3"],
+        image: images.AnyPicture,
         boxes: EachHand | None = None,
         keypoints: EachHand | None = None,
         fit: str = "auto",
         focal: float | Sequence[float] | None = None,
         refine: str = "auto",
         center: Sequence[float] | None = None,
+        camera: Camera | None = None,
     ) -> Reconstruction:
         """Reconstruct with all that is known on the way.
 
         Args:
-            image: uint8 RGB.
+            image: uint8 RGB, an array of NumPy or JAX; or an image of Pillow, which is
+                turned upright as its EXIF says; or a ``Photo``.
             boxes: hand boxes (right, left) in pixels, None for a missing hand.
             keypoints: 21 joints x, y(, score) of (right, left), None for a missing
                 hand. Without either the detector looks for hands; with boxes alone
                 it looks for joints inside them.
             fit: "on" fits the hands to the keypoints, "off" does not, "auto" does
                 where keypoints are known.
-            focal: focal length in pixels, or that of x and that of y; the picture's
-                diagonal when not known.
+            focal: focal length in pixels, or that of x and that of y; when not known
+                EXIF's, or else the picture's diagonal.
             refine: "auto" separates overlapping hands that run into each other with the
                 two-hand prior, if there is one of this hand model; "always" looks at
                 every pair of hands, "never" at none.
             center: principal point in pixels; the picture's middle when not known. A
                 picture cut out of a larger one has it elsewhere.
+            camera: in place of ``focal`` and ``center``.
 
         Raises:
             InputError: an argument is not of the documented form.
         """
+        photo = images.as_photo(image)
+        image = photo.image
         _check(image, fit, refine)
-        camera = _camera(image, focal, center)
+        height, width = image.shape[:2]
+        chosen = known_camera.choose(
+            height, width, camera=camera, focal=focal, center=center, exif=photo.focal
+        )
+        camera, camera_from = chosen.camera, (chosen.focal_from, chosen.center_from)
         self._prepare(wants_fit=fit != "off")
         with self.timing.stage("detect"):
             found = self._observer.find(image, boxes, keypoints)
@@ -219,7 +233,14 @@ class Reconstructor:
         hands = seen.hands
         if not hands.present.any():
             absent = predict.EMPTY._replace(camera=camera)
-            return Reconstruction(absent, absent, hands, seen.provenance, fitted=absent)
+            return Reconstruction(
+                absent,
+                absent,
+                hands,
+                seen.provenance,
+                fitted=absent,
+                camera_from=camera_from,
+            )
         view = predict.lay_out(
             image,
             hands,
@@ -237,7 +258,13 @@ class Reconstructor:
         refinement = self._separate(fitted, hands, seen.cues, refine)
         prediction = fitted if refinement is None else refinement.prediction
         return Reconstruction(
-            prediction, network, hands, seen.provenance, refinement, fitted
+            prediction,
+            network,
+            hands,
+            seen.provenance,
+            refinement,
+            fitted,
+            camera_from,
         )
 
     def _prepare(self, *, wants_fit: bool) -> None:
@@ -291,33 +318,6 @@ def _make_fit() -> Any:
     from twohand_jax.inference.fit import fit
 
     return fit
-
-
-def _camera(
-    image: UInt8[np.ndarray, "h w 3"],
-    focal: float | Sequence[float] | None,
-    center: Sequence[float] | None,
-) -> Camera:
-    camera = cameras.default(*image.shape[:2])
-    if focal is not None:
-        camera = camera._replace(focal=_pair(focal, "The focal length", least=0.0))
-    if center is not None:
-        camera = camera._replace(center=_pair(center, "The principal point"))
-    return camera
-
-
-def _pair(
-    value: float | Sequence[float], what: str, least: float = -np.inf
-) -> Float[np.ndarray, "2"]:
-    """Numbers of a camera for x and y; a single one is both."""
-    pair = np.asarray(value, np.float32)
-    if pair.shape not in ((), (2,)) or not ((pair > least) & (pair < np.inf)).all():
-        number = "positive" if least == 0.0 else "finite"
-        raise InputError(
-            f"{what} must be a {number} number, or two of them for x and y, in pixels, "
-            f"not {value}."
-        )
-    return np.broadcast_to(pair, (2,)).copy()
 
 
 def _check(image: Any, fit: str, refine: str) -> None:

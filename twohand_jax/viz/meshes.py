@@ -1,9 +1,9 @@
-"""Mesh files, written with trimesh: OBJ (one hand) and binary glTF (both hands).
+"""Mesh files, written with trimesh: OBJ (one hand) and binary glTF (posed surfaces).
 
 Both hold metres and keep the order of vertices and faces. OBJ keeps the picture's
 camera frame of the JSON file, x right, y down, z forward. glTF prescribes y up and a
 viewer on +z, so a GLB holds the same points turned by half a turn about x: x right,
-y up, z towards the photographer.
+y up, z towards the photographer. Hands with skeletons are in ``viz.skinned_glb``.
 """
 
 from collections.abc import Sequence
