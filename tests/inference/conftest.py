@@ -37,13 +37,16 @@ def keypoints() -> np.ndarray:
     return np.stack([open_palm((90, 120), 90, 1), open_palm((230, 120), 90, -1)])
 
 
+PRESENCE = 0.995  # a detector that is believed
+
+
 def detections(keypoints: np.ndarray) -> list[HandDetection]:
     return [
         HandDetection(
             side=side,
             side_score=0.9,
-            score=0.8,
-            keypoints=points * [1, 1, 0.8],
+            score=PRESENCE,
+            keypoints=points * [1, 1, PRESENCE],
             world=np.full((21, 3), 0.01 + 0.01 * side, np.float32),
             box=np.concatenate([points[:, :2].min(0), points[:, :2].max(0)]),
         )

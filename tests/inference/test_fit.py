@@ -127,6 +127,23 @@ def test_absent_hand_and_outliers(model: ManoModel) -> None:
     assert keypoint_error(fitted, keypoints)[0] < 0.04
 
 
+def test_doubtful_evidence_hardly_moves_a_hand(model: ManoModel) -> None:
+    """A hand that a detector took for another, turned by half a circle."""
+    true, start, keypoints = scene(model, 12)
+    pixels = keypoints[..., :2]
+    middle = jnp.mean(pixels, axis=1, keepdims=True)
+    wrong = jnp.concatenate([2 * middle - pixels, keypoints[..., 2:]], axis=-1)
+    off = {}
+    for score in (1.0, 1e-5):
+        doubted = wrong * jnp.array([1.0, 1.0, score])
+        found = compiled()(model, start, doubted)
+        gap = found.geometry.joints - true.geometry.joints
+        off[score] = float(jnp.linalg.norm(gap, axis=-1).mean())
+    begun = start.geometry.joints - true.geometry.joints
+    assert off[1e-5] < float(jnp.linalg.norm(begun, axis=-1).mean()) + 0.01
+    assert off[1e-5] < 0.5 * off[1.0]
+
+
 def test_without_any_keypoints_nothing_changes(model: ManoModel) -> None:
     _, start, _ = scene(model, 13)
     fitted = compiled()(model, start, jnp.zeros((2, 21, 3)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.cues.extractors import Painter
-from tests.inference.conftest import detections
+from tests.inference.conftest import PRESENCE, detections
 from twohand_jax import assets
 from twohand_jax.cues.onnx_detector import HandBoxes
 from twohand_jax.errors import InputError
@@ -53,6 +53,27 @@ def test_joints_in_metres_come_with_the_hands(image, keypoints) -> None:
     np.testing.assert_array_equal(boxed.world[0], anywhere.world[0])
     assert boxed.has_world.tolist() == [True, False]
     assert not given.has_world.any()
+
+
+@pytest.mark.parametrize(
+    ("presence", "trust"), [(0.92, 0.0), (0.97, 0.5), (0.995, 1.0)]
+)
+def test_keypoints_are_believed_as_far_as_the_detector_is_sure(
+    image, keypoints, presence, trust
+) -> None:
+    """Their scores stay; what the fit is told of them does not."""
+    sure = [None if one is None else np.array(one, np.float32) for one in keypoints]
+    for one in sure:
+        one[:, 2] = presence / PRESENCE
+    hands = look(observer(sure, Painter(makes=("segmentation",))), image).hands
+    np.testing.assert_allclose(hands.keypoints[..., 2], presence, rtol=1e-6)
+    np.testing.assert_allclose(hands.trust, trust, atol=1e-6)
+    np.testing.assert_allclose(hands.evidence[..., 2], presence * trust, atol=1e-6)
+    np.testing.assert_array_equal(hands.evidence[..., :2], hands.keypoints[..., :2])
+    given = look(observer(sure), image, keypoints=sure).hands
+    np.testing.assert_array_equal(given.evidence, given.keypoints)
+    better = Painter(makes=("keypoints",))
+    np.testing.assert_array_equal(look(observer(sure, better), image).hands.trust, 1.0)
 
 
 def test_maps_are_extracted_in_the_detected_boxes(image, keypoints) -> None:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.cues.extractors import Painter
-from tests.inference.conftest import detections
+from tests.inference.conftest import PRESENCE, detections
 from tests.programs import forward
 from twohand_jax.cues.mediapipe import to_fingertips
 from twohand_jax.errors import InputError
@@ -99,7 +99,7 @@ def test_pictures_of_jax_and_pillow(reconstructor, image, keypoints) -> None:
 def test_detector_finds_the_hands(with_detector, image, keypoints) -> None:
     reconstructor = with_detector(lambda picture: detections(keypoints))
     one = reconstructor.detailed(image)
-    np.testing.assert_allclose(one.prediction.score, 0.8, rtol=1e-5)
+    np.testing.assert_allclose(one.prediction.score, PRESENCE, rtol=1e-5)
     expected = [to_fingertips(points)[:, :2] for points in keypoints]
     np.testing.assert_allclose(one.hands.keypoints[..., :2], expected, rtol=1e-5)
 

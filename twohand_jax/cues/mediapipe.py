@@ -199,6 +199,17 @@ def _check(
         )
 
 
+# Presence up to which landmarks help no estimate, and from which on they are to be
+# believed. Of rendered hands that touch, those below 0.95 have their palms wrong by 40
+# to 100 degrees, those above 0.98 by 16; photographs of single hands all exceed 0.98.
+DOUBTED, TRUSTED = 0.95, 0.99
+
+
+def trust(presence: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+    """How far landmarks are to be believed, 0 to 1, by the presence they come with."""
+    return np.clip((presence - DOUBTED) / (TRUSTED - DOUBTED), 0.0, 1.0)
+
+
 # MediaPipe puts a fingertip inside the finger, hand models put it at the very end:
 # outlines of photographed fingers end 0.3 to 0.4 end-bone lengths further out.
 TIP_REACH = 1.3

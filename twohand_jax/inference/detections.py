@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Float32, UInt8
 
 from twohand_jax.crops.pointing import pointing_angles
 from twohand_jax.cues import selection
-from twohand_jax.cues.mediapipe import to_fingertips
+from twohand_jax.cues.mediapipe import to_fingertips, trust
 from twohand_jax.cues.onnx_detector import HandBoxes
 from twohand_jax.cues.selection import HandDetection, two_hands
 from twohand_jax.errors import InputError
@@ -43,6 +43,8 @@ class Detector(Protocol):
 
 NO_WORLD = np.zeros((2, NUM_JOINTS, 3), np.float32)
 NO_WORLD.setflags(write=False)
+BELIEVED = np.ones(2, np.float32)
+BELIEVED.setflags(write=False)
 
 
 class Detections(NamedTuple):
@@ -54,12 +56,14 @@ class Detections(NamedTuple):
         score: how sure it is that the hand is there, 0 for absent ones.
         world: the detector's joints in metres about each hand's own centre, in the
             picture's axes: x right, y down, z away from the camera.
+        trust: how far a hand's keypoints and ``world`` are to be believed, 0 to 1.
     """
 
     boxes: Float32[np.ndarray, "2 4"]
     keypoints: Float32[np.ndarray, "2 21 3"]
     score: Float32[np.ndarray, "2"]
     world: Float32[np.ndarray, "2 21 3"] = NO_WORLD
+    trust: Float32[np.ndarray, "2"] = BELIEVED
 
     @property
     def present(self) -> Bool[np.ndarray, "2"]:
@@ -75,6 +79,12 @@ class Detections(NamedTuple):
     def has_world(self) -> Bool[np.ndarray, "2"]:
         """Which hands have joints in metres."""
         return (self.world != 0).any(axis=(1, 2))
+
+    @property
+    def evidence(self) -> Float32[np.ndarray, "2 21 3"]:
+        """The keypoints for the fit: each score times the hand's trust."""
+        factor = np.stack([BELIEVED, BELIEVED, self.trust], axis=-1)
+        return self.keypoints * factor[:, None]
 
     def turned(
         self,
@@ -108,7 +118,8 @@ def detect_hands(
         hands.score[side] = score[side]
         if known is None:
             hands.boxes[side] = box_around(hands.keypoints[side])
-    return hands._replace(world=found.world)
+    trusted = np.where(found.present, trust(found.keypoints[:, 0, 2]), 1.0)
+    return hands._replace(world=found.world, trust=trusted.astype(np.float32))
 
 
 def detections_from_boxes(

@@ -24,6 +24,7 @@ from twohand_jax.types import Camera, ManoModel, ManoParams, Prediction
 
 HIGHEST = jax.lax.Precision.HIGHEST
 MAX_BETA = 3.0
+LEAST_TRUST = 0.5  # from this score on a detector's hand is the better start
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,8 @@ class _Problem(NamedTuple):
 
     ``start`` is the network's place of the hands laid onto the keypoints; ``pose``
     (absolute axis-angles) and ``betas`` are the network's. ``world`` are the detector's
-    joints in the camera's axes, of unknown size, about any point.
+    joints in the camera's axes, of unknown size, about any point; ``world_trust`` is 0
+    where there are none.
     """
 
     hand: skeletons.Skeleton
@@ -102,7 +104,7 @@ class _Problem(NamedTuple):
     keypoints: Float[Array, "2 21 3"]
     side: Float[Array, "2"]
     world: Float[Array, "2 21 3"]
-    has_world: Bool[Array, "2"]
+    world_trust: Float[Array, "2"]
     present: Bool[Array, "2"]
 
 
@@ -128,7 +130,8 @@ def fit(
     Args:
         model: hand model of the prediction.
         prediction: the network's estimate, without batch axis.
-        keypoints: x, y in the picture's pixels and score; score 0 ignores a point.
+        keypoints: x, y in the picture's pixels and score, the probability that it is
+            right; score 0 ignores a point. A hand's highest score counts for ``world``.
         world: the joints as the detector sees each hand in its own crop, metres about
             any point: x right, y down, z away from the eye; zeros (or None) where they
             are not known.
@@ -179,14 +182,15 @@ def _problem(
     hand = skeletons.skeleton(model)
     pose = prediction.mano.hand_pose + model.pose_mean
     betas = jnp.clip(prediction.mano.betas, -MAX_BETA, MAX_BETA)
-    has_world = jnp.any(world != 0, axis=(-2, -1))
+    trust = jnp.clip(jnp.max(keypoints[..., 2], axis=-1), 0.0, 1.0)
+    world_trust = trust * jnp.any(world != 0, axis=(-2, -1))
     world = in_camera(world, keypoints, prediction.camera)
     orient = rotations.axis_angle_to_matrix(prediction.mano.global_orient)
     turned = _turn_palm(hand, orient, pose, betas, world)
     start = lay_on(
         keypoints,
         hand,
-        jnp.where(has_world[:, None, None], turned, orient),
+        jnp.where((world_trust > LEAST_TRUST)[:, None, None], turned, orient),
         pose,
         betas,
         prediction.geometry.joints[:, 0],
@@ -203,7 +207,7 @@ def _problem(
         keypoints=keypoints,
         side=_box_side(keypoints),
         world=world,
-        has_world=has_world,
+        world_trust=world_trust,
         present=(prediction.score > 0) & (scored >= 4),
     )
 
@@ -301,8 +305,8 @@ def _world_residual(
     size = [jnp.sum(weight * points**2, axis=(-2, -1)) for points in (own, there)]
     scale = jax.lax.stop_gradient(jnp.sqrt(size[0] / jnp.maximum(size[1], 1e-6)))
     error = (own - scale[:, None, None] * there) / sigma
-    known = problem.has_world[:, None, None]
-    return _linear_beyond(error, config.world_knee) * known
+    trust = jnp.sqrt(problem.world_trust)[:, None, None]
+    return _linear_beyond(error, config.world_knee) * trust
 
 
 def _centred(
@@ -370,6 +374,8 @@ def lay_on(
 ) -> Start:
     """Turn, scale and shift each hand in the picture's plane onto its keypoints.
 
+    Hands whose keypoints are hardly to be trusted stay where they are.
+
     Args:
         keypoints: x, y, score in pixels.
         hand: joints of the model.
@@ -388,10 +394,15 @@ def lay_on(
     scale = jnp.where(is_off, seen.scale, 1.0)
     R = rotations.rotation_z(seen.angle)
     offset = _turned(R, pixels[:, :1] - seen.middle[:, None])[:, 0]
-    return Start(
+    laid = Start(
         orient=jnp.matmul(R, orient, precision=HIGHEST),
         wrist_px=seen.target + offset * scale[:, None],
         depth=wrist[:, 2] / scale,
+    )
+    own = Start(orient, pixels[:, 0], wrist[:, 2])
+    trusted = jnp.max(keypoints[..., 2], axis=-1) >= LEAST_TRUST
+    return jax.tree.map(
+        lambda x, y: jnp.where(trusted.reshape(2, *[1] * (x.ndim - 1)), x, y), laid, own
     )
 
 

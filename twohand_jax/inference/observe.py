@@ -192,6 +192,8 @@ class Observer:
             cues = extraction.merge(cues, made, by)
             sources |= by
             hands = _with_keypoints(found, np.asarray(cues.values["keypoints"]))
+            if "keypoints" in by:
+                hands = hands._replace(trust=detections.BELIEVED)
         there = {kind: by for kind, by in sources.items() if cues.has(kind)}
         return Observation(hands, cues, there)
 
@@ -230,7 +232,10 @@ def _with_keypoints(
     found: Found, keypoints: Float[np.ndarray, "2 21 3"]
 ) -> detections.Detections:
     """The hands with other keypoints, and boxes about them unless those are fixed."""
-    hands = found.hands._replace(keypoints=keypoints, boxes=found.hands.boxes.copy())
+    hands = found.hands._replace(
+        keypoints=keypoints,
+        boxes=found.hands.boxes.copy(),
+    )
     for side in np.flatnonzero(hands.present):
         if not found.is_boxed and (keypoints[side, :, 2] > 0).any():
             hands.boxes[side] = detections.box_around(keypoints[side])

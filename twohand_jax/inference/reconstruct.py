@@ -253,7 +253,7 @@ class Reconstructor:
         network = self._run("network", self._trained.variables, self.model, view)
         fitted = network
         if fit != "off" and hands.has_keypoints:
-            known = (hands.keypoints, hands.world)
+            known = (hands.evidence, hands.world)
             fitted = self._run("fit", self.model, network, *known)
         refinement = self._separate(fitted, hands, seen.cues, refine)
         prediction = fitted if refinement is None else refinement.prediction
