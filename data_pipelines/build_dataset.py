@@ -14,10 +14,12 @@ import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from data_pipelines import writer
-from data_pipelines.datasets import DatasetEntry
+from data_pipelines.datasets import DatasetEntry, add_limit
 from data_pipelines.labelled import Dataset, LabelledSource, ShardConfig
+from twohand_jax import arguments
 from twohand_jax.errors import InputError, MissingDependencyError
 
 
@@ -92,8 +94,12 @@ def write(dataset: Dataset, args: argparse.Namespace) -> writer.BuildReport:
         seed=args.seed,
     )
     source = LabelledSource(dataset, config)
+    kept: dict[str, Any] = {
+        "limit": writer.RejectionLimit.of(args.max_rejected),
+        "recheck": args.recheck,
+    }
     if args.beam is None:
-        return writer.write(source, args.out, workers=args.workers)
+        return writer.write(source, args.out, workers=args.workers, **kept)
     try:
         from data_pipelines import beam
     except ImportError as error:
@@ -101,7 +107,8 @@ def write(dataset: Dataset, args: argparse.Namespace) -> writer.BuildReport:
             f"--beam needs the package {error.name}: install the extras with "
             "pip install 'twohand_jax[data,beam]'."
         ) from error
-    return writer.write(source, args.out, make=beam.maker(args.beam), progress=False)
+    make = beam.maker(args.beam)
+    return writer.write(source, args.out, make=make, progress=False, **kept)
 
 
 def _add_common(parser: argparse.ArgumentParser, *, has_folder: bool) -> None:
@@ -123,13 +130,18 @@ def _add_common(parser: argparse.ArgumentParser, *, has_folder: bool) -> None:
     )
     parser.add_argument("--splits", nargs="+", default=(), help="to write; all")
     parser.add_argument(
-        "--max-samples", type=_positive, help="of each split, for a trial"
+        "--max-samples", type=arguments.positive, help="of each split, for a trial"
     )
-    parser.add_argument("--shard-size", type=_positive, default=default.shard_size)
-    parser.add_argument("--seed", type=int, default=default.seed, help="of the order")
+    parser.add_argument(
+        "--shard-size", type=arguments.positive, default=default.shard_size
+    )
+    parser.add_argument(
+        "--seed", type=arguments.seed, default=default.seed, help="of the order"
+    )
+    add_limit(parser)
     parser.add_argument(
         "--workers",
-        type=int,
+        type=arguments.processes_or_none,
         default=os.cpu_count() or 1,
         help="processes; 0: in this one",
     )
@@ -140,9 +152,3 @@ def _add_common(parser: argparse.ArgumentParser, *, has_folder: bool) -> None:
         help="run as an Apache Beam pipeline with this option, as runner=DirectRunner; "
         "may be repeated",
     )
-
-
-def _positive(text: str) -> int:
-    if not (text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text} is no whole number above 0")
-    return int(text)

@@ -16,10 +16,11 @@ from typing import IO, Any, Protocol
 import ijson
 from tqdm import tqdm
 
-from twohand_jax import files
+from twohand_jax import files, reading
 from twohand_jax.errors import InputError
 
 FORMAT = 1
+SMALL_BYTES = 512 << 20
 BATCH = 1000
 
 
@@ -32,16 +33,12 @@ def read_json(path: Path, advice: str) -> Any:
 
     Raises:
         InputError: the file is missing or is no JSON.
+        UnreadableError: it is there, but the system cannot read it.
     """
     try:
-        return json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path} is missing or not readable. {advice}.") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"{path} is not readable as JSON ({error}): it is damaged or cut short; "
-            f"get it again. {advice}."
-        ) from error
+        return reading.read_json(path, limit=SMALL_BYTES)
+    except InputError as error:
+        raise InputError(f"{error} {advice}.") from error
 
 
 class Index:

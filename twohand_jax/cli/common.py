@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ml_collections import ConfigDict
 
+from twohand_jax import arguments
 from twohand_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,8 +35,15 @@ def add_processes(parser: argparse.ArgumentParser) -> None:
     option = group.add_argument
     option("--distributed", action="store_true", help="find the others (Slurm, TPU)")
     option("--coordinator", metavar="HOST:PORT", help="of process 0, without these")
-    option("--processes", type=int, metavar="N", help="how many there are")
-    option("--process", type=int, metavar="I", help="which this one is, from 0")
+    option(
+        "--processes", type=arguments.positive, metavar="N", help="how many there are"
+    )
+    option(
+        "--process",
+        type=arguments.not_negative,
+        metavar="I",
+        help="which this one is, from 0",
+    )
 
 
 def enable_compilation_cache() -> None:
@@ -97,7 +105,9 @@ def add_cue_options(parser: argparse.ArgumentParser, *more: str) -> None:
         text = "model that `twohand weights convert sapiens` wrote"
         option(f"--sapiens-{kind}", type=Path, metavar="DIR", help=text)
     text = "pictures on each device at a time; 1"
-    option("--sapiens-batch", type=int, metavar="N", default=1, help=text)
+    option(
+        "--sapiens-batch", type=arguments.positive, metavar="N", default=1, help=text
+    )
     option("--detector", type=Path, metavar="FILE.onnx", help="finds the hands")
 
 

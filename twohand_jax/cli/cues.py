@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from twohand_jax import arguments
 from twohand_jax.cli import common
 from twohand_jax.errors import InputError
 
@@ -28,15 +29,15 @@ def add(subparsers: Any) -> None:
     option("--out", required=True, type=Path, metavar="DIR", help="output folder")
     common.add_cue_options(parser)
     option("--boxes", type=Path, metavar="FILE", help="hand boxes, as of reconstruct")
-    option("--batch", type=int, default=8, help="pictures extracted at once")
+    option(
+        "--batch", type=arguments.positive, default=8, help="pictures extracted at once"
+    )
     option("--again", action="store_true", help="make finished pictures anew")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Make all cues; bad pictures are named at the end, the others written."""
-    if args.batch < 1:
-        raise InputError(f"--batch must be at least 1, not {args.batch}.")
     common.enable_compilation_cache()
     from twohand_jax.inference import photos
     from twohand_jax.inference.images import FailedImage

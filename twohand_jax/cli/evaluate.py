@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from twohand_jax import arguments
 from twohand_jax.cli import common
 from twohand_jax.errors import InputError
 
@@ -35,7 +36,12 @@ def add(subparsers: Any) -> None:
     option("--protocol", default="wrist", help=PROTOCOLS)
     option("--mano", type=Path, help="folder or .npz of the hand model")
     option("--labels", action="store_true", help="a row of the records' own fits")
-    option("--batch", type=int, metavar="N", help="records of this process; 64")
+    option(
+        "--batch",
+        type=arguments.positive,
+        metavar="N",
+        help="records of this process; 64",
+    )
     option("--out", type=Path, metavar="DIR", help="results/DATASET-SPLIT-PROTOCOL")
     option(
         "--plots",
@@ -57,7 +63,9 @@ def add(subparsers: Any) -> None:
     option = others.add_argument
     option("--predictions", type=Path, metavar="FILE.npz", help="see docs/evaluation")
     option("--peer", choices=("mediapipe",), help="MediaPipe's world landmarks")
-    option("--workers", type=int, default=1, help="processes of the peer")
+    option(
+        "--workers", type=arguments.processes, default=1, help="processes of the peer"
+    )
     photographs = parser.add_argument_group("what reconstruct does, picture by picture")
     option = photographs.add_argument
     text = "record sets; rows MediaPipe, network, + fit, + refine"
@@ -65,7 +73,7 @@ def add(subparsers: Any) -> None:
     text = "hands as the detector finds them; else boxes and camera of the labels"
     option("--found", action="store_true", help=text)
     text = "of each set, evenly; all"
-    option("--pictures", type=int, metavar="N", help=text)
+    option("--pictures", type=arguments.positive, metavar="N", help=text)
     server = parser.add_argument_group("servers of benchmarks that keep their labels")
     option = server.add_argument
     option("--submission", type=Path, metavar="pred.json", help="write it instead")

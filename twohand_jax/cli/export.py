@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from twohand_jax import arguments
+
 
 def add(subparsers: Any) -> None:
     """The command's flags."""
@@ -33,7 +35,12 @@ def add(subparsers: Any) -> None:
         metavar="CUE",
         help="that the program takes (default: all that the network looks at)",
     )
-    option("--canvas", type=int, default=512, help="side of its pictures, pixels")
+    option(
+        "--canvas",
+        type=arguments.whole(32, 8192),
+        default=512,
+        help="side of its pictures, pixels",
+    )
     option("--mano", type=Path, help="folder or .npz of the hand model")
     parser.set_defaults(run=run)
 

@@ -18,7 +18,7 @@ from twohand_jax.cli import (
     train,
     weights,
 )
-from twohand_jax.errors import InputError, NonFiniteLossError
+from twohand_jax.errors import FailedError, InputError
 
 # Each module has add(subparsers), and imports what it needs when it runs.
 COMMANDS = (reconstruct, cues, train, evaluate, prior, data, weights, export, benchmark)
@@ -42,8 +42,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code.
 
-    Bad input gives 2 and one sentence on stderr, a loss that is not finite 1 and one
-    sentence, an interruption 130.
+    0: done. 1: what was asked for could not be finished. 2: wrong use or input. 130 and
+    143: interrupted by Ctrl-C, by SIGTERM. One sentence on stderr says what it was.
 
     Args:
         argv: arguments without the program's name; ``sys.argv`` by default.
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"twohand {args.command}: {error}", file=sys.stderr)
         return BAD_INPUT
-    except NonFiniteLossError as error:
+    except FailedError as error:
         print(f"twohand {args.command}: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from twohand_jax import reading
 from twohand_jax.errors import InputError
 
 MAX_BYTES = 64 << 20
@@ -137,16 +138,7 @@ class _Unpickler(pickle._Unpickler):
 
 
 def _unpickle(path: Path, what: str) -> Any:
-    try:
-        size = path.stat().st_size
-        data = path.read_bytes() if size <= MAX_BYTES else b""
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
-    if size > MAX_BYTES:
-        raise InputError(
-            f"{path} has {size >> 20} MiB, but a {what} is smaller than "
-            f"{MAX_BYTES >> 20} MiB; give the file that its site distributes."
-        )
+    data = reading.read_bytes(path, limit=MAX_BYTES)
     try:
         return _Unpickler(data, path, what).load()
     except InputError:
