@@ -10,13 +10,14 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from twohand_jax import files
+from twohand_jax import files, reading
 from twohand_jax.data.decode import Rows
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation import protocols
 from twohand_jax.types import Array, Mean
 
 VERSION = 1
+MAX_BYTES = 16 << 30
 TOTAL, COUNT = "/total", "/count"
 METRIC = "metric/"
 TEXTS = ("record", "image_id", "subset")
@@ -115,8 +116,7 @@ def load(path: Path) -> Result:
         InputError: the file is missing, damaged or of another kind or version.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = reading.read_npz(path, limit=MAX_BYTES)
         about = json.loads(str(arrays.pop("about")))
         version = about.pop("version")
         texts = {name: arrays.pop(name) for name in TEXTS}

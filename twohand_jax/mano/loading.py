@@ -1,14 +1,12 @@
 """Loading a hand model: the embedded open hand, MANO's pickles, or one ``.npz``."""
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 
-from twohand_jax import files
+from twohand_jax import files, reading
 from twohand_jax.errors import InputError
 from twohand_jax.mano import safe_pickle
 from twohand_jax.mano.joints import PARENTS
@@ -27,6 +25,7 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "hands_components": (45, 45),
     "hands_mean": (45,),
 }
+MAX_NPZ = 128 * reading.MIB
 ModelArrays = dict[str, np.ndarray]
 
 
@@ -125,16 +124,9 @@ def _from_npz(path: Path, dtype: jnp.dtype) -> ManoModel:
 
 def _read_npz(path: Path) -> ModelArrays:
     try:
-        if not zipfile.is_zipfile(path):
-            raise InputError(f"{path} is no hand model: it is not a .npz archive.")
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except InputError:
-        raise
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path} is not a readable .npz hand model: {error}.") from (
-            error
-        )
+        return reading.read_npz(path, limit=MAX_NPZ)
+    except InputError as error:
+        raise InputError(f"{error} It should be a hand model.") from error
 
 
 def _read_pickle(path: Path) -> ModelArrays:
