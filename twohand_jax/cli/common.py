@@ -46,6 +46,43 @@ def add_processes(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_hand(parser: argparse.ArgumentParser) -> None:
+    """Add ``--other-hand``, see ``check_hand``."""
+    parser.add_argument(
+        "--other-hand",
+        action="store_true",
+        help="take a --mano that the network was not trained on: its poses and shapes "
+        "mean another hand there, and the errors are larger",
+    )
+
+
+def check_hand(mano: Path | None, model: Path | None, *, is_asked: bool) -> None:
+    """Refuse a hand model that the shipped network was not trained on.
+
+    Args:
+        mano: of the command; None for the open hand.
+        model: model directory of the network; None for the shipped one.
+        is_asked: whether ``--other-hand`` was given.
+
+    Raises:
+        InputError: the hand model is another one.
+    """
+    from twohand_jax import assets
+    from twohand_jax.mano import load
+
+    is_shipped = model is None or model.resolve() == assets.REGRESSOR.resolve()
+    if mano is None or is_asked or not is_shipped:
+        return
+    wanted, found = load().name, load(mano).name
+    if found != wanted:
+        raise InputError(
+            f"The shipped network was trained on the hand model {wanted!r}, but "
+            f"{mano} is {found!r}; their numbers mean different hands. Leave out "
+            "--mano, name a model that was trained on it, or ask for the mixture with "
+            "--other-hand."
+        )
+
+
 def enable_compilation_cache() -> None:
     """Keep compiled programs between runs, where the cache folder can be written."""
     # XLA tells about every cached program whose processor flags it cannot compare.

@@ -35,6 +35,7 @@ def add(subparsers: Any) -> None:
     option("--split", default="test")
     option("--protocol", default="wrist", help=PROTOCOLS)
     option("--mano", type=Path, help="folder or .npz of the hand model")
+    common.add_hand(parser)
     option("--labels", action="store_true", help="a row of the records' own fits")
     option(
         "--batch",
@@ -91,6 +92,8 @@ def run(args: argparse.Namespace) -> None:
     )
     common.enable_compilation_cache()
     action = _action(args)
+    if action in (evaluate_set, evaluate_photographs, write_submission):
+        common.check_hand(args.mano, args.model, is_asked=args.other_hand)
     if args.labels and action is not evaluate_set:
         raise InputError(
             "--labels adds a row to our own estimates of a --dataset: give it without "

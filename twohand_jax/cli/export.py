@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from twohand_jax import arguments
+from twohand_jax.cli import common
 
 
 def add(subparsers: Any) -> None:
@@ -42,6 +43,7 @@ def add(subparsers: Any) -> None:
         help="side of its pictures, pixels",
     )
     option("--mano", type=Path, help="folder or .npz of the hand model")
+    common.add_hand(parser)
     parser.set_defaults(run=run)
 
 
@@ -50,6 +52,7 @@ def run(args: argparse.Namespace) -> None:
     from twohand_jax import mano
     from twohand_jax.inference import export, predict
 
+    common.check_hand(args.mano, args.checkpoint, is_asked=args.other_hand)
     trained = predict.load_network(args.checkpoint)
     export.write(
         args.out,

@@ -35,6 +35,7 @@ def add(subparsers: Any) -> None:
     option("--out", required=True, type=Path, metavar="DIR", help="output folder")
     option("--mano", type=Path, metavar="DIR", help="hand model; the open hand")
     option("--checkpoint", type=Path, metavar="DIR", help="model; the shipped one")
+    common.add_hand(parser)
     common.add_cue_options(parser)
     option("--boxes", type=Path, metavar="FILE", help="hand boxes (see below)")
     option("--keypoints", type=Path, metavar="FILE", help="2D joints (see below)")
@@ -63,6 +64,7 @@ def run(args: argparse.Namespace) -> None:
         common.enable_compilation_cache()
         from twohand_jax.inference import photos
         from twohand_jax.inference.images import FailedImage
+    common.check_hand(args.mano, args.checkpoint, is_asked=args.other_hand)
     names = [
         f.name for f in dataclasses.fields(photos.ReconstructionJob) if f.name in args
     ]
