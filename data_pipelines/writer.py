@@ -7,7 +7,6 @@ same bytes. The metadata comes last: a directory that TFDS can open is complete.
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import multiprocessing
 import os
@@ -26,11 +25,11 @@ from tqdm import tqdm
 from data_pipelines import shard_file
 from data_pipelines.labelled import HOLES, ShardSource
 from data_pipelines.shard_file import KEPT_SAMPLES, Receipt, features_dict
-from twohand_jax import files, reading
+from twohand_jax import files, locks, reading
 from twohand_jax.data import shards
 from twohand_jax.errors import FailedError, InputError, UnreadableError
 
-REJECTIONS = "rejections.json"
+REJECTIONS, SETTINGS = "rejections.json", "settings.json"
 MAX_UNREAD = 3  # shards, after which the others are not tried
 Shard = tuple[str, int]
 # A shard's receipt, or why what goes into it could not be read.
@@ -228,27 +227,28 @@ def _finished(directory: Path, source: ShardSource) -> dict[Shard, Receipt]:
 @contextlib.contextmanager
 def _locked(directory: Path) -> Iterator[None]:
     """The directory for this run alone; the lock ends with the process."""
-    try:
-        (directory / shard_file.RECEIPTS).mkdir(parents=True, exist_ok=True)
-        file = (directory / shard_file.RECEIPTS / "lock").open("w")
-    except OSError as error:
-        raise InputError(
-            f"Cannot write to {directory}: {error.strerror}; choose another --out."
-        ) from error
-    with file:
+    with locks.held(directory / shard_file.RECEIPTS, "a build"):
+        (directory / shard_file.RECEIPTS / "lock").unlink(missing_ok=True)  # once used
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(
-                f"Another build is writing to {directory}: wait for it, or end it."
-            ) from error
-        yield
+            yield
+        except BaseException:
+            files.remove_partials(directory)
+            _forget_if_empty(directory)
+            raise
+
+
+def _forget_if_empty(directory: Path) -> None:
+    """Remove the settings of a build that has no shard yet."""
+    settings = directory / shard_file.RECEIPTS / SETTINGS
+    if not any(directory.glob("*.tfrecord-*")):
+        settings.unlink(missing_ok=True)
+        (directory / REJECTIONS).unlink(missing_ok=True)
 
 
 def _check_settings(directory: Path, source: ShardSource) -> None:
     """Refuse to mix shards of different settings in one set."""
     settings = json.loads(json.dumps(dict(source.settings)))
-    path = directory / shard_file.RECEIPTS / "settings.json"
+    path = directory / shard_file.RECEIPTS / SETTINGS
     if not path.exists():
         files.write_json(path, settings)
         return
@@ -325,6 +325,8 @@ def _in_processes(
             ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                child.terminate()
             raise
 
 
