@@ -7,6 +7,7 @@ under one path by the launching machine and by every worker (a local disk for
 source: shards are ordinary files, not objects of a store such as ``gs://``.
 """
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from data_pipelines.labelled import ShardSource
 from data_pipelines.shard_file import Receipt
 from data_pipelines.writer import MakeShards, Outcome, Shard, outcome
 from twohand_jax import files
-from twohand_jax.errors import InputError, UnreadableError
+from twohand_jax.errors import FailedError, InputError, UnreadableError
 
 
 def maker(options: Sequence[str]) -> MakeShards:
@@ -38,10 +39,18 @@ def maker(options: Sequence[str]) -> MakeShards:
     ) -> Iterator[tuple[Shard, Outcome]]:
         del workers
         folder = str(directory.resolve())
-        with apache_beam.Pipeline(options=pipeline_options(options)) as pipeline:
-            keys = pipeline | "shards" >> apache_beam.Create(pending)
-            spread = keys | "spread" >> apache_beam.Reshuffle()
-            spread | "write" >> apache_beam.ParDo(_WriteShard(folder, source))
+        try:
+            with apache_beam.Pipeline(options=pipeline_options(options)) as pipeline:
+                keys = pipeline | "shards" >> apache_beam.Create(pending)
+                spread = keys | "spread" >> apache_beam.Reshuffle()
+                spread | "write" >> apache_beam.ParDo(_WriteShard(folder, source))
+        except Exception as error:  # Beam raises whatever a worker or a runner did
+            text = " ".join(str(error).split()) or type(error).__name__
+            reason = textwrap.shorten(text, 400, placeholder=" …")
+            raise FailedError(
+                f"The Beam pipeline failed ({reason}); finished shards are kept: run "
+                "the same command again."
+            ) from error
         for shard in pending:
             receipt = shard_file.finished(directory, source, *shard)
             if receipt is None and (reason := _take_note(directory, source, shard)):

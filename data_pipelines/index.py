@@ -229,10 +229,8 @@ def _state(collections: Sequence[Collection], settings: str) -> str:
     """What the index depends on."""
     files = {}
     for path in {collection.path for collection in collections}:
-        try:
-            status = path.stat()
-        except OSError as error:
-            raise InputError(f"{path} is missing: {error.strerror}.") from error
+        reading.check_file(path)
+        status = path.stat()
         files[str(path.resolve())] = [status.st_size, status.st_mtime_ns]
     names = [collection.name for collection in collections]
     return json.dumps([FORMAT, names, settings, files], sort_keys=True)
@@ -241,11 +239,11 @@ def _state(collections: Sequence[Collection], settings: str) -> str:
 def _is_current(path: Path, state: str) -> bool:
     if not path.exists():
         return False
-    with contextlib.closing(sqlite3.connect(path)) as database:
-        try:
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as database:
             return database.execute("SELECT value FROM state").fetchone() == (state,)
-        except sqlite3.DatabaseError:
-            return False
+    except sqlite3.DatabaseError:
+        return False
 
 
 def _fill(database: sqlite3.Connection, collection: Collection) -> None:
@@ -256,7 +254,12 @@ def _fill(database: sqlite3.Connection, collection: Collection) -> None:
         "(number INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL, value TEXT NOT NULL)"
     )
     for number, (key, value) in enumerate(rows(collection)):
-        text = json.dumps(value, separators=(",", ":"))
+        try:
+            text = json.dumps(value, separators=(",", ":"))
+        except RecursionError as error:
+            raise InputError(
+                f"{name} {key} of {collection.path} is nested absurdly deep."
+            ) from error
         try:
             database.execute(
                 f'INSERT INTO "{name}" VALUES (?, ?, ?)', (number, key, text)
@@ -291,7 +294,7 @@ def rows(collection: Collection) -> Iterator[KeyedEntry]:
     with path.open("rb") as file, bar:
         try:
             yield from collection.rows(_Lenient(file, bar))
-        except ijson.JSONError as error:
+        except (ijson.JSONError, RecursionError, UnicodeDecodeError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise InputError(
                 f"{path} is no complete JSON ({reason}); it is perhaps cut off: "

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from data_pipelines.datasets import DatasetEntry
 from data_pipelines.synthetic.poses import sampler
-from twohand_jax import arguments, mano
+from twohand_jax import arguments, locks, mano
 from twohand_jax.data import poses as pose_sets
 from twohand_jax.errors import InputError
 
@@ -101,6 +101,8 @@ def build(
                 bar.update(task.result())
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                child.terminate()
             raise
     return info
 
@@ -146,7 +148,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Build as the flags say and print what was written."""
     config = PoseSetConfig(train=args.train, test=args.test, seed=args.seed)
-    info = build(config, args.out, workers=args.workers)
+    if config.train + config.test == 0:
+        raise InputError("--train and --test are both 0: there is nothing to draw.")
+    with locks.held(Path(args.out), "a build"):
+        info = build(config, args.out, workers=args.workers)
     sizes = ", ".join(f"{sum(n)} in {split}" for split, n in info.splits.items())
     print(f"Two-hand poses: {sizes}; wrote {args.out}.")
 

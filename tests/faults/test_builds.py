@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipelines import labelled, writer
+from data_pipelines import labelled, shard_file, writer
 from data_pipelines.cue_stage import RecordCues, StageConfig
 from data_pipelines.labelled import Labelled, LabelledSource, Rejection, ShardConfig
 from data_pipelines.writer import RejectionLimit
@@ -202,3 +202,30 @@ def test_an_impossible_length_never_reaches_tensorflow(source, tmp_path):
     config = ReaderConfig(directory=str(tmp_path), batch_size=4, shuffle=False)
     with pytest.raises(InputError, match="00002-of-00004 .*file ends inside"):
         list(Reader(config).rows())
+
+
+@pytest.mark.parametrize("kind", ["unread", "full"])
+def test_a_beam_pipeline_that_fails_is_one_sentence(
+    source, tmp_path, monkeypatch, kind
+):
+    beam = pytest.importorskip("data_pipelines.beam")
+    out = tmp_path / "set"
+    if kind == "unread":
+        fail(monkeypatch, frozenset({"3.jpg"}))
+    else:
+        full = InputError(f"Cannot write {out}: No space left on device.")
+        monkeypatch.setattr(shard_file, "write", raising(full))
+    words = "3.jpg could not be read" if kind == "unread" else "No space left"
+    with pytest.raises(FailedError, match=words) as error:
+        build(source, out, make=beam.maker(["runner=DirectRunner"]))
+    assert "\n" not in str(error.value)
+    monkeypatch.undo()
+    assert build(source, out).examples == {"train": COUNT}
+    assert not list(out.glob(".shards/*.unread")) and not list(out.rglob("*partial*"))
+
+
+def raising(error: Exception):
+    def stand_in(*_: object, **__: object) -> None:
+        raise error
+
+    return stand_in

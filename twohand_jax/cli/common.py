@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import contextlib
 import inspect
 import os
 import runpy
@@ -81,6 +82,23 @@ def check_hand(mano: Path | None, model: Path | None, *, is_asked: bool) -> None
             "--mano, name a model that was trained on it, or ask for the mixture with "
             "--other-hand."
         )
+
+
+@contextlib.contextmanager
+def alone(directory: Path, command: str) -> Iterator[None]:
+    """A directory for one command at a time; several processes of it are one.
+
+    Raises:
+        InputError: another one is at work there.
+    """
+    from twohand_jax import locks
+    from twohand_jax.train import distributed
+
+    if not distributed.is_first():
+        yield
+        return
+    with locks.held(directory, command):
+        yield
 
 
 def enable_compilation_cache() -> None:

@@ -51,16 +51,19 @@ def run(args: argparse.Namespace) -> None:
         again=args.again,
     )
     bad, skipped, made, start = [], 0, 0, time.perf_counter()
-    total = photos.count_images(job)
-    for one in common.progress(photos.cue_outcomes(job), unit="picture", total=total):
-        if isinstance(one, FailedImage):
-            bad.append(one.message)
-        elif one.kinds is None:
-            skipped += 1
-        else:
-            made += 1
-            cues = ", ".join(one.kinds) or "no cues"
-            common.say(f"{one.source}: {one.hands} of 2 hands, {cues}")
+    with common.alone(args.out, "twohand cues"):
+        total = photos.count_images(job)
+        for one in common.progress(
+            photos.cue_outcomes(job), unit="picture", total=total
+        ):
+            if isinstance(one, FailedImage):
+                bad.append(one.message)
+            elif one.kinds is None:
+                skipped += 1
+            else:
+                made += 1
+                cues = ", ".join(one.kinds) or "no cues"
+                common.say(f"{one.source}: {one.hands} of 2 hands, {cues}")
     seconds = time.perf_counter() - start
     common.say(
         f"{made} pictures in {seconds:.1f} s ({made / seconds:.2f} images/s), "

@@ -156,27 +156,28 @@ def evaluate_outside(args: argparse.Namespace) -> None:
     name = args.peer or args.predictions.stem
     default = Path("results") / f"{source}-{args.split}-{args.protocol}-{name}"
     out = args.out or default
-    found = comparison.compare_set(
-        directory,
-        args.dataset,
-        args.split,
-        args.protocol,
-        hand=mano.load(args.mano),
-        predictions=args.predictions,
-        workers=args.workers,
-        out=out,
-        batch_size=args.batch,
-    )
-    if not distributed.is_first():
-        return
-    title = f"{name} and {directory} on {args.dataset} ({args.split})"
-    evaluation = found.evaluation
-    table = outputs.ResultTable(
-        evaluation.results, title=title, rate=evaluation.images_per_second
-    )
-    print(f"{table.summary()}\n\n{found.coverage}")
-    for path in outputs.write(table, out, plots=args.plots):
-        print(f"wrote {path}")
+    with common.alone(out, COMMAND):
+        found = comparison.compare_set(
+            directory,
+            args.dataset,
+            args.split,
+            args.protocol,
+            hand=mano.load(args.mano),
+            predictions=args.predictions,
+            workers=args.workers,
+            out=out,
+            batch_size=args.batch,
+        )
+        if not distributed.is_first():
+            return
+        title = f"{name} and {directory} on {args.dataset} ({args.split})"
+        evaluation = found.evaluation
+        table = outputs.ResultTable(
+            evaluation.results, title=title, rate=evaluation.images_per_second
+        )
+        print(f"{table.summary()}\n\n{found.coverage}")
+        for path in outputs.write(table, out, plots=args.plots):
+            print(f"wrote {path}")
 
 
 def evaluate_set(args: argparse.Namespace) -> None:
@@ -191,26 +192,27 @@ def evaluate_set(args: argparse.Namespace) -> None:
     directory = args.model or assets.REGRESSOR
     source = shards.open_split(args.dataset, args.split).dataset
     out = args.out or Path("results") / f"{source}-{args.split}-{args.protocol}"
-    found = run.evaluate_set(
-        directory,
-        args.dataset,
-        args.split,
-        args.protocol,
-        hand=hand,
-        refine=Prior.load(args.prior, model=hand) if args.refine else None,
-        labels=args.labels,
-        out=out,
-        batch_size=args.batch,
-    )
-    if not distributed.is_first():
-        return
-    title = f"{directory} on {args.dataset} ({args.split})"
-    table = outputs.ResultTable(
-        found.results, title=title, rate=found.images_per_second
-    )
-    print(table.summary())
-    for path in outputs.write(table, out, plots=args.plots):
-        print(f"wrote {path}")
+    with common.alone(out, COMMAND):
+        found = run.evaluate_set(
+            directory,
+            args.dataset,
+            args.split,
+            args.protocol,
+            hand=hand,
+            refine=Prior.load(args.prior, model=hand) if args.refine else None,
+            labels=args.labels,
+            out=out,
+            batch_size=args.batch,
+        )
+        if not distributed.is_first():
+            return
+        title = f"{directory} on {args.dataset} ({args.split})"
+        table = outputs.ResultTable(
+            found.results, title=title, rate=found.images_per_second
+        )
+        print(table.summary())
+        for path in outputs.write(table, out, plots=args.plots):
+            print(f"wrote {path}")
 
 
 def evaluate_photographs(args: argparse.Namespace) -> None:
@@ -235,23 +237,24 @@ def evaluate_photographs(args: argparse.Namespace) -> None:
     for dataset in args.photographs:
         name = f"{dataset.resolve().name}-{args.split}-{told.replace(' ', '-')}"
         out = (args.out or RESULTS / "photographs") / name
-        found = photographs.evaluate(
-            reconstructor,
-            dataset,
-            args.split,
-            config=config,
-            identity=identity,
-            out=out,
-        )
-        table = outputs.ResultTable(
-            found.results,
-            title=f"{directory} on photographs of {dataset} ({args.split}), {told}",
-            rate=found.images_per_second,
-            note=photographs.NOTE,
-        )
-        common.say(table.summary())
-        for path in outputs.write(table, out, plots=args.plots):
-            common.say(f"wrote {path}")
+        with common.alone(out, COMMAND):
+            found = photographs.evaluate(
+                reconstructor,
+                dataset,
+                args.split,
+                config=config,
+                identity=identity,
+                out=out,
+            )
+            table = outputs.ResultTable(
+                found.results,
+                title=f"{directory} on photographs of {dataset} ({args.split}), {told}",
+                rate=found.images_per_second,
+                note=photographs.NOTE,
+            )
+            common.say(table.summary())
+            for path in outputs.write(table, out, plots=args.plots):
+                common.say(f"wrote {path}")
 
 
 def write_submission(args: argparse.Namespace) -> None:
@@ -303,7 +306,7 @@ def write_submission(args: argparse.Namespace) -> None:
     )
 
 
-RESULTS = Path("results")
+RESULTS, COMMAND = Path("results"), "twohand evaluate"
 
 
 def fill_table(args: argparse.Namespace) -> None:
@@ -340,14 +343,15 @@ def fill_table(args: argparse.Namespace) -> None:
             batch_size=args.batch,
         ).results
 
-    if distributed.is_first():
-        common.say(f"{subject}: {rendering.outlook(jobs)}")
-    sections = filling.fill(jobs, evaluate)
-    if not distributed.is_first():
-        return
-    print(rendering.markdown(table, sections, subject=subject))
-    for path in rendering.write(table, sections, out, subject=subject):
-        print(f"wrote {path}")
+    with common.alone(out, COMMAND):
+        if distributed.is_first():
+            common.say(f"{subject}: {rendering.outlook(jobs)}")
+        sections = filling.fill(jobs, evaluate)
+        if not distributed.is_first():
+            return
+        print(rendering.markdown(table, sections, subject=subject))
+        for path in rendering.write(table, sections, out, subject=subject):
+            print(f"wrote {path}")
 
 
 def _prior(args: argparse.Namespace, hand: "ManoModel") -> "Prior | Missing":

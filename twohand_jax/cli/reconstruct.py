@@ -72,11 +72,12 @@ def run(args: argparse.Namespace) -> None:
     given["cues"] = common.cue_config(args)
     job = photos.ReconstructionJob(**given, cache=common.cache_folder())
     bad = []
-    for one in common.progress(photos.outcomes(job, timing), unit="picture"):
-        if isinstance(one, FailedImage):
-            bad.append(one.message)
-        else:
-            common.say(photos.describe(one))
+    with common.alone(args.out, "twohand reconstruct"):
+        for one in common.progress(photos.outcomes(job, timing), unit="picture"):
+            if isinstance(one, FailedImage):
+                bad.append(one.message)
+            else:
+                common.say(photos.describe(one))
     if args.timing:
         common.say(timing.table())
     if bad:

@@ -271,6 +271,11 @@ class Store:
         if jax.process_index() == 0:
             shutil.rmtree(self._directory / PARTS, ignore_errors=True)
 
+    def abandon(self) -> None:
+        """Leave no trace of an evaluation that was refused before anything was kept."""
+        if jax.process_index() == 0 and not self.done and not self._files:
+            (self._directory / RUN).unlink(missing_ok=True)
+
     def _write(self) -> None:
         whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *self._fresh)
         path = self._path(self._files)

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -116,7 +116,7 @@ def load(path: Path) -> Result:
         InputError: the file is missing, damaged or of another kind or version.
     """
     try:
-        arrays = reading.read_npz(path, limit=MAX_BYTES)
+        arrays: dict[str, Any] = reading.read_npz(path, limit=MAX_BYTES)
         about = json.loads(str(arrays.pop("about")))
         version = about.pop("version")
         texts = {name: arrays.pop(name) for name in TEXTS}

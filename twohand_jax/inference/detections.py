@@ -11,7 +11,6 @@ out; for several pictures an object of such objects under the pictures' names:
 Pixels, centres at integers; joints in the canonical order; a missing score is 1.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -20,12 +19,13 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Bool, Float, Float32, UInt8
 
+from twohand_jax import reading
 from twohand_jax.crops.pointing import pointing_angles
 from twohand_jax.cues import selection
 from twohand_jax.cues.mediapipe import to_fingertips
 from twohand_jax.cues.onnx_detector import HandBoxes
 from twohand_jax.cues.selection import HandDetection, two_hands
-from twohand_jax.errors import InputError
+from twohand_jax.errors import InputError, MissingFileError
 from twohand_jax.geometry import boxes as box_ops
 from twohand_jax.types import NUM_JOINTS, SIDES
 
@@ -188,11 +188,9 @@ def read_file(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError as error:
+        content = reading.read_json(path)
+    except MissingFileError as error:
         raise InputError(f"There is no file {path} with boxes or keypoints.") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} is not readable as JSON: {error}.") from error
     if not isinstance(content, dict) or not content:
         raise InputError(
             f"{path} must hold a JSON object with the keys 'right' and 'left', or one "
@@ -262,5 +260,5 @@ def _numbers(value: Any, what: str) -> Float32[np.ndarray, "..."] | None:
         return None
     try:
         return np.asarray(value, np.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{what} must be numbers in equal rows: {error}.") from error

@@ -5,6 +5,7 @@ says, transparency over white, 16 bits to 8, CMYK, grey and palettes to RGB. Wha
 cannot be a picture is refused with one sentence, huge ones before they are decoded.
 """
 
+import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -15,7 +16,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from twohand_jax.errors import InputError
+from twohand_jax import reading
+from twohand_jax.errors import InputError, MissingFileError
 
 MAX_PIXELS = 100_000_000
 MAX_SIDE = 32_000
@@ -85,8 +87,8 @@ def expand(paths: Sequence[str | Path]) -> list[Path]:
     """
     files: list[Path] = []
     for path in map(Path, paths):
-        if not path.is_dir():
-            if not path.exists():
+        if not os.path.isdir(path):
+            if not os.path.exists(path):  # Path.exists fails on too long a name
                 raise InputError(_missing(path))
             files.append(path)
             continue
@@ -128,6 +130,9 @@ def _unused(stem: str, seen: set[str]) -> str:
 def _frames(path: Path, stem: str) -> Iterator[Picture]:
     import cv2
 
+    if not path.is_file():  # a pipe would keep the decoder waiting
+        yield Picture(stem, path, partial(_refuse_video, path))
+        return
     video = cv2.VideoCapture(str(path))
     try:
         count = 0
@@ -156,18 +161,20 @@ def _check_file(path: Path) -> None:
     if path.is_dir():
         raise InputError(f"{path} is a folder, where one image file is expected.")
     try:
+        size = reading.check_file(path)
         with path.open("rb") as file:
-            is_empty = not file.read(1)
-    except FileNotFoundError as error:
+            file.read(1)
+    except MissingFileError as error:
         raise InputError(_missing(path)) from error
     except OSError as error:
         raise InputError(f"{path} cannot be opened: {error.strerror}.") from error
-    if is_empty:
+    if size == 0:
         raise InputError(f"{path} is empty (0 bytes); an image file is expected.")
 
 
 def _missing(path: Path) -> str:
-    return f"There is no file {path}; give the path of an image, video or folder."
+    name = reading.shown(path)
+    return f"There is no file {name}; give the path of an image, video or folder."
 
 
 def _check_size(path: Path, width: int, height: int) -> None:

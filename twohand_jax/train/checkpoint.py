@@ -120,7 +120,7 @@ class Checkpoints:
             InputError: no checkpoint can be read, or they belong to another network.
         """
         steps = self._steps()[::-1] if step is None else [step]
-        reasons = []
+        reasons: list[str] = []
         for number in steps:
             loaded, reason = self._try(number, abstract)
             if loaded is not None:
@@ -208,6 +208,13 @@ class Checkpoints:
                 f"{error} If this is the config that the run began with, delete that "
                 "file and run the same command again."
             ) from error
+
+    def abandon(self) -> None:
+        """Leave no trace of a run that was refused before it had a checkpoint."""
+        self.close()
+        if jax.process_index() == 0 and not any(self._root.iterdir()):
+            self._config_file.unlink(missing_ok=True)
+            self._root.rmdir()
 
     def close(self) -> None:
         """Finish what is being written."""

@@ -62,10 +62,14 @@ class StopRequest:
     """Turns the first SIGINT or SIGTERM into a wish; the second one interrupts.
 
     Make it after ``jax.distributed.initialize``, whose runtime takes SIGTERM.
+
+    Attributes:
+        signal: that came to this process; None for none.
     """
 
     def __init__(self) -> None:
         """Install the handlers, if this is the main thread."""
+        self.signal: int | None = None
         self._requested = False
         self._before: dict[int, Any] = {}
         try:
@@ -95,4 +99,4 @@ class StopRequest:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self._requested:
             raise KeyboardInterrupt
-        self._requested = True
+        self._requested, self.signal = True, number
