@@ -24,10 +24,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def cache_folder() -> Path:
-    """The user's cache folder of this project (XDG base directory specification)."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "twohand_jax"
+def cache_folder() -> Path | None:
+    """The user's cache folder of this project (XDG base directory specification).
+
+    None for a user without a home: programs are kept nowhere that others may write.
+    """
+    base = os.environ.get("XDG_CACHE_HOME")
+    if base:
+        return Path(base) / "twohand_jax"
+    try:
+        return Path.home() / ".cache" / "twohand_jax"
+    except RuntimeError:
+        return None
 
 
 def add_processes(parser: argparse.ArgumentParser) -> None:
@@ -107,7 +115,10 @@ def enable_compilation_cache() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import jax
 
-    folder = cache_folder() / "programs"
+    base = cache_folder()
+    if jax.config.jax_compilation_cache_dir is not None or base is None:
+        return  # the user's own (JAX_COMPILATION_CACHE_DIR), or none
+    folder = base / "programs"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:

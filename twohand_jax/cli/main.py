@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 
 import twohand_jax
-from twohand_jax import reading
+from twohand_jax import reading, switches
 from twohand_jax.cli import (
     benchmark,
     common,
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     _say_all_characters()
     try:
-        with _terminable():
+        with _terminable(), switches.of_command():
             args = parser().parse_args(argv)
             return _run(args)
     except Terminated:
@@ -94,8 +94,30 @@ def _run(args: argparse.Namespace) -> int:
             raise
         code = BAD_INPUT if error.errno in OF_PATHS else FAILED
         message = _system_sentence(error)
+    except Exception:
+        missing = _missing_platform()
+        if missing is None:
+            raise
+        code, message = BAD_INPUT, missing
     print(f"twohand {args.command}: {message}", file=sys.stderr)
     return code
+
+
+def _missing_platform() -> str | None:
+    """What to say of a JAX_PLATFORMS of which this machine has no device."""
+    wanted = os.environ.get("JAX_PLATFORMS")
+    if not wanted or "jax" not in sys.modules:
+        return None
+    import jax
+
+    try:
+        jax.devices()
+    except Exception:  # whatever JAX raises for one
+        return (
+            f"JAX_PLATFORMS is {wanted!r}, but JAX finds no such device here: unset "
+            "it, or install the extra for it, such as 'twohand_jax[gpu]'."
+        )
+    return None
 
 
 # What a path that was named can be guilty of; everything else is the system's.

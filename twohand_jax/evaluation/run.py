@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 from tqdm import tqdm
 
-from twohand_jax import experiments, reading
+from twohand_jax import experiments, reading, switches
 from twohand_jax.data import shards
 from twohand_jax.data.batching import Prefetcher
 from twohand_jax.errors import InputError
@@ -101,6 +101,7 @@ class Evaluation(NamedTuple):
     images_per_second: float
 
 
+@switches.defaults()
 def evaluate_set(
     model_directory: Path,
     dataset: str | Path,
@@ -157,6 +158,7 @@ def evaluate_set(
     )
 
 
+@switches.defaults()
 def evaluate(
     subject: Subject,
     dataset: str | Path,

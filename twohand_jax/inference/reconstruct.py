@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from twohand_jax import mano
+from twohand_jax import mano, switches
 from twohand_jax.cues.extraction import Provenance
 from twohand_jax.diffusion.gate import Status
 from twohand_jax.diffusion.refine import Refined
@@ -121,6 +121,7 @@ class Reconstructor:
         )
 
     @classmethod
+    @switches.defaults()
     def load(
         cls,
         checkpoint: str | Path | None = None,
@@ -176,6 +177,7 @@ class Reconstructor:
         """Both hands of an RGB picture, in the picture's camera; see ``detailed``."""
         return self.detailed(image, boxes, keypoints, fit, refine=refine).prediction
 
+    @switches.defaults()
     def detailed(
         self,
         image: UInt8[np.ndarray, "h w 3"],

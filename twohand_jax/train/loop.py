@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
-from twohand_jax import fields
+from twohand_jax import fields, switches
 from twohand_jax.errors import InputError, NonFiniteLossError
 from twohand_jax.train import sharding
 from twohand_jax.train import state as states
@@ -75,6 +75,7 @@ class LoopConfig:
             )
 
 
+@switches.defaults()
 def train(
     task: Task,
     *,
