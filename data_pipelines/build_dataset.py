@@ -10,8 +10,10 @@ the writer's. What is written is what a TFDS builder writes:
 """
 
 import argparse
+import contextlib
 import functools
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ from data_pipelines.datasets import DatasetEntry, add_limit
 from data_pipelines.labelled import Dataset, LabelledSource, ShardConfig
 from twohand_jax import arguments
 from twohand_jax.errors import InputError, MissingDependencyError
+
+INDICES = ".index"  # of the annotations, beside the records
 
 
 def converted(
@@ -71,13 +75,29 @@ def run(
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     if args.source is not None and not args.source.is_dir():
         raise InputError(f"--source {args.source} is not a folder.")
-    dataset = from_arguments(args)
+    try:
+        report = _write(from_arguments(args), args)
+    except InputError:
+        _forget_indices(args.out)
+        raise
+    print(report.text())
+
+
+def _write(dataset: Dataset, args: argparse.Namespace) -> writer.BuildReport:
     if args.mano is None:
         print(
             "No --mano: the embedded open hand stands for MANO, which is right for "
             "miniatures made with it and for sources without fits."
         )
-    print(write(dataset, args).text())
+    return write(dataset, args)
+
+
+def _forget_indices(out: Path) -> None:
+    """Leave no trace of a build that was refused before it had a shard."""
+    if not any(out.glob("*.tfrecord-*")):
+        shutil.rmtree(out / INDICES, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            out.rmdir()
 
 
 def write(dataset: Dataset, args: argparse.Namespace) -> writer.BuildReport:

@@ -20,7 +20,8 @@ from twohand_jax import files, reading
 from twohand_jax.errors import InputError
 
 FORMAT = 1
-SMALL_BYTES = 512 << 20
+SMALL_BYTES, LARGE_BYTES = 512 << 20, 64 << 30
+TOKEN_BYTES = 4096  # of a number or word, at most
 BATCH = 1000
 
 
@@ -229,7 +230,7 @@ def _state(collections: Sequence[Collection], settings: str) -> str:
     """What the index depends on."""
     files = {}
     for path in {collection.path for collection in collections}:
-        reading.check_file(path)
+        reading.check_file(path, limit=LARGE_BYTES)
         status = path.stat()
         files[str(path.resolve())] = [status.st_size, status.st_mtime_ns]
     names = [collection.name for collection in collections]
@@ -311,7 +312,8 @@ class _Lenient:
     def read(self, size: int = -1) -> bytes:
         """About ``size`` bytes, up to the end of a value."""
         chunk = self.file.read(size)
-        while chunk and chunk[-1] not in ENDS:
+        end = len(chunk) + TOKEN_BYTES
+        while chunk and chunk[-1] not in ENDS and len(chunk) < end:
             rest = self.file.read(1)
             if not rest:
                 break

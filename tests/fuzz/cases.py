@@ -85,7 +85,7 @@ def _read(name: str, work: Path, out: Path) -> tuple[str, list[str]]:
     try:
         with captured() as told:
             code = SUBJECTS[name].read(work, out) or 0
-            said = told.getvalue()
+        said = told.getvalue()
     except (InputError, FailedError) as error:
         code, said = 1 if isinstance(error, FailedError) else 2, str(error)
         if "\n" in said.strip():

@@ -25,6 +25,7 @@ from twohand_jax.diffusion import representation
 from twohand_jax.evaluation import results
 from twohand_jax.evaluation.evaluator import Store
 from twohand_jax.evaluation.outside import prediction_file
+from twohand_jax.fields import FieldError
 from twohand_jax.inference import detections, images
 from twohand_jax.models.apply import Variables
 from twohand_jax.train.checkpoint import Best
@@ -101,7 +102,8 @@ def model_directory(folder: Path) -> None:
 
 
 def read_model(folder: Path, out: Path) -> None:
-    experiments.parse(native.load_config(folder))
+    with contextlib.suppress(FieldError):  # of any length, it quotes the value
+        experiments.parse(native.load_config(folder))
     shaped = {"a": {"b": np.ones((3, 4))}, "c": np.ones(5)}
     wanted = Variables(shaped, {"m": np.ones(2)})
     native.load(folder, jax.eval_shape(lambda: wanted))
@@ -263,7 +265,8 @@ SUBJECTS = {
 
 @contextlib.contextmanager
 def captured() -> "contextlib.AbstractContextManager[io.StringIO]":
-    """What is said on stderr and stdout."""
-    told = io.StringIO()
-    with contextlib.redirect_stderr(told), contextlib.redirect_stdout(told):
+    """What is said on stderr, and on stdout as the first line."""
+    told, shown = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stderr(told), contextlib.redirect_stdout(shown):
         yield told
+    told.write(shown.getvalue()[:200])

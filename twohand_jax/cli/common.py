@@ -10,11 +10,11 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from ml_collections import ConfigDict
 
-from twohand_jax import arguments
+from twohand_jax import arguments, reading
 from twohand_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def enable_compilation_cache() -> None:
     import jax
 
     base = cache_folder()
-    if jax.config.jax_compilation_cache_dir is not None or base is None:
+    if jax.config.values["jax_compilation_cache_dir"] is not None or base is None:
         return  # the user's own (JAX_COMPILATION_CACHE_DIR), or none
     folder = base / "programs"
     try:
@@ -194,6 +194,10 @@ class Parser(argparse.ArgumentParser):
     """A parser that takes ``--config.a.b=v`` for ``--set a.b=v`` where it has that."""
 
     takes_changes = False
+
+    def error(self, message: str) -> NoReturn:
+        """As the base class; what was given may be absurdly long."""
+        super().error(reading.shown(message, 1000))
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]
         """As the base class, which declares it in overloads."""

@@ -99,7 +99,8 @@ def _run(args: argparse.Namespace) -> int:
         if missing is None:
             raise
         code, message = BAD_INPUT, missing
-    print(f"twohand {args.command}: {message}", file=sys.stderr)
+    lines = (reading.shown(line, LONGEST) for line in message.splitlines())
+    print(f"twohand {args.command}: " + "\n".join(lines), file=sys.stderr)
     return code
 
 
@@ -118,6 +119,9 @@ def _missing_platform() -> str | None:
             "it, or install the extra for it, such as 'twohand_jax[gpu]'."
         )
     return None
+
+
+LONGEST = 2000  # characters of a line, for values that are quoted
 
 
 # What a path that was named can be guilty of; everything else is the system's.

@@ -208,7 +208,7 @@ def fits(path: str) -> bool:
     """
 
     def walk() -> bool:
-        reading.check_file(path)
+        reading.check_file(path, limit=SHARD_BYTES)
         status = os.stat(path)
         return _fits(path, status.st_size, status.st_mtime_ns)
 
@@ -222,10 +222,10 @@ def _fits(path: str, size: int, changed: int) -> bool:
     place = 0
     with open(path, "rb", buffering=0) as file:
         while place < size:
-            length = os.pread(file.fileno(), 8, place)
-            if len(length) < 8:
+            length = int.from_bytes(os.pread(file.fileno(), 8, place), "little")
+            if length == 0:  # zeros, as a power cut leaves them, are no records
                 return False
-            place += HEADER + int.from_bytes(length, "little") + FOOTER
+            place += HEADER + length + FOOTER
     return place == size
 
 

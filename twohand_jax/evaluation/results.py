@@ -131,8 +131,8 @@ def load(path: Path) -> Result:
             f"{path} holds results of version {version}, this program reads version "
             f"{VERSION}: evaluate again."
         )
-    lengths = {len(leaf) for leaf in jax.tree.leaves(scores)}
-    lengths |= {len(text) for text in texts.values()}
+    leaves = [*jax.tree.leaves(scores), *texts.values()]
+    lengths = {len(leaf) if np.ndim(leaf) else 0 for leaf in leaves}
     if len(lengths) != 1:
         raise InputError(
             f"The arrays of {path} have {sorted(lengths)} rows, where all must have "

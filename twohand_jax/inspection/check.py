@@ -129,7 +129,7 @@ def _on(fields: RecordFields, flag: str) -> np.ndarray:
 
 def _any(*masks: np.ndarray) -> RowMask:
     """Which rows hold any set element of any mask."""
-    return np.any([mask.reshape(len(mask), -1).any(axis=1) for mask in masks], axis=0)
+    return np.any([mask.any(axis=tuple(range(1, mask.ndim))) for mask in masks], axis=0)
 
 
 SHOWN = 3
