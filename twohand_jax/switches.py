@@ -3,8 +3,9 @@
 Shapes here rely on broadcasting between ranks, numbers on numpy's rules for mixed
 types, and compiled programs on 32 bits. A user may have made the first two errors and
 the third 64 bits for code of their own; these contexts, which are decorators as well,
-undo that for the time of a call. ``jax_disable_jit`` and ``jax_debug_nans`` are left
-as they are: whoever sets them wants them here too.
+undo that for the time of a call. So is ``jax_disable_jit`` for training, reconstruction and
+evaluation, whose programs are compiled ahead. ``jax_debug_nans`` stays as it is:
+whoever sets it wants it here too.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Iterator
 
 VARIABLES = (
+    "JAX_DISABLE_JIT",
     "JAX_ENABLE_X64",
     "JAX_NUMPY_RANK_PROMOTION",
     "JAX_NUMPY_DTYPE_PROMOTION",
@@ -30,10 +32,10 @@ def promotions() -> Iterator[None]:
 
 @contextlib.contextmanager
 def defaults() -> Iterator[None]:
-    """``promotions``, and numbers have 32 bits."""
+    """``promotions``, numbers have 32 bits, and functions are compiled."""
     import jax
 
-    with promotions(), jax.enable_x64(False):
+    with promotions(), jax.enable_x64(False), jax.disable_jit(False):
         yield
 
 

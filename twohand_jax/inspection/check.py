@@ -302,7 +302,8 @@ def _map_problems(
 
 def _largest(errors: Float[np.ndarray, "n *d"]) -> Float[np.ndarray, "n"]:
     """Of each record; below any limit where nothing is known."""
-    return np.nan_to_num(errors, nan=-1.0).reshape(len(errors), -1).max(axis=1)
+    known = np.nan_to_num(errors, nan=-1.0)
+    return known.max(axis=tuple(range(1, known.ndim)), initial=-1.0)
 
 
 def _means(errors: Float[np.ndarray, "n 2 21"]) -> Float[np.ndarray, "n 2"]:
