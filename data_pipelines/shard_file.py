@@ -141,7 +141,7 @@ def finished(
     try:
         receipt = Receipt(**reading.read_object(path, limit=reading.SETTINGS_BYTES))
         receipt.check()
-    except (InputError, TypeError, ValueError):
+    except (InputError, TypeError, ValueError, AttributeError):
         return None
     if final.stat().st_size != receipt.file_bytes:
         return None

@@ -14,6 +14,7 @@ import os
 import re
 import stat
 import time
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Collection
@@ -225,6 +226,7 @@ MALFORMED_ARRAYS = (
     RuntimeError,  # an encrypted member
     NotImplementedError,  # another compression
     SyntaxError,  # a header that is no literal
+    tokenize.TokenError,
     OverflowError,
     MemoryError,
     RecursionError,

@@ -3,9 +3,9 @@
 Shapes here rely on broadcasting between ranks, numbers on numpy's rules for mixed
 types, and compiled programs on 32 bits. A user may have made the first two errors and
 the third 64 bits for code of their own; these contexts, which are decorators as well,
-undo that for the time of a call. So is ``jax_disable_jit`` for training, reconstruction and
-evaluation, whose programs are compiled ahead. ``jax_debug_nans`` stays as it is:
-whoever sets it wants it here too.
+undo that for the time of a call. For training, reconstruction and evaluation they undo
+``jax_disable_jit``, too: their programs are compiled ahead. ``jax_debug_nans`` stays as
+it is: whoever sets it wants it here too.
 """
 
 import contextlib

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from tests.fuzz import damage
 from tests.fuzz.subjects import SUBJECTS, captured
 from twohand_jax import reading
+from twohand_jax.cli.main import LONGEST
 from twohand_jax.errors import FailedError, InputError
 
 SECONDS, ALARM, MEGABYTES, CHARACTERS = 10.0, 60.0, 600.0, 5000
@@ -87,7 +88,8 @@ def _read(name: str, work: Path, out: Path) -> tuple[str, list[str]]:
             code = SUBJECTS[name].read(work, out) or 0
         said = told.getvalue()
     except (InputError, FailedError) as error:
-        code, said = 1 if isinstance(error, FailedError) else 2, str(error)
+        code = 1 if isinstance(error, FailedError) else 2
+        said = reading.shown(str(error), LONGEST)  # as the command line shows it
         if "\n" in said.strip():
             faults.append("more than a line")
     except Hang:

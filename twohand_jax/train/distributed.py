@@ -1,6 +1,9 @@
 """Several processes as one run, and stopping them without losing what was done."""
 
+import atexit
 import signal
+import subprocess
+import sys
 from types import FrameType
 from typing import Any
 
@@ -9,6 +12,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from twohand_jax.errors import InputError
+
+HEARTBEAT_S = 10  # without a sign of life after which a process counts as dead
 
 
 def initialize(
@@ -44,13 +49,39 @@ def initialize(
             "than --processes."
         )
     try:
-        jax.distributed.initialize(coordinator, processes, process)
+        jax.distributed.initialize(
+            coordinator, processes, process, heartbeat_timeout_seconds=HEARTBEAT_S
+        )
     except (RuntimeError, ValueError) as error:
         raise InputError(
             f"The processes do not find each other: {str(error).splitlines()[0]}. "
             "Check --coordinator, that its port is free, and that all processes were "
             "started."
         ) from error
+    _watch_over()
+
+
+def _watch_over() -> None:
+    """Have a small process say what to do when JAX's runtime ends this one.
+
+    That runtime aborts when another process has died, which Python cannot see.
+    """
+    words = [sys.executable, "-S", "-c", LAST_WORDS]
+    watcher = subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True)
+    assert watcher.stdin is not None
+    atexit.register(watcher.communicate, b"done")
+
+
+LAST_WORDS = """
+import sys
+if not sys.stdin.read():
+    print(
+        "twohand: this process of the run was ended, as one of the others has died or "
+        "cannot be reached; what was saved is whole. Start all of them again with the "
+        "same command, which goes on from the newest checkpoint.",
+        file=sys.stderr,
+    )
+"""
 
 
 def is_first() -> bool:

@@ -1,0 +1,59 @@
+"""Machines that lack something: a home, a name for the user, an encoding, /tmp."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.train import runs
+from twohand_jax.cli import common
+
+SEES = """
+import sys
+from twohand_jax.cli import common, main
+print(common.cache_folder())
+sys.exit(main.main(["weights", "convert", "sapiens", "手1.pt", "--out", "x"]))
+"""
+BARE = {"PATH": os.environ["PATH"], "PYTHONPATH": str(runs.ROOT)}
+SURROUNDINGS = {
+    "cp1252": {"PYTHONIOENCODING": "cp1252", "HOME": "/nowhere"},
+    "ascii": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    "no temporary folder": {"TMPDIR": "/nowhere/at/all"},
+}
+
+
+def run(environment: dict[str, str], **options: object) -> subprocess.CompletedProcess:
+    words = [sys.executable, "-X", "utf8=0", "-c", SEES]
+    return subprocess.run(
+        words, env=BARE | environment, capture_output=True, cwd="/", **options
+    )
+
+
+@pytest.mark.parametrize("name", SURROUNDINGS)
+def test_a_command_is_refused_in_a_sentence_wherever_it_runs(name):
+    done = run(SURROUNDINGS[name])
+    assert done.returncode == 2, done.stderr
+    assert b"There is no weights file" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+def test_a_user_without_name_and_home_keeps_no_programs():
+    done = run({}, user=54321, group=54321)
+    if b"No module named" in done.stderr or b"Permission denied" in done.stderr:
+        pytest.skip("the checkout cannot be read by other users")
+    assert done.returncode == 2, done.stderr
+    assert done.stdout.strip() == b"None"
+
+
+def test_the_users_own_cache_of_programs_is_kept(monkeypatch, tmp_path):
+    import jax
+
+    before = jax.config.values["jax_compilation_cache_dir"]
+    assert before is not None  # the tests' own
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    common.enable_compilation_cache()
+    assert jax.config.values["jax_compilation_cache_dir"] == before
+    assert not list(Path(tmp_path).iterdir())
