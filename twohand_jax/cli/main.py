@@ -94,14 +94,28 @@ def _run(args: argparse.Namespace) -> int:
             raise
         code = BAD_INPUT if error.errno in OF_PATHS else FAILED
         message = _system_sentence(error)
-    except Exception:
-        missing = _missing_platform()
-        if missing is None:
+    except Exception as error:
+        if _is_lost(error):
+            from twohand_jax.train import distributed
+
+            code, message = FAILED, distributed.LOST
+        elif missing := _missing_platform():
+            code, message = BAD_INPUT, missing
+        else:
             raise
-        code, message = BAD_INPUT, missing
     lines = (reading.shown(line, LONGEST) for line in message.splitlines())
     print(f"twohand {args.command}: " + "\n".join(lines), file=sys.stderr)
     return code
+
+
+def _is_lost(error: Exception) -> bool:
+    """Whether another process of the run is the cause of an error."""
+    if "jax" not in sys.modules:
+        return False
+    import jax
+
+    is_of_jax = isinstance(error, jax.errors.JaxRuntimeError)
+    return is_of_jax and jax.distributed.is_initialized()
 
 
 def _missing_platform() -> str | None:

@@ -48,6 +48,7 @@ def initialize(
             f"--process {process} must lie between 0 and {processes - 1}, one less "
             "than --processes."
         )
+    _watch_over()
     try:
         jax.distributed.initialize(
             coordinator, processes, process, heartbeat_timeout_seconds=HEARTBEAT_S
@@ -58,30 +59,31 @@ def initialize(
             "Check --coordinator, that its port is free, and that all processes were "
             "started."
         ) from error
-    _watch_over()
+
+
+LOST = (
+    "this process of the run ends, as one of the others has died or cannot be reached; "
+    "what was saved is whole. Start all of them again with the same command, which "
+    "goes on from the newest checkpoint."
+)
 
 
 def _watch_over() -> None:
     """Have a small process say what to do when JAX's runtime ends this one.
 
-    That runtime aborts when another process has died, which Python cannot see.
+    That runtime aborts when another process has died, which Python cannot see, also
+    while it says good-bye to the others. So this comes before it is started: what is
+    registered first is called last.
     """
-    words = [sys.executable, "-S", "-c", LAST_WORDS]
+    code = f"import sys\nif not sys.stdin.read(): print({LOST!r}, file=sys.stderr)"
+    words = [sys.executable, "-S", "-c", code]
     watcher = subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True)
-    assert watcher.stdin is not None
-    atexit.register(watcher.communicate, b"done")
 
+    def dismiss() -> None:
+        if getattr(sys, "last_value", None) is None:  # no exception ends the process
+            watcher.communicate(b"done")
 
-LAST_WORDS = """
-import sys
-if not sys.stdin.read():
-    print(
-        "twohand: this process of the run was ended, as one of the others has died or "
-        "cannot be reached; what was saved is whole. Start all of them again with the "
-        "same command, which goes on from the newest checkpoint.",
-        file=sys.stderr,
-    )
-"""
+    atexit.register(dismiss)
 
 
 def is_first() -> bool:
