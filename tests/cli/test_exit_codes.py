@@ -14,6 +14,7 @@ import pytest
 
 from tests.train import runs
 from twohand_jax import locks
+from twohand_jax.cli import common
 from twohand_jax.cli import main as cli
 from twohand_jax.errors import FailedError, InputError
 
@@ -96,6 +97,16 @@ def test_numbers_out_of_range_are_refused(line, capsys, tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def poses(tmp_path_factory) -> Path:
     return runs.pose_set(tmp_path_factory.mktemp("poses") / "set")
+
+
+def test_what_a_killed_command_left_goes_and_what_is_not_its_own_stays(tmp_path):
+    own, other = ".a.json.partial-00", "below/.a.partial-00"
+    for name in (own, other, "samples/.a.partial-00"):
+        (tmp_path / name).mkdir(parents=True)
+    with common.alone(tmp_path, "twohand evaluate", "samples"):
+        pass
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    assert left == {"below", other, "samples"}
 
 
 def test_a_second_training_in_a_workdir_is_refused(tmp_path, poses, capsys):

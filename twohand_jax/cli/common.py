@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from ml_collections import ConfigDict
 
-from twohand_jax import arguments, reading
+from twohand_jax import arguments, files, reading
 from twohand_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -93,8 +93,15 @@ def check_hand(mano: Path | None, model: Path | None, *, is_asked: bool) -> None
 
 
 @contextlib.contextmanager
-def alone(directory: Path, command: str) -> Iterator[None]:
+def alone(directory: Path, command: str, *inside: str) -> Iterator[None]:
     """A directory for one command at a time; several processes of it are one.
+
+    What a killed one left half-written goes.
+
+    Args:
+        directory: of the results.
+        command: its name, for others.
+        inside: folders in it that the command writes to.
 
     Raises:
         InputError: another one is at work there.
@@ -106,6 +113,8 @@ def alone(directory: Path, command: str) -> Iterator[None]:
         yield
         return
     with locks.held(directory, command):
+        for folder in (directory, *(directory / name for name in inside)):
+            files.remove_partials(folder, is_deep=False)
         yield
 
 

@@ -156,7 +156,7 @@ def evaluate_outside(args: argparse.Namespace) -> None:
     name = args.peer or args.predictions.stem
     default = Path("results") / f"{source}-{args.split}-{args.protocol}-{name}"
     out = args.out or default
-    with common.alone(out, COMMAND):
+    with common.alone(out, COMMAND, "samples", "plots"):
         found = comparison.compare_set(
             directory,
             args.dataset,
@@ -192,7 +192,7 @@ def evaluate_set(args: argparse.Namespace) -> None:
     directory = args.model or assets.REGRESSOR
     source = shards.open_split(args.dataset, args.split).dataset
     out = args.out or Path("results") / f"{source}-{args.split}-{args.protocol}"
-    with common.alone(out, COMMAND):
+    with common.alone(out, COMMAND, "samples", "plots"):
         found = run.evaluate_set(
             directory,
             args.dataset,
@@ -237,7 +237,7 @@ def evaluate_photographs(args: argparse.Namespace) -> None:
     for dataset in args.photographs:
         name = f"{dataset.resolve().name}-{args.split}-{told.replace(' ', '-')}"
         out = (args.out or RESULTS / "photographs") / name
-        with common.alone(out, COMMAND):
+        with common.alone(out, COMMAND, "samples", "plots"):
             found = photographs.evaluate(
                 reconstructor,
                 dataset,
@@ -343,7 +343,7 @@ def fill_table(args: argparse.Namespace) -> None:
             batch_size=args.batch,
         ).results
 
-    with common.alone(out, COMMAND):
+    with common.alone(out, COMMAND, "samples", "plots"):
         if distributed.is_first():
             common.say(f"{subject}: {rendering.outlook(jobs)}")
         sections = filling.fill(jobs, evaluate)

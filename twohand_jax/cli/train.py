@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
             f"{args.workdir} holds checkpoints, and --no-resume forbids to go on from "
             "them; give a new --workdir."
         )
-    with common.alone(args.workdir, "twohand train"):
+    with common.alone(args.workdir, "twohand train", "best", "model", "pictures"):
         made = experiments.run(experiment)
         stop = distributed.StopRequest()
         final = loop.train(
