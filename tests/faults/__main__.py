@@ -20,8 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from data_pipelines import datasets, writer
-from tests.data.records import Squares
+from data_pipelines import datasets
 from tests.inference import networks
 from tests.train import runs
 from twohand_jax import assets, locks
@@ -40,9 +39,6 @@ def commands(folder: Path) -> dict[str, Command]:
     """The commands, on small data that is made here."""
     own, records, poses = folder / "own", folder / "records", folder / "poses"
     datasets.write_miniature("own", own, count=40, seed=0)
-    writer.write(
-        Squares(sizes=(("train", (6,) * 8),)), records, workers=0, progress=False
-    )
     runs.pose_set(poses)
     config = networks.config(model__cues=networks.ALL)
     model = networks.save(folder / "model", config)
@@ -66,13 +62,14 @@ def commands(folder: Path) -> dict[str, Command]:
 
     def evaluate(out: Path) -> Words:
         words = ["evaluate", "--model", str(model), "--dataset", str(records)]
-        words += ["--split", "train", "--batch", "4", "--no-plots"]
+        words += ["--batch", "4", "--no-plots"]
         return [*words, "--out", str(out)]
 
     def reconstruct(out: Path) -> Words:
         words = ["reconstruct", str(photos), "--out", str(out), "--fit", "off"]
         return [*words, "--checkpoint", str(model), "--refine", "never"]
 
+    finish(build(records))
     return {
         "build": Command(build, "*"),
         "cues": Command(cues, "*"),

@@ -74,7 +74,7 @@ def add(subparsers: Any) -> None:
     text = "hands as the detector finds them; else boxes and camera of the labels"
     option("--found", action="store_true", help=text)
     text = "of each set, evenly; all"
-    option("--pictures", type=arguments.positive, metavar="N", help=text)
+    option("--pictures", type=int, metavar="N", help=text)
     server = parser.add_argument_group("servers of benchmarks that keep their labels")
     option = server.add_argument
     option("--submission", type=Path, metavar="pred.json", help="write it instead")
