@@ -145,7 +145,13 @@ def write(
             new = _collect(made, source, receipts, limit, directory)
         seconds = time.perf_counter() - start
         _write_rejections(directory, receipts | new)
-        _write_metadata(directory, source, receipts | new)
+        try:
+            _write_metadata(directory, source, receipts | new)
+        except OSError as error:
+            raise InputError(
+                f"The description of {directory} cannot be written: {error.strerror}; "
+                "its shards are whole: run the same command again."
+            ) from error
     return _report(source, receipts | new, new, seconds)
 
 
