@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast lint system clean
+.PHONY: demo test test-fast fuzz lint system clean
 
 demo: $(VENV)/demo.installed
 	$(BIN)/twohand reconstruct twohand_jax/assets/demo.jpg --out demo_output --timing
@@ -14,6 +14,11 @@ test: $(VENV)/dev.installed system lint
 
 test-fast: $(VENV)/dev.installed
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not egl"
+
+# Longer than the slice that is part of the tests; docs/reliability.md has the figures.
+fuzz: $(VENV)/dev.installed
+	$(BIN)/python -m tests.fuzz --cases 2000
+	$(BIN)/python -m tests.faults --kills 20
 
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ under one path by the launching machine and by every worker (a local disk for
 source: shards are ordinary files, not objects of a store such as ``gs://``.
 """
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from tqdm import tqdm
 from data_pipelines import shard_file
 from data_pipelines.labelled import ShardSource
 from data_pipelines.shard_file import Receipt
-from data_pipelines.writer import MakeShards, Shard
-from twohand_jax.errors import InputError
+from data_pipelines.writer import MakeShards, Outcome, Shard, outcome
+from twohand_jax import files
+from twohand_jax.errors import FailedError, InputError, UnreadableError
 
 
 def maker(options: Sequence[str]) -> MakeShards:
@@ -34,15 +36,26 @@ def maker(options: Sequence[str]) -> MakeShards:
         pending: list[Shard],
         workers: int,
         bar: tqdm,
-    ) -> Iterator[tuple[Shard, Receipt]]:
+    ) -> Iterator[tuple[Shard, Outcome]]:
         del workers
         folder = str(directory.resolve())
-        with apache_beam.Pipeline(options=pipeline_options(options)) as pipeline:
-            keys = pipeline | "shards" >> apache_beam.Create(pending)
-            spread = keys | "spread" >> apache_beam.Reshuffle()
-            spread | "write" >> apache_beam.ParDo(_WriteShard(folder, source))
+        try:
+            with apache_beam.Pipeline(options=pipeline_options(options)) as pipeline:
+                keys = pipeline | "shards" >> apache_beam.Create(pending)
+                spread = keys | "spread" >> apache_beam.Reshuffle()
+                spread | "write" >> apache_beam.ParDo(_WriteShard(folder, source))
+        except Exception as error:  # Beam raises whatever a worker or a runner did
+            text = " ".join(str(error).split()) or type(error).__name__
+            reason = textwrap.shorten(text, 400, placeholder=" …")
+            raise FailedError(
+                f"The Beam pipeline failed ({reason}); finished shards are kept: run "
+                "the same command again."
+            ) from error
         for shard in pending:
             receipt = shard_file.finished(directory, source, *shard)
+            if receipt is None and (reason := _take_note(directory, source, shard)):
+                yield shard, UnreadableError(reason)
+                continue
             if receipt is None:
                 name = shard_file.file_name(source, *shard)
                 raise InputError(
@@ -69,5 +82,26 @@ class _WriteShard(apache_beam.DoFn):
 
     def process(self, element: Shard) -> Iterator[int]:
         """``element`` is split and number of a shard."""
-        receipt = shard_file.write(Path(self.directory), self.source, *element)
-        yield receipt.examples
+        directory = Path(self.directory)
+        found = outcome(directory, self.source, element)
+        if isinstance(found, Receipt):
+            yield found.examples
+        else:
+            note = _note(directory, self.source, element)
+            files.write_text(note, str(found))
+
+
+def _note(directory: Path, source: ShardSource, shard: Shard) -> Path:
+    """Where a worker tells the launcher why a shard stays unfinished."""
+    name = shard_file.file_name(source, *shard)
+    return directory / shard_file.RECEIPTS / f"{name}.unread"
+
+
+def _take_note(directory: Path, source: ShardSource, shard: Shard) -> str:
+    """What a worker told of a shard, which is removed; "" for nothing."""
+    note = _note(directory, source, shard)
+    if not note.exists():
+        return ""
+    text = note.read_text()
+    note.unlink()
+    return text

@@ -10,15 +10,21 @@ the writer's. What is written is what a TFDS builder writes:
 """
 
 import argparse
+import contextlib
 import functools
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from data_pipelines import writer
-from data_pipelines.datasets import DatasetEntry
+from data_pipelines.datasets import DatasetEntry, add_limit
 from data_pipelines.labelled import Dataset, LabelledSource, ShardConfig
+from twohand_jax import arguments
 from twohand_jax.errors import InputError, MissingDependencyError
+
+INDICES = ".index"  # of the annotations, beside the records
 
 
 def converted(
@@ -69,13 +75,29 @@ def run(
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     if args.source is not None and not args.source.is_dir():
         raise InputError(f"--source {args.source} is not a folder.")
-    dataset = from_arguments(args)
+    try:
+        report = _write(from_arguments(args), args)
+    except InputError:
+        _forget_indices(args.out)
+        raise
+    print(report.text())
+
+
+def _write(dataset: Dataset, args: argparse.Namespace) -> writer.BuildReport:
     if args.mano is None:
         print(
             "No --mano: the embedded open hand stands for MANO, which is right for "
             "miniatures made with it and for sources without fits."
         )
-    print(write(dataset, args).text())
+    return write(dataset, args)
+
+
+def _forget_indices(out: Path) -> None:
+    """Leave no trace of a build that was refused before it had a shard."""
+    if not any(out.glob("*.tfrecord-*")):
+        shutil.rmtree(out / INDICES, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            out.rmdir()
 
 
 def write(dataset: Dataset, args: argparse.Namespace) -> writer.BuildReport:
@@ -92,8 +114,12 @@ def write(dataset: Dataset, args: argparse.Namespace) -> writer.BuildReport:
         seed=args.seed,
     )
     source = LabelledSource(dataset, config)
+    kept: dict[str, Any] = {
+        "limit": writer.RejectionLimit.of(args.max_rejected),
+        "recheck": args.recheck,
+    }
     if args.beam is None:
-        return writer.write(source, args.out, workers=args.workers)
+        return writer.write(source, args.out, workers=args.workers, **kept)
     try:
         from data_pipelines import beam
     except ImportError as error:
@@ -101,7 +127,8 @@ def write(dataset: Dataset, args: argparse.Namespace) -> writer.BuildReport:
             f"--beam needs the package {error.name}: install the extras with "
             "pip install 'twohand_jax[data,beam]'."
         ) from error
-    return writer.write(source, args.out, make=beam.maker(args.beam), progress=False)
+    make = beam.maker(args.beam)
+    return writer.write(source, args.out, make=make, progress=False, **kept)
 
 
 def _add_common(parser: argparse.ArgumentParser, *, has_folder: bool) -> None:
@@ -123,13 +150,18 @@ def _add_common(parser: argparse.ArgumentParser, *, has_folder: bool) -> None:
     )
     parser.add_argument("--splits", nargs="+", default=(), help="to write; all")
     parser.add_argument(
-        "--max-samples", type=_positive, help="of each split, for a trial"
+        "--max-samples", type=arguments.positive, help="of each split, for a trial"
     )
-    parser.add_argument("--shard-size", type=_positive, default=default.shard_size)
-    parser.add_argument("--seed", type=int, default=default.seed, help="of the order")
+    parser.add_argument(
+        "--shard-size", type=arguments.positive, default=default.shard_size
+    )
+    parser.add_argument(
+        "--seed", type=arguments.seed, default=default.seed, help="of the order"
+    )
+    add_limit(parser)
     parser.add_argument(
         "--workers",
-        type=int,
+        type=arguments.processes_or_none,
         default=os.cpu_count() or 1,
         help="processes; 0: in this one",
     )
@@ -140,9 +172,3 @@ def _add_common(parser: argparse.ArgumentParser, *, has_folder: bool) -> None:
         help="run as an Apache Beam pipeline with this option, as runner=DirectRunner; "
         "may be repeated",
     )
-
-
-def _positive(text: str) -> int:
-    if not (text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text} is no whole number above 0")
-    return int(text)

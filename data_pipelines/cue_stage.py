@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int
 
 from data_pipelines import shard_file
-from data_pipelines.labelled import Example, Rejection
+from data_pipelines.labelled import DAMAGED, Example, Rejection
 from data_pipelines.shard_file import read_record
 from twohand_jax import mano
 from twohand_jax.crops.cue_kinds import hand_pixels
@@ -35,7 +35,6 @@ from twohand_jax.viz.overlay import hand_meshes
 from twohand_jax.viz.render import RayScene
 
 LABELS = "labels"
-DAMAGED = "the stored record is damaged"
 UNREADABLE = "the stored picture does not decode"
 StoredRecord = Mapping[str, Any]
 CHUNKS = 4
@@ -112,7 +111,11 @@ class RecordCues:
         return {name: split.counts for name, split in self._splits.items()}
 
     def examples(self, split: str, shard: int) -> Iterator[Example | Rejection]:
-        """The records of a shard with their new cues."""
+        """The records of a shard with their new cues.
+
+        Raises:
+            MissingFileError, UnreadableError: the shard cannot be read.
+        """
         found = self._splits[split]
         path = found.paths[shard]
         payloads, problems = shards.read_shard(path, found.counts[shard])

@@ -11,6 +11,7 @@ import importlib
 from collections.abc import Callable
 from pathlib import Path
 
+from twohand_jax import arguments
 from twohand_jax.errors import InputError, MissingDependencyError
 
 DRAWN = {
@@ -82,6 +83,23 @@ def get(name: str) -> DatasetEntry:
             f"Dataset {name} needs the package {error.name}: install the extras with "
             f"pip install 'twohand_jax[{extras}]'."
         ) from error
+
+
+def add_limit(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say what becomes of samples that are left out."""
+    parser.add_argument(
+        "--max-rejected",
+        type=arguments.share,
+        metavar="SHARE",
+        help="end with exit code 1 when more than this share of the samples, such as "
+        "1%%, is left out; by default when the files of more than 1%% are missing or "
+        "damaged",
+    )
+    parser.add_argument(
+        "--recheck",
+        action="store_true",
+        help="make finished shards from which something was left out again",
+    )
 
 
 def write_miniature(name: str, directory: Path, *, count: int, seed: int) -> None:

@@ -16,10 +16,12 @@ from typing import IO, Any, Protocol
 import ijson
 from tqdm import tqdm
 
-from twohand_jax import files
+from twohand_jax import files, reading
 from twohand_jax.errors import InputError
 
 FORMAT = 1
+SMALL_BYTES, LARGE_BYTES = 512 << 20, 64 << 30
+TOKEN_BYTES = 4096  # of a number or word, at most
 BATCH = 1000
 
 
@@ -32,16 +34,12 @@ def read_json(path: Path, advice: str) -> Any:
 
     Raises:
         InputError: the file is missing or is no JSON.
+        UnreadableError: it is there, but the system cannot read it.
     """
     try:
-        return json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path} is missing or not readable. {advice}.") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"{path} is not readable as JSON ({error}): it is damaged or cut short; "
-            f"get it again. {advice}."
-        ) from error
+        return reading.read_json(path, limit=SMALL_BYTES)
+    except InputError as error:
+        raise InputError(f"{error} {advice}.") from error
 
 
 class Index:
@@ -232,10 +230,8 @@ def _state(collections: Sequence[Collection], settings: str) -> str:
     """What the index depends on."""
     files = {}
     for path in {collection.path for collection in collections}:
-        try:
-            status = path.stat()
-        except OSError as error:
-            raise InputError(f"{path} is missing: {error.strerror}.") from error
+        reading.check_file(path, limit=LARGE_BYTES)
+        status = path.stat()
         files[str(path.resolve())] = [status.st_size, status.st_mtime_ns]
     names = [collection.name for collection in collections]
     return json.dumps([FORMAT, names, settings, files], sort_keys=True)
@@ -244,11 +240,11 @@ def _state(collections: Sequence[Collection], settings: str) -> str:
 def _is_current(path: Path, state: str) -> bool:
     if not path.exists():
         return False
-    with contextlib.closing(sqlite3.connect(path)) as database:
-        try:
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as database:
             return database.execute("SELECT value FROM state").fetchone() == (state,)
-        except sqlite3.DatabaseError:
-            return False
+    except sqlite3.DatabaseError:
+        return False
 
 
 def _fill(database: sqlite3.Connection, collection: Collection) -> None:
@@ -259,7 +255,12 @@ def _fill(database: sqlite3.Connection, collection: Collection) -> None:
         "(number INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL, value TEXT NOT NULL)"
     )
     for number, (key, value) in enumerate(rows(collection)):
-        text = json.dumps(value, separators=(",", ":"))
+        try:
+            text = json.dumps(value, separators=(",", ":"))
+        except RecursionError as error:
+            raise InputError(
+                f"{name} {key} of {collection.path} is nested absurdly deep."
+            ) from error
         try:
             database.execute(
                 f'INSERT INTO "{name}" VALUES (?, ?, ?)', (number, key, text)
@@ -294,7 +295,7 @@ def rows(collection: Collection) -> Iterator[KeyedEntry]:
     with path.open("rb") as file, bar:
         try:
             yield from collection.rows(_Lenient(file, bar))
-        except ijson.JSONError as error:
+        except (ijson.JSONError, RecursionError, UnicodeDecodeError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise InputError(
                 f"{path} is no complete JSON ({reason}); it is perhaps cut off: "
@@ -311,7 +312,8 @@ class _Lenient:
     def read(self, size: int = -1) -> bytes:
         """About ``size`` bytes, up to the end of a value."""
         chunk = self.file.read(size)
-        while chunk and chunk[-1] not in ENDS:
+        end = len(chunk) + TOKEN_BYTES
+        while chunk and chunk[-1] not in ENDS and len(chunk) < end:
             rest = self.file.read(1)
             if not rest:
                 break

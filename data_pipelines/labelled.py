@@ -8,19 +8,33 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from twohand_jax import reading
 from twohand_jax.crops.cue_table import DEFAULT
 from twohand_jax.data import decode, schema
-from twohand_jax.errors import InputError
+from twohand_jax.errors import InputError, MissingFileError
 from twohand_jax.geometry import boxes
 from twohand_jax.mano.joints import WRIST
 from twohand_jax.types import LEFT, RIGHT, Camera, ManoParams
 
 JPEG_QUALITY = 95
 JPEG_SUFFIXES = (".jpg", ".jpeg")
-UNREADABLE = "the picture is missing or does not decode"
+MISSING = "the picture is missing"
+UNREADABLE = "the picture does not decode"
 OTHER_SIZE = "the picture's size is not the annotated one"
+DAMAGED = "the stored record is damaged"
 NO_HAND = "no labelled hand in the picture"
 NOT_FINITE = "a value marked valid is NaN or infinite"
+# Reasons that say that a file is at fault, which may be better another day; of the cue
+# stage as well, and of sets that older versions wrote.
+HOLES = frozenset(
+    (
+        MISSING,
+        UNREADABLE,
+        DAMAGED,
+        "the stored picture does not decode",
+        "the picture is missing or does not decode",
+    )
+)
 
 
 class Labelled(NamedTuple):
@@ -198,8 +212,9 @@ def record(sample: Labelled, *, dataset: str, hand_model: str) -> dict[str, obje
     """The flat example of a picture (``schema.FEATURES``), without cues.
 
     Raises:
-        Unusable: the picture does not decode or has another size, no hand is labelled,
-            or a value that is marked valid is not finite.
+        Unusable: the picture is missing, does not decode or has another size, no hand
+            is labelled, or a value that is marked valid is not finite.
+        UnreadableError: the picture is there, but the system cannot read it.
     """
     data, (height, width) = _picture(sample)
     labels = _labels(sample)
@@ -234,11 +249,7 @@ def no_cues() -> dict[str, object]:
 def _picture(sample: Labelled) -> tuple[bytes, tuple[int, int]]:
     """The JPEG as it lies on disk, or one made of another picture, and its size."""
     if isinstance(sample.image, Path):
-        try:
-            data = sample.image.read_bytes()
-            pixels = decode.decode_jpeg(data)
-        except (OSError, InputError) as error:
-            raise Unusable(UNREADABLE) from error
+        data, pixels = read_picture(sample.image)
         if sample.image.suffix.lower() not in JPEG_SUFFIXES:
             data = decode.encode_jpeg(pixels, quality=JPEG_QUALITY)
     else:
@@ -248,6 +259,22 @@ def _picture(sample: Labelled) -> tuple[bytes, tuple[int, int]]:
     if sample.size is not None and sample.size != (width, height):
         raise Unusable(OTHER_SIZE)
     return data, (height, width)
+
+
+def read_picture(path: Path) -> tuple[bytes, UInt8[np.ndarray, "h w 3"]]:
+    """A picture's file and its pixels.
+
+    Raises:
+        Unusable: it is missing, or no picture.
+        UnreadableError: it is there, but the system cannot read it.
+    """
+    try:
+        data = reading.read_bytes(path)
+        return data, decode.decode_jpeg(data)
+    except MissingFileError as error:
+        raise Unusable(MISSING) from error
+    except InputError as error:
+        raise Unusable(UNREADABLE) from error
 
 
 def _labels(sample: Labelled) -> dict[str, np.ndarray]:

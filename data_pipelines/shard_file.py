@@ -1,7 +1,6 @@
 """One shard on disk, written beside and renamed when complete; its records."""
 
 import dataclasses
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,12 +14,13 @@ from tensorflow_datasets.core import example_serializer
 from tensorflow_datasets.proto import tf_example_pb2
 
 from data_pipelines.labelled import Rejection, ShardSource
-from twohand_jax import files
+from twohand_jax import files, reading
 from twohand_jax.crops.cue_table import CUE_KINDS, DEFAULT
 from twohand_jax.data import schema, shards
 from twohand_jax.errors import InputError
 
 RECEIPTS = ".shards"
+BLOCK = 1 << 24
 KEPT_SAMPLES = 5
 
 
@@ -34,6 +34,18 @@ class Receipt:
     crc32c: int
     rejected: dict[str, int]
     rejected_samples: dict[str, list[str]]
+
+    def check(self) -> None:
+        """See that a receipt that was read holds what it should.
+
+        Raises:
+            TypeError, ValueError: it does not.
+        """
+        numbers = (self.examples, self.file_bytes, self.payload_bytes, self.crc32c)
+        if not all(type(n) is int for n in (*numbers, *self.rejected.values())):
+            raise TypeError("a count is no whole number")
+        if self.rejected.keys() != self.rejected_samples.keys():
+            raise ValueError("its rejections contradict each other")
 
 
 def file_name(source: ShardSource, split: str, shard: int) -> str:
@@ -117,19 +129,32 @@ def _payloads(
 def finished(
     directory: Path, source: ShardSource, split: str, shard: int
 ) -> Receipt | None:
-    """The receipt of a shard that is on disk, whole and unchanged, else None."""
+    """The receipt of a shard that is on disk, whole and unchanged, else None.
+
+    Raises:
+        UnreadableError: the system cannot read it.
+    """
     final = directory / file_name(source, split, shard)
     path = _receipt_path(directory, final.name)
     if not (final.exists() and path.exists()):
         return None
     try:
-        receipt = Receipt(**json.loads(path.read_text()))
-    except (ValueError, TypeError):
+        receipt = Receipt(**reading.read_object(path, limit=reading.SETTINGS_BYTES))
+        receipt.check()
+    except (InputError, TypeError, ValueError, AttributeError):
         return None
     if final.stat().st_size != receipt.file_bytes:
         return None
-    crc = google_crc32c.value(final.read_bytes())
+    crc = reading.retried(lambda: _checksum(final), final)
     return receipt if crc == receipt.crc32c else None
+
+
+def _checksum(path: Path) -> int:
+    crc = 0
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            crc = google_crc32c.extend(crc, block)
+    return crc
 
 
 def _receipt_path(directory: Path, shard_name: str) -> Path:

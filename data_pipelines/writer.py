@@ -7,14 +7,13 @@ same bytes. The metadata comes last: a directory that TFDS can open is complete.
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import multiprocessing
 import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -24,15 +23,19 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from data_pipelines import shard_file
-from data_pipelines.labelled import ShardSource
+from data_pipelines.labelled import HOLES, ShardSource
 from data_pipelines.shard_file import KEPT_SAMPLES, Receipt, features_dict
-from twohand_jax import files
-from twohand_jax.errors import InputError
+from twohand_jax import files, locks, reading
+from twohand_jax.data import shards
+from twohand_jax.errors import FailedError, InputError, UnreadableError
 
-REJECTIONS = "rejections.json"
+REJECTIONS, SETTINGS = "rejections.json", "settings.json"
+MAX_UNREAD = 3  # shards, after which the others are not tried
 Shard = tuple[str, int]
+# A shard's receipt, or why what goes into it could not be read.
+Outcome: TypeAlias = Receipt | UnreadableError
 MakeShards: TypeAlias = Callable[
-    [ShardSource, Path, list[Shard], int, tqdm], Iterator[tuple[Shard, Receipt]]
+    [ShardSource, Path, list[Shard], int, tqdm], Iterator[tuple[Shard, Outcome]]
 ]
 _written: "multiprocessing.sharedctypes.Synchronized | None" = None
 
@@ -70,6 +73,34 @@ class BuildReport:
         return "\n".join(lines)
 
 
+@dataclasses.dataclass(frozen=True)
+class RejectionLimit:
+    """How much of a set may be left out.
+
+    Attributes:
+        share: of the samples, at most.
+        reasons: that count; all where None. By default those that a missing or damaged
+            file leads to: what is not labelled is left out of many sets.
+    """
+
+    share: float = 0.01
+    reasons: frozenset[str] | None = HOLES
+
+    @classmethod
+    def of(cls, share: float | None) -> "RejectionLimit":
+        """A share of all samples, whatever the reason; the defaults for None."""
+        return cls() if share is None else cls(share, reasons=None)
+
+    def left_out(self, receipts: Mapping[Shard, Receipt]) -> int:
+        """How many samples of some shards count."""
+        counts, _ = _rejections(receipts)
+        return sum(
+            count
+            for reason, count in counts.items()
+            if self.reasons is None or reason in self.reasons
+        )
+
+
 def write(
     source: ShardSource,
     directory: str | Path,
@@ -77,8 +108,12 @@ def write(
     workers: int = 1,
     progress: bool = True,
     make: MakeShards | None = None,
+    limit: RejectionLimit | None = None,
+    recheck: bool = False,
 ) -> BuildReport:
     """Write every shard that is not there yet, then the metadata.
+
+    A shard whose sources cannot be read stays unfinished; the others are written.
 
     Args:
         source: the dataset.
@@ -86,23 +121,98 @@ def write(
         workers: processes; 0 writes in this one.
         progress: whether to show a bar with images/s and the time left.
         make: makes the pending shards; by default processes of this machine.
+        limit: of what may be left out; ``RejectionLimit()`` by default.
+        recheck: make finished shards from which something was left out again.
 
     Raises:
         InputError: the directory holds a set with other settings, or cannot be written.
+        FailedError: more was left out than ``limit`` allows, or something could not be
+            read; the same command goes on.
     """
-    directory = Path(directory)
+    directory, limit = Path(directory), limit or RejectionLimit()
     with _locked(directory):
         _check_settings(directory, source)
         receipts = _finished(directory, source)
+        if recheck or _is_beyond(limit, source, receipts):
+            receipts = {k: v for k, v in receipts.items() if not v.rejected}
         pending = [shard for shard in _shards(source) if shard not in receipts]
+        if pending:  # until the end: what it says of these shards may no longer hold
+            (directory / shards.INFO).unlink(missing_ok=True)
         start = time.perf_counter()
         with _bar(source, set(receipts), progress) as bar:
             make = make or (_in_processes if workers > 0 else _in_this_process)
-            new = dict(make(source, directory, pending, workers, bar))
+            made = make(source, directory, pending, workers, bar)
+            new = _collect(made, source, receipts, limit, directory)
         seconds = time.perf_counter() - start
         _write_rejections(directory, receipts | new)
-        _write_metadata(directory, source, receipts | new)
+        try:
+            _write_metadata(directory, source, receipts | new)
+        except OSError as error:
+            raise InputError(
+                f"The description of {directory} cannot be written: {error.strerror}; "
+                "its shards are whole: run the same command again."
+            ) from error
     return _report(source, receipts | new, new, seconds)
+
+
+def _collect(
+    made: Iterator[tuple[Shard, Outcome]],
+    source: ShardSource,
+    receipts: Mapping[Shard, Receipt],
+    limit: RejectionLimit,
+    directory: Path,
+) -> dict[Shard, Receipt]:
+    """Receipts of the new shards, if all could be made.
+
+    Raises:
+        FailedError: as ``write``.
+    """
+    new: dict[Shard, Receipt] = {}
+    unread: dict[Shard, UnreadableError] = {}
+    with contextlib.closing(made):  # type: ignore[type-var]
+        for shard, outcome in made:
+            if isinstance(outcome, Receipt):
+                new[shard] = outcome
+            else:
+                unread[shard] = outcome
+            if _is_beyond(limit, source, found := {**receipts, **new}):
+                _write_rejections(directory, found)
+                raise FailedError(_too_much_left_out(source, found, limit))
+            if len(unread) == MAX_UNREAD:
+                break
+    if unread:
+        shard, error = next(iter(unread.items()))
+        raise FailedError(
+            f"{len(unread)} shards of {directory} stay unfinished, the first is "
+            f"{shard_file.file_name(source, *shard)}: {error} Finished shards are "
+            "kept: run the same command again when it can be read."
+        )
+    return new
+
+
+def _is_beyond(
+    limit: RejectionLimit, source: ShardSource, receipts: Mapping[Shard, Receipt]
+) -> bool:
+    return limit.left_out(receipts) > limit.share * _total(source)
+
+
+def _total(source: ShardSource) -> int:
+    return sum(sum(sizes) for sizes in source.shard_sizes.values())
+
+
+def _too_much_left_out(
+    source: ShardSource, receipts: Mapping[Shard, Receipt], limit: RejectionLimit
+) -> str:
+    counts, samples = _rejections(receipts)
+    reasons = "; ".join(
+        f"{n} x {why} ({', '.join(samples[why][:2])})" for why, n in counts.items()
+    )
+    return (
+        f"{limit.left_out(receipts)} of {_total(source)} samples were left out so far, "
+        f"more than {100 * limit.share:g}% of them: {reasons}. Run the same command "
+        "again when the files are there, which makes these shards again, or allow more "
+        "with --max-rejected."
+    )
 
 
 def _shards(source: ShardSource) -> list[Shard]:
@@ -123,31 +233,32 @@ def _finished(directory: Path, source: ShardSource) -> dict[Shard, Receipt]:
 @contextlib.contextmanager
 def _locked(directory: Path) -> Iterator[None]:
     """The directory for this run alone; the lock ends with the process."""
-    try:
-        (directory / shard_file.RECEIPTS).mkdir(parents=True, exist_ok=True)
-        file = (directory / shard_file.RECEIPTS / "lock").open("w")
-    except OSError as error:
-        raise InputError(
-            f"Cannot write to {directory}: {error.strerror}; choose another --out."
-        ) from error
-    with file:
+    with locks.held(directory / shard_file.RECEIPTS, "a build"):
+        (directory / shard_file.RECEIPTS / "lock").unlink(missing_ok=True)  # once used
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(
-                f"Another build is writing to {directory}: wait for it, or end it."
-            ) from error
-        yield
+            yield
+        except BaseException:
+            files.remove_partials(directory)
+            _forget_if_empty(directory)
+            raise
+
+
+def _forget_if_empty(directory: Path) -> None:
+    """Remove the settings of a build that has no shard yet."""
+    settings = directory / shard_file.RECEIPTS / SETTINGS
+    if not any(directory.glob("*.tfrecord-*")):
+        settings.unlink(missing_ok=True)
+        (directory / REJECTIONS).unlink(missing_ok=True)
 
 
 def _check_settings(directory: Path, source: ShardSource) -> None:
     """Refuse to mix shards of different settings in one set."""
     settings = json.loads(json.dumps(dict(source.settings)))
-    path = directory / shard_file.RECEIPTS / "settings.json"
+    path = directory / shard_file.RECEIPTS / SETTINGS
     if not path.exists():
         files.write_json(path, settings)
         return
-    found = json.loads(path.read_text())
+    found = reading.read_object(path)
     names = sorted(found.keys() | settings.keys())
     changed = [name for name in names if found.get(name) != settings.get(name)]
     if changed:
@@ -158,7 +269,7 @@ def _check_settings(directory: Path, source: ShardSource) -> None:
 
 
 def _bar(source: ShardSource, done: set[Shard], progress: bool) -> tqdm:
-    total = sum(sum(sizes) for sizes in source.shard_sizes.values())
+    total = _total(source)
     skipped = sum(source.shard_sizes[split][shard] for split, shard in done)
     if skipped:
         print(f"{len(done)} shards are already there: {skipped} of {total} images.")
@@ -169,16 +280,29 @@ def _bar(source: ShardSource, done: set[Shard], progress: bool) -> tqdm:
 
 def _in_this_process(
     source: ShardSource, directory: Path, pending: list[Shard], workers: int, bar: tqdm
-) -> Iterator[tuple[Shard, Receipt]]:
+) -> Iterator[tuple[Shard, Outcome]]:
     del workers
     for shard in pending:
-        receipt = shard_file.write(directory, source, *shard, progress=bar.update)
-        yield shard, receipt
+        yield shard, outcome(directory, source, shard, progress=bar.update)
+
+
+def outcome(
+    directory: Path,
+    source: ShardSource,
+    shard: Shard,
+    *,
+    progress: Callable[[], None] = lambda: None,
+) -> Outcome:
+    """Write a shard; what could not be read for it is handed back, not raised."""
+    try:
+        return shard_file.write(directory, source, *shard, progress=progress)
+    except UnreadableError as error:
+        return error
 
 
 def _in_processes(
     source: ShardSource, directory: Path, pending: list[Shard], workers: int, bar: tqdm
-) -> Iterator[tuple[Shard, Receipt]]:
+) -> Iterator[tuple[Shard, Outcome]]:
     """Spawned, not forked: JAX and OpenGL do not survive a fork."""
     context = multiprocessing.get_context("spawn")
     written = context.Value("q", 0)
@@ -207,6 +331,8 @@ def _in_processes(
             ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                child.terminate()
             raise
 
 
@@ -224,8 +350,8 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _write_shard(directory: Path, source: ShardSource, shard: Shard) -> Receipt:
-    return shard_file.write(directory, source, *shard, progress=_count)
+def _write_shard(directory: Path, source: ShardSource, shard: Shard) -> Outcome:
+    return outcome(directory, source, shard, progress=_count)
 
 
 def _count() -> None:
@@ -235,7 +361,7 @@ def _count() -> None:
 
 
 def _rejections(
-    receipts: dict[Shard, Receipt],
+    receipts: Mapping[Shard, Receipt],
 ) -> tuple[dict[str, int], dict[str, list[str]]]:
     """Counts of what was left out by reason, most first, and a few samples of each."""
     counts: Counter[str] = Counter()
@@ -248,7 +374,7 @@ def _rejections(
     return dict(counts.most_common()), samples
 
 
-def _write_rejections(directory: Path, receipts: dict[Shard, Receipt]) -> None:
+def _write_rejections(directory: Path, receipts: Mapping[Shard, Receipt]) -> None:
     counts, samples = _rejections(receipts)
     table = [
         {"reason": reason, "count": count, "examples": samples[reason]}

@@ -70,13 +70,13 @@ def broken(change):
         ),
         (
             lambda path, _: (path / "weights.npz").write_bytes(b"not a zip"),
-            "not a readable weights file",
+            "not a readable .npz archive",
         ),
         (
             lambda path, _: np.savez(
                 path / "weights.npz", x=np.array([print], dtype=object)
             ),
-            "not a readable weights file",
+            "not a readable .npz archive",
         ),
     ],
 )

@@ -9,7 +9,22 @@ class InputError(ValueError):
     """
 
 
-class NonFiniteLossError(RuntimeError):
+class MissingFileError(InputError):
+    """A file is not there."""
+
+
+class FailedError(RuntimeError):
+    """The work could not be finished, though nothing that was asked for is wrong.
+
+    The message is one sentence, as an ``InputError``'s. The command line exits with 1.
+    """
+
+
+class UnreadableError(FailedError):
+    """A file is there, but the system could not read it (a disk, a network)."""
+
+
+class NonFiniteLossError(FailedError):
     """The loss or its gradient became NaN or infinite; the message says where."""
 
 

@@ -100,9 +100,15 @@ def write_npz(
         save(file, allow_pickle=False, **arrays)
 
 
-def remove_partials(folder: Path) -> None:
-    """Remove what writers that were killed left in a folder and those below it."""
-    for leftover in list(folder.rglob(f"*{PARTIAL}*")):
+def remove_partials(folder: Path, *, is_deep: bool = True) -> None:
+    """Remove what writers that were killed left in a folder.
+
+    Args:
+        folder: nobody else may be writing there.
+        is_deep: whether in those below it as well.
+    """
+    find = folder.rglob if is_deep else folder.glob
+    for leftover in list(find(f"*{PARTIAL}*")):
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:

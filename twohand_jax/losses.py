@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from twohand_jax import fields
+from twohand_jax import fields, switches
 from twohand_jax.crops import labels
 from twohand_jax.crops.inputs import CropConfig
 from twohand_jax.geometry import affine, cameras, rotations, view
@@ -62,6 +62,7 @@ class _Term(NamedTuple):
     valid: Bool[Array, "..."]
 
 
+@switches.promotions()
 def compute(
     output: Output,
     model: ManoModel,

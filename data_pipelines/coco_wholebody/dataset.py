@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
-from data_pipelines.build_dataset import converted
+from data_pipelines.build_dataset import INDICES, converted
 from data_pipelines.coco_wholebody import layout
 from data_pipelines.fits import load_model
 from data_pipelines.index import Index
@@ -310,7 +310,7 @@ def from_arguments(args: argparse.Namespace) -> CocoWholeBody:
     """The dataset as the flags say."""
     config = CocoWholeBodyConfig(splits=tuple(args.splits), fits=not args.without_fits)
     return CocoWholeBody(
-        args.source, config, indices=args.out / ".index", mano_path=args.mano
+        args.source, config, indices=args.out / INDICES, mano_path=args.mano
     )
 
 

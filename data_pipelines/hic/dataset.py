@@ -20,6 +20,7 @@ from data_pipelines.build_dataset import converted
 from data_pipelines.fits import fit_mesh
 from data_pipelines.index import read_json
 from data_pipelines.labelled import NOT_FINITE, Labelled, Rejection
+from twohand_jax import reading
 from twohand_jax.data.schema import HAND_TYPES
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
@@ -283,12 +284,7 @@ def read_vertices(path: Path, count: int) -> Float[np.ndarray, "count 3"]:
     Raises:
         InputError: the file is missing, is no PLY, or has other vertices.
     """
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path} is larger than a hand's mesh, {MAX_BYTES} bytes.")
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    data = reading.read_bytes(path, limit=MAX_BYTES)
     try:
         return _vertices(data, count)
     except Exception as error:  # trimesh raises whatever damage leads to

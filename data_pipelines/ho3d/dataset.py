@@ -14,6 +14,7 @@ from jaxtyping import Float
 from data_pipelines import fits
 from data_pipelines.build_dataset import converted
 from data_pipelines.labelled import NOT_FINITE, Labelled, Rejection
+from twohand_jax import reading
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
 from twohand_jax.mano import safe_pickle
@@ -243,9 +244,9 @@ def read_list(root: Path, split: str) -> list[ListedFrame]:
     """
     file = root / f"{split}.txt"
     try:
-        lines = file.read_text().split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file} is missing or not readable. {HOME}.") from error
+        lines = reading.read_text(file).split()
+    except InputError as error:
+        raise InputError(f"{error} {HOME}.") from error
     frames = [ListedFrame(*line.split("/")) for line in lines if _is_frame(line)]
     if len(frames) != len(lines) or not frames:
         wrong = next((line for line in lines if not _is_frame(line)), "nothing")

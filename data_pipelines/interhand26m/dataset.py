@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from data_pipelines import fits
-from data_pipelines.build_dataset import converted
+from data_pipelines.build_dataset import INDICES, converted
 from data_pipelines.index import Index
 from data_pipelines.interhand26m.layout import SUBSETS, Layout, is_listed
 from data_pipelines.labelled import Labelled, Rejection, Unusable
@@ -377,7 +377,7 @@ def from_arguments(args: argparse.Namespace) -> InterHand26M:
     return InterHand26M(
         args.source,
         config,
-        indices=args.out / ".index",
+        indices=args.out / INDICES,
         mano_path=args.mano,
         human_lists=args.human_lists,
     )

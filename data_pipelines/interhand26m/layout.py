@@ -16,6 +16,7 @@ from typing import Any
 
 from data_pipelines import index
 from data_pipelines.index import Collection, Entries, Index, Items
+from twohand_jax import reading
 from twohand_jax.errors import InputError
 
 SPLITS = ("train", "val", "test")
@@ -154,8 +155,8 @@ class Layout:
         if path is None:
             return None
         try:
-            return array.array("q", sorted(map(int, path.read_text().split())))
-        except (OSError, ValueError) as error:
+            return array.array("q", sorted(map(int, reading.read_text(path).split())))
+        except ValueError as error:
             raise InputError(
                 f"{path} is no list of annotation ids, one in each line: {error}."
             ) from error

@@ -16,6 +16,7 @@ from data_pipelines.build_dataset import converted
 from data_pipelines.labelled import Labelled, Rejection
 from data_pipelines.own import labels
 from data_pipelines.own.labels import Labels, Picture
+from twohand_jax import reading
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import boxes, cameras
 from twohand_jax.types import NUM_JOINTS, Camera, ManoParams
@@ -73,7 +74,8 @@ class Own:
     @property
     def settings(self) -> Mapping[str, object]:
         """The configuration, and what tells labels apart."""
-        digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
+        content = reading.read_bytes(self.path)
+        digest = hashlib.sha256(content).hexdigest()
         return {**dataclasses.asdict(self.config), "labels": digest}
 
     @property

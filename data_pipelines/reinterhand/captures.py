@@ -7,7 +7,6 @@ second and are found by listing folders; all others follow ``frame_list.txt``, w
 lines are a sequence's name and a frame number.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from jaxtyping import Int
 
 from data_pipelines.labelled import Unusable
 from data_pipelines.reinterhand.labels import WorldCamera, read_camera
+from twohand_jax import reading
 from twohand_jax.errors import InputError
 
 FOLDERS = {"mugsy": "Mugsy_cameras", "ego": "Ego_cameras"}
@@ -162,7 +162,7 @@ def _pictures(folder: Path) -> Int[np.ndarray, "n"]:
 
 def _frame_list(capture: Path) -> Int[np.ndarray, "n"]:
     path = _need(capture / "frame_list.txt")
-    lines = path.read_text(errors="replace").splitlines()
+    lines = reading.read_text(path).splitlines()
     rows = [line.split() for line in lines if line.strip()]
     numbers = [_number(row[1]) if len(row) == 2 else None for row in rows]
     if None in numbers:
@@ -183,11 +183,9 @@ def _number(text: str) -> int | None:
 def _object(path: Path) -> dict[str, object]:
     """The JSON object of a capture's file."""
     try:
-        value = json.loads(_need(path).read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"{path} is not readable as JSON ({error}); load it again. {SOURCE}"
-        ) from error
+        value = reading.read_json(_need(path))
+    except InputError as error:
+        raise InputError(f"{error} Load it again. {SOURCE}") from error
     if not isinstance(value, dict):
         raise InputError(f"{path} holds no JSON object. {SOURCE}")
     return value

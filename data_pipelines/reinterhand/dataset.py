@@ -12,11 +12,10 @@ from jaxtyping import UInt8
 
 from data_pipelines.build_dataset import converted
 from data_pipelines.fits import load_model
-from data_pipelines.labelled import UNREADABLE, Labelled, Rejection, Unusable
+from data_pipelines.labelled import Labelled, Rejection, Unusable, read_picture
 from data_pipelines.reinterhand import captures, fisheye, labels
 from data_pipelines.reinterhand.captures import FOLDERS, LIGHTS, Series
 from data_pipelines.reinterhand.labels import WorldCamera
-from twohand_jax.data import decode
 from twohand_jax.errors import InputError
 from twohand_jax.types import NUM_JOINTS, Camera
 
@@ -154,10 +153,7 @@ class ReInterHand:
         self, path: Path, world: WorldCamera
     ) -> tuple[UInt8[np.ndarray, "h w 3"], Camera]:
         """The picture without distortion, and its camera."""
-        try:
-            image = decode.decode_jpeg(path.read_bytes())
-        except (OSError, InputError) as error:
-            raise Unusable(UNREADABLE) from error
+        _, image = read_picture(path)
         if world.distortion is None:
             return image, world.camera
         height, width = image.shape[:2]

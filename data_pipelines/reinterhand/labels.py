@@ -1,6 +1,5 @@
 """The labels of one frame of Re:InterHand as one of its cameras sees them."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +9,8 @@ from jaxtyping import Bool, Float
 
 from data_pipelines.fits import to_frame
 from data_pipelines.labelled import NOT_FINITE, Unusable
+from twohand_jax import reading
+from twohand_jax.errors import InputError, MissingFileError
 from twohand_jax.geometry import boxes, cameras
 from twohand_jax.types import NUM_JOINTS, SIDES, Camera, ManoModel, ManoParams
 
@@ -138,12 +139,13 @@ def load_json(path: Path) -> object:
 
     Raises:
         Unusable: it is missing or cut short.
+        UnreadableError: it is there, but the system cannot read it.
     """
     try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
+        return reading.read_json(path)
+    except MissingFileError as error:
         raise Unusable(MISSING) from error
-    except (ValueError, RecursionError) as error:
+    except InputError as error:
         raise Unusable(NO_JSON) from error
 
 

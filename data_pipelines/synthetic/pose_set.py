@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from data_pipelines.datasets import DatasetEntry
 from data_pipelines.synthetic.poses import sampler
-from twohand_jax import mano
+from twohand_jax import arguments, locks, mano
 from twohand_jax.data import poses as pose_sets
 from twohand_jax.errors import InputError
 
@@ -101,6 +101,8 @@ def build(
                 bar.update(task.result())
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                child.terminate()
             raise
     return info
 
@@ -131,16 +133,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of ``twohand data build poses``."""
     default = PoseSetConfig()
     parser.add_argument("--out", required=True, help="directory of the set")
-    parser.add_argument("--train", type=int, default=default.train, help="poses")
-    parser.add_argument("--test", type=int, default=default.test, help="poses")
-    parser.add_argument("--seed", type=int, default=default.seed)
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--train", type=arguments.not_negative, default=default.train, help="poses"
+    )
+    parser.add_argument(
+        "--test", type=arguments.not_negative, default=default.test, help="poses"
+    )
+    parser.add_argument("--seed", type=arguments.seed, default=default.seed)
+    parser.add_argument(
+        "--workers", type=arguments.processes, default=os.cpu_count() or 1
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     """Build as the flags say and print what was written."""
     config = PoseSetConfig(train=args.train, test=args.test, seed=args.seed)
-    info = build(config, args.out, workers=args.workers)
+    if config.train + config.test == 0:
+        raise InputError("--train and --test are both 0: there is nothing to draw.")
+    with locks.held(Path(args.out), "a build"):
+        info = build(config, args.out, workers=args.workers)
     sizes = ", ".join(f"{sum(n)} in {split}" for split, n in info.splits.items())
     print(f"Two-hand poses: {sizes}; wrote {args.out}.")
 

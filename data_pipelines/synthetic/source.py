@@ -26,7 +26,7 @@ from data_pipelines.synthetic.poses import sampler, view
 from data_pipelines.synthetic.render.hand_mesh import load_hand_mesh
 from data_pipelines.synthetic.render.renderer import Renderer, Rendering
 from data_pipelines.synthetic.render.sample_scene import sample_scene
-from twohand_jax import mano
+from twohand_jax import arguments, mano
 from twohand_jax.crops.cue_table import NAMES, in_order
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
@@ -227,12 +227,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of ``twohand data build synthetic``."""
     default = SyntheticConfig()
     parser.add_argument("--out", required=True, help="directory of the records")
-    parser.add_argument("--train", type=int, default=default.train, help="pictures")
-    parser.add_argument("--test", type=int, default=default.test, help="pictures")
-    parser.add_argument("--size", type=int, default=default.size, help="pixels")
-    parser.add_argument("--seed", type=int, default=default.seed)
-    parser.add_argument("--views", type=int, default=default.views, help="of a pose")
-    parser.add_argument("--shard-size", type=int, default=default.shard_size)
+    parser.add_argument(
+        "--train", type=arguments.not_negative, default=default.train, help="pictures"
+    )
+    parser.add_argument(
+        "--test", type=arguments.not_negative, default=default.test, help="pictures"
+    )
+    parser.add_argument(
+        "--size", type=arguments.whole(16, 8192), default=default.size, help="pixels"
+    )
+    parser.add_argument("--seed", type=arguments.seed, default=default.seed)
+    parser.add_argument(
+        "--views", type=arguments.positive, default=default.views, help="of a pose"
+    )
+    parser.add_argument(
+        "--shard-size", type=arguments.positive, default=default.shard_size
+    )
     parser.add_argument(
         "--cues",
         nargs="+",
@@ -241,11 +251,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=list(default.cues),
         help=f"of {', '.join(NAMES)} (default: {' '.join(default.cues)})",
     )
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--workers", type=arguments.processes_or_none, default=os.cpu_count() or 1
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     """Build as the flags say and print what was written."""
+    if args.train + args.test == 0:
+        raise InputError("--train and --test are both 0: there is nothing to draw.")
     config = SyntheticConfig(
         size=args.size,
         seed=args.seed,

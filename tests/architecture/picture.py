@@ -14,7 +14,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PICTURE = ROOT / "docs" / "images" / "architecture.svg"
 # Modules that everything uses would add arrows and no insight.
-EVERYWHERE = {"errors", "fields", "files", "lazy", "timing", "types", "assets"}
+EVERYWHERE = {
+    *("arguments", "errors", "fields", "files", "lazy", "locks", "reading"),
+    *("switches", "timing", "types", "assets"),
+}
 WIDTH, BOX, ROW, GAP, MARGIN = 1040, 34, 92, 14, 24
 ABOUT = {
     "benchmarks": "speed beside the peers",

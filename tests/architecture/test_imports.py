@@ -28,7 +28,8 @@ LAYERS = (  # a module may import from its own line and from those below
     ("geometry",),
     ("types",),
     ("files",),
-    ("errors", "fields", "lazy", "timing", "assets"),
+    ("locks", "reading", "switches"),
+    ("arguments", "errors", "fields", "lazy", "timing", "assets"),
 )
 RANK = {name: -rank for rank, layer in enumerate(LAYERS) for name in layer}
 OWNERS = {  # who alone may import these packages

@@ -82,9 +82,9 @@ def test_one_side_of_mano(fails, tmp_path, photo) -> None:
     folder.mkdir()
     fields = fake_mano.random_fields(0)
     fake_mano.write_plain(folder, fields, fields)
-    (folder / "MANO_LEFT.pkl").unlink()
+    (folder / "MANO_RIGHT.pkl").unlink()
     message = fails(photo, "--mano", folder)
-    assert "MANO_LEFT.pkl is missing" in message
+    assert "MANO_RIGHT.pkl is missing" in message
 
 
 def test_wrong_shapes_in_a_hand_model(fails, tmp_path, photo) -> None:
@@ -147,3 +147,17 @@ def test_interruption_exits_130(monkeypatch, photo, capsys) -> None:
     monkeypatch.setattr("twohand_jax.inference.photos.outcomes", interrupt)
     assert cli.main(["reconstruct", str(photo), "--out", "unused"]) == 130
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_another_hand_model_than_the_shipped_networks(tmp_path, photo, capsys):
+    from tests.mano import fake_mano
+
+    folder = tmp_path / "mano"
+    folder.mkdir()
+    fake_mano.write_plain(folder, *(fake_mano.random_fields(seed) for seed in (0, 1)))
+    words = ["--mano", str(folder), "--out", str(tmp_path / "out")]
+    assert cli.main(["reconstruct", str(photo), *words]) == 2
+    assert cli.main(["export", *words]) == 2
+    told = capsys.readouterr().err
+    assert told.count("trained on the hand model 'open-hand-1', but") == 2
+    assert not (tmp_path / "out").exists()

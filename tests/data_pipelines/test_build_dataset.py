@@ -101,10 +101,13 @@ def test_what_is_left_out_is_reported(
     pictures.mkdir(parents=True)
     (source / "annotations").symlink_to(miniature / "annotations")
     told = ("--max-samples", "8", "--workers", "0")
+    assert main.main(_command(source, tmp_path / "set", *told)) == 1
+    assert "more than 1% of them: 2 x the picture is" in capsys.readouterr().err
+    told = (*told, "--max-rejected", "100%")
     assert main.main(_command(source, tmp_path / "set", *told)) == 0
     report = capsys.readouterr().out
     assert "0 images in split test" in report
-    assert "8 left out: the picture is missing or does not decode (test/" in report
+    assert "8 left out: the picture is missing (test/" in report
     assert ", …)" in report
 
 
@@ -150,7 +153,7 @@ def test_counts_must_be_positive(
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
         main.main(_command(tmp_path, tmp_path / "set", f"--max-samples={value}"))
-    assert "is no whole number above 0" in capsys.readouterr().err
+    assert "is no whole number from 1" in capsys.readouterr().err
 
 
 def test_the_commands_help_names_every_dataset_without_tensorflow() -> None:

@@ -133,7 +133,7 @@ BAD_FIT = _sample().mano._replace(betas=np.full((2, 10), np.nan))
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"image": Path("none.jpg")}, labelled.UNREADABLE),
+        ({"image": Path("none.jpg")}, labelled.MISSING),
         ({"image": Path(__file__)}, labelled.UNREADABLE),
         ({"size": (HEIGHT, WIDTH)}, labelled.OTHER_SIZE),
         ({"joints_2d_valid": _flags()}, labelled.NO_HAND),

@@ -71,7 +71,7 @@ def test_freihand_needs_every_evaluation_picture(names, message):
 
 
 def test_ho3d_needs_its_list(tmp_path):
-    with pytest.raises(InputError, match="give evaluation.txt"):
+    with pytest.raises(InputError, match="Give evaluation.txt"):
         single_hand.ho3d_order((), tmp_path / "absent.txt")
     (tmp_path / "empty.txt").touch()
     with pytest.raises(InputError, match="names no pictures"):

@@ -1,10 +1,13 @@
 """Loading models: pickles, npz, the left-hand fix, and everything that is refused."""
 
+import collections
+import pickle
 import re
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.sparse
 
 from tests.mano import fake_mano
 from twohand_jax import mano
@@ -98,11 +101,10 @@ def refused(source, *parts):
         assert re.search(part, message), message
 
 
-@pytest.mark.parametrize("missing", ["MANO_RIGHT.pkl", "MANO_LEFT.pkl"])
-def test_one_side_missing(tmp_path, pair, missing):
-    fake_mano.write_official(tmp_path, *pair)
-    (tmp_path / missing).unlink()
-    refused(tmp_path, f"{missing} is missing", "both")
+def test_the_right_hand_missing(tmp_path, pair):
+    fake_mano.write_plain(tmp_path, *pair)
+    (tmp_path / "MANO_RIGHT.pkl").unlink()
+    refused(tmp_path, "MANO_RIGHT.pkl is missing", "licence")
 
 
 @pytest.mark.parametrize("key", sorted(loading.SHAPES))
@@ -153,3 +155,61 @@ def test_float64_needs_only_the_flag(tmp_path, pair):
     with jax.enable_x64(True):
         model = mano.load(fake_mano.write_plain(tmp_path, *pair), dtype=jnp.float64)
         assert model.directions.dtype == jnp.float64
+
+
+def hand_like(seed: int) -> tuple:
+    """Random hands whose fingers point as MANO's do: right to -x, thumbs to +z."""
+    right = fake_mano.random_fields(seed)
+    for joint, place in ((0, (0.09, 0, 0)), (4, (0.0, 0, 0)), (13, (0.06, 0, 0.02))):
+        right["J_regressor"][joint] = 0
+        right["J_regressor"][joint, joint] = 1
+        right["v_template"][joint] = place
+    return right, loading.mirrored(right)
+
+
+@pytest.mark.parametrize("place", ["folder", "npz"])
+def test_sides_that_were_copied_or_changed_places_are_refused(tmp_path, place):
+    right, left = hand_like(0)
+    wrong = {
+        "same hand on both": (right, right),
+        "other side as its": (left, right),
+    }
+    for message, (first, second) in {"": (right, left), **wrong}.items():
+        path = tmp_path
+        if place == "npz":
+            path = tmp_path / "hand.npz"
+            both = {f"right_{key}": value for key, value in first.items()}
+            both |= {f"left_{key}": value for key, value in second.items()}
+            np.savez(path, **both)
+        else:
+            fake_mano.write_plain(tmp_path, first, second)
+        if not message:
+            assert mano.load(path)
+            continue
+        with pytest.raises(InputError, match=message):
+            mano.load(path)
+
+
+def test_the_right_hand_alone_is_mirrored_and_said_so(tmp_path, capsys):
+    right, left = hand_like(0)
+    fake_mano.write_plain(tmp_path, right, left)
+    both = mano.load(tmp_path)
+    (tmp_path / "MANO_LEFT.pkl").unlink()
+    same(mano.load(tmp_path), both)
+    mano.load(tmp_path)
+    told = capsys.readouterr().err
+    assert told.count("the left hand is the mirror image of MANO_RIGHT.pkl") == 1
+
+
+@pytest.mark.parametrize("protocol", [2, 5])
+@pytest.mark.parametrize(
+    "form",
+    ["csc_matrix", "coo_matrix", "csc_array", "csr_array", "coo_array", "matrix"],
+)
+def test_models_saved_again_are_read(tmp_path, pair, form, protocol):
+    change = np.asmatrix if form == "matrix" else getattr(scipy.sparse, form)
+    for name, fields in zip(loading.FILES.values(), pair, strict=True):
+        again = collections.OrderedDict(fields)
+        again["J_regressor"] = change(fields["J_regressor"])
+        (tmp_path / name).write_bytes(pickle.dumps(again, protocol))
+    same(mano.load(tmp_path), fake_mano.model_of(*pair), (*ARRAYS, "joint_regressor"))

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from twohand_jax import arguments
 from twohand_jax.benchmarks import report, steps
 from twohand_jax.benchmarks.report import (
     DTYPES,
@@ -52,11 +53,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option = parser.add_argument
     option("--size", choices=list(SIZES), default="0.3b")
     option("--kind", choices=KINDS, default=POSE)
-    option("--batch", type=int, default=1)
-    option("--repetitions", type=int, default=5)
+    option("--batch", type=arguments.positive, default=1)
+    option("--repetitions", type=arguments.positive, default=5)
     option("--dtypes", nargs="+", choices=DTYPES, default=list(DTYPES))
     option("--peers", choices=["all", "none"], default="all")
-    option("--threads", type=int, default=2, help="threads of PyTorch on a CPU")
+    option(
+        "--threads",
+        type=arguments.positive,
+        default=2,
+        help="threads of PyTorch on a CPU",
+    )
 
 
 def run(args: argparse.Namespace) -> Report:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from twohand_jax import assets, mano
+from twohand_jax import arguments, assets, mano
 from twohand_jax.benchmarks import report
 from twohand_jax.benchmarks.examples import Examples, examples
 from twohand_jax.benchmarks.report import Report, Timing, interleaved
@@ -54,8 +54,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The benchmark's flags."""
     option = parser.add_argument
     option("--protocols", nargs="+", choices=PROTOCOLS, default=PROTOCOLS)
-    option("--batches", type=int, nargs="+", default=[64, 256])
-    option("--seconds", type=float, default=4.0, help="for each line of the table")
+    option("--batches", type=arguments.positive, nargs="+", default=[64, 256])
+    option(
+        "--seconds",
+        type=arguments.above_zero,
+        default=4.0,
+        help="for each line of the table",
+    )
     option("--peers", choices=sorted(PEERS), default="all")
     option("--programs", nargs="+", choices=TASKS, default=list(TASKS))
     option(
@@ -64,7 +69,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="wall",
         help="cpu: time of all cores, which a busy machine changes little",
     )
-    option("--threads", type=int, default=2, help="threads of PyTorch, for smplx")
+    option(
+        "--threads",
+        type=arguments.positive,
+        default=2,
+        help="threads of PyTorch, for smplx",
+    )
 
 
 def run(args: argparse.Namespace) -> Report:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from twohand_jax import arguments
 from twohand_jax.benchmarks.report import Report, Timing, interleaved
 from twohand_jax.crops.canvas import CanvasConfig
 from twohand_jax.data import decode, tfrecord
@@ -45,11 +46,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The benchmark's flags."""
     parser.add_argument("--dataset", required=True, help="directory of records")
     parser.add_argument("--split", default="train")
-    parser.add_argument("--canvas", type=int, default=256, help="side, pixels")
-    parser.add_argument("--batch", type=int, default=48, help="records a batch")
-    parser.add_argument("--workers", type=int, default=2, help="decoding threads")
-    parser.add_argument("--rounds", type=int, default=5, help="timed windows of shards")
-    parser.add_argument("--window-shards", type=int, default=8, help="shards a window")
+    parser.add_argument(
+        "--canvas", type=arguments.positive, default=256, help="side, pixels"
+    )
+    parser.add_argument(
+        "--batch", type=arguments.positive, default=48, help="records a batch"
+    )
+    parser.add_argument(
+        "--workers", type=arguments.positive, default=2, help="decoding threads"
+    )
+    parser.add_argument(
+        "--rounds", type=arguments.positive, default=5, help="timed windows of shards"
+    )
+    parser.add_argument(
+        "--window-shards", type=arguments.positive, default=8, help="shards a window"
+    )
 
 
 def run(args: argparse.Namespace) -> Report:

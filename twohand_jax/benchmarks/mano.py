@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from twohand_jax import mano
+from twohand_jax import arguments, mano
 from twohand_jax.benchmarks import report
 from twohand_jax.benchmarks.report import Report, Timing, interleaved
 from twohand_jax.geometry import rotations
@@ -40,9 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sizes", type=_hands, nargs="+", default=[1, 64, 1024], metavar="HANDS"
     )
     parser.add_argument(
-        "--seconds", type=float, default=4.0, help="time for each size and task"
+        "--seconds",
+        type=arguments.above_zero,
+        default=4.0,
+        help="time for each size and task",
     )
-    parser.add_argument("--threads", type=int, default=2, help="threads of PyTorch")
+    parser.add_argument(
+        "--threads", type=arguments.positive, default=2, help="threads of PyTorch"
+    )
 
 
 def run(args: argparse.Namespace) -> Report:

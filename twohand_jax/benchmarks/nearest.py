@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from twohand_jax import collision, mano
+from twohand_jax import arguments, collision, mano
 from twohand_jax.benchmarks import examples, report
 from twohand_jax.benchmarks.report import Report, Timing, interleaved
 from twohand_jax.types import LEFT, RIGHT, ManoModel
@@ -37,8 +37,12 @@ class NearestRow(NamedTuple):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The benchmark's flags."""
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 64, 1024])
-    parser.add_argument("--seconds", type=float, default=4.0, help="for each batch")
+    parser.add_argument(
+        "--batches", type=arguments.positive, nargs="+", default=[1, 64, 1024]
+    )
+    parser.add_argument(
+        "--seconds", type=arguments.above_zero, default=4.0, help="for each batch"
+    )
     parser.add_argument("--peers", choices=sorted(PEERS), default="all")
 
 

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from twohand_jax import collision
+from twohand_jax import arguments, collision
 from twohand_jax.benchmarks import examples, report
 from twohand_jax.benchmarks.report import Report, Timing, interleaved
 from twohand_jax.diffusion import guidance, representation
@@ -47,11 +47,19 @@ class RefineRow(NamedTuple):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The benchmark's flags."""
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 64, 1024])
-    parser.add_argument("--steps", type=int, default=42, help="guided DDIM steps")
-    parser.add_argument("--seconds", type=float, default=20.0, help="for each batch")
+    parser.add_argument(
+        "--batches", type=arguments.positive, nargs="+", default=[1, 64, 1024]
+    )
+    parser.add_argument(
+        "--steps", type=arguments.positive, default=42, help="guided DDIM steps"
+    )
+    parser.add_argument(
+        "--seconds", type=arguments.above_zero, default=20.0, help="for each batch"
+    )
     parser.add_argument("--peers", choices=["all", "none"], default="all")
-    parser.add_argument("--threads", type=int, default=2, help="threads of PyTorch")
+    parser.add_argument(
+        "--threads", type=arguments.positive, default=2, help="threads of PyTorch"
+    )
     parser.add_argument("--prior", help="model directory; default: the shipped prior")
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from twohand_jax import experiments
+from twohand_jax import arguments, experiments
 from twohand_jax.benchmarks import report
 from twohand_jax.benchmarks.report import (
     DTYPES,
@@ -52,8 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The benchmark's flags; the command line hands over the parsed config."""
     option = parser.add_argument
     option("--config", default="configs/paper.py", help="Python file, as of train")
-    option("--batch", type=int, default=8)
-    option("--seconds", type=float, default=60.0, help="for each line of the table")
+    option("--batch", type=arguments.positive, default=8)
+    option(
+        "--seconds",
+        type=arguments.above_zero,
+        default=60.0,
+        help="for each line of the table",
+    )
     option(
         "--dtypes",
         nargs="+",
@@ -61,7 +66,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="float32 on a CPU, where the other takes minutes a step; else both",
     )
     option("--peers", choices=["all", "none"], default="all")
-    option("--threads", type=int, default=2, help="threads of PyTorch on a CPU")
+    option(
+        "--threads",
+        type=arguments.positive,
+        default=2,
+        help="threads of PyTorch on a CPU",
+    )
 
 
 def run(args: argparse.Namespace) -> Report:

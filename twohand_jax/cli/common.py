@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import contextlib
 import inspect
 import os
 import runpy
@@ -9,10 +10,11 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from ml_collections import ConfigDict
 
+from twohand_jax import arguments, files, reading
 from twohand_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,10 +24,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def cache_folder() -> Path:
-    """The user's cache folder of this project (XDG base directory specification)."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "twohand_jax"
+def cache_folder() -> Path | None:
+    """The user's cache folder of this project (XDG base directory specification).
+
+    None for a user without a home: programs are kept nowhere that others may write.
+    """
+    base = os.environ.get("XDG_CACHE_HOME")
+    if base:
+        return Path(base) / "twohand_jax"
+    try:
+        return Path.home() / ".cache" / "twohand_jax"
+    except RuntimeError:
+        return None
 
 
 def add_processes(parser: argparse.ArgumentParser) -> None:
@@ -34,8 +44,78 @@ def add_processes(parser: argparse.ArgumentParser) -> None:
     option = group.add_argument
     option("--distributed", action="store_true", help="find the others (Slurm, TPU)")
     option("--coordinator", metavar="HOST:PORT", help="of process 0, without these")
-    option("--processes", type=int, metavar="N", help="how many there are")
-    option("--process", type=int, metavar="I", help="which this one is, from 0")
+    option(
+        "--processes", type=arguments.positive, metavar="N", help="how many there are"
+    )
+    option(
+        "--process",
+        type=arguments.not_negative,
+        metavar="I",
+        help="which this one is, from 0",
+    )
+
+
+def add_hand(parser: argparse.ArgumentParser) -> None:
+    """Add ``--other-hand``, see ``check_hand``."""
+    parser.add_argument(
+        "--other-hand",
+        action="store_true",
+        help="take a --mano that the network was not trained on: its poses and shapes "
+        "mean another hand there, and the errors are larger",
+    )
+
+
+def check_hand(mano: Path | None, model: Path | None, *, is_asked: bool) -> None:
+    """Refuse a hand model that the shipped network was not trained on.
+
+    Args:
+        mano: of the command; None for the open hand.
+        model: model directory of the network; None for the shipped one.
+        is_asked: whether ``--other-hand`` was given.
+
+    Raises:
+        InputError: the hand model is another one.
+    """
+    from twohand_jax import assets
+    from twohand_jax.mano import load
+
+    is_shipped = model is None or model.resolve() == assets.REGRESSOR.resolve()
+    if mano is None or is_asked or not is_shipped:
+        return
+    wanted, found = load().name, load(mano).name
+    if found != wanted:
+        raise InputError(
+            f"The shipped network was trained on the hand model {wanted!r}, but "
+            f"{mano} is {found!r}; their numbers mean different hands. Leave out "
+            "--mano, name a model that was trained on it, or ask for the mixture with "
+            "--other-hand."
+        )
+
+
+@contextlib.contextmanager
+def alone(directory: Path, command: str, *inside: str) -> Iterator[None]:
+    """A directory for one command at a time; several processes of it are one.
+
+    What a killed one left half-written goes.
+
+    Args:
+        directory: of the results.
+        command: its name, for others.
+        inside: folders in it that the command writes to.
+
+    Raises:
+        InputError: another one is at work there.
+    """
+    from twohand_jax import locks
+    from twohand_jax.train import distributed
+
+    if not distributed.is_first():
+        yield
+        return
+    with locks.held(directory, command):
+        for folder in (directory, *(directory / name for name in inside)):
+            files.remove_partials(folder, is_deep=False)
+        yield
 
 
 def enable_compilation_cache() -> None:
@@ -44,7 +124,10 @@ def enable_compilation_cache() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import jax
 
-    folder = cache_folder() / "programs"
+    base = cache_folder()
+    if jax.config.values["jax_compilation_cache_dir"] is not None or base is None:
+        return  # the user's own (JAX_COMPILATION_CACHE_DIR), or none
+    folder = base / "programs"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
@@ -97,7 +180,9 @@ def add_cue_options(parser: argparse.ArgumentParser, *more: str) -> None:
         text = "model that `twohand weights convert sapiens` wrote"
         option(f"--sapiens-{kind}", type=Path, metavar="DIR", help=text)
     text = "pictures on each device at a time; 1"
-    option("--sapiens-batch", type=int, metavar="N", default=1, help=text)
+    option(
+        "--sapiens-batch", type=arguments.positive, metavar="N", default=1, help=text
+    )
     option("--detector", type=Path, metavar="FILE.onnx", help="finds the hands")
 
 
@@ -127,6 +212,10 @@ class Parser(argparse.ArgumentParser):
     """A parser that takes ``--config.a.b=v`` for ``--set a.b=v`` where it has that."""
 
     takes_changes = False
+
+    def error(self, message: str) -> NoReturn:
+        """As the base class; what was given may be absurdly long."""
+        super().error(reading.shown(message, 1000))
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]
         """As the base class, which declares it in overloads."""

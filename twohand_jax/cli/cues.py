@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from twohand_jax import arguments
 from twohand_jax.cli import common
 from twohand_jax.errors import InputError
 
@@ -28,15 +29,15 @@ def add(subparsers: Any) -> None:
     option("--out", required=True, type=Path, metavar="DIR", help="output folder")
     common.add_cue_options(parser)
     option("--boxes", type=Path, metavar="FILE", help="hand boxes, as of reconstruct")
-    option("--batch", type=int, default=8, help="pictures extracted at once")
+    option(
+        "--batch", type=arguments.positive, default=8, help="pictures extracted at once"
+    )
     common.add_output_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Make all cues; bad pictures are named at the end, the others written."""
-    if args.batch < 1:
-        raise InputError(f"--batch must be at least 1, not {args.batch}.")
     common.enable_compilation_cache()
     from twohand_jax.inference import cue_files
     from twohand_jax.inference.images import FailedImage, Skipped
@@ -52,20 +53,21 @@ def run(args: argparse.Namespace) -> None:
         overwrite=args.overwrite,
     )
     bad, kept, made, start = [], 0, 0, time.perf_counter()
-    total = cue_files.count_images(job)
-    for one in common.progress(
-        cue_files.cue_outcomes(job), unit="picture", total=total
-    ):
-        if isinstance(one, FailedImage):
-            bad.append(one.sentence())
-        elif isinstance(one, Skipped):
-            common.say(one.sentence())
-        elif one.kinds is None:
-            kept += 1
-        else:
-            made += 1
-            cues = ", ".join(one.kinds) or "no cues"
-            common.say(f"{one.source}: {one.hands} of 2 hands, {cues}")
+    with common.alone(args.out, "twohand cues"):
+        total = cue_files.count_images(job)
+        for one in common.progress(
+            cue_files.cue_outcomes(job), unit="picture", total=total
+        ):
+            if isinstance(one, FailedImage):
+                bad.append(one.sentence())
+            elif isinstance(one, Skipped):
+                common.say(one.sentence())
+            elif one.kinds is None:
+                kept += 1
+            else:
+                made += 1
+                cues = ", ".join(one.kinds) or "no cues"
+                common.say(f"{one.source}: {one.hands} of 2 hands, {cues}")
     seconds = time.perf_counter() - start
     common.say(
         f"{made} pictures in {seconds:.1f} s ({made / seconds:.2f} images/s), "

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from data_pipelines import datasets
+from data_pipelines.datasets import add_limit
+from twohand_jax import arguments
 from twohand_jax.cli import common
 from twohand_jax.errors import InputError, MissingDependencyError
 
@@ -59,10 +61,18 @@ def add_cues(actions: Any) -> None:
     option("--only", nargs="+", choices=common.CUE_NAMES, default=(), metavar="CUE")
     option("--mano", type=Path, help="hand model of the fits, with --cues labels")
     option("--splits", nargs="+", default=(), help="to write; all")
-    option("--batch", type=int, default=8, help="pictures extracted at once")
-    option("--workers", type=int, default=0, help="processes; 0: this one")
+    option(
+        "--batch", type=arguments.positive, default=8, help="pictures extracted at once"
+    )
+    option(
+        "--workers",
+        type=arguments.processes_or_none,
+        default=0,
+        help="processes; 0: this one",
+    )
     text = "run as an Apache Beam pipeline with this option, as runner=DirectRunner"
     option("--beam", action="append", metavar="OPTION=VALUE", help=text)
+    add_limit(parser)
     parser.set_defaults(run=run_cues)
 
 
@@ -78,8 +88,6 @@ def run_cues(args: argparse.Namespace) -> None:
             f"`twohand data cues` needs the package {error.name}: install the extras "
             "with pip install 'twohand_jax[data]' (with --beam: [data,beam])."
         ) from error
-    if args.batch < 1 or args.workers < 0:
-        raise InputError("--batch must be at least 1 and --workers at least 0.")
     if args.out.resolve() == args.directory.resolve():
         raise InputError("--out must be another directory than that of the records.")
     is_truth = args.cues == LABELS
@@ -97,7 +105,15 @@ def run_cues(args: argparse.Namespace) -> None:
     )
     source = cue_stage.RecordCues(args.directory, config)
     make = beam.maker(args.beam) if args.beam else None
-    print(writer.write(source, args.out, workers=args.workers, make=make).text())
+    report = writer.write(
+        source,
+        args.out,
+        workers=args.workers,
+        make=make,
+        limit=writer.RejectionLimit.of(args.max_rejected),
+        recheck=args.recheck,
+    )
+    print(report.text())
 
 
 INSPECT_DESCRIPTION = """\
@@ -120,11 +136,23 @@ def add_inspect(actions: Any) -> None:
     option("directory", type=Path, help="record set")
     option("--split", help="one split; all by default")
     option("--out", type=Path, help=f"report, .html or .png; {default}")
-    option("--count", type=int, default=24, help="records drawn of each split")
-    option("--max-records", type=int, help="of each split, for a quick look; all")
+    option(
+        "--count",
+        type=arguments.not_negative,
+        default=24,
+        help="records drawn of each split",
+    )
+    option(
+        "--max-records",
+        type=arguments.positive,
+        help="of each split, for a quick look; all",
+    )
     option("--mano", type=Path, help="hand model of the fits; the open hand")
     option("--check", action="store_true", help="verify every record")
-    limit = {"type": float, "help": "limit of --check, see inspection/check.py"}
+    limit = {
+        "type": arguments.above_zero,
+        "help": "limit of --check, see inspection/check.py",
+    }
     option("--max-reprojection", default=1.0, metavar="PX", **limit)
     option("--max-posing", default=50.0, metavar="MM", **limit)
     parser.set_defaults(run=run_inspect)
@@ -137,10 +165,6 @@ def run_inspect(args: argparse.Namespace) -> None:
     from twohand_jax.inspection import report
     from twohand_jax.inspection.check import CheckConfig
 
-    if args.count < 0 or (args.max_records is not None and args.max_records < 1):
-        raise InputError("--count must be at least 0 and --max-records at least 1.")
-    if not (args.max_reprojection > 0 and args.max_posing > 0):
-        raise InputError("--max-reprojection and --max-posing must be above 0.")
     out = args.out or (None if args.check else args.directory / REPORT)
     splits = [args.split] if args.split else shards.split_names(args.directory)
     if out:
@@ -157,6 +181,7 @@ def run_inspect(args: argparse.Namespace) -> None:
     for split in splits:
         parts.append(report.inspect(args.directory, split, model, config))
         print(report.text(parts[-1]))
+    print(report.rejections_text(args.directory))
     if args.check and shards.read_info(args.directory).get("name") == BENCHMARK:
         from data_pipelines.synthetic import benchmark
 

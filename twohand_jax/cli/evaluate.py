@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from twohand_jax import arguments
 from twohand_jax.cli import common
 from twohand_jax.errors import InputError
 
@@ -34,8 +35,14 @@ def add(subparsers: Any) -> None:
     option("--split", default="test")
     option("--protocol", default="wrist", help=PROTOCOLS)
     option("--mano", type=Path, help="folder or .npz of the hand model")
+    common.add_hand(parser)
     option("--labels", action="store_true", help="a row of the records' own fits")
-    option("--batch", type=int, metavar="N", help="records of this process; 64")
+    option(
+        "--batch",
+        type=arguments.positive,
+        metavar="N",
+        help="records of this process; 64",
+    )
     option("--out", type=Path, metavar="DIR", help="results/DATASET-SPLIT-PROTOCOL")
     option(
         "--plots",
@@ -57,7 +64,9 @@ def add(subparsers: Any) -> None:
     option = others.add_argument
     option("--predictions", type=Path, metavar="FILE.npz", help="see docs/evaluation")
     option("--peer", choices=("mediapipe",), help="MediaPipe's world landmarks")
-    option("--workers", type=int, default=1, help="processes of the peer")
+    option(
+        "--workers", type=arguments.processes, default=1, help="processes of the peer"
+    )
     photographs = parser.add_argument_group("what reconstruct does, picture by picture")
     option = photographs.add_argument
     text = "record sets; rows MediaPipe, network, + fit, + refine"
@@ -83,6 +92,8 @@ def run(args: argparse.Namespace) -> None:
     )
     common.enable_compilation_cache()
     action = _action(args)
+    if action in (evaluate_set, evaluate_photographs, write_submission):
+        common.check_hand(args.mano, args.model, is_asked=args.other_hand)
     if args.labels and action is not evaluate_set:
         raise InputError(
             "--labels adds a row to our own estimates of a --dataset: give it without "
@@ -145,27 +156,28 @@ def evaluate_outside(args: argparse.Namespace) -> None:
     name = args.peer or args.predictions.stem
     default = Path("results") / f"{source}-{args.split}-{args.protocol}-{name}"
     out = args.out or default
-    found = comparison.compare_set(
-        directory,
-        args.dataset,
-        args.split,
-        args.protocol,
-        hand=mano.load(args.mano),
-        predictions=args.predictions,
-        workers=args.workers,
-        out=out,
-        batch_size=args.batch,
-    )
-    if not distributed.is_first():
-        return
-    title = f"{name} and {directory} on {args.dataset} ({args.split})"
-    evaluation = found.evaluation
-    table = outputs.ResultTable(
-        evaluation.results, title=title, rate=evaluation.images_per_second
-    )
-    print(f"{table.summary()}\n\n{found.coverage}")
-    for path in outputs.write(table, out, plots=args.plots):
-        print(f"wrote {path}")
+    with common.alone(out, COMMAND, "samples", "plots"):
+        found = comparison.compare_set(
+            directory,
+            args.dataset,
+            args.split,
+            args.protocol,
+            hand=mano.load(args.mano),
+            predictions=args.predictions,
+            workers=args.workers,
+            out=out,
+            batch_size=args.batch,
+        )
+        if not distributed.is_first():
+            return
+        title = f"{name} and {directory} on {args.dataset} ({args.split})"
+        evaluation = found.evaluation
+        table = outputs.ResultTable(
+            evaluation.results, title=title, rate=evaluation.images_per_second
+        )
+        print(f"{table.summary()}\n\n{found.coverage}")
+        for path in outputs.write(table, out, plots=args.plots):
+            print(f"wrote {path}")
 
 
 def evaluate_set(args: argparse.Namespace) -> None:
@@ -180,26 +192,27 @@ def evaluate_set(args: argparse.Namespace) -> None:
     directory = args.model or assets.REGRESSOR
     source = shards.open_split(args.dataset, args.split).dataset
     out = args.out or Path("results") / f"{source}-{args.split}-{args.protocol}"
-    found = run.evaluate_set(
-        directory,
-        args.dataset,
-        args.split,
-        args.protocol,
-        hand=hand,
-        refine=Prior.load(args.prior, model=hand) if args.refine else None,
-        labels=args.labels,
-        out=out,
-        batch_size=args.batch,
-    )
-    if not distributed.is_first():
-        return
-    title = f"{directory} on {args.dataset} ({args.split})"
-    table = outputs.ResultTable(
-        found.results, title=title, rate=found.images_per_second
-    )
-    print(table.summary())
-    for path in outputs.write(table, out, plots=args.plots):
-        print(f"wrote {path}")
+    with common.alone(out, COMMAND, "samples", "plots"):
+        found = run.evaluate_set(
+            directory,
+            args.dataset,
+            args.split,
+            args.protocol,
+            hand=hand,
+            refine=Prior.load(args.prior, model=hand) if args.refine else None,
+            labels=args.labels,
+            out=out,
+            batch_size=args.batch,
+        )
+        if not distributed.is_first():
+            return
+        title = f"{directory} on {args.dataset} ({args.split})"
+        table = outputs.ResultTable(
+            found.results, title=title, rate=found.images_per_second
+        )
+        print(table.summary())
+        for path in outputs.write(table, out, plots=args.plots):
+            print(f"wrote {path}")
 
 
 def evaluate_photographs(args: argparse.Namespace) -> None:
@@ -224,23 +237,24 @@ def evaluate_photographs(args: argparse.Namespace) -> None:
     for dataset in args.photographs:
         name = f"{dataset.resolve().name}-{args.split}-{told.replace(' ', '-')}"
         out = (args.out or RESULTS / "photographs") / name
-        found = photographs.evaluate(
-            reconstructor,
-            dataset,
-            args.split,
-            config=config,
-            identity=identity,
-            out=out,
-        )
-        table = outputs.ResultTable(
-            found.results,
-            title=f"{directory} on photographs of {dataset} ({args.split}), {told}",
-            rate=found.images_per_second,
-            note=photographs.NOTE,
-        )
-        common.say(table.summary())
-        for path in outputs.write(table, out, plots=args.plots):
-            common.say(f"wrote {path}")
+        with common.alone(out, COMMAND, "samples", "plots"):
+            found = photographs.evaluate(
+                reconstructor,
+                dataset,
+                args.split,
+                config=config,
+                identity=identity,
+                out=out,
+            )
+            table = outputs.ResultTable(
+                found.results,
+                title=f"{directory} on photographs of {dataset} ({args.split}), {told}",
+                rate=found.images_per_second,
+                note=photographs.NOTE,
+            )
+            common.say(table.summary())
+            for path in outputs.write(table, out, plots=args.plots):
+                common.say(f"wrote {path}")
 
 
 def write_submission(args: argparse.Namespace) -> None:
@@ -292,7 +306,7 @@ def write_submission(args: argparse.Namespace) -> None:
     )
 
 
-RESULTS = Path("results")
+RESULTS, COMMAND = Path("results"), "twohand evaluate"
 
 
 def fill_table(args: argparse.Namespace) -> None:
@@ -329,14 +343,15 @@ def fill_table(args: argparse.Namespace) -> None:
             batch_size=args.batch,
         ).results
 
-    if distributed.is_first():
-        common.say(f"{subject}: {rendering.outlook(jobs)}")
-    sections = filling.fill(jobs, evaluate)
-    if not distributed.is_first():
-        return
-    print(rendering.markdown(table, sections, subject=subject))
-    for path in rendering.write(table, sections, out, subject=subject):
-        print(f"wrote {path}")
+    with common.alone(out, COMMAND, "samples", "plots"):
+        if distributed.is_first():
+            common.say(f"{subject}: {rendering.outlook(jobs)}")
+        sections = filling.fill(jobs, evaluate)
+        if not distributed.is_first():
+            return
+        print(rendering.markdown(table, sections, subject=subject))
+        for path in rendering.write(table, sections, out, subject=subject):
+            print(f"wrote {path}")
 
 
 def _prior(args: argparse.Namespace, hand: "ManoModel") -> "Prior | Missing":

@@ -4,6 +4,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from twohand_jax import arguments
+from twohand_jax.cli import common
+
 
 def add(subparsers: Any) -> None:
     """The command's flags."""
@@ -33,8 +36,14 @@ def add(subparsers: Any) -> None:
         metavar="CUE",
         help="that the program takes (default: all that the network looks at)",
     )
-    option("--canvas", type=int, default=512, help="side of its pictures, pixels")
+    option(
+        "--canvas",
+        type=arguments.whole(32, 8192),
+        default=512,
+        help="side of its pictures, pixels",
+    )
     option("--mano", type=Path, help="folder or .npz of the hand model")
+    common.add_hand(parser)
     parser.set_defaults(run=run)
 
 
@@ -43,6 +52,7 @@ def run(args: argparse.Namespace) -> None:
     from twohand_jax import mano
     from twohand_jax.inference import export, predict
 
+    common.check_hand(args.mano, args.checkpoint, is_asked=args.other_hand)
     trained = predict.load_network(args.checkpoint)
     export.write(
         args.out,

@@ -1,11 +1,17 @@
 """The command ``twohand``: finds the sub-command, turns errors into one sentence."""
 
 import argparse
+import contextlib
+import errno
+import io
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from types import FrameType
 
 import twohand_jax
+from twohand_jax import reading, switches
 from twohand_jax.cli import (
     benchmark,
     common,
@@ -19,9 +25,10 @@ from twohand_jax.cli import (
     train,
     weights,
 )
-from twohand_jax.errors import InputError, NonFiniteLossError
+from twohand_jax.errors import FailedError, InputError
 
-# Each module has add(subparsers), and imports what it needs when it runs.
+# Each module has add(subparsers), and imports what it needs when it runs. What runs
+# returns an exit code or None for 0.
 COMMANDS = (
     reconstruct,
     convert,
@@ -34,7 +41,7 @@ COMMANDS = (
     export,
     benchmark,
 )
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,31 +58,135 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code.
 
-    Bad input gives 2 and one sentence on stderr, a loss that is not finite 1 and one
-    sentence, an interruption 130.
+    0: done. 1: what was asked for could not be finished. 2: wrong use or input. 130 and
+    143: interrupted by Ctrl-C, by SIGTERM. One sentence on stderr says what it was
+    (docs/reliability.md). With ``TWOHAND_TRACEBACK`` set, errors of the system keep
+    their traceback.
 
     Args:
         argv: arguments without the program's name; ``sys.argv`` by default.
     """
-    args = parser().parse_args(argv)
+    _say_all_characters()
     try:
-        args.run(args)
-    except InputError as error:
-        print(f"twohand {args.command}: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except NonFiniteLossError as error:
-        print(f"twohand {args.command}: {error}", file=sys.stderr)
-        return FAILED
+        with _terminable(), switches.of_command():
+            args = parser().parse_args(argv)
+            return _run(args)
+    except Terminated:
+        print("twohand: ended by SIGTERM", file=sys.stderr)
+        return TERMINATED
     except KeyboardInterrupt:
         print("twohand: interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def _run(args: argparse.Namespace) -> int:
+    try:
+        code = args.run(args) or 0
+        sys.stdout.flush()
+        return code
     except BrokenPipeError:
         # The reader of our output went away (as with `| head`): not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+        return 0
+    except InputError as error:
+        code, message = BAD_INPUT, str(error)
+    except FailedError as error:
+        code, message = FAILED, str(error)
+    except MemoryError as error:
+        code, message = FAILED, f"there is not enough memory. {error}"
+    except OSError as error:
+        if os.environ.get("TWOHAND_TRACEBACK"):
+            raise
+        code = BAD_INPUT if error.errno in OF_PATHS else FAILED
+        message = _system_sentence(error)
+    except Exception as error:
+        if _is_lost(error):
+            from twohand_jax.train import distributed
+
+            code, message = FAILED, distributed.LOST
+        elif missing := _missing_platform():
+            code, message = BAD_INPUT, missing
+        else:
+            raise
+    lines = (reading.shown(line, LONGEST) for line in message.splitlines())
+    print(f"twohand {args.command}: " + "\n".join(lines), file=sys.stderr)
+    return code
+
+
+def _is_lost(error: Exception) -> bool:
+    """Whether another process of the run is the cause of an error."""
+    if "jax" not in sys.modules:
+        return False
+    import jax
+
+    is_of_jax = isinstance(error, jax.errors.JaxRuntimeError)
+    return is_of_jax and jax.distributed.is_initialized()
+
+
+def _missing_platform() -> str | None:
+    """What to say of a JAX_PLATFORMS of which this machine has no device."""
+    wanted = os.environ.get("JAX_PLATFORMS")
+    if not wanted or "jax" not in sys.modules:
+        return None
+    import jax
+
+    try:
+        jax.devices()
+    except Exception:  # whatever JAX raises for one
+        return (
+            f"JAX_PLATFORMS is {wanted!r}, but JAX finds no such device here: unset "
+            "it, or install the extra for it, such as 'twohand_jax[gpu]'."
+        )
+    return None
+
+
+LONGEST = 2000  # characters of a line, for values that are quoted
+
+
+# What a path that was named can be guilty of; everything else is the system's.
+OF_PATHS = frozenset(
+    (
+        *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY),
+        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP),
+    )
+)
+
+
+def _system_sentence(error: OSError) -> str:
+    where = "" if error.filename is None else f"{reading.shown(error.filename)}: "
+    return f"{where}{error.strerror or error}."
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM unwind the command as Ctrl-C does, so that nothing is left behind."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    try:
+        before = signal.signal(signal.SIGTERM, end)
+    except ValueError:  # not in the main thread: signals stay as they are
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _say_all_characters() -> None:
+    """Write what a terminal's encoding lacks in escapes, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from twohand_jax import arguments
+
 
 def add(subparsers: Any) -> None:
     """The command's flags."""
@@ -15,7 +17,9 @@ def add(subparsers: Any) -> None:
         description="Draw pairs of hands. Writes poses.npz (MANO parameters, metres), "
         "pair_NN.glb and contact_sheet.png of the first 16.",
     )
-    sample.add_argument("--n", type=int, default=16, help="pairs; 16 by default")
+    sample.add_argument(
+        "--n", type=arguments.whole(1, 10**6), default=16, help="pairs; 16 by default"
+    )
     sample.add_argument("--out", type=Path, required=True, help="output folder")
     sample.add_argument("--guided", action="store_true", help="steer out of collisions")
     text = "replace files that no earlier run made, too"
@@ -30,13 +34,15 @@ def add(subparsers: Any) -> None:
     )
     judge.add_argument("--data", type=Path, required=True, help="pose or record set")
     judge.add_argument("--split", default="test")
-    judge.add_argument("--n", type=int, default=1000, help="pairs of each set")
+    judge.add_argument(
+        "--n", type=arguments.whole(1, 10**6), default=1000, help="pairs of each set"
+    )
     judge.add_argument("--features", type=Path, metavar="DIR", help="pair encoder")
     judge.add_argument("--out", type=Path, help="folder for the table")
     judge.set_defaults(run=_evaluate)
     add_compare(actions)
     for action in (sample, judge):
-        action.add_argument("--seed", type=int, default=0)
+        action.add_argument("--seed", type=arguments.seed, default=0)
     for action in actions.choices.values():
         action.add_argument("--prior", type=Path, metavar="DIR", help="the shipped one")
 
@@ -104,7 +110,7 @@ def add_compare(actions: Any) -> None:
     option("--split", default="test")
     option("--model", type=Path, metavar="DIR", help="the shipped one")
     option("--mano", type=Path, help="folder or .npz of the hand model")
-    option("--pairs", type=int, default=500, help="how many hands")
+    option("--pairs", type=arguments.positive, default=500, help="how many hands")
     option("--out", type=Path, help="folder for the tables")
     parser.set_defaults(run=run_compare)
 

@@ -37,6 +37,7 @@ def add(subparsers: Any) -> None:
     option("--out", required=True, type=Path, metavar="DIR", help="output folder")
     option("--mano", type=Path, metavar="DIR", help="hand model; the open hand")
     option("--checkpoint", type=Path, metavar="DIR", help="model; the shipped one")
+    common.add_hand(parser)
     common.add_cue_options(parser)
     option("--boxes", type=Path, metavar="FILE", help="hand boxes (see below)")
     option("--keypoints", type=Path, metavar="FILE", help="2D joints (see below)")
@@ -70,6 +71,7 @@ def run(args: argparse.Namespace) -> None:
         common.enable_compilation_cache()
         from twohand_jax.inference import photos
         from twohand_jax.inference.images import FailedImage
+    common.check_hand(args.mano, args.checkpoint, is_asked=args.other_hand)
     fields = dataclasses.fields(photos.ReconstructionJob)
     given: dict[str, Any] = {
         field.name: getattr(args, field.name) for field in fields if field.name in args
@@ -79,11 +81,12 @@ def run(args: argparse.Namespace) -> None:
     given["center"] = _numbers(args.center, "--center", counts=(2,))
     job = photos.ReconstructionJob(**given, cache=common.cache_folder())
     bad = []
-    for one in common.progress(photos.outcomes(job, timing), unit="picture"):
-        if isinstance(one, FailedImage):
-            bad.append(one.sentence())
-        else:
-            common.say(photos.describe(one))
+    with common.alone(args.out, "twohand reconstruct"):
+        for one in common.progress(photos.outcomes(job, timing), unit="picture"):
+            if isinstance(one, FailedImage):
+                bad.append(one.sentence())
+            else:
+                common.say(photos.describe(one))
     if args.timing:
         common.say(timing.table())
     if bad:

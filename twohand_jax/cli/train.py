@@ -1,6 +1,7 @@
 """``twohand train``: train the regressor or the prior, or go on training."""
 
 import argparse
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,8 @@ def add(subparsers: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> None:
-    """Train and write the averaged weights as a model directory."""
+def run(args: argparse.Namespace) -> int:
+    """Train and write the averaged weights as a model directory; the exit code."""
     from twohand_jax import experiments
     from twohand_jax.evaluation import monitors
     from twohand_jax.train import distributed, dry_run, loop, sharding, state
@@ -51,23 +52,30 @@ def run(args: argparse.Namespace) -> None:
         raise InputError("Give a --workdir for checkpoints, metrics and the model.")
     if args.dry_run:
         print(dry_run.describe(experiments.outline(experiment)))
-        return
+        return 0
     if not args.resume and (args.workdir / "checkpoints").exists():
         raise InputError(
             f"{args.workdir} holds checkpoints, and --no-resume forbids to go on from "
             "them; give a new --workdir."
         )
-    made = experiments.run(experiment)
-    final = loop.train(
-        monitors.watched(made.task, experiment),
-        optimizer=made.optimizer,
-        ema_decay=made.ema_decay,
-        loop=made.loop,
-        workdir=args.workdir,
-        config=config,
-    )
-    out = args.workdir / "model"
-    average = sharding.gather(state.inference_variables(final))
-    if distributed.is_first():
-        native.save(out, average, config)
-        print(f"Trained to step {int(final.step)}; wrote {out} and {args.workdir}.")
+    with common.alone(args.workdir, "twohand train", "best", "model", "pictures"):
+        made = experiments.run(experiment)
+        stop = distributed.StopRequest()
+        final = loop.train(
+            monitors.watched(made.task, experiment),
+            optimizer=made.optimizer,
+            ema_decay=made.ema_decay,
+            loop=made.loop,
+            workdir=args.workdir,
+            config=config,
+            stop=stop,
+        )
+        out = args.workdir / "model"
+        average = sharding.gather(state.inference_variables(final))
+        if distributed.is_first():
+            native.save(out, average, config)
+            print(f"Trained to step {int(final.step)}; wrote {out} and {args.workdir}.")
+    if int(final.step) == made.loop.total_steps:
+        return 0
+    # As of a process that a signal ends: all is saved, but it is not done.
+    return 128 + (stop.signal or signal.SIGTERM)

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from twohand_jax import switches
 from twohand_jax.collision.nearest import gather, nearest, vertex_normals
 from twohand_jax.errors import InputError
 
@@ -80,6 +81,7 @@ class Contacts(NamedTuple):
     depth_b: Float[Array, "*b m"]
 
 
+@switches.promotions()
 def energy(
     vertices_a: Float[Array, "*b n 3"],
     vertices_b: Float[Array, "*b m 3"],
@@ -119,6 +121,7 @@ def energy(
     return config.weight * (cost_a + cost_b) / jnp.maximum(count_a + count_b, 1)
 
 
+@switches.promotions()
 def find_contacts(
     vertices_a: Float[Array, "*b n 3"],
     vertices_b: Float[Array, "*b m 3"],
@@ -151,6 +154,7 @@ def find_contacts(
     )
 
 
+@switches.promotions()
 def largest_depth(contacts: Contacts) -> Float[Array, "*b"]:
     """Deepest colliding vertex below the other hand's tangent planes, metres.
 
@@ -161,6 +165,7 @@ def largest_depth(contacts: Contacts) -> Float[Array, "*b"]:
     return jnp.maximum(jnp.max(depth_a, axis=-1), jnp.max(depth_b, axis=-1))
 
 
+@switches.promotions()
 def colliding_pairs(
     query: Float[Array, "*b n 3"],
     target: Float[Array, "*b m 3"],
@@ -194,6 +199,7 @@ def _hold(
     return jax.lax.stop_gradient(vertices) if config.stop_gradient == name else vertices
 
 
+@switches.promotions()
 def pair_cost(
     query: Float[Array, "*b n 3"],
     neighbour: Float[Array, "*b n 3"],

@@ -9,11 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from twohand_jax import switches
 from twohand_jax.types import Array, array_module
 
 PAIRS_AT_ONCE = 64  # away from the CPU, where memory rather than cache is the limit
 
 
+@switches.promotions()
 def nearest(
     first: Float[Array, "*b n 3"],
     second: Float[Array, "*b m 3"],
@@ -47,6 +49,7 @@ def nearest(
     return to_second.reshape(*batch, -1), to_first.reshape(*batch, -1)
 
 
+@switches.promotions()
 def gather(
     values: Float[Array, "*b m k"], index: Int[Array, "*b n"]
 ) -> Float[Array, "*b n k"]:
@@ -75,6 +78,7 @@ def _lowest(table: Float[Array, "n m"], axis: int) -> Int[Array, "k"]:
     return jnp.min(jnp.where(table == least, number, last), axis=axis).astype(jnp.int32)
 
 
+@switches.promotions()
 def vertex_normals(
     vertices: Float[Array, "*b v 3"], faces: Int[Array, "f 3"]
 ) -> Float[Array, "*b v 3"]:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from twohand_jax import switches
 from twohand_jax.collision.surface import surface_distance, winding_number
 from twohand_jax.errors import InputError, MissingDependencyError
 
@@ -33,6 +34,7 @@ class Penetration(NamedTuple):
     contact_ratio: Float[np.ndarray, "*b"]
 
 
+@switches.promotions()
 def measure(
     vertices_a: Float[np.ndarray, "*b n 3"],
     vertices_b: Float[np.ndarray, "*b m 3"],

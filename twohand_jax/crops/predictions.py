@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from twohand_jax import mano
+from twohand_jax import mano, switches
 from twohand_jax.crops import labels
 from twohand_jax.crops.inputs import CropConfig
 from twohand_jax.geometry import affine, boxes, cameras, rotations, view
@@ -27,6 +27,7 @@ HIGHEST = jax.lax.Precision.HIGHEST
 PICTURE = 512  # side of the picture of hands that no camera is given for, pixels
 
 
+@switches.promotions()
 def decode(
     output: Output,
     model: ManoModel,
@@ -146,6 +147,7 @@ def _params(
     return sided._replace(hand_pose=sided.hand_pose - model.pose_mean)
 
 
+@switches.promotions()
 def prediction_from_params(
     model: ManoModel,
     params: ManoParams,

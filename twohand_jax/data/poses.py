@@ -6,8 +6,6 @@ read as pose sets, too.
 """
 
 import dataclasses
-import json
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,10 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from twohand_jax import files
+from twohand_jax import files, reading
 from twohand_jax.data import shards
 from twohand_jax.data.order import Order
-from twohand_jax.errors import InputError
+from twohand_jax.errors import InputError, MissingFileError
 from twohand_jax.types import Array, ManoParams
 
 INFO = "poses.json"
@@ -119,13 +117,17 @@ def read_info(directory: str | Path) -> PoseSetInfo:
     """The description of a pose set."""
     path = Path(directory) / INFO
     try:
-        content = json.loads(path.read_text())
+        content = reading.read_object(path)
         splits = {name: tuple(sizes) for name, sizes in content["splits"].items()}
+        if not all(type(n) is int and n >= 0 for s in splits.values() for n in s):
+            raise ValueError("a shard's size is no whole number")
         return PoseSetInfo(
-            model=content["model"], splits=splits, settings=content["settings"]
+            model=str(content["model"]),
+            splits=splits,
+            settings=dict(content["settings"]),
         )
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise InputError(f"{path} does not describe a pose set: {error}.") from error
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise InputError(f"{path} does not describe a pose set: {error}") from error
 
 
 def shard_path(directory: Path, split: str, shard: int) -> Path:
@@ -172,17 +174,19 @@ def _load_poses(directory: Path, split: str) -> ManoParams:
 
 def _read_shard(path: Path, count: int) -> ManoParams:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in _SHAPES}
-    except FileNotFoundError as error:
+        arrays = reading.read_npz(path, _SHAPES)
+    except MissingFileError as error:
         raise InputError(
             f"{path} is missing: run the build again, finished shards are kept."
         ) from error
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is not a readable pose shard: {error}.") from error
+    except InputError as error:
+        raise InputError(
+            f"{error} Delete this pose shard and build it again."
+        ) from error
     for name, shape in _SHAPES.items():
         found = arrays[name]
-        if found.shape != (count, *shape) or not np.isfinite(found).all():
+        is_real = found.dtype.kind in "fiu"
+        if found.shape != (count, *shape) or not (is_real and np.isfinite(found).all()):
             raise InputError(
                 f"{path}: {name} is {found.shape}, expected finite {(count, *shape)}; "
                 "delete the shard and build it again."

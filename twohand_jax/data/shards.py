@@ -4,17 +4,19 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import google_crc32c
 import numpy as np
-from etils import epath
 
-from twohand_jax.errors import InputError
+from twohand_jax import reading
+from twohand_jax.errors import InputError, MissingFileError
 
+SHARD_BYTES = 64 << 30
 INFO = "dataset_info.json"
 FEATURES = "features.json"
 
@@ -51,14 +53,14 @@ def open_split(directory: str | Path, name: str) -> Split:
         InputError: the directory is no record set, or the split is absent, empty or
             lacks shards.
     """
-    root = epath.Path(directory)
+    root = Path(directory)
     info = read_info(directory)
-    splits = {entry["name"]: entry for entry in info.get("splits", [])}
+    splits = _shard_lengths(info)
     if name not in splits:
         raise InputError(
             f"{root} has no split {name!r}; it holds {sorted(splits) or 'none'}."
         )
-    counts = tuple(int(count) for count in splits[name]["shardLengths"])
+    counts = splits[name]
     if sum(counts) == 0:
         raise InputError(f"Split {name!r} of {root} holds no records.")
     files = [
@@ -84,7 +86,7 @@ def digest(directory: str | Path, name: str) -> str:
 
 def split_names(directory: str | Path) -> list[str]:
     """The splits a directory holds."""
-    return [entry["name"] for entry in read_info(directory).get("splits", [])]
+    return list(_shard_lengths(read_info(directory)))
 
 
 def cue_names(directory: str | Path) -> tuple[str, ...]:
@@ -95,11 +97,11 @@ def cue_names(directory: str | Path) -> tuple[str, ...]:
     Raises:
         InputError: there is no such list, or it is damaged.
     """
-    path = epath.Path(directory) / FEATURES
+    path = Path(directory) / FEATURES
     try:
-        features = json.loads(path.read_text())["featuresDict"]["features"]
-        found = features["cues"]["featuresDict"]["features"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        features = reading.read_json(path)["featuresDict"]["features"]
+        found = list(features["cues"]["featuresDict"]["features"])
+    except (InputError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} does not list the features of a record set: run the build of the "
             "set again, finished shards are kept."
@@ -108,17 +110,46 @@ def cue_names(directory: str | Path) -> tuple[str, ...]:
 
 
 def read_info(directory: str | Path) -> dict:
-    """The TFDS metadata of a record directory."""
-    path = epath.Path(directory) / INFO
-    if not path.exists():
+    """The TFDS metadata of a record directory.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    path = Path(directory) / INFO
+    try:
+        info = reading.read_object(path)
+    except MissingFileError as error:
         raise InputError(
             f"{directory} is no record set: it has no {INFO}; give the directory that "
             "`twohand data build` wrote, or let the build finish."
-        )
+        ) from error
     try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise InputError(f"{path} is not valid JSON: {error}.") from error
+        _shard_lengths(info)
+        if not isinstance(info["name"], str):
+            raise TypeError("its name is no text")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path} does not describe a record set ({type(error).__name__}: {error}): "
+            "run the build of the set again, finished shards are kept."
+        ) from error
+    return info
+
+
+MAX_SHARDS, MAX_RECORDS = 1_000_000, 1 << 40
+
+
+def _shard_lengths(info: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Records in each shard, by split."""
+    lengths = {
+        str(entry["name"]): tuple(int(count) for count in entry["shardLengths"])
+        for entry in info.get("splits", [])
+    }
+    for name, counts in lengths.items():
+        if len(counts) > MAX_SHARDS or min(counts, default=0) < 0:
+            raise ValueError(f"split {name!r} has impossible shards")
+        if sum(counts) > MAX_RECORDS:
+            raise ValueError(f"split {name!r} has impossibly many records")
+    return lengths
 
 
 def read_shard(path: str, count: int) -> tuple[list[bytes], dict[int, str]]:
@@ -130,13 +161,14 @@ def read_shard(path: str, count: int) -> tuple[list[bytes], dict[int, str]]:
 
     Returns:
         ``count`` payloads, empty where damaged, and the problems in words.
+
+    Raises:
+        MissingFileError, UnreadableError: the file cannot be read, which says nothing
+            of its records.
     """
     problems: dict[int, str] = {}
     payloads: list[bytes] = []
-    try:
-        data = epath.Path(path).read_bytes()
-    except OSError as error:
-        return [b""] * count, {number: str(error) for number in range(count)}
+    data = reading.read_bytes(path, limit=SHARD_BYTES)
     for number, frame in enumerate(frames(data)):
         payloads.append(frame.payload or b"")
         if frame.problem:
@@ -159,10 +191,42 @@ def offset(path: str, number: int) -> int | None:
 @functools.lru_cache(maxsize=4)
 def _offsets(path: str) -> tuple[int, ...]:
     try:
-        with epath.Path(path).open("rb") as file:
+        with open(path, "rb") as file:
             return tuple(offsets(file))
-    except OSError:
+    except (OSError, OverflowError):
         return ()
+
+
+def fits(path: str) -> bool:
+    """Whether the lengths of a shard's records lead to its end exactly.
+
+    TensorFlow's reader believes a length whose checksum is right, and asks for that
+    much memory. Payloads are not looked at.
+
+    Raises:
+        MissingFileError, InputError, UnreadableError: as ``reading.read_bytes``.
+    """
+
+    def walk() -> bool:
+        reading.check_file(path, limit=SHARD_BYTES)
+        status = os.stat(path)
+        return _fits(path, status.st_size, status.st_mtime_ns)
+
+    return reading.retried(walk, path)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _fits(path: str, size: int, changed: int) -> bool:
+    """For each state of a file, told by its size and time of change, once."""
+    del changed
+    place = 0
+    with open(path, "rb", buffering=0) as file:
+        while place < size:
+            length = int.from_bytes(os.pread(file.fileno(), 8, place), "little")
+            if length == 0:  # zeros, as a power cut leaves them, are no records
+                return False
+            place += HEADER + length + FOOTER
+    return place == size
 
 
 HEADER, FOOTER = 12, 4

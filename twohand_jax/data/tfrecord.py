@@ -268,7 +268,11 @@ def _windows(
     while ahead := list(itertools.islice(stream, _AHEAD)):
         chosen = [numbers[window.shards] for window in ahead]
         longest = max(len(shard_numbers) for shard_numbers in chosen)
-        paths = [[split.paths[n] for n in shard_numbers] for shard_numbers in chosen]
+        # One that does not fit is left out here and read record by record below.
+        paths = [
+            [split.paths[n] if shards.fits(split.paths[n]) else "" for n in window]
+            for window in chosen
+        ]
         padded = [names + [""] * (longest - len(names)) for names in paths]
         loaded = iter(tf.data.Dataset.from_tensor_slices(padded).map(_load).prefetch(1))
         for window, shard_numbers in zip(ahead, chosen, strict=True):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from twohand_jax import mano
+from twohand_jax import mano, reading
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import rotations
 from twohand_jax.types import LEFT, RIGHT, ManoModel, ManoParams
@@ -333,13 +333,14 @@ def _rows(vectors: Array, statistics: Statistics, hand: int | None) -> Statistic
 def _released(directory: Path, name: str) -> Float[Array, "n"]:
     path, size = directory / f"{name}.npy", RELEASED[name]
     try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        values = reading.read_npy(path, limit=reading.MIB)
+    except InputError as error:
         raise InputError(
-            f"{path} is not readable as statistics: {error}; the folder 'misc' of "
+            f"{path} is not readable as statistics ({error}): the folder 'misc' of "
             "InterHandGen holds the four files."
         ) from error
-    if values.shape != (size,) or not np.isfinite(values).all():
+    is_real = values.dtype.kind in "fiu"
+    if values.shape != (size,) or not (is_real and np.isfinite(values).all()):
         raise InputError(
             f"{path} holds an array of shape {values.shape}; expected {size} finite "
             "numbers."

@@ -20,7 +20,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
-from twohand_jax import files
+from twohand_jax import files, reading
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation import protocols, truth
 from twohand_jax.evaluation.protocols import MetricValues, Protocol
@@ -249,7 +249,7 @@ class Store:
         self._fresh: list[ScoredBatch] = []
         begin_store(directory, identity)
         count = 0
-        while self._path(count).exists():
+        while _is_whole(self._path(count)):
             count += 1
         self._files = count
         self.done = count * self._batches
@@ -271,6 +271,11 @@ class Store:
         if jax.process_index() == 0:
             shutil.rmtree(self._directory / PARTS, ignore_errors=True)
 
+    def abandon(self) -> None:
+        """Leave no trace of an evaluation that was refused before anything was kept."""
+        if jax.process_index() == 0 and not self.done and not self._files:
+            (self._directory / RUN).unlink(missing_ok=True)
+
     def _write(self) -> None:
         whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *self._fresh)
         path = self._path(self._files)
@@ -283,6 +288,15 @@ class Store:
         return self._directory / PARTS / process / f"{number:06d}.npz"
 
 
+def _is_whole(path: Path) -> bool:
+    """Whether a part is there and can be read; one that is damaged is made again."""
+    try:
+        _read(path)
+    except (InputError, KeyError):
+        return False
+    return True
+
+
 def begin_store(directory: Path, identity: Mapping[str, object]) -> None:
     """Write what is evaluated, or compare with what is written there.
 
@@ -293,8 +307,8 @@ def begin_store(directory: Path, identity: Mapping[str, object]) -> None:
     wanted = json.loads(json.dumps(identity))
     if path.exists():
         try:
-            found = json.loads(path.read_text())
-        except ValueError:
+            found = reading.read_json(path)
+        except InputError:
             found = None
         if found != wanted:
             known = found if isinstance(found, dict) else {}
@@ -317,8 +331,7 @@ def _arrays(part: ScoredBatch) -> dict[str, np.ndarray]:
 
 
 def _read(path: Path) -> ScoredBatch:
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
+    arrays = reading.read_npz(path)
     scores, number = {}, 0
     while (name := arrays.pop(f"{number}/name", None)) is not None:
         prefix = f"{number}/"

@@ -4,19 +4,20 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from twohand_jax import files
+from twohand_jax import files, reading
 from twohand_jax.data.decode import Rows
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation import protocols
 from twohand_jax.types import Array, Mean
 
 VERSION = 1
+MAX_BYTES = 16 << 30
 TOTAL, COUNT = "/total", "/count"
 METRIC = "metric/"
 TEXTS = ("record", "image_id", "subset")
@@ -115,8 +116,7 @@ def load(path: Path) -> Result:
         InputError: the file is missing, damaged or of another kind or version.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays: dict[str, Any] = reading.read_npz(path, limit=MAX_BYTES)
         about = json.loads(str(arrays.pop("about")))
         version = about.pop("version")
         texts = {name: arrays.pop(name) for name in TEXTS}
@@ -131,8 +131,8 @@ def load(path: Path) -> Result:
             f"{path} holds results of version {version}, this program reads version "
             f"{VERSION}: evaluate again."
         )
-    lengths = {len(leaf) for leaf in jax.tree.leaves(scores)}
-    lengths |= {len(text) for text in texts.values()}
+    leaves = [*jax.tree.leaves(scores), *texts.values()]
+    lengths = {len(leaf) if np.ndim(leaf) else 0 for leaf in leaves}
     if len(lengths) != 1:
         raise InputError(
             f"The arrays of {path} have {sorted(lengths)} rows, where all must have "

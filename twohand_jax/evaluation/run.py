@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 from tqdm import tqdm
 
-from twohand_jax import experiments
+from twohand_jax import experiments, reading, switches
 from twohand_jax.data import shards
 from twohand_jax.data.batching import Prefetcher
 from twohand_jax.errors import InputError
@@ -101,6 +101,7 @@ class Evaluation(NamedTuple):
     images_per_second: float
 
 
+@switches.defaults()
 def evaluate_set(
     model_directory: Path,
     dataset: str | Path,
@@ -157,6 +158,7 @@ def evaluate_set(
     )
 
 
+@switches.defaults()
 def evaluate(
     subject: Subject,
     dataset: str | Path,
@@ -183,7 +185,12 @@ def evaluate(
     store = Store(out, identity) if out is not None else None
     if out is not None and (kept := kept_results(out, list(subject.methods))):
         return Evaluation(kept, float("nan"))
-    whole, rate = _scores(subject, reader, score, store, progress=progress)
+    try:
+        whole, rate = _scores(subject, reader, score, store, progress=progress)
+    except InputError:
+        if store is not None:
+            store.abandon()
+        raise
     source = reader.split.dataset
     rows = evaluator.figures(whole)
     rows.pop(methods.LABELS, None)  # without fits it says that it found none
@@ -238,7 +245,7 @@ def sample_path(out: Path, method: str) -> Path:
 def digest(directory: Path) -> str:
     """Tells model directories apart by their files."""
     files = (directory / native.CONFIG, directory / native.WEIGHTS)
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+    return hashlib.sha256(b"".join(map(reading.read_bytes, files))).hexdigest()
 
 
 def _weights_digest(variables: Any) -> str:

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from twohand_jax import switches
+
 HIGHEST = jax.lax.Precision.HIGHEST
 
 
@@ -111,6 +113,7 @@ def rotation_z(angle: Float[Array, "*b"]) -> Float[Array, "*b 3 3"]:
     return axis_angle_to_matrix(jnp.stack([zero, zero, angle], axis=-1))
 
 
+@switches.promotions()
 def mirror_axis_angle(axis_angle: Float[Array, "*b 3"]) -> Float[Array, "*b 3"]:
     """The rotation seen in a mirror that negates x."""
     chex.assert_shape(axis_angle, (..., 3))

@@ -2,14 +2,13 @@
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from twohand_jax import files
+from twohand_jax import files, reading
 from twohand_jax.errors import InputError
 from twohand_jax.inference import conventions, result_file
 from twohand_jax.inference.conventions import Arrays, SmplxConfig
@@ -55,8 +54,8 @@ def find(paths: Sequence[str | Path]) -> Found:
 
 def _is_result(path: Path) -> bool:
     try:
-        return result_file.is_result(json.loads(path.read_text()))
-    except (OSError, ValueError, RecursionError):
+        return result_file.is_result(reading.read_json(path))
+    except InputError:
         return False
 
 

@@ -266,5 +266,5 @@ def _numbers(value: Any, what: str) -> Float32[np.ndarray, "..."] | None:
         return None
     try:
         return np.asarray(value, np.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{what} must be numbers in equal rows: {error}.") from error

@@ -19,7 +19,7 @@ import numpy as np
 from jax import export
 from jaxtyping import Array
 
-from twohand_jax import files
+from twohand_jax import files, switches
 from twohand_jax.crops import cue_table
 from twohand_jax.crops.cue_table import CUE_KINDS
 from twohand_jax.errors import InputError
@@ -102,6 +102,7 @@ OUTPUTS = {
 }
 
 
+@switches.defaults()
 def write(
     path: Path,
     trained: Trained,

@@ -13,12 +13,12 @@ entry of a picture that is not there is refused.
 """
 
 import difflib
-import json
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from twohand_jax.errors import InputError
+from twohand_jax import reading
+from twohand_jax.errors import InputError, MissingFileError
 from twohand_jax.inference.images import FailedImage
 from twohand_jax.inference.output_folder import FRAME, video_of
 from twohand_jax.types import SIDES
@@ -75,11 +75,9 @@ def read_file(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError as error:
+        content = reading.read_json(path)
+    except MissingFileError as error:
         raise InputError(f"There is no file {path} with boxes or keypoints.") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} is not readable as JSON: {error}.") from error
     if not isinstance(content, dict) or not content:
         raise InputError(
             f"{path} must hold a JSON object with the keys 'right' and 'left', or one "

@@ -20,7 +20,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from twohand_jax.errors import InputError, MissingDependencyError
+from twohand_jax import reading
+from twohand_jax.errors import InputError, MissingDependencyError, MissingFileError
 from twohand_jax.inference.output_folder import FRAME, OutputFolder, video_of
 
 MAX_PIXELS = 100_000_000
@@ -224,8 +225,8 @@ def expand(paths: Sequence[str | Path], *, recursive: bool = False) -> Expanded:
                 f"{path} is a URL; download the file first, and give its path."
             )
         path = Path(path)
-        if not path.is_dir():
-            if not path.exists():
+        if not os.path.isdir(path):
+            if not os.path.exists(path):  # Path.exists fails on too long a name
                 raise InputError(_missing(path))
             sources.append(Source(path, stems.unused(path, path.stem)))
             continue
@@ -307,6 +308,9 @@ def pictures(sources: Sequence[Source]) -> Iterator[Picture]:
 def _frames(path: Path, stem: str) -> Iterator[Picture]:
     import cv2
 
+    if not path.is_file():  # a pipe would keep the decoder waiting
+        yield Picture(stem, path, partial(_refuse_video, path))
+        return
     video = cv2.VideoCapture(str(path))
     try:
         rate = video.get(cv2.CAP_PROP_FPS)
@@ -369,13 +373,14 @@ def _check_file(path: Path) -> None:
     if path.is_dir():
         raise InputError(f"{path} is a folder, where one image file is expected.")
     try:
+        size = reading.check_file(path)
         with path.open("rb") as file:
             start = file.read(12)
-    except FileNotFoundError as error:
+    except MissingFileError as error:
         raise InputError(_missing(path)) from error
     except OSError as error:
         raise InputError(f"{path} cannot be opened: {error.strerror}.") from error
-    if not start:
+    if size == 0:
         raise InputError(f"{path} is empty (0 bytes); an image file is expected.")
     is_heif = start[4:8] == b"ftyp" and start[8:] in HEIF_BRANDS
     if is_heif and path.suffix.lower() != ".avif":
@@ -395,7 +400,8 @@ def _load_heif(path: Path) -> None:
 
 
 def _missing(path: Path) -> str:
-    return f"There is no file {path}; give the path of an image, video or folder."
+    name = reading.shown(path)
+    return f"There is no file {name}; give the path of an image, video or folder."
 
 
 def _check_size(path: Path, width: int, height: int) -> None:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from twohand_jax import assets, mano
+from twohand_jax import assets, mano, switches
 from twohand_jax.diffusion import cascade, representation
 from twohand_jax.diffusion.cascade import SampleConfig
 from twohand_jax.diffusion.ddim import PriorParts
@@ -53,6 +53,7 @@ class Prior:
     model: ManoModel
 
     @classmethod
+    @switches.defaults()
     def load(
         cls, directory: str | Path | None = None, *, model: ManoModel | None = None
     ) -> "Prior":
@@ -124,6 +125,7 @@ class Prior:
         """
         return _denoise(self.network, variables, x, t, condition)
 
+    @switches.defaults()
     def sample(
         self, key: Key[Array, ""], n: int, *, config: SampleConfig = FREE
     ) -> ManoParams:
@@ -144,6 +146,7 @@ class Prior:
             self.network, self.settings, self.variables, self.model, key, n, config
         )
 
+    @switches.defaults()
     def sample_second(
         self,
         key: Key[Array, ""],

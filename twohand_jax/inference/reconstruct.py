@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from twohand_jax import mano
+from twohand_jax import mano, switches
 from twohand_jax.cues.extraction import Provenance
 from twohand_jax.diffusion.gate import Status
 from twohand_jax.diffusion.refine import Refined
@@ -123,6 +123,7 @@ class Reconstructor:
         )
 
     @classmethod
+    @switches.defaults()
     def load(
         cls,
         checkpoint: str | Path | None = None,
@@ -181,6 +182,7 @@ class Reconstructor:
             image, boxes, keypoints, fit, refine=refine, camera=camera
         ).prediction
 
+    @switches.defaults()
     def detailed(
         self,
         image: images.AnyPicture,

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from twohand_jax import switches
 from twohand_jax.crops.predictions import prediction_from_params
 from twohand_jax.diffusion import refine as refine_all
 from twohand_jax.diffusion.gate import GateConfig
@@ -34,6 +35,7 @@ DEFAULT = RefineConfig()
 PHOTO = RefineConfig(energy=dataclasses.replace(DEFAULT.energy, keypoints=1.0))
 
 
+@switches.defaults()
 def refine(
     prior: Prior,
     prediction: Prediction | ManoParams,

@@ -6,7 +6,6 @@ be null. The file of a whole video has ``frames`` instead, a list of objects wit
 ``assets/result.schema.json`` is the JSON Schema.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,8 +14,8 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from twohand_jax import __version__, mano
-from twohand_jax.errors import InputError
+from twohand_jax import __version__, mano, reading
+from twohand_jax.errors import InputError, MissingFileError
 from twohand_jax.geometry import cameras
 from twohand_jax.inference import known_camera
 from twohand_jax.mano.joints import JOINT_NAMES, MODEL_JOINT_NAMES
@@ -218,11 +217,9 @@ def read_content(path: Path) -> dict[str, Any]:
         InputError: it is missing, no JSON, or no result of this version.
     """
     try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError as error:
+        content = reading.read_json(path, limit=reading.FILE_BYTES)
+    except MissingFileError as error:
         raise InputError(f"There is no result file {path}.") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not readable as JSON: {error}.") from error
     if not is_result(content):
         raise InputError(
             f"{path} is not a result file that this version of twohand_jax reads; "

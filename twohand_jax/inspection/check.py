@@ -129,7 +129,7 @@ def _on(fields: RecordFields, flag: str) -> np.ndarray:
 
 def _any(*masks: np.ndarray) -> RowMask:
     """Which rows hold any set element of any mask."""
-    return np.any([mask.reshape(len(mask), -1).any(axis=1) for mask in masks], axis=0)
+    return np.any([mask.any(axis=tuple(range(1, mask.ndim))) for mask in masks], axis=0)
 
 
 SHOWN = 3
@@ -302,7 +302,8 @@ def _map_problems(
 
 def _largest(errors: Float[np.ndarray, "n *d"]) -> Float[np.ndarray, "n"]:
     """Of each record; below any limit where nothing is known."""
-    return np.nan_to_num(errors, nan=-1.0).reshape(len(errors), -1).max(axis=1)
+    known = np.nan_to_num(errors, nan=-1.0)
+    return known.max(axis=tuple(range(1, known.ndim)), initial=-1.0)
 
 
 def _means(errors: Float[np.ndarray, "n 2 21"]) -> Float[np.ndarray, "n 2"]:

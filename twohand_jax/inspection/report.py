@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from tqdm import tqdm
 
-from twohand_jax import files, mano
+from twohand_jax import files, mano, reading
 from twohand_jax.crops.cue_table import NAMES
 from twohand_jax.data import decode, shards
 from twohand_jax.data.decode import RecordFields
@@ -252,13 +251,28 @@ def text(part: SplitReport) -> str:
 def read_rejections(directory: Path) -> Sequence[Mapping[str, Any]]:
     """What the build of a record set left out; empty when it does not tell."""
     try:
-        found = json.loads((directory / REJECTIONS).read_text())
+        found = reading.read_json(directory / REJECTIONS)
         return [
-            {"reason": r["reason"], "count": int(r["count"]), "examples": r["examples"]}
+            {
+                "reason": str(r["reason"]),
+                "count": int(r["count"]),
+                "examples": [str(name) for name in r["examples"]],
+            }
             for r in found
         ]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (InputError, ValueError, KeyError, TypeError):
         return []
+
+
+def rejections_text(directory: Path) -> str:
+    """What the build left out, a line for each reason."""
+    lines = [
+        f"{r['count']:>9,}  {r['reason']} ({', '.join(r['examples'])})"
+        for r in read_rejections(directory)
+    ]
+    if not lines:
+        return "\nleft out by the build: nothing that it tells of"
+    return "\n".join(["\nleft out by the build (all splits):", *lines])
 
 
 def _split(part: SplitReport) -> list[str]:

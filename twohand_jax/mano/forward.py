@@ -9,6 +9,7 @@ import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
+from twohand_jax import switches
 from twohand_jax.geometry import rotations
 from twohand_jax.mano import joints as joint_sets
 from twohand_jax.mano.params import assert_shapes
@@ -17,6 +18,7 @@ from twohand_jax.types import HandGeometry, ManoModel, ManoParams
 CPU_CHUNK = 16
 
 
+@switches.promotions()
 def forward(
     model: ManoModel, params: ManoParams, *, fingertips: str = "interwild"
 ) -> HandGeometry:
@@ -38,6 +40,7 @@ def forward(
     )
 
 
+@switches.promotions()
 def forward_matrices(
     model: ManoModel,
     global_orient: Float[Array, "*b 2 3 3"],
@@ -59,6 +62,7 @@ def forward_matrices(
     return HandGeometry(vertices=vertices, joints=joints)
 
 
+@switches.promotions()
 def forward_side(
     model: ManoModel,
     side: int,

@@ -1,14 +1,14 @@
 """Loading a hand model: the embedded open hand, MANO's pickles, or one ``.npz``."""
 
-import zipfile
-import zlib
+import functools
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 
-from twohand_jax import files
+from twohand_jax import files, reading
 from twohand_jax.errors import InputError
 from twohand_jax.mano import safe_pickle
 from twohand_jax.mano.joints import PARENTS
@@ -27,6 +27,7 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "hands_components": (45, 45),
     "hands_mean": (45,),
 }
+MAX_NPZ = 128 * reading.MIB
 ModelArrays = dict[str, np.ndarray]
 
 
@@ -37,18 +38,29 @@ def load(
 
     Args:
         source: None for the embedded open hand; a directory that holds
-            ``MANO_RIGHT.pkl`` and ``MANO_LEFT.pkl``; or a ``.npz`` with MANO's fields
-            of the right hand, of both (prefixes ``right_`` and ``left_``), or one
-            written by ``save``.
+            ``MANO_RIGHT.pkl`` and ``MANO_LEFT.pkl`` (without the left, the right is
+            mirrored, and a sentence on stderr says so); or a ``.npz`` with MANO's
+            fields of the right hand, of both (prefixes ``right_`` and ``left_``), or
+            one written by ``save``.
         dtype: floating-point type of the arrays.
 
     Raises:
-        InputError: a file is missing, hostile, or has fields of the wrong shape.
+        InputError: a file is missing, hostile, has fields of the wrong shape, or the
+            hand of the other side.
     """
     path = OPEN_HAND if source is None else Path(source)
     if path.is_dir():
-        right, left = (_read_pickle(path / FILES[side]) for side in SIDES)
-        return _assemble(right, fix_left(left, right), "mano", dtype)
+        right = _read_pickle(path / FILES["right"])
+        if not (path / FILES["left"]).exists():
+            _say_once(
+                f"{path} holds no {FILES['left']}: the left hand is the mirror image "
+                f"of {FILES['right']}."
+            )
+            left = mirrored(right)
+        else:
+            left = fix_left(_read_pickle(path / FILES["left"]), right)
+        _check_sides(right, left, str(path))
+        return _assemble(right, left, "mano", dtype)
     if not path.exists():
         raise InputError(
             f"No hand model at {path}: expected a folder with {FILES['right']} and "
@@ -57,7 +69,7 @@ def load(
     if path.suffix != ".npz":
         raise InputError(
             f"{path} is not a hand model: give the folder that holds "
-            f"{FILES['right']} and {FILES['left']} (both are needed), or a .npz file."
+            f"{FILES['right']} and {FILES['left']}, or a .npz file."
         )
     return _from_npz(path, dtype)
 
@@ -110,6 +122,7 @@ def _from_npz(path: Path, dtype: jnp.dtype) -> ManoModel:
     name = str(fields.get("name", path.stem))
     if "right_v_template" not in fields and "left_v_template" not in fields:
         right = _checked(fields, str(path))
+        _check_sides(right, mirrored(right), str(path))
         return _assemble(right, mirrored(right), name, dtype)
     right, left = (
         _checked(
@@ -120,27 +133,57 @@ def _from_npz(path: Path, dtype: jnp.dtype) -> ManoModel:
     )
     if "name" not in fields:  # not written by ``save``: may carry the released bug
         left = fix_left(left, right)
+    _check_sides(right, left, str(path))
     return _assemble(right, left, name, dtype)
+
+
+# In MANO's template the right hand's fingers point to -x, the left one's to +x, and
+# both thumbs to +z. Joints 4 and 13 are the bases of the middle finger and the thumb.
+MIDDLE, THUMB = 4, 13
+CLEAR_M = 0.04  # below it the template is turned, or no hand
+
+
+def _check_sides(right: ModelArrays, left: ModelArrays, where: str) -> None:
+    """See that the right hand is a right one and the left hand a left one.
+
+    Raises:
+        InputError: both are the same hand, or they have changed places.
+    """
+    if np.allclose(right["v_template"], left["v_template"], atol=1e-5):
+        raise InputError(
+            f"{where} has the same hand on both sides: one is a copy of the other. "
+            f"Give MANO's own {FILES['right']} and {FILES['left']}; without the left "
+            "one the right one is mirrored."
+        )
+    for side, fields, sign in (("right", right, -1.0), ("left", left, 1.0)):
+        joints = fields["J_regressor"] @ fields["v_template"]
+        fingers, thumb = joints[MIDDLE] - joints[0], joints[THUMB] - joints[0]
+        if abs(fingers[0]) < CLEAR_M or abs(fingers[0]) < np.abs(fingers[1:]).max():
+            continue
+        if fingers[0] * sign < 0 < thumb[2]:
+            raise InputError(
+                f"{where} has a hand of the other side as its {side} hand: the fingers "
+                "point the other way. The files, or the names in them, have changed "
+                "places."
+            )
+
+
+@functools.cache
+def _say_once(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def _read_npz(path: Path) -> ModelArrays:
     try:
-        if not zipfile.is_zipfile(path):
-            raise InputError(f"{path} is no hand model: it is not a .npz archive.")
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except InputError:
-        raise
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path} is not a readable .npz hand model: {error}.") from (
-            error
-        )
+        return reading.read_npz(path, limit=MAX_NPZ)
+    except InputError as error:
+        raise InputError(f"{error} It should be a hand model.") from error
 
 
 def _read_pickle(path: Path) -> ModelArrays:
     if not path.exists():
         raise InputError(
-            f"{path} is missing: both {FILES['right']} and {FILES['left']} are needed; "
+            f"{path} is missing: a hand model is {FILES['right']} and {FILES['left']}; "
             "download them under MANO's licence from its site."
         )
     return _checked(safe_pickle.load_arrays(path, SHAPES), str(path))

@@ -9,12 +9,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from twohand_jax import reading
 from twohand_jax.errors import InputError
 
 MAX_BYTES = 64 << 20
+FORMS = ("csc", "csr", "coo")  # of scipy's sparse matrices and arrays
 
 _NAMES_BY_MODULE = {
-    ("numpy",): ("ndarray", "dtype"),
+    ("numpy",): ("ndarray", "dtype", "matrix"),
+    ("numpy.matrixlib.defmatrix",): ("matrix",),
     ("numpy.core.multiarray", "numpy._core.multiarray"): ("_reconstruct", "scalar"),
     ("numpy.core.numeric", "numpy._core.numeric"): ("_frombuffer",),
     ("copy_reg", "copyreg"): ("_reconstructor",),
@@ -125,8 +128,10 @@ class _Unpickler(pickle._Unpickler):
         super().__init__(io.BytesIO(data), encoding="latin1")
         self._path, self._what = path, what
 
-    def find_class(self, module: str, name: str) -> type[Record]:
+    def find_class(self, module: str, name: str) -> type[Record] | type[dict]:
         chumpy = module == "chumpy" or module.startswith("chumpy.")
+        if (module, name) == ("collections", "OrderedDict"):
+            return dict
         sparse = module.split(".")[:2] == ["scipy", "sparse"] and name in SPARSE
         if (module, name) in _GLOBALS or sparse or (chumpy and name.isidentifier()):
             return type(name, (Record,), {"kind": (module, name), "__slots__": ()})
@@ -137,16 +142,7 @@ class _Unpickler(pickle._Unpickler):
 
 
 def _unpickle(path: Path, what: str) -> Any:
-    try:
-        size = path.stat().st_size
-        data = path.read_bytes() if size <= MAX_BYTES else b""
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
-    if size > MAX_BYTES:
-        raise InputError(
-            f"{path} has {size >> 20} MiB, but a {what} is smaller than "
-            f"{MAX_BYTES >> 20} MiB; give the file that its site distributes."
-        )
+    data = reading.read_bytes(path, limit=MAX_BYTES)
     try:
         return _Unpickler(data, path, what).load()
     except InputError:
@@ -158,7 +154,7 @@ def _unpickle(path: Path, what: str) -> Any:
         ) from error
 
 
-SPARSE = ("csc_matrix", "csr_matrix")
+SPARSE = tuple(f"{form}_{kind}" for form in FORMS for kind in ("matrix", "array"))
 MAX_DENSE = 1 << 24
 MAX_DEPTH = 8
 _NUMERIC = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
@@ -249,7 +245,7 @@ def _select(state: dict[str, Any], depth: int) -> np.ndarray:
 
 
 def _dense(name: str, state: dict[str, Any], depth: int) -> np.ndarray:
-    """A compressed sparse matrix as a dense array."""
+    """A sparse matrix as a dense array."""
     shape = state["_shape"] if "_shape" in state else state["shape"]
     rows, columns = (int(size) for size in shape)
     if not (rows > 0 and columns > 0 and rows * columns <= MAX_DENSE):
@@ -258,11 +254,19 @@ def _dense(name: str, state: dict[str, Any], depth: int) -> np.ndarray:
     def part(key: str) -> np.ndarray:
         return to_array(state[key], depth + 1)
 
-    data, minor = part("data"), part("indices")
-    major = _majors(part("indptr"), len(data))
-    if minor.min(initial=0) < 0:
+    data = part("data")
+    if name.startswith("coo"):
+        coords = state.get("coords")
+        row, column = (
+            (part("row"), part("col"))
+            if coords is None
+            else (to_array(one, depth + 1) for one in coords)
+        )
+    else:
+        minor, major = part("indices"), _majors(part("indptr"), len(data))
+        row, column = (minor, major) if name.startswith("csc") else (major, minor)
+    if min(row.min(initial=0), column.min(initial=0)) < 0:
         raise ValueError("a sparse index is negative")
-    row, column = (minor, major) if name == "csc_matrix" else (major, minor)
     dense = np.zeros((rows, columns), data.dtype)
     np.add.at(dense, (row, column), data)
     return dense

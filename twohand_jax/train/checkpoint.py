@@ -1,10 +1,15 @@
 """Checkpoints and the best weights of a run: one directory a step (orbax v1)."""
 
+import contextlib
 import json
 import logging
+import math
 import shutil
+import sys
 import textwrap
+import time
 import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +18,32 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jaxtyping import PyTree
 
-from twohand_jax import files
+from twohand_jax import files, reading
 from twohand_jax.errors import InputError
 from twohand_jax.models.apply import Variables
 from twohand_jax.train.state import TrainState
 from twohand_jax.weights import native
 
-logging.getLogger("absl").setLevel(logging.ERROR)
+for _name in ("absl", "asyncio"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
+LATE_S = 0.2
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Drop the tracebacks that Orbax's threads print beside the error that it raises.
+
+    They come from callbacks of reads that nobody waits for any more, so a moment late.
+    """
+    before = sys.excepthook, sys.unraisablehook
+    sys.excepthook, sys.unraisablehook = (lambda *_: None), (lambda _: None)
+    try:
+        yield
+    except BaseException:
+        time.sleep(LATE_S)
+        raise
+    finally:
+        sys.excepthook, sys.unraisablehook = before
 
 
 class Checkpoints:
@@ -42,6 +66,7 @@ class Checkpoints:
         self._config_file = directory / "config.json"
         self._root = (directory / "checkpoints").absolute()
         self._discarded = (directory / "discarded").absolute()
+        self._damaged = (directory / "damaged").absolute()
         self._keep = keep
         if jax.process_index() == 0:
             shutil.rmtree(self._discarded, ignore_errors=True)
@@ -64,7 +89,8 @@ class Checkpoints:
         if self.latest() == step:
             return
         try:
-            self._checkpointer.save(step, state._asdict(), force=True)
+            with _quiet():
+                self._checkpointer.save(step, state._asdict(), force=True)
         except (OSError, ValueError, RuntimeError) as error:
             raise InputError(
                 f"The checkpoint of step {step} cannot be written to {self._root} "
@@ -85,22 +111,65 @@ class Checkpoints:
     def load(
         self, abstract: PyTree[jax.ShapeDtypeStruct], step: int | None = None
     ) -> TrainState:
-        """Read a step (the newest by default) into the shapes and shardings given.
+        """Read a step into the shapes and shardings given.
+
+        Args:
+            abstract: shapes, types and shardings of the state.
+            step: to read; by default the newest one that is not damaged. Those after it
+                move to ``WORKDIR/damaged``, and a sentence on stderr says so.
 
         Raises:
-            InputError: the checkpoint belongs to another network.
+            InputError: no checkpoint can be read, or they belong to another network.
         """
-        step = self.latest() if step is None else step
+        steps = self._steps()[::-1] if step is None else [step]
+        reasons: list[str] = []
+        for number in steps:
+            loaded, reason = self._try(number, abstract)
+            if loaded is not None:
+                if reasons:
+                    self._set_aside(steps[: len(reasons)], reasons[0], number)
+                return loaded
+            reasons.append(reason)
+        raise InputError(
+            f"Checkpoint {steps[0]} in {self._root} is damaged, or does not fit this "
+            f"config's network ({reasons[0]}); there is no other that does. Use its "
+            "own config, or begin anew in another workdir."
+        )
+
+    def _try(
+        self, step: int, abstract: PyTree[jax.ShapeDtypeStruct]
+    ) -> tuple[TrainState | None, str]:
+        """The state of a step, or why it cannot be read, alike on all processes."""
+        loaded, reason = None, ""
         try:
-            loaded = self._checkpointer.load(step, abstract._asdict())
-        except (ValueError, KeyError) as error:
-            reason = textwrap.shorten(str(error), 160, placeholder=" …")
-            raise InputError(
-                f"Checkpoint {step} in {self._checkpointer.directory} does not fit "
-                f"this config's network ({reason}); use its own config "
-                "or another workdir."
-            ) from error
-        return TrainState(**loaded)
+            with _quiet():
+                found = self._checkpointer.load(step, abstract._asdict())
+            loaded = TrainState(**found)
+        except Exception as error:  # whatever damage leads to inside of Orbax
+            reason = _innermost(error)
+        if not _everywhere(loaded is not None):
+            return None, reason or "another process cannot read it"
+        return loaded, ""
+
+    def _set_aside(self, steps: Sequence[int], reason: str, used: int) -> None:
+        """Move damaged checkpoints where no start looks for them."""
+        if jax.process_index() == 0:
+            self._damaged.mkdir(exist_ok=True)
+            for step in steps:
+                shutil.rmtree(self._damaged / str(step), ignore_errors=True)
+                (self._root / str(step)).replace(self._damaged / str(step))
+            print(
+                f"Checkpoint {steps[0]} is damaged ({reason}): going on from step "
+                f"{used}; it lies in {self._damaged} now.",
+                file=sys.stderr,
+            )
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices("damaged checkpoints are set aside")
+        self._checkpointer.reload()
+
+    def _steps(self) -> list[int]:
+        """All complete steps, oldest first."""
+        return [one.step for one in self._checkpointer.checkpoints]
 
     def agree_on_config(self, config: dict[str, Any]) -> None:
         """Save the run's config, or refuse to resume when it differs from the saved.
@@ -118,7 +187,7 @@ class Checkpoints:
             if jax.process_index() == 0:
                 files.write_text(self._config_file, text)
             return
-        saved = _flat(native.current(json.loads(self._config_file.read_text())))
+        saved = _flat(native.current(self._saved_config()))
         wanted = _flat(native.current(json.loads(text)))
         names = sorted(saved.keys() | wanted.keys())
         changes = [
@@ -133,9 +202,40 @@ class Checkpoints:
                 "--workdir."
             )
 
+    def _saved_config(self) -> dict[str, Any]:
+        try:
+            return reading.read_object(self._config_file, limit=reading.SETTINGS_BYTES)
+        except InputError as error:
+            raise InputError(
+                f"{error} If this is the config that the run began with, delete that "
+                "file and run the same command again."
+            ) from error
+
+    def abandon(self) -> None:
+        """Leave no trace of a run that was refused before it had a checkpoint."""
+        self.close()
+        if jax.process_index() == 0 and not any(self._root.iterdir()):
+            self._config_file.unlink(missing_ok=True)
+            self._root.rmdir()
+
     def close(self) -> None:
         """Finish what is being written."""
         self._checkpointer.close()
+
+
+def _innermost(error: BaseException) -> str:
+    """What the first of a chain of errors says, in a line."""
+    while (earlier := error.__cause__ or error.__context__) is not None:
+        error = earlier
+    text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return textwrap.shorten(text, 160, placeholder=" …")
+
+
+def _everywhere(flag: bool) -> bool:
+    """Whether a flag is set on all processes."""
+    if jax.process_count() == 1:
+        return flag
+    return bool(multihost_utils.process_allgather(np.array(flag)).all())
 
 
 def _same_everywhere(text: str) -> bool:
@@ -170,8 +270,7 @@ class Best:
         """
         self._directory = workdir / "best"
         self._metric, self._config = metric, config
-        path = self._directory / SCORE
-        self._value = json.loads(path.read_text())["value"] if path.exists() else None
+        self._value = _kept_value(self._directory / SCORE)
 
     def offer(
         self, step: int, scores: dict[str, float], variables: Variables
@@ -199,3 +298,22 @@ class Best:
         native.save(self._directory, variables, self._config)
         score = {"step": step, "metric": self._metric, "value": value}
         files.write_json(self._directory / SCORE, score)
+
+
+def _kept_value(path: Path) -> float | None:
+    """The score of the best weights so far; None where there is none that is whole."""
+    if not path.exists():
+        return None
+    try:
+        value = float(reading.read_object(path, limit=reading.SETTINGS_BYTES)["value"])
+        if math.isfinite(value):
+            return value
+    except (InputError, KeyError, TypeError, ValueError):
+        pass
+    if jax.process_index() == 0:
+        print(
+            f"{path} is damaged: the next weights that are evaluated take the place of "
+            "the best ones.",
+            file=sys.stderr,
+        )
+    return None

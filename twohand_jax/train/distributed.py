@@ -1,6 +1,9 @@
 """Several processes as one run, and stopping them without losing what was done."""
 
+import atexit
 import signal
+import subprocess
+import sys
 from types import FrameType
 from typing import Any
 
@@ -9,6 +12,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from twohand_jax.errors import InputError
+
+HEARTBEAT_S = 10  # without a sign of life after which a process counts as dead
 
 
 def initialize(
@@ -43,14 +48,42 @@ def initialize(
             f"--process {process} must lie between 0 and {processes - 1}, one less "
             "than --processes."
         )
+    _watch_over()
     try:
-        jax.distributed.initialize(coordinator, processes, process)
+        jax.distributed.initialize(
+            coordinator, processes, process, heartbeat_timeout_seconds=HEARTBEAT_S
+        )
     except (RuntimeError, ValueError) as error:
         raise InputError(
             f"The processes do not find each other: {str(error).splitlines()[0]}. "
             "Check --coordinator, that its port is free, and that all processes were "
             "started."
         ) from error
+
+
+LOST = (
+    "this process of the run ends, as one of the others has died or cannot be reached; "
+    "what was saved is whole. Start all of them again with the same command, which "
+    "goes on from the newest checkpoint."
+)
+
+
+def _watch_over() -> None:
+    """Have a small process say what to do when JAX's runtime ends this one.
+
+    That runtime aborts when another process has died, which Python cannot see, also
+    while it says good-bye to the others. So this comes before it is started: what is
+    registered first is called last.
+    """
+    code = f"import sys\nif not sys.stdin.read(): print({LOST!r}, file=sys.stderr)"
+    words = [sys.executable, "-S", "-c", code]
+    watcher = subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True)
+
+    def dismiss() -> None:
+        if getattr(sys, "last_value", None) is None:  # no exception ends the process
+            watcher.communicate(b"done")
+
+    atexit.register(dismiss)
 
 
 def is_first() -> bool:
@@ -62,10 +95,14 @@ class StopRequest:
     """Turns the first SIGINT or SIGTERM into a wish; the second one interrupts.
 
     Make it after ``jax.distributed.initialize``, whose runtime takes SIGTERM.
+
+    Attributes:
+        signal: that came to this process; None for none.
     """
 
     def __init__(self) -> None:
         """Install the handlers, if this is the main thread."""
+        self.signal: int | None = None
         self._requested = False
         self._before: dict[int, Any] = {}
         try:
@@ -95,4 +132,4 @@ class StopRequest:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self._requested:
             raise KeyboardInterrupt
-        self._requested = True
+        self._requested, self.signal = True, number

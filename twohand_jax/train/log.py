@@ -1,7 +1,10 @@
 """What a run leaves behind: metrics, its code, and the end of a failed one."""
 
+import functools
 import json
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
 from importlib import metadata
@@ -14,8 +17,10 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image
 
-from twohand_jax import files
+from twohand_jax import files, reading
 from twohand_jax.train import sharding
+
+METRICS = "metrics.jsonl"
 
 
 class MetricsLog:
@@ -24,13 +29,22 @@ class MetricsLog:
     Only the first process writes.
     """
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, *, first_step: int = 0):
+        """Open the log.
+
+        Args:
+            directory: of the run.
+            first_step: that the run goes on from; lines of later steps, which are
+                trained again, are dropped, so that each step is there once.
+        """
         self._writes = jax.process_index() == 0
         if not self._writes:
             return
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
-        self._file = (directory / "metrics.jsonl").open("a", buffering=1)
+        path = directory / METRICS
+        _drop_after(path, first_step)
+        self._file = path.open("a", buffering=1)
         self._board = _board(directory)
 
     def write(self, step: int, values: dict[str, float]) -> None:
@@ -62,12 +76,49 @@ class MetricsLog:
             self._board.close()
 
 
+def _drop_after(path: Path, step: int) -> None:
+    """Keep the whole lines of steps up to this one."""
+    if not path.exists():
+        return
+    text = reading.read_bytes(path).decode(errors="replace")
+    kept = [line for line in text.splitlines(keepends=True) if _is_kept(line, step)]
+    if (wanted := "".join(kept)) != text:
+        files.write_text(path, wanted)
+
+
+def _is_kept(line: str, step: int) -> bool:
+    try:
+        return line.endswith("\n") and json.loads(line)["step"] <= step
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
 def _board(directory: Path) -> Any:
     try:
         from tensorboardX import SummaryWriter
     except ImportError:
         return None
+    _say_of_boards()
     return SummaryWriter(str(directory / "tensorboard"))
+
+
+@functools.cache
+def _say_of_boards() -> None:
+    """Let a full disk under TensorBoard's thread be a sentence, once for all threads.
+
+    Its files are for looking at; what they hold is in the metrics as well.
+    """
+    before = threading.excepthook
+
+    def told(args: threading.ExceptHookArgs) -> None:
+        is_board = type(args.thread).__module__.startswith("tensorboardX")
+        if not (is_board and isinstance(args.exc_value, OSError)):
+            before(args)
+            return
+        reason = args.exc_value.strerror
+        print(f"TensorBoard's files cannot be written: {reason}.", file=sys.stderr)
+
+    threading.excepthook = told
 
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")

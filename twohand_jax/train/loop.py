@@ -11,8 +11,8 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
-from twohand_jax import fields
-from twohand_jax.errors import NonFiniteLossError
+from twohand_jax import fields, switches
+from twohand_jax.errors import InputError, NonFiniteLossError
 from twohand_jax.train import sharding
 from twohand_jax.train import state as states
 from twohand_jax.train import step as steps
@@ -75,6 +75,7 @@ class LoopConfig:
             )
 
 
+@switches.defaults()
 def train(
     task: Task,
     *,
@@ -83,6 +84,7 @@ def train(
     loop: LoopConfig,
     workdir: Path,
     config: dict[str, Any],
+    stop: StopRequest | None = None,
 ) -> states.TrainState:
     """Train from the newest checkpoint of ``workdir``, or from the beginning.
 
@@ -93,6 +95,7 @@ def train(
         loop: length and intervals.
         workdir: where checkpoints and metrics go.
         config: the whole experiment, saved beside them and compared on resume.
+        stop: asks for an early end; by default SIGINT and SIGTERM do.
 
     Returns:
         The last state. After SIGINT or SIGTERM it is saved and returned early.
@@ -105,7 +108,11 @@ def train(
     checkpoints = Checkpoints(workdir, keep=loop.keep_checkpoints)
     checkpoints.agree_on_config(config)
     mesh = sharding.make_mesh(fsdp=loop.fsdp)
-    state = start(task, optimizer, loop, mesh, checkpoints)
+    try:
+        state = start(task, optimizer, loop, mesh, checkpoints)
+    except InputError:
+        checkpoints.abandon()
+        raise
     first = int(state.step)
     places, whole = sharding.places(state), sharding.replicated(mesh)
     step = jax.jit(
@@ -115,7 +122,7 @@ def train(
     )
     constants = jax.device_put(task.constants, whole)
     key = key_stream(loop.seed, "augment")
-    stop, log = StopRequest(), MetricsLog(workdir)
+    stop, log = stop or StopRequest(), MetricsLog(workdir, first_step=first)
     best, report = Best(workdir, loop.best_metric, config), _Report()
     if jax.process_index() == 0:
         write_provenance(workdir, first_step=first)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from twohand_jax import assets
+from twohand_jax import assets, reading
 from twohand_jax.errors import InputError, MissingDependencyError
 from twohand_jax.models import hand_landmark
 from twohand_jax.models.apply import Variables, Weights
@@ -137,9 +137,9 @@ def _arranged(layer: _Layer, shape: tuple[int, ...], where: str) -> Weights:
 def _layers(path: Path) -> list[_Layer]:
     """The operators with weights of a file, in the program's order."""
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} is not readable: {error}.") from error
+        content = reading.read_bytes(path, limit=256 * reading.MIB)
+    except InputError as error:
+        raise InputError(f"{path} is not readable: {error}") from error
     if content[4:8] != b"TFL3":
         raise InputError(f"{path} is no network file of LiteRT (.tflite).")
     try:

@@ -4,8 +4,7 @@ This is the form in which models ship and are loaded for inference. Checkpoints 
 running training hold more (optimiser, averages) and belong to ``train.checkpoint``.
 """
 
-import json
-import zipfile
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from twohand_jax import files
-from twohand_jax.errors import InputError
+from twohand_jax import files, reading
+from twohand_jax.errors import InputError, MissingFileError
 from twohand_jax.models.apply import Variables
 
 CONFIG, WEIGHTS = "config.json", "weights.npz"
@@ -79,18 +78,12 @@ def load_config(directory: str | Path) -> dict[str, Any]:
     """
     path = Path(directory) / CONFIG
     try:
-        config = json.loads(path.read_text())
-    except FileNotFoundError as error:
+        config = reading.read_object(path, limit=reading.SETTINGS_BYTES)
+    except MissingFileError as error:
         raise InputError(
             f"{directory} is no model directory: it has no {CONFIG}; give a directory "
             "written by training, such as WORKDIR/model."
         ) from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} is not readable as JSON: {error}.") from error
-    if not isinstance(config, dict):
-        raise InputError(
-            f"{path} must hold a JSON object, not {type(config).__name__}."
-        )
     return current(config)
 
 
@@ -108,10 +101,9 @@ def load(directory: str | Path, shapes: Variables) -> Variables:
     """
     path = Path(directory) / WEIGHTS
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is not a readable weights file: {error}.") from error
+        arrays = reading.read_npz(path, limit=_limit(shapes))
+    except InputError as error:
+        raise InputError(f"{error} It should hold the weights of a model.") from error
     arrays = _left_out(directory, arrays, shapes) | arrays
     loaded = {}
     for group, tree in shapes._asdict().items():
@@ -133,6 +125,12 @@ def load(directory: str | Path, shapes: Variables) -> Variables:
         )
     # All at once: hundreds of small arrays one by one take half a second.
     return jax.device_put(Variables(**loaded))
+
+
+def _limit(shapes: Variables) -> int:
+    """Twice the bytes that the network's weights have, and some for another's."""
+    needed = sum(4 * math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+    return 2 * needed + 256 * reading.MIB
 
 
 def _left_out(

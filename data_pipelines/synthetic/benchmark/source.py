@@ -19,6 +19,7 @@ from data_pipelines.synthetic.benchmark import check, scenes
 from data_pipelines.synthetic.benchmark.check import ASSETS, NAME, SPLIT, GeneratorState
 from data_pipelines.synthetic.labels import VERSION, CueNoise, SyntheticConfig
 from data_pipelines.synthetic.poses.sampler import KINDS
+from twohand_jax import arguments
 from twohand_jax.crops.cue_table import DEFAULT
 from twohand_jax.errors import InputError
 
@@ -160,7 +161,9 @@ def build(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of ``twohand data build benchmark``."""
     parser.add_argument("--out", required=True, help="directory of the records")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--workers", type=arguments.processes_or_none, default=os.cpu_count() or 1
+    )
 
 
 def run(args: argparse.Namespace) -> None:

@@ -109,7 +109,7 @@ def test_a_mesh_of_another_hand_model_keeps_joints_without_parameters(damaged):
         ),
         ("images", {"file_name": "/etc/passwd"}, "source folder"),
         ("images", {"file_name": None}, "no hand has a mesh"),
-        ("images", {"file_name": "01/none.png"}, "missing or does not decode"),
+        ("images", {"file_name": "01/none.png"}, "the picture is missing"),
     ],
 )
 def test_a_bad_annotation_is_left_out_with_a_reason(damaged, kind, values, reason):
@@ -268,5 +268,5 @@ def test_a_file_too_large_is_not_read(tmp_path):
     path = tmp_path / "hand.ply"
     with path.open("wb") as file:
         file.truncate(MAX_BYTES + 1)
-    with pytest.raises(InputError, match="larger than a hand"):
+    with pytest.raises(InputError, match="files of its kind are smaller"):
         read_vertices(path, 2)

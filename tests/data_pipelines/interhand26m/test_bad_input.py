@@ -75,7 +75,7 @@ BROKEN = {
     ),
     "hand type": (_set(*ANNOTATION, "hand_type", value="two"), HAND_TYPE),
     "field": (_set(*ANNOTATION, "joint_valid", value=None), MALFORMED),
-    "picture": (_set(*IMAGE, "file_name", value="none.jpg"), labelled.UNREADABLE),
+    "picture": (_set(*IMAGE, "file_name", value="none.jpg"), labelled.MISSING),
     "size": (_set(*IMAGE, "width", value=512), labelled.OTHER_SIZE),
     "no hand": (
         _set(*FRAME, "joint_valid", value=[[False]] * 42),

@@ -181,8 +181,8 @@ def test_the_documented_example_is_built(tmp_path, capsys):
         (1, ("joints_m",), [[0.0, 0.0, -0.5]] * 21, "behind the camera"),
         (0, ("center",), [0.0, 0.0], "do not project onto"),
         (0, ("right", "mano", "transl"), [0.3, 0.0, 0.6], "do not meet"),
-        (1, ("image",), "images/none.jpg", "missing or does not decode"),
-        (1, ("image",), "labels.json", "missing or does not decode"),
+        (1, ("image",), "images/none.jpg", "the picture is missing"),
+        (1, ("image",), "labels.json", "the picture does not decode"),
     ],
 )
 def test_labels_that_contradict_each_other_are_left_out(

@@ -68,7 +68,7 @@ def test_light_per_segment_follows_the_frame_list(miniature):
     samples = _all(miniature, config)
     # Each third-person camera of the miniature saw every other frame only.
     missing = [one for one in samples if isinstance(one, Rejection)]
-    assert {one.reason for one in missing} == {labelled.UNREADABLE}
+    assert {one.reason for one in missing} == {labelled.MISSING}
     assert (len(samples), len(missing)) == (2 * 6 + 5, 6)
 
 

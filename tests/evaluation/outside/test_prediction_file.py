@@ -103,7 +103,7 @@ def test_files_that_are_none(tmp_path, joints):
     with pytest.raises(InputError, match="cannot be read as predictions"):
         prediction_file.read(tmp_path / "text.npz")
     np.save(tmp_path / "one.npy", joints)
-    with pytest.raises(InputError, match="it is no .npz archive"):
+    with pytest.raises(InputError, match="is not a readable .npz archive"):
         prediction_file.read(tmp_path / "one.npy")
 
 

@@ -9,8 +9,6 @@ not estimated: these and records not in the file are not compared, but counted.
 """
 
 import dataclasses
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from twohand_jax import files, mano
+from twohand_jax import files, mano, reading
 from twohand_jax.data.decode import Rows
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation.evaluator import Method
@@ -279,6 +277,7 @@ COUNTS = {
 # Root mean square distance of a hand's joints from their middle, metres.
 HAND_RADIUS = (0.01, 0.3)
 UNITS = {1e-3: "millimetres", 1e-2: "centimetres"}
+MAX_BYTES = 16 << 30
 Arrays = dict[str, np.ndarray]
 
 
@@ -289,12 +288,9 @@ def load_arrays(path: Path) -> Arrays:
         InputError: it is not readable, or lacks a key or has an unknown one.
     """
     try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("it is no .npz archive")
-        with np.load(path, allow_pickle=False) as file:
-            keys = set(file.files)
-            arrays = {key: file[key] for key in KEYS if key in keys}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        arrays = reading.read_npz(path, limit=MAX_BYTES)
+        keys = set(arrays)
+    except InputError as error:
         raise InputError(
             f"{path} cannot be read as predictions ({error}): give a .npz of plain "
             "arrays with the keys image_id and joints."

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from twohand_jax import metrics
+from twohand_jax import metrics, reading
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation.protocols.base import (
     DatasetLabels,
@@ -170,11 +170,11 @@ def ho3d_order(image_ids: Sequence[str], listing: Path | None) -> list[str]:
     del image_ids  # not every listed picture need have a record
     assert listing is not None, "Server.listing says that the order is in a file."
     try:
-        lines = listing.read_text().split()
-    except OSError as error:
+        lines = reading.read_text(listing).split()
+    except InputError as error:
         raise InputError(
-            f"{listing} cannot be read ({error.strerror}): give evaluation.txt of "
-            "HO-3D, which says the order the server expects."
+            f"{error} Give evaluation.txt of HO-3D with --list, which says the order "
+            "that the server expects."
         ) from error
     if not lines:
         raise InputError(f"{listing} names no pictures: give HO-3D's evaluation.txt.")
