@@ -60,8 +60,8 @@ def add(subparsers: Any) -> None:
         default="all",
         help="reconstruct everybody's hands, or the surest hands that go together",
     )
-    text = "most hands of a picture, the surest ones; 8"
-    option("--max-hands", type=int, default=8, metavar="N", help=text)
+    text = "most hands of a picture, the surest ones; 16"
+    option("--max-hands", type=int, default=16, metavar="N", help=text)
     text = "focal length in pixels, F or FX,FY; EXIF's or the picture's diagonal"
     option("--focal", metavar="PX", help=text)
     option("--center", metavar="X,Y", help="principal point; the picture's middle")

@@ -31,7 +31,7 @@ from twohand_jax.types import (
 
 FIT_CHOICES = ("auto", "on", "off")
 # How many hands of a picture are kept, and how many people the network sees at once.
-MAX_HANDS, MOST_ROWS = 8, 8
+MAX_HANDS, MOST_ROWS = 16, 8
 
 
 class Reconstruction(NamedTuple):
