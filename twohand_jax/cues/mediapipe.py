@@ -24,7 +24,7 @@ from twohand_jax.cues.palm import (
     tiles,
     whole_picture,
 )
-from twohand_jax.cues.people import group_people, pixels_per_metre
+from twohand_jax.cues.people import group_people
 from twohand_jax.cues.selection import (
     HandDetection,
     certainty,
@@ -46,8 +46,6 @@ CLOSE_UP = 0.25
 # Faces and knees pass for hands more often where the palm is doubtful: then the closer
 # look has to be surer. Hands of fewer pixels show no pose.
 CLEAR_PALM, SURER, LEAST_SIZE = 0.6, 0.96, 16.0
-# Side of the square about a hand in which its partner is looked for, metres.
-NEAR = 1.4
 BOX_ROTATIONS = 8
 BOX_MARGIN, PALM_MARGIN = 1.5, 2.0
 MIN_BOX_IOU = 0.2
@@ -129,9 +127,8 @@ class MediaPipeHands:
         if not _all_paired(hands):
             turned = [padded._replace(angle=turn) for turn in TURNS]
             small = tiles(height, width, SMALL_PART)
-            near = [region for hand in _alone(hands) for region in _near(hand)]
-            hands = self._look_on(picture, [*small, *turned, *near], hands)
-        if not _all_paired(hands) and len(hands) < self.max_hands:
+            hands = self._look_on(picture, [*small, *turned], hands)
+        if not hands:
             clear = pyramid(with_local_contrast(image))
             again = [whole, padded, *tiles(height, width, TILE_PARTS[0])]
             hands = self._look_on(clear, again, hands)
@@ -206,25 +203,13 @@ class MediaPipeHands:
         return [hand_region(palm) for palm in palms] + turned
 
 
-def _alone(hands: list[HandDetection]) -> list[HandDetection]:
-    people = group_people(hands)
-    return [hand for one in people if len(one.hands) == 1 for hand in one.hands]
-
-
 def _all_paired(hands: list[HandDetection]) -> bool:
     """Whether there are hands, each with its partner."""
-    return bool(hands) and not _alone(hands)
+    return bool(hands) and all(len(one.hands) == 2 for one in group_people(hands))
 
 
 def _largest(hands: list[HandDetection]) -> float:
     return max((long_side(hand.box) for hand in hands), default=0.0)
-
-
-def _near(hand: HandDetection) -> list[Region]:
-    """Squares about a hand that its partner may be in."""
-    middle = hand.keypoints[:, :2].mean(axis=0)
-    side = NEAR * pixels_per_metre(hand)
-    return [Region(middle, side, float(turn)) for turn in (0.0, *TURNS)]
 
 
 def with_local_contrast(

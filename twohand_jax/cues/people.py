@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 
-from twohand_jax.cues.selection import HandDetection, certainty, long_side
+from twohand_jax.cues.selection import HandDetection, certainty
 from twohand_jax.types import LEFT, RIGHT
 
 # As far as a person's hands are from each other at most, metres at the hands' scale,
@@ -19,8 +19,15 @@ REACH, MOST_RATIO = 1.7, 2.2
 CROSSED, CROSSED_FROM = 0.3, 0.2
 # A hand less sure of its side may turn out to be the other one.
 UNSURE_SIDE = 0.6
-# Longer side of a hand's box where its joints in metres are not known.
-HAND_SIZE = 0.17
+# Lengths of a hand, metres: wrist to knuckles, across the knuckles, along two fingers.
+LENGTHS = (
+    ((0, 5), 0.093),
+    ((0, 9), 0.092),
+    ((0, 17), 0.085),
+    ((5, 17), 0.062),
+    ((5, 6, 7, 8), 0.085),
+    ((9, 10, 11, 12), 0.093),
+)
 
 
 class Person(NamedTuple):
@@ -95,12 +102,13 @@ def pair_gain(right: HandDetection, left: HandDetection) -> float:
 
 
 def pixels_per_metre(hand: HandDetection) -> float:
-    """The scale of a hand in the picture, whatever its pose."""
-    points, world = hand.keypoints[:, :2], hand.world[:, :2]
-    spread = np.linalg.norm(world - world.mean(axis=0))
-    if not spread:
-        return max(long_side(hand.box), 1.0) / HAND_SIZE
-    return float(np.linalg.norm(points - points.mean(axis=0)) / spread)
+    """The scale of a hand in the picture: that of the least foreshortened length."""
+    points = hand.keypoints[:, :2]
+    lengths = [
+        np.linalg.norm(np.diff(points[list(joints)], axis=0), axis=1).sum() / metres
+        for joints, metres in LENGTHS
+    ]
+    return max(1.0, *map(float, lengths))
 
 
 def _middle(hand: HandDetection) -> Float[np.ndarray, "2"]:

@@ -30,7 +30,9 @@ from twohand_jax.types import (
 )
 
 FIT_CHOICES = ("auto", "on", "off")
-# How many hands of a picture are kept, and how many people the network sees at once.
+# How many hands of a picture are kept, and how many people an accelerator's network
+# sees at once. CPUs see one after the other: there several at once take as long, and
+# another program to compile.
 MAX_HANDS, MOST_ROWS = 16, 8
 
 
@@ -135,6 +137,7 @@ class Reconstructor:
         self._trained = trained
         self._observer = Observer() if observer is None else observer
         self._programs = Programs(cache)
+        self._rows = 1 if jax.default_backend() == "cpu" else MOST_ROWS
         self._separator = functools.cache(
             functools.partial(refiner, directory=prior, model=model)
         )
@@ -315,7 +318,7 @@ class Reconstructor:
     def _reconstruct(
         self, scene: _Scene, found: Sequence[Found], fit: str, refine: str
     ) -> list[Reconstruction]:
-        """People whose hands were found; the network sees all of them at once."""
+        """People whose hands were found."""
         with self.timing.stage("cues"):
             seen = self._observer.observe([scene.image] * len(found), found)
             config = self._observer.config
@@ -357,12 +360,12 @@ class Reconstructor:
     def _predict(self, views: Sequence[CanvasView]) -> list[Prediction]:
         """What the network says of each view.
 
-        Several go through it together, their number filled up to a power of two, so
-        that few programs are compiled.
+        Several that go through it together are filled up to a power of two, so that few
+        programs are compiled.
         """
         found: list[Prediction] = []
-        for start in range(0, len(views), MOST_ROWS):
-            part = views[start : start + MOST_ROWS]
+        for start in range(0, len(views), self._rows):
+            part = views[start : start + self._rows]
             if len(part) == 1:
                 arguments = (self._trained.variables, self.model, part[0])
                 found.append(self._run("network", *arguments))
