@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import linear_sum_assignment
 
 from twohand_jax.cues.selection import HandDetection, certainty
 from twohand_jax.types import LEFT, RIGHT
@@ -86,9 +85,20 @@ def _pairs(hands: Sequence[HandDetection]) -> list[Person]:
     right = [hand for hand in hands if hand.side == RIGHT]
     left = [hand for hand in hands if hand.side == LEFT]
     gain = np.array([[pair_gain(r, other) for other in left] for r in right])
-    gain = gain.reshape(len(right), len(left))
-    pairs = zip(*linear_sum_assignment(gain, maximize=True), strict=True)
-    return [Person(right[r], left[k]) for r, k in pairs if gain[r, k] > 0]
+    return [Person(right[r], left[k]) for r, k in _best_pairs(gain) if gain[r, k] > 0]
+
+
+def _best_pairs(gain: Float[np.ndarray, "r l"]) -> list[tuple[int, int]]:
+    if not gain.size:
+        return []
+    if min(gain.shape) == 1:
+        row, column = divmod(int(gain.argmax()), gain.shape[1])
+        return [(row, column)]
+    # Takes a while to import, for pictures of several people alone.
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(gain, maximize=True)
+    return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
 def pair_gain(right: HandDetection, left: HandDetection) -> float:

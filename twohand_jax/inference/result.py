@@ -57,13 +57,16 @@ def write(
     hands: list[skinned_glb.SkinnedHand] = []
     for person, prediction in enumerate(people):
         vertices = np.asarray(prediction.geometry.vertices)
-        there = np.flatnonzero(np.asarray(prediction.score) > 0)
+        there = np.flatnonzero(np.asarray(prediction.score) > 0).tolist()
         for side in there:
             path = beside / f"{name}{surface(person, side)}"
             meshes.write_obj(path, vertices[side], np.asarray(model.faces[side]))
         own = skinned_glb.hands(model, prediction.mano, vertices, there)
         number = f"_{person + 1}" if person else ""
-        hands += [hand._replace(name=hand.name + number) for hand in own]
+        hands += [
+            hand._replace(name=hand.name.replace("_hand", f"{number}_hand"))
+            for hand in own
+        ]
     if hands:
         (beside / f"{name}.glb").write_bytes(skinned_glb.glb(hands))
     Image.fromarray(drawing).save(beside / f"{name}_overlay.png", compress_level=4)
