@@ -28,8 +28,8 @@ def endings(max_people: int) -> tuple[str, ...]:
 def surface(person: int, side: int) -> str:
     """The ending of a hand's surface; the number of the first person is left out.
 
-    The number comes last, so that no other picture's name with ``_right.obj`` after it
-    is the same.
+    The number comes last: before the side, the file could be that of another picture
+    whose name ends in a number.
     """
     number = f"_{person + 1}" if person else ""
     return f"_{SIDES[side]}{number}.obj"
