@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.cues.extractors import Painter
-from tests.inference.conftest import detections
+from tests.inference.conftest import PRESENCE, detections
 from twohand_jax.cli import main as cli
 from twohand_jax.cues.mediapipe import MediaPipeHands
 from twohand_jax.inference import observe
@@ -49,7 +49,7 @@ def test_the_files_of_a_picture(tmp_path, photos, image, keypoints, capsys) -> N
     assert content["image"] == str(photos / "a.png") and content["box_iou"] == 0
     for name, points in zip(("right", "left"), keypoints, strict=True):
         hand = content["hands"][name]
-        assert len(hand["keypoints"]) == 21 and hand["score"] == 0.8
+        assert len(hand["keypoints"]) == 21 and hand["score"] == PRESENCE
         np.testing.assert_allclose(hand["keypoints"][0][:2], points[0, :2], atol=0.01)
     sources = {kind: by["source"] for kind, by in content["cues"].items()}
     assert sources["segmentation"] == sources["depth"] == "painter"
@@ -153,7 +153,6 @@ def test_given_boxes_are_used_and_bad_ones_named(tmp_path, photos, capsys) -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--batch", "0"], "--batch must be at least 1"),
         (["--cues", "sapiens"], "needs converted models"),
         (["--sapiens-depth", "d"], "needs --cues sapiens"),
         (["--detector", "none.onnx"], "no detector file none.onnx"),

@@ -54,8 +54,8 @@ class TrueHands:
         return HandDetection(
             side=1 - side if self.swapped else side,
             side_score=0.9,
-            score=0.8,
-            keypoints=np.concatenate([points, np.full((21, 1), 0.8)], 1).astype("f4"),
+            score=0.995,
+            keypoints=np.concatenate([points, np.full((21, 1), 0.995)], 1).astype("f4"),
             world=world.astype(np.float32),
             box=np.concatenate([points.min(axis=0), points.max(axis=0)]),
         )
