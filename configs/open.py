@@ -5,14 +5,16 @@
 
 Cost and result are in the model card, twohand_jax/assets/open_regressor/card.md.
 The backbone has learned from real hands and stays as it is (frozen_stages), so that
-synthetic pictures can't take that away; cue encoders, fusion and heads are trained.
+synthetic pictures can't take that away; cue encoders, fusion and heads are trained. The
+mean of its widest map goes to the heads directly (summary): MediaPipe reads joints from
+it, and so do they after a few hundred steps.
 Crops are MediaPipe's: 224 pixels, fingers up, somewhat wider than the hand. Cues are
 encoded at half of that, which costs a quarter of the time.
 Keypoints are not gated: the open keypoint source is all a newcomer has, and the
 network learns from noisy keypoints how far to trust them. The 3D terms weigh twice
 and the 2.5D terms five times as much as the paper's, since training is short.
 Rotations are those of the hand as its crop sees it (crop_view), so a hand away from the
-middle looks like one in it.
+middle looks like one in it. Hands are placed by their 2D joints (placed_by).
 """
 
 from ml_collections import ConfigDict
