@@ -19,7 +19,14 @@ from jaxtyping import UInt8
 from twohand_jax import __version__, assets
 from twohand_jax.diffusion.gate import SENTENCES, Status
 from twohand_jax.errors import InputError
-from twohand_jax.inference import images, known_camera, observe, result, result_file
+from twohand_jax.inference import (
+    gallery,
+    images,
+    known_camera,
+    observe,
+    result,
+    result_file,
+)
 from twohand_jax.inference.hint_files import HintFile
 from twohand_jax.inference.observe import CueConfig
 from twohand_jax.inference.output_folder import OutputFolder, content_of, state_of
@@ -51,6 +58,7 @@ class ReconstructionJob:
         frames: how many pictures the webcam takes; None for as many as it gives.
         again: whether finished pictures are made anew.
         overwrite: whether files that no run made may be replaced.
+        html: whether each picture gets a page to look at.
         cache: folder for compiled programs, or None.
     """
 
@@ -71,6 +79,7 @@ class ReconstructionJob:
     frames: int | None = None
     again: bool = False
     overwrite: bool = False
+    html: bool = False
     cache: Path | None = None
 
 
@@ -185,6 +194,8 @@ def _settings(job: ReconstructionJob) -> dict[str, Any]:
         "fit": job.fit,
         "refine": job.refine,
         "camera": [job.focal, job.center],
+        # Only where it is asked for, so that results of earlier versions stay done.
+        **({"html": True} if job.html else {}),
     }
 
 
@@ -259,6 +270,8 @@ def _write(
         names = [picture.name + ending for ending in result.ENDINGS]
         with output.writing(picture.name, names, made_of, kind=KIND) as beside:
             result.write(beside, picture.name, content, prediction, model, drawing)
+            if "html" in made_of:
+                gallery.write_beside(beside / f"{picture.name}.json", model, image)
         return output.written(picture.name, kind=KIND)
 
 
