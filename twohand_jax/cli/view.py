@@ -1,6 +1,7 @@
 """``twohand view``: results to turn and zoom, in a browser or as one HTML file."""
 
 import argparse
+import webbrowser
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +39,27 @@ def run(args: argparse.Namespace) -> None:
     """Write the page, or serve until Ctrl-C."""
     from twohand_jax import files, mano
     from twohand_jax.inference import gallery
+    from twohand_jax.viz import browser
 
-    if args.html is not None:
+    if args.html is None:
+        browser.check()
+    else:
         _check_page(args.html, is_replaced=args.overwrite)
     results = gallery.load(args.results, mano.load(args.mano))
     if args.html is not None:
         files.write_text(args.html, gallery.page(results))
-        print(f"wrote {args.html}: {len(results.origins)} pictures")
+        print(f"wrote {args.html}: {_pictures(len(results.origins))}")
         return
+    viewer = browser.Viewer(
+        lambda number: gallery.shown(results, number),
+        len(results.origins),
+        results.model,
+        port=args.port,
+    )
+    print(f"open at {viewer.url} until Ctrl-C", flush=True)
+    if not args.no_browser:
+        webbrowser.open(viewer.url)
+    viewer.wait()
 
 
 def _check_page(path: Path, *, is_replaced: bool) -> None:
@@ -53,3 +67,7 @@ def _check_page(path: Path, *, is_replaced: bool) -> None:
         raise InputError(f"--html must end in .html, but is {path}.")
     if path.exists() and not is_replaced:
         raise InputError(f"{path} is there already; give --overwrite to replace it.")
+
+
+def _pictures(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count} pictures"
