@@ -110,6 +110,11 @@ def test_names_from_outside_are_text(write):
     assert tags(text).count("script") == 2
 
 
+@pytest.mark.parametrize("name", ["\udcff.jpg", "a" * 5000 + ".jpg", "\0.jpg", ""])
+def test_odd_names_of_pictures_that_are_gone(write, name):
+    assert "Shown without the picture" in view(write(name, picture=False))
+
+
 def test_numbers_of_each_person(write):
     text = view(write("photo.png"))
     assert "<th>hand</th>" in text and "person</th>" in text

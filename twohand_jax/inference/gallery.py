@@ -1,5 +1,6 @@
 """Results to look at: files read back, each with its picture and its main numbers."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -81,7 +82,7 @@ def shown(
         try:
             image = _read(info, gallery.origins[number].parent)
         except InputError as error:
-            notes.append(f"Shown without the picture: {error}")
+            notes.append(_text(f"Shown without the picture: {error}"))
     people = np.flatnonzero(persons.picture == number)
     there = [tuple(at) for at in np.argwhere(prediction.score > 0) if at[0] in people]
     is_several = len(people) > 1
@@ -111,7 +112,7 @@ def shown(
         ],
         notes=[
             *notes,
-            *(_about_pair(gallery.result, row, is_several) for row in people),
+            *(_about_pair(gallery.result, row, is_several) for row in people.tolist()),
             UNITS if there else "No hands were found.",
             _about_camera(info, camera),
         ],
@@ -120,7 +121,7 @@ def shown(
 
 def title_of(info: PictureInfo) -> str:
     """The picture's file name, and which frame it is of a video."""
-    name = Path(info.file).name or info.file
+    name = _text(Path(info.file).name or info.file)
     if info.frame is None:
         return name
     time = "" if info.time_s is None else f", {info.time_s:.2f} s"
@@ -159,7 +160,7 @@ def _read(info: PictureInfo, folder: Path) -> UInt8[np.ndarray, "h w 3"]:
     """The picture of a result from its file, which may have moved with the result."""
     given = Path(info.file)
     places = [given, folder / given, folder / given.name]
-    path = next((place for place in places if place.is_file()), None)
+    path = next((place for place in places if os.path.isfile(place)), None)
     if path is None:
         raise InputError(f"{info.file} is not there any more.")
     if info.frame is None:
@@ -172,6 +173,11 @@ def _read(info: PictureInfo, folder: Path) -> UInt8[np.ndarray, "h w 3"]:
             f"of {info.width} x {info.height}."
         )
     return image
+
+
+def _text(name: str) -> str:
+    """A file's name where its bytes are no UTF-8, as text that can be written."""
+    return name.encode(errors="replace").decode()
 
 
 def _millimetres(joints: Float[np.ndarray, "21 3"]) -> tuple[str, ...]:

@@ -38,7 +38,12 @@ def check() -> None:
 
 
 class Viewer:
-    """A server that shows one picture at a time, and who looks may page."""
+    """A server that shows one picture at a time, and who looks may page.
+
+    Attributes:
+        server: of viser.
+        current: the picture that is shown.
+    """
 
     def __init__(
         self,
@@ -66,10 +71,10 @@ class Viewer:
         self._faces = [topology.close_wrist(np.asarray(side)) for side in model.faces]
         self._lock = threading.Lock()
         self._drawn: list[Any] = []
+        self.current: ShownPicture = picture(0)
         self.server = viser.ViserServer(host=HOST, port=port, verbose=False)
-        self.server.gui.configure_theme(
-            control_layout="fixed", show_logo=False, show_share_button=False
-        )
+        self.server.gui.configure_theme(show_logo=False, show_share_button=False)
+        self.server.gui.main_panel.dock_right()
         self.server.scene.set_up_direction(UP)
         self._add_controls()
         self.show(0)
@@ -88,15 +93,22 @@ class Viewer:
             self.server.stop()
 
     def show(self, number: int) -> None:
-        """Show a picture in place of the one that is shown."""
+        """Show a picture in place of the one that is shown.
+
+        Who looks keeps the point of view within a video, and from the next picture's
+        camera where that is another one.
+        """
         with self._lock:
             one = self._picture(number)
+            is_other = _lens(one) != _lens(self.current)
             with self.server.atomic():
                 for handle in self._drawn:
                     handle.remove()
                 self.current = one
                 self._drawn = self._draw(one)
                 self._about.content = _about(one)
+        for client in self.server.get_clients().values() if is_other else ():
+            self.turn(client, "Camera")
 
     def turn(self, client: "viser.ClientHandle", view: str) -> None:
         """Move somebody's eye to the picture's camera, or beside the hands.
@@ -205,6 +217,10 @@ def _whole(one: ShownPicture, aspect: float) -> float:
     """The angle at which a window of some aspect shows the whole picture."""
     wider = max(1.0, one.width / one.height / aspect)
     return float(2 * np.arctan(1.02 * wider * np.tan(_field(one) / 2)))
+
+
+def _lens(one: ShownPicture) -> tuple[float, ...]:
+    return (one.width, one.height, *np.ravel(one.camera).tolist())
 
 
 def _field(one: ShownPicture) -> float:
