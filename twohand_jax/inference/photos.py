@@ -115,7 +115,7 @@ def outcomes(
     stems, videos = images.names(found.sources)
     hints = [HintFile(path, stems, videos) for path in (job.boxes, job.keypoints)]
     output = OutputFolder(job.out, overwrite=job.overwrite)
-    output.open(stems, videos, result.ENDINGS)
+    output.open(stems, videos, result.ENDINGS + (PAGE,) * job.html)
     settings = _settings(job)
     if found.skipped:
         yield images.Skipped(found.skipped)
@@ -164,7 +164,7 @@ def outcomes(
         yield from hint.unused()
 
 
-KIND = "reconstruct"
+KIND, PAGE = "reconstruct", ".html"
 
 
 def _pictures(
@@ -268,6 +268,9 @@ def _write(
             penetration=[penetration(prediction, model) if present.all() else None],
         )
         names = [picture.name + ending for ending in result.ENDINGS]
+        page = picture.name + PAGE
+        if "html" in made_of or output.is_own(page):  # an earlier run's goes
+            names.append(page)
         with output.writing(picture.name, names, made_of, kind=KIND) as beside:
             result.write(beside, picture.name, content, prediction, model, drawing)
             if "html" in made_of:

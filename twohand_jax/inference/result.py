@@ -13,7 +13,7 @@ from twohand_jax.inference.output_folder import OutputFolder
 from twohand_jax.types import SIDES, ManoModel, ManoParams, Prediction
 from twohand_jax.viz import contact_sheet, meshes, overlay, skinned_glb
 
-ENDINGS = (".json", "_right.obj", "_left.obj", ".glb", "_overlay.png", ".html")
+ENDINGS = (".json", "_right.obj", "_left.obj", ".glb", "_overlay.png")
 
 
 def write(
