@@ -26,16 +26,16 @@ class Fake:
         self.asked: list[tuple] = []
         self.one = jax.tree.map(lambda leaf: np.asarray(leaf)[0], people(self.model))
 
-    def detailed(
-        self, photo, boxes, keypoints, fit, focal, refine, center
-    ) -> Reconstruction:
+    def people(
+        self, photo, boxes, keypoints, fit, focal, refine, center, *, max_hands
+    ) -> list[Reconstruction]:
         size = photo.image.shape[:2]
         hands = detections.given_detections(boxes, keypoints, size=size)
         self.asked.append((photo.image.shape, focal))
         chosen = known_camera.choose(*size, focal=focal, center=center)
         one = self.one._replace(camera=chosen.camera)
         sources = (chosen.focal_from, chosen.center_from)
-        return Reconstruction(one, one, hands, {}, None, one, sources)
+        return [Reconstruction(one, one, hands, {}, None, one, sources)]
 
 
 @pytest.fixture(scope="module")

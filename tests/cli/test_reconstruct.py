@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 from PIL import Image
 
+from tests.inference.conftest import detections
 from twohand_jax.cli import main as cli
 from twohand_jax.inference.images import read_image
+from twohand_jax.inference.result_file import load_result
 
 
 @pytest.fixture
@@ -60,6 +63,42 @@ def test_photo_without_hands_is_a_result(
     assert content["people"] == []
     names = {p.name for p in out.glob("[!.]*")}
     assert names == {"photo.json", "photo_overlay.png"}
+
+
+def test_everybody_is_reconstructed_and_one_person_on_request(
+    tmp_path, photo, keypoints, checkpoint, capsys, monkeypatch
+) -> None:
+    """Two people; then one, which takes the other's files away."""
+    small = [keypoints * [0.3, 0.3, 1] + [x, 20, 0] for x in (0, 200)]
+    hands = [*detections(small[0]), detections(small[1])[0]]
+    monkeypatch.setattr(
+        "twohand_jax.cues.mediapipe.MediaPipeHands.__call__", lambda *_: hands
+    )
+    out = tmp_path / "out"
+    options = ["--out", str(out), "--checkpoint", str(checkpoint), "--fit", "off"]
+    command = ["reconstruct", str(photo), "--cues", "mediapipe", *options]
+    assert cli.main(command) == 0
+    told = capsys.readouterr().out
+    assert "2 people" in told and "person 2: right hand" in told
+    first = {f"photo{e}" for e in (".json", "_right.obj", "_left.obj", ".glb")}
+    first |= {"photo_overlay.png"}
+    names = {p.name for p in out.glob("[!.]*")}
+    assert names == first | {"photo_right_2.obj"}
+    result = load_result(out / "photo.json")
+    assert (result.prediction.score > 0).tolist() == [[True, True], [True, False]]
+    scene = trimesh.load(out / "photo.glb")
+    assert set(scene.geometry) == {"right_hand", "left_hand", "right_2_hand"}
+    assert cli.main([*command, "--people", "one"]) == 0
+    assert "right hand" in capsys.readouterr().out
+    assert {p.name for p in out.glob("[!.]*")} == first
+    assert len(load_result(out / "photo.json").persons.number) == 1
+
+
+def test_no_hands_at_most_is_refused(tmp_path, photo, capsys) -> None:
+    options = ["--out", str(tmp_path / "out"), "--max-hands", "0"]
+    assert cli.main(["reconstruct", str(photo), *options]) == 2
+    assert "max_hands must be 1 or more" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_bad_pictures_do_not_stop_the_good_ones(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from twohand_jax.cues.mediapipe import MediaPipeHands
+from twohand_jax.cues.people import group_people
 from twohand_jax.cues.selection import two_hands
 from twohand_jax.errors import InputError
 from twohand_jax.types import LEFT, RIGHT
@@ -110,6 +111,20 @@ def test_small_hands_are_found_in_tiles(hands, demo_image):
         points - _found(hands, demo_image).keypoints[..., :2], axis=-1
     )
     assert error.mean() < 6
+
+
+def test_hands_of_several_people_are_found_and_paired(demo_image):
+    height, width = 640, 960
+    wide = np.full((2 * height, 3 * width, 3), 128, np.uint8)
+    wide[:height, :width] = wide[-height:, -width:] = demo_image
+    hands = MediaPipeHands(num_threads=1, max_hands=8)
+    people = group_people(hands(wide))
+    assert [len(person.hands) for person in people] == [2, 2]
+    for person in people:
+        places = [hand.box[0] < 1.5 * width for hand in person.hands]
+        assert places[0] == places[1]
+    (pair,) = group_people(hands.limited(2)(wide))
+    assert len(pair.hands) == 2, "the surest pair, not the surest two hands"
 
 
 def test_one_hand_leaves_the_other_zero(hands, demo_image):

@@ -5,7 +5,6 @@ import pytest
 
 from twohand_jax.cues.selection import (
     HandDetection,
-    best_of_each_side_first,
     distinct,
     two_hands,
 )
@@ -49,14 +48,9 @@ def test_hands_apart_stay():
     assert len(distinct([_hand(RIGHT), _hand(RIGHT, at=200.0)])) == 2
 
 
-def test_order_alternates_between_the_sides():
-    hands = [_hand(LEFT, score=0.5), _hand(RIGHT, score=0.9), _hand(RIGHT, score=0.8)]
-    ordered = best_of_each_side_first(hands)
-    assert [(hand.side, hand.score) for hand in ordered] == [
-        (RIGHT, 0.9),
-        (LEFT, 0.5),
-        (RIGHT, 0.8),
-    ]
+def test_one_hand_taken_for_both_sides_stays_once():
+    kept = distinct([_hand(RIGHT), _hand(LEFT, at=3.0, score=0.8)])
+    assert [hand.side for hand in kept] == [RIGHT]
 
 
 def test_each_side_takes_its_surest_hand():

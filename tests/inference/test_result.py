@@ -43,9 +43,9 @@ def write(folder: Path, model, prediction: Prediction) -> list[Path]:
     content = result_file.to_json(people, info, model=model.name)
     picture = np.zeros((20, 30, 3), np.uint8)
     output = OutputFolder(folder)
-    names = [f"a{ending}" for ending in result.ENDINGS]
+    names = [f"a{ending}" for ending in result.endings(1)]
     with output.writing("a", names, {}, kind="test") as beside:
-        result.write(beside, "a", content, prediction, model, picture)
+        result.write(beside, "a", content, [prediction], model, picture)
     return output.written("a", kind="test")
 
 

@@ -11,10 +11,11 @@ from twohand_jax.errors import InputError
 from twohand_jax.timing import Stopwatch
 
 DESCRIPTION = """\
-Reconstruct both hands of every picture (or video frame). Writes NAME.json, meshes
-NAME_right.obj and NAME_left.obj (camera frame: x right, y down, z forward), NAME.glb
-(both hands with their skeletons, y up) and NAME_overlay.png; all in metres. Pictures
-that are done are skipped; files that no run made are never replaced."""
+Reconstruct all hands of every picture (or video frame), person by person. Writes
+NAME.json, meshes NAME_right.obj and NAME_left.obj (of a second person NAME_right_2.obj
+and so on; camera frame: x right, y down, z forward), NAME.glb (all hands with their
+skeletons, y up) and NAME_overlay.png; all in metres. Pictures that are done are
+skipped; files that no run made are never replaced."""
 EPILOG = """\
 files: --boxes and --keypoints are JSON, in pixels, with one entry for each hand:
   boxes       {"right": [x0, y0, x1, y1], "left": null}
@@ -54,6 +55,14 @@ def add(subparsers: Any) -> None:
         help="separate hands with the two-hand prior; auto: overlapping ones",
     )
     option("--prior", type=Path, metavar="DIR", help="two-hand prior; the shipped one")
+    option(
+        "--people",
+        choices=["all", "one"],
+        default="all",
+        help="reconstruct everybody's hands, or the surest hands that go together",
+    )
+    text = "most hands of a picture, the surest ones; 16"
+    option("--max-hands", type=int, default=16, metavar="N", help=text)
     text = "focal length in pixels, F or FX,FY; EXIF's or the picture's diagonal"
     option("--focal", metavar="PX", help=text)
     option("--center", metavar="X,Y", help="principal point; the picture's middle")

@@ -1,10 +1,11 @@
 """Hands of a photograph with MediaPipe's networks, as detector and as cue extractor."""
 
-import itertools
+import copy
 from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any
 
+import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
@@ -23,9 +24,9 @@ from twohand_jax.cues.palm import (
     tiles,
     whole_picture,
 )
+from twohand_jax.cues.people import group_people
 from twohand_jax.cues.selection import (
     HandDetection,
-    best_of_each_side_first,
     certainty,
     detection,
     distinct,
@@ -37,7 +38,14 @@ from twohand_jax.mano.joints import CANONICAL, TIPS, WRIST
 from twohand_jax.types import LEFT, NO_CUES, NUM_JOINTS, RIGHT, Cues
 
 PADDING = 1.5
-TILE_PARTS = (0.67, 0.5, 0.33)
+TILE_PARTS, SMALL_PART = (0.67, 0.5), 0.33
+TURNS = (np.pi / 2, -np.pi / 2, np.pi)
+# Hands that are all in pairs, the largest as long as this part of the picture, are
+# those of a close-up, and nobody else's are looked for.
+CLOSE_UP = 0.25
+# Faces and knees pass for hands more often where the palm is doubtful: then the closer
+# look has to be surer. Hands of fewer pixels show no pose.
+CLEAR_PALM, SURER, LEAST_SIZE = 0.6, 0.96, 16.0
 BOX_ROTATIONS = 8
 BOX_MARGIN, PALM_MARGIN = 1.5, 2.0
 MIN_BOX_IOU = 0.2
@@ -79,7 +87,7 @@ class MediaPipeHands:
         boxes: Float[np.ndarray, "n 4"] | None = None,
         sides: Sequence[int] | None = None,
     ) -> list[HandDetection]:
-        """Hands of an RGB picture, best of each side first.
+        """Hands of an RGB picture, those of the surest person first.
 
         Args:
             image: uint8 RGB.
@@ -99,19 +107,47 @@ class MediaPipeHands:
         found = [self._inside(picture, box, side) for box, side in pairs]
         return [hand for hand in found if hand is not None]
 
+    def limited(self, max_hands: int) -> "MediaPipeHands":
+        """The same networks with another limit."""
+        other = copy.copy(self)
+        other.max_hands = max_hands
+        return other
+
     def _search(self, image: UInt8[np.ndarray, "h w 3"]) -> list[HandDetection]:
+        """The whole picture, parts of it, and on while hands seem to be missing."""
         height, width = image.shape[:2]
         whole = whole_picture(height, width)
         padded = whole._replace(size=whole.size * PADDING)
-        stages = [[padded], *(tiles(height, width, part) for part in TILE_PARTS)]
         picture = pyramid(image)
         hands = self._look(picture, whole, [], min_score=self.palm_score)
-        for region in itertools.chain.from_iterable(stages):
-            largest = max((long_side(hand.box) for hand in hands), default=0.0)
-            if len(hands) >= self.max_hands or region.size < largest:
+        if _all_paired(hands) and _largest(hands) > CLOSE_UP * whole.size:
+            return self._best(hands)
+        parts = [region for part in TILE_PARTS for region in tiles(height, width, part)]
+        hands = self._look_on(picture, [padded, *parts], hands)
+        if not _all_paired(hands):
+            turned = [padded._replace(angle=turn) for turn in TURNS]
+            small = tiles(height, width, SMALL_PART)
+            hands = self._look_on(picture, [*small, *turned], hands)
+        if not hands:
+            clear = pyramid(with_local_contrast(image))
+            again = [whole, padded, *tiles(height, width, TILE_PARTS[0])]
+            hands = self._look_on(clear, again, hands)
+        return self._best(hands)
+
+    def _best(self, hands: list[HandDetection]) -> list[HandDetection]:
+        people = group_people(hands)
+        return [hand for one in people for hand in one.hands][: self.max_hands]
+
+    def _look_on(
+        self, image: Pyramid, regions: list[Region], hands: list[HandDetection]
+    ) -> list[HandDetection]:
+        """Look at regions that can hold another hand, until there are enough."""
+        for region in regions:
+            if len(hands) >= self.max_hands:
                 break
-            hands = self._look(picture, region, hands, min_score=self.palm_score / 2)
-        return best_of_each_side_first(hands)[: self.max_hands]
+            if region.size >= _largest(hands):
+                hands = self._look(image, region, hands, min_score=self.palm_score / 2)
+        return hands
 
     def _look(
         self,
@@ -129,8 +165,11 @@ class MediaPipeHands:
             found = find_landmarks(self._joints, image, hand_region(palm))
             if found.presence >= self.presence:
                 found = sharpen(self._joints, image, found)
-            if found.presence >= max(self.presence, self.sure):
-                hands.append(detection(found))
+            sure = self.sure if palm.score >= CLEAR_PALM else max(self.sure, SURER)
+            hand = detection(found)
+            is_large = long_side(hand.box) >= LEAST_SIZE
+            if is_large and found.presence >= max(self.presence, sure):
+                hands.append(hand)
         return distinct(hands)
 
     def _inside(
@@ -162,6 +201,25 @@ class MediaPipeHands:
         turns = np.arange(BOX_ROTATIONS) * (2 * np.pi / BOX_ROTATIONS)
         turned = [Region(center, BOX_MARGIN * side, float(turn)) for turn in turns]
         return [hand_region(palm) for palm in palms] + turned
+
+
+def _all_paired(hands: list[HandDetection]) -> bool:
+    """Whether there are hands, each with its partner."""
+    return bool(hands) and all(len(one.hands) == 2 for one in group_people(hands))
+
+
+def _largest(hands: list[HandDetection]) -> float:
+    return max((long_side(hand.box) for hand in hands), default=0.0)
+
+
+def with_local_contrast(
+    image: UInt8[np.ndarray, "h w 3"],
+) -> UInt8[np.ndarray, "h w 3"]:
+    """A picture whose dark and bright parts are each spread over all brightnesses."""
+    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
+    spread = cv2.createCLAHE(clipLimit=3.0, tileGridSize=(8, 8))
+    lab[..., 0] = spread.apply(np.ascontiguousarray(lab[..., 0]))
+    return cv2.cvtColor(lab, cv2.COLOR_LAB2RGB).astype(np.uint8, copy=False)
 
 
 def _is_palm_of(palm: Palm, hand: HandDetection) -> bool:

@@ -48,6 +48,10 @@ def detection(hand: Landmarks, side: int | None = None) -> HandDetection:
     )
 
 
+# Boxes that share more than this of their union are of one hand, also of both sides.
+SAME_BOX = 0.75
+
+
 def distinct(
     hands: list[HandDetection], *, same: float = 0.5, other: float = 0.15
 ) -> list[HandDetection]:
@@ -64,7 +68,8 @@ def distinct(
         for one in kept:
             limit = same if hand.side == one.side else other
             limit *= long_side(hand.box)
-            if _distance(hand, one) < limit or _is_part(hand, one):
+            is_same = _distance(hand, one) < limit or _iou(hand, one) > SAME_BOX
+            if is_same or _is_part(hand, one):
                 break
         else:
             kept.append(hand)
@@ -86,24 +91,28 @@ def _distance(first: HandDetection, second: HandDetection) -> float:
     return float(np.linalg.norm(gap, axis=1).mean())
 
 
+def _shared(hand: HandDetection, of: HandDetection) -> float:
+    low = np.maximum(hand.box[:2], of.box[:2])
+    return float(np.prod(np.maximum(np.minimum(hand.box[2:], of.box[2:]) - low, 0)))
+
+
+def _area(hand: HandDetection) -> float:
+    return float(np.prod(hand.box[2:] - hand.box[:2]))
+
+
+def _iou(hand: HandDetection, of: HandDetection) -> float:
+    shared = _shared(hand, of)
+    return shared / max(_area(hand) + _area(of) - shared, 1e-9)
+
+
 def _is_part(hand: HandDetection, of: HandDetection) -> bool:
     """Whether a hand lies mostly inside another and is not clearly one of its own.
 
     Clearly means: of the other side, at least half as large, and sure of its side.
     """
-    low = np.maximum(hand.box[:2], of.box[:2])
-    shared = float(np.prod(np.maximum(np.minimum(hand.box[2:], of.box[2:]) - low, 0)))
-    own, whole = (float(np.prod(one.box[2:] - one.box[:2])) for one in (hand, of))
-    is_own = hand.side != of.side and own >= 0.5 * whole and hand.side_score >= 0.8
-    return shared > 0.5 * own and not is_own
-
-
-def best_of_each_side_first(hands: list[HandDetection]) -> list[HandDetection]:
-    """Order hands by side and certainty: the surest two come first."""
-    ranked = sorted(hands, key=certainty, reverse=True)
-    sides = [[hand for hand in ranked if hand.side == side] for side in (RIGHT, LEFT)]
-    place = {id(hand): rank for side in sides for rank, hand in enumerate(side)}
-    return sorted(ranked, key=lambda hand: place[id(hand)])
+    own, whole = _area(hand), _area(of)
+    is_own = hand.side != of.side and own >= 0.5 * whole and hand.side_score >= 0.9
+    return _shared(hand, of) > 0.5 * own and not is_own
 
 
 class TwoHands(NamedTuple):

@@ -11,6 +11,7 @@ from twohand_jax.crops.pointing import pointing_angles
 from twohand_jax.cues import selection
 from twohand_jax.cues.mediapipe import to_fingertips, trust
 from twohand_jax.cues.onnx_detector import HandBoxes
+from twohand_jax.cues.people import Person, group_people
 from twohand_jax.cues.selection import HandDetection, two_hands
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import boxes as box_ops
@@ -101,25 +102,43 @@ class Detections(NamedTuple):
         return box.astype(np.float32), angle.astype(np.float32)
 
 
-def detect_hands(
-    detector: Detector, image: UInt8[np.ndarray, "h w 3"], known: Detections | None
-) -> Detections:
-    """What MediaPipe sees: anywhere, or inside given boxes of known sides."""
-    if known is None:
-        found = two_hands(detector(image))
-        hands = no_detections()
-        score = found.keypoints[:, 0, 2]
-    else:
-        present = np.flatnonzero(known.present)
-        found = two_hands(detector(image, known.boxes[present], present.tolist()))
-        hands, score = known, known.score
-    for side in np.flatnonzero(found.present):
-        hands.keypoints[side] = to_fingertips(found.keypoints[side])
-        hands.score[side] = score[side]
-        if known is None:
+def detect_people(
+    detector: Detector, image: UInt8[np.ndarray, "h w 3"], *, max_hands: int
+) -> list[Detections]:
+    """The hands that a detector finds anywhere, by person, the surest first.
+
+    Args:
+        detector: of hands.
+        image: uint8 RGB.
+        max_hands: how many are kept, those of the surest people.
+    """
+    people = group_people(detector(image))
+    hands = [hand for person in people for hand in person.hands]
+    return [_of_person(person) for person in group_people(hands[:max_hands])]
+
+
+def _of_person(person: Person) -> Detections:
+    hands = no_detections()._replace(world=NO_WORLD.copy(), trust=BELIEVED.copy())
+    for side, hand in enumerate(person):
+        if hand is not None:
+            hands.keypoints[side] = to_fingertips(hand.keypoints)
             hands.boxes[side] = box_around(hands.keypoints[side])
+            hands.score[side] = hand.score
+            hands.world[side] = hand.world
+            hands.trust[side] = trust(np.asarray(hand.score))
+    return hands
+
+
+def detect_in_boxes(
+    detector: Detector, image: UInt8[np.ndarray, "h w 3"], known: Detections
+) -> Detections:
+    """What a detector sees inside given boxes of known sides."""
+    present = np.flatnonzero(known.present)
+    found = two_hands(detector(image, known.boxes[present], present.tolist()))
+    for side in np.flatnonzero(found.present):
+        known.keypoints[side] = to_fingertips(found.keypoints[side])
     trusted = np.where(found.present, trust(found.keypoints[:, 0, 2]), 1.0)
-    return hands._replace(world=found.world, trust=trusted.astype(np.float32))
+    return known._replace(world=found.world, trust=trusted.astype(np.float32))
 
 
 def detections_from_boxes(

@@ -19,7 +19,8 @@ from twohand_jax.errors import InputError
 from twohand_jax.inference import detections
 from twohand_jax.inference.detections import (
     Detector,
-    detect_hands,
+    detect_in_boxes,
+    detect_people,
     detections_from_boxes,
 )
 from twohand_jax.types import NO_CUES, Cues
@@ -139,26 +140,60 @@ class Observer:
         boxes: Any = None,
         keypoints: Any = None,
     ) -> Found:
-        """The hands of a picture, unless they are given.
+        """The hands of one person, the surest, unless they are given.
 
         Args:
             image: uint8 RGB.
             boxes: see ``Reconstructor.detailed``.
             keypoints: see ``Reconstructor.detailed``.
         """
+        if keypoints is None and boxes is None and self._boxes is None:
+            people = self._search(image, max_hands=2)
+            absent = Found(detections.no_detections(), MEDIAPIPE, False)
+            return people[0] if people else absent
         size = (image.shape[0], image.shape[1])
         hands, cues = detections.given_detections(boxes, keypoints, size=size), None
         if keypoints is not None:
             return Found(hands, GIVEN, True)
-        if boxes is None:
-            if self._boxes is None:
-                return Found(
-                    detect_hands(self._mediapipe(), image, None), MEDIAPIPE, False
-                )
+        if boxes is None and self._boxes is not None:
             hands, cues = self._with_sides(image, self._boxes(image))
         if hands.present.any() and "keypoints" not in self.config.sapiens:
-            hands = detect_hands(self._mediapipe(), image, hands)
+            hands = detect_in_boxes(self._mediapipe(), image, hands)
         return Found(hands, MEDIAPIPE, True, cues)
+
+    def find_people(
+        self,
+        image: UInt8[np.ndarray, "h w 3"],
+        boxes: Any = None,
+        keypoints: Any = None,
+        *,
+        max_hands: int,
+    ) -> list[Found]:
+        """The hands of a picture by person, the surest first.
+
+        Hands that are given are one person's, and so are those that a detector file
+        finds; Sapiens sees one person in a picture.
+
+        Args:
+            image: uint8 RGB.
+            boxes: see ``Reconstructor.detailed``.
+            keypoints: see ``Reconstructor.detailed``.
+            max_hands: how many hands that are searched for are kept.
+        """
+        is_given = boxes is not None or keypoints is not None
+        if is_given or self._boxes is not None or self._sapiens is not None:
+            one = self.find(image, boxes, keypoints)
+            return [one] if one.hands.present.any() else []
+        return self._search(image, max_hands=max_hands)
+
+    def _search(
+        self, image: UInt8[np.ndarray, "h w 3"], *, max_hands: int
+    ) -> list[Found]:
+        detector = self._mediapipe()
+        if isinstance(detector, MediaPipeHands):
+            detector = detector.limited(max_hands)
+        people = detect_people(detector, image, max_hands=max_hands)
+        return [Found(hands, MEDIAPIPE, False) for hands in people]
 
     def observe(
         self, images: Sequence[UInt8[np.ndarray, "h w 3"]], found: Sequence[Found]

@@ -140,7 +140,8 @@ class OutputFolder:
     ) -> Iterator[Path]:
         """A place for a picture's files; they move here when all are written.
 
-        Own files of an earlier result that the body does not write are removed.
+        Own files of an earlier result that the body does not write are removed, also
+        those that are not among the names.
 
         Args:
             name: of the picture.
@@ -154,7 +155,9 @@ class OutputFolder:
         """
         self.refuse_others(names)
         others = self.others(names)
-        with files.together(self.path, names, keep=others) as beside:
+        before = self._last.get((kind, name), {"files": {}})["files"]
+        gone = [file for file in before if file not in names and self.is_own(file)]
+        with files.together(self.path, [*names, *gone], keep=others) as beside:
             yield beside
             hashes = {
                 file: sha256_of(beside / file)

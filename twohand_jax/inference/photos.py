@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import UInt8
 
 from twohand_jax import __version__, assets
 from twohand_jax.diffusion.gate import SENTENCES, Status
@@ -24,17 +23,24 @@ from twohand_jax.inference import (
     images,
     known_camera,
     observe,
+    predict,
     result,
     result_file,
 )
 from twohand_jax.inference.hint_files import HintFile
 from twohand_jax.inference.observe import CueConfig
 from twohand_jax.inference.output_folder import OutputFolder, content_of, state_of
-from twohand_jax.inference.reconstruct import Reconstruction, Reconstructor
+from twohand_jax.inference.reconstruct import (
+    MAX_HANDS,
+    Reconstruction,
+    Reconstructor,
+    check_max_hands,
+)
 from twohand_jax.mano.loading import OPEN_HAND
 from twohand_jax.timing import Stopwatch
 from twohand_jax.types import SIDES, ManoModel, Prediction
 from twohand_jax.viz.overlay import hand_meshes, overlay
+from twohand_jax.viz.render import Mesh
 from twohand_jax.weights import native
 
 
@@ -56,6 +62,8 @@ class ReconstructionJob:
         recursive: whether folders in folders are searched as well.
         camera: number of a webcam, in place of the photos, or None.
         frames: how many pictures the webcam takes; None for as many as it gives.
+        people: "all" that are found, or "one", the surest.
+        max_hands: how many hands of a picture are kept that were searched for.
         again: whether finished pictures are made anew.
         overwrite: whether files that no run made may be replaced.
         html: whether each picture gets a page to look at.
@@ -77,6 +85,8 @@ class ReconstructionJob:
     recursive: bool = False
     camera: int | None = None
     frames: int | None = None
+    people: str = "all"
+    max_hands: int = MAX_HANDS
     again: bool = False
     overwrite: bool = False
     html: bool = False
@@ -88,7 +98,7 @@ class Done(NamedTuple):
 
     source: Path
     files: list[Path]
-    reconstruction: Reconstruction
+    people: list[Reconstruction]
 
 
 class Kept(NamedTuple):
@@ -115,7 +125,7 @@ def outcomes(
     stems, videos = images.names(found.sources)
     hints = [HintFile(path, stems, videos) for path in (job.boxes, job.keypoints)]
     output = OutputFolder(job.out, overwrite=job.overwrite)
-    output.open(stems, videos, result.ENDINGS + (PAGE,) * job.html)
+    output.open(stems, videos, result.endings(_most_people(job)) + (PAGE,) * job.html)
     settings = _settings(job)
     if found.skipped:
         yield images.Skipped(found.skipped)
@@ -145,26 +155,38 @@ def outcomes(
             prior=job.prior,
         )
         try:
-            one = reconstructor.detailed(
-                photo,
-                boxes,
-                keypoints,
-                job.fit,
-                job.focal,
-                job.refine,
-                job.center,
-            )
-            drawn = _Drawn(picture, photo.image, one, made_of)
-            written = _write(output, drawn, reconstructor.model, timing)
+            people = _people(reconstructor, job, photo, boxes, keypoints)
+            drawn = _Drawn(picture, photo, people, made_of)
+            written = _write(output, job, drawn, reconstructor.model, timing)
         except InputError as error:
             yield images.FailedImage(picture.source, str(error))
         else:
-            yield Done(picture.source, written, one)
+            yield Done(picture.source, written, people)
     for hint in hints:
         yield from hint.unused()
 
 
 KIND, PAGE = "reconstruct", ".html"
+PEOPLE = ("all", "one")
+
+
+def _people(
+    reconstructor: Reconstructor,
+    job: ReconstructionJob,
+    photo: images.Photo,
+    boxes: Any,
+    keypoints: Any,
+) -> list[Reconstruction]:
+    given = (photo, boxes, keypoints, job.fit, job.focal, job.refine, job.center)
+    if job.people == "all":
+        return reconstructor.people(*given, max_hands=job.max_hands)
+    one = reconstructor.detailed(*given)
+    return [one] if one.hands.present.any() else []
+
+
+def _most_people(job: ReconstructionJob) -> int:
+    """How many people a picture's files may be of."""
+    return job.max_hands if job.people == "all" else 1
 
 
 def _pictures(
@@ -193,6 +215,7 @@ def _settings(job: ReconstructionJob) -> dict[str, Any]:
         "cues": [job.cues.source, *job.cues.unseen],
         "fit": job.fit,
         "refine": job.refine,
+        "people": [job.people, job.max_hands],
         "camera": [job.focal, job.center],
         # Only where it is asked for, so that results of earlier versions stay done.
         **({"html": True} if job.html else {}),
@@ -216,7 +239,20 @@ def describe(done: Done | Kept | images.Skipped) -> str:
         return done.sentence()
     if isinstance(done, Kept):
         return f"{done.source}: done before, unchanged"
-    one = done.reconstruction
+    if len(done.people) == 1:
+        head, *lines = _told(done.people[0])
+        lines = [f"{done.source}: {head}", *lines]
+    else:
+        count = f"{len(done.people)} people" if done.people else "no hands found"
+        lines = [f"{done.source}: {count}"]
+        for number, one in enumerate(done.people, start=1):
+            head, *more = _told(one)
+            lines += [f"  person {number}: {head}", *(f"  {line}" for line in more)]
+    return "\n".join(lines + [f"  {path}" for path in done.files])
+
+
+def _told(one: Reconstruction) -> list[str]:
+    """A person's hands in words, and what the prior did in a second line."""
     network, fitted = one.errors()
     words = []
     for side in np.flatnonzero(one.hands.present):
@@ -227,55 +263,76 @@ def describe(done: Done | Kept | images.Skipped) -> str:
                 text += f", {100 * network[side]:.1f} % before the fit"
             text += ")"
         words.append(text)
-    lines = [f"{done.source}: {' and '.join(words) or 'no hands found'}"]
+    lines = [" and ".join(words)]
     if one.refinement is not None:
         lines.append(f"  {SENTENCES[Status(int(one.refinement.status))]}")
-    return "\n".join(lines + [f"  {path}" for path in done.files])
+    return lines
 
 
 class _Drawn(NamedTuple):
-    """A picture and its reconstruction."""
+    """A picture and the people in it."""
 
     picture: images.Picture
-    image: UInt8[np.ndarray, "h w 3"]
-    one: Reconstruction
+    photo: images.Photo
+    people: list[Reconstruction]
     made_of: dict[str, Any]
 
 
 def _write(
-    output: OutputFolder, drawn: _Drawn, model: ManoModel, timing: Stopwatch
+    output: OutputFolder,
+    job: ReconstructionJob,
+    drawn: _Drawn,
+    model: ManoModel,
+    timing: Stopwatch,
 ) -> list[Path]:
-    picture, image, one, made_of = drawn
-    prediction = one.prediction
-    present = np.asarray(prediction.score) > 0
+    picture, photo, people, made_of = drawn
+    height, width = photo.image.shape[:2]
+    # As each person was given it; said here for pictures of nobody.
+    known = known_camera.choose(
+        height, width, focal=job.focal, center=job.center, exif=photo.focal
+    )
+    absent = predict.EMPTY._replace(camera=known.camera)
+    predictions = [one.prediction for one in people] or [absent]
     with timing.stage("render"):
-        meshes = hand_meshes(model, np.asarray(prediction.geometry.vertices), present)
-        drawing = overlay(image, meshes, prediction.camera)
+        hands: list[Mesh] = []
+        for one in predictions:
+            present = np.asarray(one.score) > 0
+            hands += hand_meshes(model, np.asarray(one.geometry.vertices), present)
+        drawing = overlay(photo.image, hands, known.camera)
     with timing.stage("write"):
         info = result_file.PictureInfo(
             file=str(picture.source),
-            height=image.shape[0],
-            width=image.shape[1],
+            height=height,
+            width=width,
             frame=picture.frame,
             time_s=picture.time_s,
-            camera_from=one.camera_from,
+            camera_from=(known.focal_from, known.center_from),
         )
         content = result_file.to_json(
-            jax.tree.map(lambda leaf: np.asarray(leaf)[None], prediction),
+            jax.tree.map(lambda *leaves: np.stack(leaves), *predictions),
             info,
             model=model.name,
-            refined=[one.refined],
-            penetration=[penetration(prediction, model) if present.all() else None],
+            refined=[one.refined for one in people] or [False],
+            penetration=[_penetration_of(one, model) for one in predictions],
         )
-        names = [picture.name + ending for ending in result.ENDINGS]
+        endings = result.endings(_most_people(job))
+        names = [picture.name + ending for ending in endings]
         page = picture.name + PAGE
-        if "html" in made_of or output.is_own(page):  # an earlier run's goes
+        if job.html or output.is_own(page):  # where not wanted, an earlier run's goes
             names.append(page)
         with output.writing(picture.name, names, made_of, kind=KIND) as beside:
-            result.write(beside, picture.name, content, prediction, model, drawing)
-            if "html" in made_of:
-                gallery.write_beside(beside / f"{picture.name}.json", model, image)
+            result.write(beside, picture.name, content, predictions, model, drawing)
+            if job.html:
+                path = beside / f"{picture.name}.json"
+                gallery.write_beside(path, model, photo.image)
         return output.written(picture.name, kind=KIND)
+
+
+def _penetration_of(
+    one: Prediction, model: ManoModel
+) -> dict[str, float | None] | None:
+    has_both = bool((np.asarray(one.score) > 0).all())
+    return penetration(one, model) if has_both else None
 
 
 def penetration(prediction: Prediction, model: ManoModel) -> dict[str, float | None]:
@@ -297,6 +354,9 @@ def penetration(prediction: Prediction, model: ManoModel) -> dict[str, float | N
 def _check(job: ReconstructionJob) -> None:
     if (job.camera is None) == (not job.photos):
         raise InputError("Give either photographs, videos and folders, or --camera.")
+    if job.people not in PEOPLE:
+        raise InputError(f"people must be one of {PEOPLE}, not {job.people!r}.")
+    check_max_hands(job.max_hands)
     known_camera.choose(1, 1, focal=job.focal, center=job.center)
     if job.prior is not None:
         native.load_config(job.prior)

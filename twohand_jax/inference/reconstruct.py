@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from twohand_jax import mano, switches
 from twohand_jax.cues.extraction import Provenance
@@ -16,13 +16,24 @@ from twohand_jax.diffusion.refine import Refined
 from twohand_jax.errors import InputError
 from twohand_jax.inference import detections, images, known_camera, predict
 from twohand_jax.inference.detections import Detector, EachHand
-from twohand_jax.inference.observe import CueConfig, Observer, hide
+from twohand_jax.inference.observe import CueConfig, Found, Observer, hide
 from twohand_jax.inference.programs import Programs, shapes_of
 from twohand_jax.inference.refinement import CHOICES, is_needed, refiner
 from twohand_jax.timing import Stopwatch
-from twohand_jax.types import NUM_JOINTS, Camera, Cues, ManoModel, Prediction
+from twohand_jax.types import (
+    NUM_JOINTS,
+    Camera,
+    CanvasView,
+    Cues,
+    ManoModel,
+    Prediction,
+)
 
 FIT_CHOICES = ("auto", "on", "off")
+# How many hands of a picture are kept, and how many people an accelerator's network
+# sees at once. CPUs see one after the other: there several at once take as long, and
+# another program to compile.
+MAX_HANDS, MOST_ROWS = 16, 8
 
 
 class Reconstruction(NamedTuple):
@@ -83,6 +94,14 @@ def keypoint_error(
     return errors
 
 
+class _Scene(NamedTuple):
+    """A picture and its camera."""
+
+    image: UInt8[np.ndarray, "h w 3"]
+    camera: Camera
+    camera_from: tuple[str, str]
+
+
 class Reconstructor:
     """A trained network and a hand model as a function of a picture.
 
@@ -118,6 +137,7 @@ class Reconstructor:
         self._trained = trained
         self._observer = Observer() if observer is None else observer
         self._programs = Programs(cache)
+        self._rows = 1 if jax.default_backend() == "cpu" else MOST_ROWS
         self._separator = functools.cache(
             functools.partial(refiner, directory=prior, model=model)
         )
@@ -177,7 +197,7 @@ class Reconstructor:
         refine: str = "auto",
         camera: Camera | None = None,
     ) -> Prediction:
-        """Both hands of an RGB picture, in the picture's camera; see ``detailed``."""
+        """Both hands of one person in an RGB picture, the surest; see ``detailed``."""
         return self.detailed(
             image, boxes, keypoints, fit, refine=refine, camera=camera
         ).prediction
@@ -194,7 +214,10 @@ class Reconstructor:
         center: Sequence[float] | None = None,
         camera: Camera | None = None,
     ) -> Reconstruction:
-        """Reconstruct with all that is known on the way.
+        """Reconstruct one person's hands, with all that is known on the way.
+
+        Where a picture shows several people, those are the surest hands that go
+        together; ``people`` reconstructs all of them.
 
         Args:
             image: uint8 RGB, an array of NumPy or JAX; or an image of Pillow, which is
@@ -217,57 +240,155 @@ class Reconstructor:
         Raises:
             InputError: an argument is not of the documented form.
         """
-        photo = images.as_photo(image)
-        image = photo.image
-        _check(image, fit, refine)
-        height, width = image.shape[:2]
+        scene = self._scene(images.as_photo(image), fit, refine, focal, center, camera)
+        with self.timing.stage("detect"):
+            found = self._observer.find(scene.image, boxes, keypoints)
+        if found.hands.present.any():
+            (one,) = self._reconstruct(scene, [found], fit, refine)
+            return one
+        (seen,) = self._observer.observe([scene.image], [found])
+        absent = predict.EMPTY._replace(camera=scene.camera)
+        return Reconstruction(
+            absent,
+            absent,
+            seen.hands,
+            seen.provenance,
+            fitted=absent,
+            camera_from=scene.camera_from,
+        )
+
+    def people(
+        self,
+        image: images.AnyPicture,
+        boxes: EachHand | None = None,
+        keypoints: EachHand | None = None,
+        fit: str = "auto",
+        focal: float | Sequence[float] | None = None,
+        refine: str = "auto",
+        center: Sequence[float] | None = None,
+        camera: Camera | None = None,
+        *,
+        max_hands: int = MAX_HANDS,
+    ) -> list[Reconstruction]:
+        """All hands of a picture: a reconstruction for each person, the surest first.
+
+        A person is a right and a left hand that go together in size and place
+        (``cues.people``), or one of them alone. Nobody is there where no hand is found.
+
+        Args:
+            image: see ``detailed``, as of the other arguments. Hands that are given by
+                their boxes or keypoints are one person's.
+            boxes: see ``detailed``.
+            keypoints: see ``detailed``.
+            fit: see ``detailed``.
+            focal: see ``detailed``.
+            refine: see ``detailed``.
+            center: see ``detailed``.
+            camera: see ``detailed``.
+            max_hands: how many hands that are searched for are kept.
+
+        Raises:
+            InputError: an argument is not of the documented form.
+        """
+        check_max_hands(max_hands)
+        scene = self._scene(images.as_photo(image), fit, refine, focal, center, camera)
+        with self.timing.stage("detect"):
+            found = self._observer.find_people(
+                scene.image, boxes, keypoints, max_hands=max_hands
+            )
+        return self._reconstruct(scene, found, fit, refine)
+
+    def _scene(self, photo: images.Photo, fit: str, refine: str, *known: Any) -> _Scene:
+        """The picture and its camera; starts to compile what they need.
+
+        Args:
+            photo: the picture.
+            fit: see ``detailed``.
+            refine: see ``detailed``.
+            known: focal length, principal point, camera, or None for each.
+        """
+        _check(photo.image, fit, refine)
+        height, width = photo.image.shape[:2]
+        focal, center, camera = known
         chosen = known_camera.choose(
             height, width, camera=camera, focal=focal, center=center, exif=photo.focal
         )
-        camera, camera_from = chosen.camera, (chosen.focal_from, chosen.center_from)
         self._prepare(wants_fit=fit != "off")
-        with self.timing.stage("detect"):
-            found = self._observer.find(image, boxes, keypoints)
+        camera_from = (chosen.focal_from, chosen.center_from)
+        return _Scene(photo.image, chosen.camera, camera_from)
+
+    def _reconstruct(
+        self, scene: _Scene, found: Sequence[Found], fit: str, refine: str
+    ) -> list[Reconstruction]:
+        """People whose hands were found."""
         with self.timing.stage("cues"):
-            (seen,) = self._observer.observe([image], [found])
+            seen = self._observer.observe([scene.image] * len(found), found)
             config = self._observer.config
-            seen = hide(seen, config.unseen if config.source == "auto" else ())
-        hands = seen.hands
-        if not hands.present.any():
-            absent = predict.EMPTY._replace(camera=camera)
-            return Reconstruction(
-                absent,
-                absent,
-                hands,
-                seen.provenance,
-                fitted=absent,
-                camera_from=camera_from,
+            unseen = config.unseen if config.source == "auto" else ()
+            seen = [hide(one, unseen) for one in seen]
+        views = [
+            predict.lay_out(
+                scene.image,
+                one.hands,
+                one.cues,
+                scene.camera,
+                names=self._trained.cues,
+                config=self.crop.canvas(),
+                fingers_up=self.crop.fingers_up,
             )
-        view = predict.lay_out(
-            image,
-            hands,
-            seen.cues,
-            camera,
-            names=self._trained.cues,
-            config=self.crop.canvas(),
-            fingers_up=self.crop.fingers_up,
-        )
-        network = self._run("network", self._trained.variables, self.model, view)
-        fitted = network
-        if fit != "off" and hands.has_keypoints:
-            known = (hands.evidence, hands.world)
-            fitted = self._run("fit", self.model, network, *known)
-        refinement = self._separate(fitted, hands, seen.cues, refine)
-        prediction = fitted if refinement is None else refinement.prediction
-        return Reconstruction(
-            prediction,
-            network,
-            hands,
-            seen.provenance,
-            refinement,
-            fitted,
-            camera_from,
-        )
+            for one in seen
+        ]
+        done = []
+        for (hands, cues, provenance), network in zip(
+            seen, self._predict(views), strict=True
+        ):
+            fitted = network
+            if fit != "off" and hands.has_keypoints:
+                known = (hands.evidence, hands.world)
+                fitted = self._run("fit", self.model, network, *known)
+            refinement = self._separate(fitted, hands, cues, refine)
+            one = Reconstruction(
+                fitted if refinement is None else refinement.prediction,
+                network,
+                hands,
+                provenance,
+                refinement,
+                fitted,
+                scene.camera_from,
+            )
+            done.append(one)
+        return done
+
+    def _predict(self, views: Sequence[CanvasView]) -> list[Prediction]:
+        """What the network says of each view.
+
+        Several that go through it together are filled up to a power of two, so that few
+        programs are compiled.
+        """
+        found: list[Prediction] = []
+        for start in range(0, len(views), self._rows):
+            part = views[start : start + self._rows]
+            if len(part) == 1:
+                arguments = (self._trained.variables, self.model, part[0])
+                found.append(self._run("network", *arguments))
+                continue
+            rows = 1 << (len(part) - 1).bit_length()
+            padded = [*part, *[part[-1]] * (rows - len(part))]
+            batch = jax.tree.map(lambda *leaves: np.stack(leaves), *padded)
+            arguments = (self._trained.variables, self.model, batch)
+            name = f"network {rows}"
+            if not self._programs.has(name):
+                make = functools.partial(
+                    _make_predict, self._trained.make_apply, self.crop
+                )
+                key = f"{self._trained.key} {self.crop}"
+                self._programs.prepare(name, make, *shapes_of(arguments), key=key)
+            both = jax.tree.map(np.asarray, self._run(name, *arguments))
+            found += [
+                jax.tree.map(lambda leaf, row=row: leaf[row], both)
+                for row in range(len(part))
+            ]
+        return found
 
     def _prepare(self, *, wants_fit: bool) -> None:
         """Start to compile what is not there yet, while the hands are looked for."""
@@ -320,6 +441,16 @@ def _make_fit() -> Any:
     from twohand_jax.inference.fit import fit
 
     return fit
+
+
+def check_max_hands(number: Any) -> None:
+    """Refuse what is no number of hands.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise InputError(f"max_hands must be 1 or more, not {number!r}.")
 
 
 def _check(image: Any, fit: str, refine: str) -> None:

@@ -1,5 +1,6 @@
 """The files of one picture, or of samples."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,32 @@ from twohand_jax.inference.output_folder import OutputFolder
 from twohand_jax.types import SIDES, ManoModel, ManoParams, Prediction
 from twohand_jax.viz import contact_sheet, meshes, overlay, skinned_glb
 
-ENDINGS = (".json", "_right.obj", "_left.obj", ".glb", "_overlay.png")
+
+def endings(max_people: int) -> tuple[str, ...]:
+    """Of all files that a picture may have."""
+    surfaces = [
+        surface(person, side)
+        for person in range(max_people)
+        for side in range(len(SIDES))
+    ]
+    return (".json", *surfaces, ".glb", "_overlay.png")
+
+
+def surface(person: int, side: int) -> str:
+    """The ending of a hand's surface; the number of the first person is left out.
+
+    The number comes last: before the side, the file could be that of another picture
+    whose name ends in a number.
+    """
+    number = f"_{person + 1}" if person else ""
+    return f"_{SIDES[side]}{number}.obj"
 
 
 def write(
     beside: Path,
     name: str,
     content: dict[str, Any],
-    prediction: Prediction,
+    people: Sequence[Prediction],
     model: ManoModel,
     drawing: UInt8[np.ndarray, "h w 3"],
 ) -> None:
@@ -30,18 +49,25 @@ def write(
         beside: folder to write in.
         name: stem of the files.
         content: from ``result_file.to_json``.
-        prediction: without batch axis.
-        model: of the prediction.
+        people: each without batch axis.
+        model: of the predictions.
         drawing: the picture to look at.
     """
     files.write_json(beside / f"{name}.json", content)
-    vertices = np.asarray(prediction.geometry.vertices)
-    there = np.flatnonzero(np.asarray(prediction.score) > 0)
-    for side in there:
-        path = beside / f"{name}_{SIDES[side]}.obj"
-        meshes.write_obj(path, vertices[side], np.asarray(model.faces[side]))
-    if len(there):
-        hands = skinned_glb.hands(model, prediction.mano, vertices, there)
+    hands: list[skinned_glb.SkinnedHand] = []
+    for person, prediction in enumerate(people):
+        vertices = np.asarray(prediction.geometry.vertices)
+        there = np.flatnonzero(np.asarray(prediction.score) > 0).tolist()
+        for side in there:
+            path = beside / f"{name}{surface(person, side)}"
+            meshes.write_obj(path, vertices[side], np.asarray(model.faces[side]))
+        own = skinned_glb.hands(model, prediction.mano, vertices, there)
+        number = f"_{person + 1}" if person else ""
+        hands += [
+            hand._replace(name=hand.name.replace("_hand", f"{number}_hand"))
+            for hand in own
+        ]
+    if hands:
         (beside / f"{name}.glb").write_bytes(skinned_glb.glb(hands))
     Image.fromarray(drawing).save(beside / f"{name}_overlay.png", compress_level=4)
 
