@@ -120,7 +120,7 @@ def test_numbers_of_each_person(write):
     assert "<th>hand</th>" in text and "person</th>" in text
     assert text.count("<tr>") == 5  # a header and four hands
     assert "run up to 1.2 mm into each other; the two-hand prior moved them" in text
-    assert "Person 2: one hand." in text
+    assert "Person 1: the wrists" in text and "Person 2" not in text
 
 
 def test_several_results_are_one_page_also_without_hands(write, tmp_path):

@@ -1,7 +1,7 @@
 """Results to look at: files read back, each with its picture and its main numbers."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -112,7 +112,7 @@ def shown(
         ],
         notes=[
             *notes,
-            *(_about_pair(gallery.result, row, is_several) for row in people.tolist()),
+            *_about_people(gallery.result, people.tolist()),
             UNITS if there else "No hands were found.",
             _about_camera(info, camera),
         ],
@@ -187,12 +187,20 @@ def _millimetres(joints: Float[np.ndarray, "21 3"]) -> tuple[str, ...]:
     return f"{1000 * length:.0f}", *wrist
 
 
-def _about_pair(result: Result, row: int, is_several: bool) -> str:
-    """How the hands of a person lie to each other."""
-    who = f"Person {result.persons.number[row] + 1}: " if is_several else ""
+def _about_people(result: Result, rows: Sequence[int]) -> Iterator[str]:
+    """How the hands of each person lie to each other; nothing of one with one hand."""
+    for row in rows:
+        text = _about_pair(result, row)
+        if text and len(rows) > 1:
+            yield f"Person {result.persons.number[row] + 1}: {text}."
+        elif text:
+            yield f"{text[0].upper()}{text[1:]}."
+
+
+def _about_pair(result: Result, row: int) -> str:
     apart = 1000 * float(np.linalg.norm(result.prediction.rel_trans[row]))
     if np.isnan(apart):
-        return f"{who}one hand."
+        return ""
     words = [f"the wrists are {apart:.0f} mm apart"]
     depth, volume = result.persons.max_depth_mm[row], result.persons.volume_cm3[row]
     if depth > 0:
@@ -202,8 +210,7 @@ def _about_pair(result: Result, row: int, is_several: bool) -> str:
         words.append("the hands do not run into each other")
     if result.persons.refined[row]:
         words.append("the two-hand prior moved them")
-    text = "; ".join(words)
-    return f"{who}{text}." if who else f"{text[0].upper()}{text[1:]}."
+    return "; ".join(words)
 
 
 def _about_camera(info: PictureInfo, camera: Camera) -> str:

@@ -42,8 +42,8 @@ button[aria-pressed="true"] { border-color: var(--bar); color: var(--bar); }
 input[type="range"] { accent-color: var(--bar); width: 8rem; }
 #number { width: min(18rem, 40vw); }
 .tools i { display: inline-block; width: .8em; height: .8em; border-radius: 50%; }
-section table { font-size: .92rem; }
-section td, section th { white-space: nowrap; padding-right: .45rem; }
+section table { font-size: .88rem; }
+section td, section th { white-space: nowrap; padding-right: .3rem; }
 section h3 { overflow-wrap: anywhere; }
 .hint { font-size: .85rem; margin: .6rem 0 0; }
 """
