@@ -23,7 +23,16 @@ DISTRIBUTIONS = {  # of imports that are named otherwise
     "PIL": "pillow",
     "tensorflow_datasets": "tensorflow-datasets",
 }
-LIBRARY_EXTRAS = ("data", "beam", "render", "onnx", "evaluation", "weights", "heic")
+LIBRARY_EXTRAS = (
+    "data",
+    "beam",
+    "render",
+    "onnx",
+    "evaluation",
+    "weights",
+    "heic",
+    "view",
+)
 TOOL_EXTRAS = ("dev", "notebooks", "gpu", "tpu")
 NOT_REQUIRED = {  # imported and in no requirement of the library
     "openexr": "only whoever makes the shipped environments again reads EXR files",

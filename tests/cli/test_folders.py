@@ -122,6 +122,20 @@ def test_what_changed_is_made_again(folder, tmp_path, change, fake) -> None:
     assert [shape for shape, _ in fake.asked] == expected
 
 
+def test_pages_are_made_where_they_are_asked_for(folder, tmp_path, capsys) -> None:
+    (folder / "a.html").write_text("mine")
+    assert run(folder / "a.png", "--out", folder) == 0
+    assert run(folder / "a.png", "--out", folder, "--html") == 2
+    assert "a.html would be replaced" in capsys.readouterr().err
+    assert (folder / "a.html").read_text() == "mine"
+    out, page = tmp_path / "out", tmp_path / "page.html"
+    assert run(folder / "b.png", "--out", out, "--html") == 0
+    assert cli.main(["view", str(out / "b.json"), "--html", str(page)]) == 0
+    assert page.read_text() == (out / "b.html").read_text()
+    assert run(folder / "b.png", "--out", out) == 0
+    assert not (out / "b.html").exists()
+
+
 def test_entries_of_no_picture_end_the_run(folder, tmp_path, capsys, fake) -> None:
     hints = tmp_path / "boxes.json"
     hints.write_text(json.dumps({"a.png": {"left": [1, 2, 20, 20]}}))

@@ -270,3 +270,17 @@ def test_broken_video(tmp_path: Path) -> None:
 def test_missing_path(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="There is no file"):
         images.expand([tmp_path / "nowhere"])
+
+
+def test_one_frame_of_a_video_is_that_of_all(tmp_path):
+    path = tmp_path / "clip.avi"
+    kind = cv2.VideoWriter.fourcc(*"MJPG")
+    video = cv2.VideoWriter(str(path), kind, 10.0, (32, 24))
+    for shade in range(0, 250, 50):
+        video.write(np.full((24, 32, 3), shade, np.uint8))
+    video.release()
+    every = [one.read().image for one in images.pictures([images.Source(path, "a")])]
+    for number in (3, 0, 4):
+        np.testing.assert_array_equal(images.read_frame(path, number), every[number])
+    with pytest.raises(InputError, match="Frame 9"):
+        images.read_frame(path, 9)

@@ -23,6 +23,7 @@ from twohand_jax.cli import (
     prior,
     reconstruct,
     train,
+    view,
     weights,
 )
 from twohand_jax.errors import FailedError, InputError
@@ -31,6 +32,7 @@ from twohand_jax.errors import FailedError, InputError
 # returns an exit code or None for 0.
 COMMANDS = (
     reconstruct,
+    view,
     convert,
     cues,
     train,

@@ -69,6 +69,7 @@ def add(subparsers: Any) -> None:
     option("--camera", type=int, metavar="N", help="a webcam, 0 the first, no photos")
     option("--frames", type=int, metavar="N", help="webcam pictures; until Ctrl-C")
     common.add_output_options(parser)
+    option("--html", action="store_true", help="a page to look at, NAME.html, too")
     option("--timing", action="store_true", help="print how long each stage took")
     parser.set_defaults(run=run)
 

@@ -331,6 +331,26 @@ def _frames(path: Path, stem: str) -> Iterator[Picture]:
         video.release()
 
 
+def read_frame(path: Path, number: int) -> UInt8[np.ndarray, "h w 3"]:
+    """One frame of a video, from 0, as ``pictures`` gives it.
+
+    Raises:
+        InputError: the video cannot be read, or has no such frame.
+    """
+    import cv2
+
+    video = cv2.VideoCapture(str(path))
+    try:
+        video.set(cv2.CAP_PROP_POS_FRAMES, number)
+        is_there, frame = video.read()
+    finally:
+        video.release()
+    if not is_there:
+        raise InputError(f"Frame {number} of {path} cannot be read.")
+    _check_size(path, frame.shape[1], frame.shape[0])
+    return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+
+
 def webcam(number: int) -> Iterator[Picture]:
     """Frames of a camera of this computer, until it gives no more.
 

@@ -19,6 +19,7 @@ from twohand_jax import __version__, assets
 from twohand_jax.diffusion.gate import SENTENCES, Status
 from twohand_jax.errors import InputError
 from twohand_jax.inference import (
+    gallery,
     images,
     known_camera,
     observe,
@@ -65,6 +66,7 @@ class ReconstructionJob:
         max_hands: how many hands of a picture are kept that were searched for.
         again: whether finished pictures are made anew.
         overwrite: whether files that no run made may be replaced.
+        html: whether each picture gets a page to look at.
         cache: folder for compiled programs, or None.
     """
 
@@ -87,6 +89,7 @@ class ReconstructionJob:
     max_hands: int = MAX_HANDS
     again: bool = False
     overwrite: bool = False
+    html: bool = False
     cache: Path | None = None
 
 
@@ -122,7 +125,7 @@ def outcomes(
     stems, videos = images.names(found.sources)
     hints = [HintFile(path, stems, videos) for path in (job.boxes, job.keypoints)]
     output = OutputFolder(job.out, overwrite=job.overwrite)
-    output.open(stems, videos, result.endings(_most_people(job)))
+    output.open(stems, videos, result.endings(_most_people(job)) + (PAGE,) * job.html)
     settings = _settings(job)
     if found.skipped:
         yield images.Skipped(found.skipped)
@@ -163,7 +166,7 @@ def outcomes(
         yield from hint.unused()
 
 
-KIND = "reconstruct"
+KIND, PAGE = "reconstruct", ".html"
 PEOPLE = ("all", "one")
 
 
@@ -214,6 +217,8 @@ def _settings(job: ReconstructionJob) -> dict[str, Any]:
         "refine": job.refine,
         "people": [job.people, job.max_hands],
         "camera": [job.focal, job.center],
+        # Only where it is asked for, so that results of earlier versions stay done.
+        **({"html": True} if job.html else {}),
     }
 
 
@@ -312,8 +317,14 @@ def _write(
         )
         endings = result.endings(_most_people(job))
         names = [picture.name + ending for ending in endings]
+        page = picture.name + PAGE
+        if job.html or output.is_own(page):  # where not wanted, an earlier run's goes
+            names.append(page)
         with output.writing(picture.name, names, made_of, kind=KIND) as beside:
             result.write(beside, picture.name, content, predictions, model, drawing)
+            if job.html:
+                path = beside / f"{picture.name}.json"
+                gallery.write_beside(path, model, photo.image)
         return output.written(picture.name, kind=KIND)
 
 

@@ -20,7 +20,6 @@ from twohand_jax.data import decode, shards
 from twohand_jax.data.decode import RecordFields
 from twohand_jax.data.tfrecord import Reader, ReaderConfig
 from twohand_jax.errors import InputError
-from twohand_jax.inspection import html as page
 from twohand_jax.inspection.check import CheckConfig, Checker, Violation
 from twohand_jax.inspection.summary import (
     Summary,
@@ -30,6 +29,7 @@ from twohand_jax.inspection.summary import (
 )
 from twohand_jax.types import LEFT, RIGHT, Camera, ManoModel, ManoParams
 from twohand_jax.viz import contact_sheet
+from twohand_jax.viz import html as page
 from twohand_jax.viz.contact_sheet import RecordView
 from twohand_jax.viz.overlay import hand_meshes
 from twohand_jax.viz.render import Mesh

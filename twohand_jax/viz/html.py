@@ -48,16 +48,25 @@ WIDTH, HEIGHT, BASE = 320, 130, 108
 JPEG_QUALITY = 85
 
 
-def page(title: str, parts: Iterable[str]) -> str:
+# What a page may do, for browsers to enforce: show what it holds, and fetch nothing.
+POLICY = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+    "script-src 'unsafe-inline'"
+)
+
+
+def page(title: str, parts: Iterable[str], *, style: str = "") -> str:
     """A whole document.
 
     Args:
         title: of the page, plain text.
         parts: HTML, as the functions here make it.
+        style: CSS besides that of all pages.
     """
     head = (
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style>"
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        f"<title>{html.escape(title)}</title><style>{STYLE}{style}</style>"
     )
     body = group((f"{part}\n" for part in parts), name="body")
     return f'<!doctype html><html lang="en"><head>{head}</head>\n{body}\n</html>\n'
@@ -85,10 +94,12 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
     Args:
         header: names of the columns.
-        rows: cells; a column whose first cell begins with a digit is set as numbers.
+        rows: cells; a column whose first cell begins with a digit, or a minus and one,
+            is set as numbers.
     """
     rows = list(rows)
-    kinds = ["n" if cell[:1].isdigit() else "" for cell in rows[0]] if rows else []
+    first = rows[0] if rows else ()
+    kinds = ["n" if cell.lstrip("-")[:1].isdigit() else "" for cell in first]
     kinds += [""] * (len(header) - len(kinds))
     lines = [_row("th", header, kinds), *(_row("td", row, kinds) for row in rows)]
     return group(lines, name="table")
@@ -155,12 +166,16 @@ def histogram(
 
 def figure(image: UInt8[np.ndarray, "h w 3"], caption: str) -> str:
     """A picture inside of the page, with a line under it."""
+    name = html.escape(caption, quote=True)
+    picture = f'<img loading="lazy" alt="{name}" src="{picture_url(image)}">'
+    return group([picture, element("figcaption", caption)], name="figure")
+
+
+def picture_url(image: UInt8[np.ndarray, "h w 3"]) -> str:
+    """A picture as the address of an ``img``, which holds it whole, as JPEG."""
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    code = base64.b64encode(data.tobytes()).decode()
-    name = html.escape(caption, quote=True)
-    picture = f'<img loading="lazy" alt="{name}" src="data:image/jpeg;base64,{code}">'
-    return group([picture, element("figcaption", caption)], name="figure")
+    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
 
 
 def _row(cell: str, texts: Sequence[str], kinds: Sequence[str]) -> str:

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from twohand_jax.inspection import html as page
+from twohand_jax.viz import html as page
 
-VOID = {"meta", "img", "br"}
+VOID = {"meta", "img", "input", "br"}
 NASTY = "<script>alert('x')</script> & \"quotes\""
 
 
