@@ -125,7 +125,7 @@ def _of_person(person: Person) -> Detections:
             hands.boxes[side] = box_around(hands.keypoints[side])
             hands.score[side] = hand.score
             hands.world[side] = hand.world
-            hands.trust[side] = trust(np.asarray(hand.score))
+            hands.trust[side] = trust(hand.keypoints[0, 2])
     return hands
 
 
