@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.cues.extractors import Painter
-from tests.inference.conftest import detections
+from tests.inference.conftest import PRESENCE, detections
 from twohand_jax.cues import selection
 from twohand_jax.cues.onnx_detector import HandBoxes
 from twohand_jax.types import NO_CUES
@@ -55,7 +55,9 @@ def test_the_look_of_a_hand_is_a_word_for_both_sides(keypoints) -> None:
         return [detections(keypoints)[0]]
 
     evidence = selection.sides_from_appearance(BOXES, IMAGE, detector)
-    np.testing.assert_allclose(evidence, [[0.72, 0.08]] * 2, rtol=1e-5)
+    np.testing.assert_allclose(
+        evidence, [[0.9 * PRESENCE, 0.1 * PRESENCE]] * 2, rtol=1e-5
+    )
     assert selection.sides_unknown(
         selection.sides_from_appearance(BOXES, IMAGE, lambda *_: [])
     ).all()

@@ -26,7 +26,7 @@ from twohand_jax.evaluation import results
 from twohand_jax.evaluation.evaluator import Store
 from twohand_jax.evaluation.outside import prediction_file
 from twohand_jax.fields import FieldError
-from twohand_jax.inference import detections, images
+from twohand_jax.inference import detections, hint_files, images
 from twohand_jax.models.apply import Variables
 from twohand_jax.train.checkpoint import Best
 from twohand_jax.train.log import MetricsLog
@@ -64,9 +64,9 @@ def hints(folder: Path) -> None:
 
 
 def read_hints(folder: Path, out: Path) -> None:
-    content = detections.read_file(folder / "hints.json")
+    content = hint_files.read_file(folder / "hints.json")
     for name in ("a", "b"):
-        pair = detections.for_picture(content, name, "hints.json")
+        pair = hint_files.for_picture(content, name, "hints.json")
         detections.given_detections(boxes=pair)
         detections.given_detections(keypoints=pair)
 
@@ -132,7 +132,7 @@ def pictures(folder: Path) -> None:
 
 
 def read_pictures(folder: Path, out: Path) -> None:
-    for picture in images.pictures(images.expand([folder])):
+    for picture in images.pictures(images.expand([folder]).sources):
         picture.read()
 
 
