@@ -18,7 +18,7 @@ from tqdm import tqdm
 from data_pipelines import shard_file
 from data_pipelines.labelled import ShardSource
 from data_pipelines.shard_file import Receipt
-from data_pipelines.writer import MakeShards, Outcome, Shard, outcome
+from data_pipelines.writer import Made, MakeShards, Shard, outcome
 from twohand_jax import files
 from twohand_jax.errors import FailedError, InputError, UnreadableError
 
@@ -36,7 +36,7 @@ def maker(options: Sequence[str]) -> MakeShards:
         pending: list[Shard],
         workers: int,
         bar: tqdm,
-    ) -> Iterator[tuple[Shard, Outcome]]:
+    ) -> Made:
         del workers
         folder = str(directory.resolve())
         try:

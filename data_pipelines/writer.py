@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -34,8 +34,10 @@ MAX_UNREAD = 3  # shards, after which the others are not tried
 Shard = tuple[str, int]
 # A shard's receipt, or why what goes into it could not be read.
 Outcome: TypeAlias = Receipt | UnreadableError
+Made: TypeAlias = Generator[tuple[Shard, Outcome], None, None]
 MakeShards: TypeAlias = Callable[
-    [ShardSource, Path, list[Shard], int, tqdm], Iterator[tuple[Shard, Outcome]]
+    [ShardSource, Path, list[Shard], int, tqdm],
+    Made,
 ]
 _written: "multiprocessing.sharedctypes.Synchronized | None" = None
 
@@ -156,7 +158,7 @@ def write(
 
 
 def _collect(
-    made: Iterator[tuple[Shard, Outcome]],
+    made: Made,
     source: ShardSource,
     receipts: Mapping[Shard, Receipt],
     limit: RejectionLimit,
@@ -169,7 +171,7 @@ def _collect(
     """
     new: dict[Shard, Receipt] = {}
     unread: dict[Shard, UnreadableError] = {}
-    with contextlib.closing(made):  # type: ignore[type-var]
+    with contextlib.closing(made):
         for shard, outcome in made:
             if isinstance(outcome, Receipt):
                 new[shard] = outcome
@@ -280,7 +282,7 @@ def _bar(source: ShardSource, done: set[Shard], progress: bool) -> tqdm:
 
 def _in_this_process(
     source: ShardSource, directory: Path, pending: list[Shard], workers: int, bar: tqdm
-) -> Iterator[tuple[Shard, Outcome]]:
+) -> Made:
     del workers
     for shard in pending:
         yield shard, outcome(directory, source, shard, progress=bar.update)
@@ -302,7 +304,7 @@ def outcome(
 
 def _in_processes(
     source: ShardSource, directory: Path, pending: list[Shard], workers: int, bar: tqdm
-) -> Iterator[tuple[Shard, Outcome]]:
+) -> Made:
     """Spawned, not forked: JAX and OpenGL do not survive a fork."""
     context = multiprocessing.get_context("spawn")
     written = context.Value("q", 0)

@@ -4,6 +4,7 @@ import errno
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -81,10 +82,10 @@ def contents(directory: Path) -> dict[str, bytes]:
 def fail(monkeypatch, broken: frozenset[str], number: int = errno.EIO) -> None:
     """Files of these names cannot be read any more."""
 
-    def stand_in(path: object, *rest: object, **named: object):
+    def stand_in(path: Any, *rest: Any, **named: Any) -> Any:
         if Path(str(path)).name in broken:
             raise OSError(number, os.strerror(number), str(path))
-        return open(path, *rest, **named)  # type: ignore[call-overload]
+        return open(path, *rest, **named)
 
     monkeypatch.setattr(reading, "open", stand_in, raising=False)
 

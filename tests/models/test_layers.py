@@ -78,7 +78,10 @@ def test_a_fusion_of_any_number_of_cues_has_no_empty_array(cues):
 def test_standardised_features_have_mean_0_and_deviation_1_after_a_while():
     layer, rng = Standardise(3), np.random.default_rng(0)
     center, spread = np.array([0.0, 2.0, -5.0]), np.array([0.1, 1.0, 4.0])
-    draw = lambda n: jnp.asarray(center + spread * rng.normal(size=(n, 3)))  # noqa: E731
+
+    def draw(count: int) -> jax.Array:
+        return jnp.asarray(center + spread * rng.normal(size=(count, 3)))
+
     for _ in range(400):
         layer(draw(16), frozen=False)
     known = layer.mean[...]

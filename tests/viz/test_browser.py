@@ -45,7 +45,6 @@ def test_the_whole_picture_shows_in_narrow_and_wide_windows():
 
 
 def test_paging_draws_each_picture_s_hands():
-    pytest.importorskip("viser")
     viewer = browser.Viewer(picture, 3, mano.load(), port=8123)
     try:
         for number in (0, 2, 1):

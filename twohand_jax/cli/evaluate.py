@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from twohand_jax.cli import common
 from twohand_jax.errors import InputError
 
 if TYPE_CHECKING:
+    from twohand_jax.evaluation.outputs import ResultTable
     from twohand_jax.evaluation.results import Result
     from twohand_jax.evaluation.tables.filling import SectionJob
     from twohand_jax.evaluation.tables.layout import Missing
@@ -156,7 +158,7 @@ def evaluate_outside(args: argparse.Namespace) -> None:
     name = args.peer or args.predictions.stem
     default = Path("results") / f"{source}-{args.split}-{args.protocol}-{name}"
     out = args.out or default
-    with common.alone(out, COMMAND, "samples", "plots"):
+    with _alone(out):
         found = comparison.compare_set(
             directory,
             args.dataset,
@@ -175,9 +177,7 @@ def evaluate_outside(args: argparse.Namespace) -> None:
         table = outputs.ResultTable(
             evaluation.results, title=title, rate=evaluation.images_per_second
         )
-        print(f"{table.summary()}\n\n{found.coverage}")
-        for path in outputs.write(table, out, plots=args.plots):
-            print(f"wrote {path}")
+        _tell(f"{table.summary()}\n\n{found.coverage}", table, out, args)
 
 
 def evaluate_set(args: argparse.Namespace) -> None:
@@ -192,7 +192,7 @@ def evaluate_set(args: argparse.Namespace) -> None:
     directory = args.model or assets.REGRESSOR
     source = shards.open_split(args.dataset, args.split).dataset
     out = args.out or Path("results") / f"{source}-{args.split}-{args.protocol}"
-    with common.alone(out, COMMAND, "samples", "plots"):
+    with _alone(out):
         found = run.evaluate_set(
             directory,
             args.dataset,
@@ -210,9 +210,7 @@ def evaluate_set(args: argparse.Namespace) -> None:
         table = outputs.ResultTable(
             found.results, title=title, rate=found.images_per_second
         )
-        print(table.summary())
-        for path in outputs.write(table, out, plots=args.plots):
-            print(f"wrote {path}")
+        _tell(table.summary(), table, out, args)
 
 
 def evaluate_photographs(args: argparse.Namespace) -> None:
@@ -237,7 +235,7 @@ def evaluate_photographs(args: argparse.Namespace) -> None:
     for dataset in args.photographs:
         name = f"{dataset.resolve().name}-{args.split}-{told.replace(' ', '-')}"
         out = (args.out or RESULTS / "photographs") / name
-        with common.alone(out, COMMAND, "samples", "plots"):
+        with _alone(out):
             found = photographs.evaluate(
                 reconstructor,
                 dataset,
@@ -252,9 +250,23 @@ def evaluate_photographs(args: argparse.Namespace) -> None:
                 rate=found.images_per_second,
                 note=photographs.NOTE,
             )
-            common.say(table.summary())
-            for path in outputs.write(table, out, plots=args.plots):
-                common.say(f"wrote {path}")
+            _tell(table.summary(), table, out, args)
+
+
+def _alone(out: Path) -> AbstractContextManager[None]:
+    """The results' directory for this command alone."""
+    return common.alone(out, COMMAND, "samples", "plots")
+
+
+def _tell(
+    summary: str, table: "ResultTable", out: Path, args: argparse.Namespace
+) -> None:
+    """Print what was found, write it, and say where."""
+    from twohand_jax.evaluation import outputs
+
+    common.say(summary)
+    for path in outputs.write(table, out, plots=args.plots):
+        common.say(f"wrote {path}")
 
 
 def write_submission(args: argparse.Namespace) -> None:
@@ -343,7 +355,7 @@ def fill_table(args: argparse.Namespace) -> None:
             batch_size=args.batch,
         ).results
 
-    with common.alone(out, COMMAND, "samples", "plots"):
+    with _alone(out):
         if distributed.is_first():
             common.say(f"{subject}: {rendering.outlook(jobs)}")
         sections = filling.fill(jobs, evaluate)

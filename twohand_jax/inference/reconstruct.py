@@ -378,11 +378,7 @@ class Reconstructor:
             arguments = (self._trained.variables, self.model, batch)
             name = f"network {rows}"
             if not self._programs.has(name):
-                make = functools.partial(
-                    _make_predict, self._trained.make_apply, self.crop
-                )
-                key = f"{self._trained.key} {self.crop}"
-                self._programs.prepare(name, make, *shapes_of(arguments), key=key)
+                self._prepare_network(name, batch)
             both = jax.tree.map(np.asarray, self._run(name, *arguments))
             found += [
                 jax.tree.map(lambda leaf, row=row: leaf[row], both)
@@ -393,16 +389,19 @@ class Reconstructor:
     def _prepare(self, *, wants_fit: bool) -> None:
         """Start to compile what is not there yet, while the hands are looked for."""
         if not self._programs.has("network"):
-            view = predict.blank(self._trained.cues, crop=self.crop)
-            shapes = shapes_of((self._trained.variables, self.model, view))
-            crop = self.crop
-            make = functools.partial(_make_predict, self._trained.make_apply, crop)
-            key = f"{self._trained.key} {crop}"
-            self._programs.prepare("network", make, *shapes, key=key)
+            blank = predict.blank(self._trained.cues, crop=self.crop)
+            self._prepare_network("network", blank)
         if wants_fit and not self._programs.has("fit"):
             points = np.zeros((2, NUM_JOINTS, 3), np.float32)
             hand = shapes_of((self.model, predict.EMPTY, points, points))
             self._programs.prepare("fit", _make_fit, *hand)
+
+    def _prepare_network(self, name: str, view: CanvasView) -> None:
+        """Start to compile the network for views of these shapes."""
+        trained, crop = self._trained, self.crop
+        shapes = shapes_of((trained.variables, self.model, view))
+        make = functools.partial(_make_predict, trained.make_apply, crop)
+        self._programs.prepare(name, make, *shapes, key=f"{trained.key} {crop}")
 
     def _separate(
         self,

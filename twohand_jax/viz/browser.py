@@ -110,13 +110,15 @@ class Viewer:
         for client in self.server.get_clients().values() if is_other else ():
             self.turn(client, "Camera")
 
-    def turn(self, client: "viser.ClientHandle", view: str) -> None:
+    def turn(self, client: "viser.ClientHandle | None", view: str) -> None:
         """Move somebody's eye to the picture's camera, or beside the hands.
 
         Args:
-            client: who looks.
+            client: who looks; None for somebody who has just left.
             view: of ``VIEWS``.
         """
+        if client is None:
+            return
         one = self.current
         yaw, pitch = np.radians(VIEWS[view])
         middle, distance = _middle(one), float(np.linalg.norm(_middle(one)))
@@ -137,7 +139,8 @@ class Viewer:
     def _add_controls(self) -> None:
         gui = self.server.gui
         if self._count > 1:
-            self._number = gui.add_slider("Picture", 1, self._count, 1, 1)
+            # Any: type checkers don't see that its value can be set.
+            self._number: Any = gui.add_slider("Picture", 1, self._count, 1, 1)
             self._number.on_update(lambda _: self.show(int(self._number.value) - 1))
             steps = gui.add_button_group("", ("Previous", "Next"))
             steps.on_click(lambda _: self._step(1 if steps.value == "Next" else -1))
