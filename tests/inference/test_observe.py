@@ -99,6 +99,14 @@ def test_an_extractors_keypoints_move_detected_boxes(image, keypoints) -> None:
     assert not np.allclose(seen.hands.boxes, before.boxes)
 
 
+def test_maps_that_the_network_does_not_see_are_not_made(monkeypatch) -> None:
+    made = []
+    monkeypatch.setattr(observe, "load_extractor", made.append)
+    assert Observer().extractor is None and made == []
+    wanted = CueConfig(unseen=("depth",))
+    assert Observer(wanted).extractor is None and made == [wanted]
+
+
 def test_given_keypoints_are_never_replaced(image, keypoints) -> None:
     seen = look(observer(None, Painter()), image, keypoints=keypoints)
     np.testing.assert_array_equal(seen.hands.keypoints, keypoints)

@@ -130,8 +130,8 @@ def test_maps_reach_the_network(reconstructor, image, keypoints, monkeypatch) ->
     assert change.max() > 0, "the network does not look at the maps"
 
 
-def test_the_shipped_depth_is_not_shown(reconstructor, image, keypoints, monkeypatch):
-    config = CueConfig(source="auto")
+def test_unseen_maps_are_not_shown(reconstructor, image, keypoints, monkeypatch):
+    config = CueConfig(source="auto", unseen=("depth",))
     painter = Painter(makes=("segmentation", "depth"))
     monkeypatch.setattr(reconstructor._observer, "extractor", painter)
     monkeypatch.setattr(reconstructor._observer, "config", config)

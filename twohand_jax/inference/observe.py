@@ -28,6 +28,7 @@ from twohand_jax.weights import native
 
 GIVEN = Provenance("given", "1")
 MEDIAPIPE = Provenance(MediaPipeCues.name, MediaPipeCues.version)
+MAPS = ("segmentation", "depth")  # of the segdepth network
 
 
 class Found(NamedTuple):
@@ -78,16 +79,17 @@ class CueConfig:
             the name of the cue that it makes.
         sapiens_batch: pictures on each device at a time.
         detector: ONNX file that finds the hands; None for MediaPipe's networks.
-        unseen: cues of "auto" that a reconstruction does not show to its network. The
-            shipped segdepth network's depth costs the shipped regressor accuracy (see
-            the card in assets/open_segdepth); one trained with it may want it: give ().
+        unseen: cues of "auto" that a reconstruction does not show to its network, nor
+            make where it wants no others. The shipped segdepth network's maps cost the
+            shipped regressor accuracy on photographs (docs/results.md); a regressor
+            that was trained with such maps may want them: give ().
     """
 
     source: str = "auto"
     sapiens_models: tuple[tuple[str, Path], ...] = ()
     sapiens_batch: int = 1
     detector: Path | None = None
-    unseen: tuple[str, ...] = ("depth",)
+    unseen: tuple[str, ...] = ("segmentation", "depth")
 
     @property
     def sapiens(self) -> dict[str, Path]:
@@ -125,7 +127,11 @@ class Observer:
     @functools.cached_property
     def extractor(self) -> Extractor | None:
         """What makes cues of found hands; None where the detector's are all."""
-        return self._sapiens or load_extractor(self.config)
+        if self._sapiens is not None:
+            return self._sapiens
+        if self.config.source == "auto" and set(MAPS) <= set(self.config.unseen):
+            return None
+        return load_extractor(self.config)
 
     def sources(self) -> dict[str, Provenance]:
         """What makes each kind of cue, where hands are found and not given."""
