@@ -163,3 +163,61 @@ def test_our_own_results_are_no_hints(tmp_path: Path, content: dict) -> None:
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match="a.json is a result file of twohand"):
         hint_files.HintFile(path, ["a"])
+
+
+PAIRS = {
+    "boxes": [[[0, 0, 40, 50], None], [[60, 0, 99, 50], [10, 60, 50, 99]]],
+    "keypoints": [[ROWS.tolist(), None], [None, ROWS.tolist()]],
+}
+
+
+@pytest.mark.parametrize("kind", ["boxes", "keypoints"])
+def test_hands_of_several_people(kind: str) -> None:
+    pairs = PAIRS[kind]
+    people = given.given_people(**{kind: pairs}, size=(100, 100))
+    for hands, pair in zip(people, pairs, strict=True):
+        one = given.given_detections(**{kind: pair})
+        for leaf, same in zip(hands, one, strict=True):
+            np.testing.assert_array_equal(leaf, same)
+    (alone,) = given.given_people(**{kind: pairs[0]})
+    np.testing.assert_array_equal(alone.boxes, people[0].boxes)
+    (left,) = given.given_people(**{kind: [None, pairs[1], [None, None]]})
+    np.testing.assert_array_equal(left.boxes, people[1].boxes)
+    assert given.first_person(**{"boxes": None, "keypoints": None} | {kind: pairs}) == (
+        (pairs[0], None) if kind == "boxes" else (None, pairs[0])
+    )
+
+
+@pytest.mark.parametrize(
+    ("hints", "words"),
+    [
+        (
+            {"boxes": [[None, None], [[5, 5, 5, 9], None]]},
+            "Person 2: The right .* empt",
+        ),
+        ({"boxes": PAIRS["boxes"], "keypoints": PAIRS["keypoints"][0]}, "of 2 people"),
+        ({"boxes": [[0, 0, 9, 9]]}, "must be a pair"),
+        ({"keypoints": 3}, "must be a pair"),
+    ],
+)
+def test_bad_hints_of_several_people(hints: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        given.given_people(**hints)
+
+
+def test_files_of_several_people(tmp_path: Path) -> None:
+    path = tmp_path / "boxes.json"
+    box = [0, 0, 9, 9]
+    several = [{"right": box}, {}, {"left": box, "right": None}]
+    path.write_text(json.dumps({"a": several, "b": {"left": box}, "c": [{}]}))
+    file = hint_files.HintFile(path, ["a", "b", "c"])
+    assert file.most_people == 3
+    assert file.of("a") == [[box, None], None, [None, box]]
+    assert file.of("b") == [None, box] and file.of("c") == [None, None]
+    assert not list(file.unused())
+    assert len(given.given_people(file.of("a"))) == 2
+    path.write_text(json.dumps(several))
+    assert len(given.given_people(hint_files.HintFile(path, ["x"]).of("x"))) == 2
+    path.write_text(json.dumps({"a": [{"Right": box}]}))
+    with pytest.raises(InputError, match="list of such objects, one a person"):
+        hint_files.HintFile(path, ["a"]).of("a")
