@@ -315,6 +315,7 @@ def _write(
             info,
             model=model.name,
             refined=[one.refined for one in people] or [False],
+            before=[one.fitted.mano for one in people],
             penetration=[_penetration_of(one, model) for one in predictions],
         )
         endings = result.endings(most)
