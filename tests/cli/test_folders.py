@@ -13,7 +13,7 @@ from tests.inference.people import people
 from tests.inference.test_images import Webcam
 from twohand_jax import mano
 from twohand_jax.cli import main as cli
-from twohand_jax.inference import detections, known_camera, photos
+from twohand_jax.inference import given, known_camera, photos
 from twohand_jax.inference.reconstruct import Reconstruction
 from twohand_jax.viz import overlay
 
@@ -30,7 +30,7 @@ class Fake:
         self, photo, boxes, keypoints, fit, focal, refine, center, *, max_hands
     ) -> list[Reconstruction]:
         size = photo.image.shape[:2]
-        hands = detections.given_detections(boxes, keypoints, size=size)
+        hands = given.given_detections(boxes, keypoints, size=size)
         self.asked.append((photo.image.shape, focal))
         chosen = known_camera.choose(*size, focal=focal, center=center)
         one = self.one._replace(camera=chosen.camera)

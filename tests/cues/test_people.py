@@ -11,9 +11,14 @@ from twohand_jax.types import LEFT, RIGHT
 SCALE = 400.0
 
 
-def _hand(side, x, *, y=0.0, scale=SCALE, side_score=0.95, score=0.95):
-    """A hand whose middle is at x, y metres (at the usual scale)."""
-    points = open_palm((x * SCALE, y * SCALE), 0.158 * scale, 1.0)[:, :2]
+def _hand(side, x, *, y=0.0, scale=SCALE, side_score=0.95, score=0.95, turn=0.0):
+    """A hand whose middle is at x, y metres (at the usual scale).
+
+    Its fingers point up, or to the right for a turn of 90.
+    """
+    points = open_palm((0.0, 0.0), 0.158 * scale, 1.0)[:, :2]
+    sin, cos = np.sin(np.radians(turn)), np.cos(np.radians(turn))
+    points = points @ np.array([[cos, sin], [-sin, cos]]) + [x * SCALE, y * SCALE]
     return HandDetection(
         side=side,
         side_score=side_score,
@@ -55,13 +60,46 @@ def test_a_pair_that_is_nearest_does_not_leave_others_alone():
 
 @pytest.mark.parametrize(
     ("x", "scale", "together"),
-    [(1.5, 1.0, True), (2.0, 1.0, False), (0.4, 1.6, True), (0.4, 2.4, False)],
+    [(0.8, 1.0, True), (1.2, 1.0, False), (0.4, 1.6, True), (0.4, 2.4, False)],
 )
 def test_reach_and_size_tell_who_belongs_together(x, scale, together):
     hands = [_hand(RIGHT, 0.0), _hand(LEFT, x, scale=scale * SCALE)]
     found = group_people(hands)
     assert len(found) == (1 if together else 2)
     assert (pair_gain(*hands) > 0) is together
+
+
+@pytest.mark.parametrize(
+    ("x", "turns", "together"),
+    [
+        (1.4, (-90, 90), True),  # arms spread
+        (2.0, (-90, 90), False),
+        (0.6, (-90, 90), True),
+        (0.6, (90, -90), False),  # from either side
+        (0.1, (90, -90), True),  # palm to palm
+    ],
+)
+def test_forearms_come_from_one_body(x, turns, together):
+    hands = [_hand(RIGHT, 0.0, turn=turns[0]), _hand(LEFT, x, turn=turns[1])]
+    assert len(group_people(hands)) == (1 if together else 2)
+
+
+def test_inner_hands_of_neighbours_stay_apart():
+    """Three of four hands are found; the odd one is the nearer to another's."""
+    hands = [_hand(RIGHT, 0.0), _hand(LEFT, 0.5, turn=40), _hand(RIGHT, 0.9, turn=-40)]
+    assert sorted(map(str, _places(group_people(hands)))) == [
+        "(0.0, 0.5)",
+        "(0.9, None)",
+    ]
+
+
+def test_hands_without_joints_go_together_by_their_boxes():
+    seen, *others = (_hand(RIGHT, 0.0), _hand(LEFT, 0.5), _hand(LEFT, 2.0))
+    hidden = [hand._replace(keypoints=np.zeros((21, 3))) for hand in others]
+    assert pixels_per_metre(hidden[0]) == pytest.approx(SCALE, rel=0.2)
+    first, second = group_people([seen, *hidden])
+    assert first.right is seen and first.left is hidden[0]
+    assert second.right is None and second.left is hidden[1]
 
 
 def test_ones_own_hands_are_a_pair_though_the_right_one_is_on_the_right():

@@ -26,7 +26,7 @@ from twohand_jax.evaluation import results
 from twohand_jax.evaluation.evaluator import Store
 from twohand_jax.evaluation.outside import prediction_file
 from twohand_jax.fields import FieldError
-from twohand_jax.inference import detections, hint_files, images
+from twohand_jax.inference import given, hint_files, images
 from twohand_jax.models.apply import Variables
 from twohand_jax.train.checkpoint import Best
 from twohand_jax.train.log import MetricsLog
@@ -67,8 +67,8 @@ def read_hints(folder: Path, out: Path) -> None:
     content = hint_files.read_file(folder / "hints.json")
     for name in ("a", "b"):
         pair = hint_files.for_picture(content, name, "hints.json")
-        detections.given_detections(boxes=pair)
-        detections.given_detections(keypoints=pair)
+        given.given_detections(boxes=pair)
+        given.given_detections(keypoints=pair)
 
 
 def records(folder: Path) -> None:

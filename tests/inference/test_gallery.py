@@ -5,6 +5,7 @@ import json
 import re
 
 import cv2
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -30,7 +31,14 @@ def model():
 def write(tmp_path, model):
     """Writes a result of three people (or none) and, if wanted, its picture."""
 
-    def one(name: str, *, seed: int = 0, is_empty: bool = False, picture: bool = True):
+    def one(
+        name: str,
+        *,
+        seed: int = 0,
+        is_empty: bool = False,
+        picture: bool = True,
+        by: float | None = None,
+    ):
         found = people(model, seed)
         if is_empty:
             found = found._replace(score=np.zeros_like(found.score))
@@ -39,6 +47,7 @@ def write(tmp_path, model):
             result_file.PictureInfo(name, HEIGHT, WIDTH),
             model=model.name,
             refined=[True, False, False],
+            before=[] if by is None else [_moved(found, by)],
             penetration=[{"max_depth_mm": 1.25, "volume_cm3": None}, None, None],
         )
         if picture:
@@ -49,6 +58,12 @@ def write(tmp_path, model):
         return path
 
     return one
+
+
+def _moved(found, by: float):
+    """The first person's hands, so many metres further away."""
+    one = jax.tree.map(lambda leaf: np.asarray(leaf)[0], found.mano)
+    return one._replace(transl=one.transl + [0, 0, by])
 
 
 def view(path, *words: str) -> str:
@@ -80,6 +95,17 @@ def test_the_meshes_are_those_of_the_result_to_the_bit(write, model):
         np.testing.assert_array_equal(array(hand["vertices"], "<f4"), expected)
     np.testing.assert_allclose(picture["focal"], [500, 510])
     np.testing.assert_allclose(picture["center"], [319.5, 239.5])
+
+
+def test_hands_before_the_refinement_are_in_the_page(write, tmp_path):
+    text = view(write("photo.png", by=0.02))
+    first, second, *others = data_of(text)["pictures"][0]["hands"]
+    for hand in (first, second):
+        gap = array(hand["before"], "<f4") - array(hand["vertices"], "<f4")
+        np.testing.assert_allclose(gap, [[0, 0, 0.02]] * 778, atol=2e-6)
+    assert not any("before" in hand for hand in others)
+    assert 'id="compare"' in text
+    assert 'id="compare"' not in view(write("photo.png"), "--overwrite")
 
 
 def test_the_page_needs_nothing_from_outside(write):

@@ -177,6 +177,101 @@ def test_sapiens_tells_sides_and_is_asked_once(image, keypoints, monkeypatch) ->
     assert not seen.cues.values["keypoints"][0].any(), "a hand that was not detected"
 
 
+@pytest.fixture
+def crowd(keypoints) -> np.ndarray:
+    """The right and left hands of two people, the second below the first."""
+    return np.stack([keypoints, keypoints + [0, 800, 0]]).astype(np.float32)
+
+
+def looker(crowd):
+    """A detector of those hands, anywhere and in boxes."""
+    there = [hand for pair in crowd for hand in detections(pair)]
+
+    def detector(image, boxes=None, sides=None):
+        if boxes is None:
+            return there
+        found = []
+        for at, box in enumerate(boxes):
+            near = [hand for hand in there if np.abs(hand.box - box).max() < 20]
+            found += near if sides is None else [near[0]._replace(side=sides[at])]
+        return found
+
+    return detector
+
+
+@pytest.mark.parametrize("classes", [(-1, -1, -1, -1), (0, 1, 0, 1)])
+def test_a_detectors_boxes_are_those_of_people(image, crowd, classes) -> None:
+    made = observer()
+    made.detector = looker(crowd)
+    boxes = np.stack([box_around(points) for points in crowd.reshape(4, 21, 3)])
+    scores = np.array([0.6, 0.5, 0.9, 0.8], np.float32)
+    made._boxes = lambda picture: HandBoxes(boxes, scores, np.array(classes))
+    first, second = made.find_people(image, max_hands=16)
+    np.testing.assert_array_equal(first.hands.boxes, boxes[2:])
+    np.testing.assert_array_equal(second.hands.boxes, boxes[:2])
+    np.testing.assert_allclose(first.hands.score, [0.9, 0.8])
+    assert first.hands.has_world.all() and first.is_boxed
+    (one,) = made.find_people(image, max_hands=2)
+    np.testing.assert_array_equal(one.hands.boxes, boxes[:2])
+    made._boxes = lambda picture: HandBoxes(boxes[:0], scores[:0], np.array([], int))
+    assert made.find_people(image, max_hands=16) == []
+
+
+def test_a_box_in_which_no_joints_are_seen_is_still_a_hands(image, crowd) -> None:
+    made = observer()
+    made.detector = lambda image, boxes=None, sides=None: []
+    boxes = np.stack([box_around(points) for points in crowd[0]])
+    found = HandBoxes(boxes, np.ones(2, np.float32), np.array([0, 1]))
+    made._boxes = lambda picture: found
+    (one,) = made.find_people(image, max_hands=16)
+    np.testing.assert_array_equal(one.hands.boxes, boxes)
+    assert not one.hands.has_keypoints and one.hands.trust.tolist() == [1, 1]
+
+
+def test_hands_that_are_given_may_be_several_peoples(image, crowd) -> None:
+    made = observer()
+    made.detector = looker(crowd)
+    tall = np.concatenate([image] * 5)
+    boxes = [[box_around(points) for points in pair] for pair in crowd]
+    found = made.find_people(tall, boxes, [crowd[0], None], max_hands=1)
+    assert [one.source for one in found] == [GIVEN, MEDIAPIPE]
+    for one, pair in zip(found, boxes, strict=True):
+        np.testing.assert_array_equal(one.hands.boxes, pair)
+        assert one.hands.has_keypoints
+    with pytest.raises(InputError, match="of 2 people are given, but those of one"):
+        made.find(tall, boxes)
+
+
+def test_sapiens_looks_once_at_a_picture_of_several_people(
+    image, crowd, monkeypatch
+) -> None:
+    """Its keypoints are those of the person whom it sees."""
+    painter = Painter()
+    places = np.stack([box_around(points) for points in crowd[1]])[None]
+
+    def sees_one(images, boxes, valid):
+        return painter(images, places, valid)
+
+    sees_one.makes, sees_one.name, sees_one.version = painter.makes, "sapiens", "1"
+    monkeypatch.setattr(observe, "check_choice", lambda _: None)
+    monkeypatch.setattr(observe, "load_extractor", lambda _: sees_one)
+    models = tuple((kind, Path(kind)) for kind in painter.makes)
+    made = Observer(CueConfig(source="sapiens", sapiens_models=models))
+    made.detector = looker(crowd)
+    tall = np.concatenate([image] * 5)
+    found = made.find_people(tall, max_hands=16)
+    seen = made.observe([tall] * len(found), found)
+    assert len(painter.asked) == 1 and len(seen) == 2
+    by_place = sorted(seen, key=lambda one: one.hands.boxes[0, 1])
+    for one, before in zip(
+        by_place, sorted(found, key=lambda f: f.hands.boxes[0, 1]), strict=True
+    ):
+        is_same = one.hands.keypoints == before.hands.keypoints
+        assert is_same.all() == (one is by_place[0])
+        assert one.cues.has("segmentation")
+    np.testing.assert_array_equal(by_place[1].hands.trust, 1.0)
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [

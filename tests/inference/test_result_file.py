@@ -64,6 +64,32 @@ def test_content(content, prediction) -> None:
     assert content["conventions"]["pose_joints"][6] == "pinky_1"
 
 
+def test_hands_before_the_refinement_are_told_and_read(
+    model, prediction, tmp_path
+) -> None:
+    other = prediction.mano._replace(transl=prediction.mano.transl + 0.01)
+    before = [jax.tree.map(lambda leaf, at=at: leaf[at], other) for at in range(3)]
+    content = result_file.to_json(
+        prediction,
+        INFO,
+        model=model.name,
+        refined=[True, False, False],
+        before=before,
+        penetration=[DEPTH, None, None],
+    )
+    VALIDATOR.validate(content)
+    assert ["before_refinement" in person for person in content["people"]] == [1, 0, 0]
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    found = th.load_result(tmp_path / "a.json").persons.before
+    for leaf, same in zip(found, other, strict=True):
+        np.testing.assert_allclose(leaf[0], same[0], atol=1e-6)
+        assert np.isnan(leaf[1:]).all()
+    del content["people"][0]["before_refinement"]["left"]["betas"]
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match="no field 'betas'"):
+        th.load_result(tmp_path / "a.json")
+
+
 def test_a_picture_without_hands(model, prediction, tmp_path) -> None:
     nobody = prediction._replace(score=np.zeros((3, 2)))
     content = result_file.to_json(

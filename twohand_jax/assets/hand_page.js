@@ -157,16 +157,22 @@
   const faces = data.faces.map((text) => new Uint16Array(bytes(text)));
   const programs = gl && { hand: program(HAND), picture: program(PICTURE) };
   let scene = null, view = { ...CAMERA }, opacity = 1, moving = 0;
+  let isCompared = false;
+  const compare = $("compare");
 
   function open(number) {
     const one = data.pictures[number];
-    const hands = one.hands.map((hand) => {
-      const vertices = new Float32Array(bytes(hand.vertices));
+    const built = (hand, text) => {
+      const vertices = new Float32Array(bytes(text));
       const made = surface(vertices, faces[hand.side], 3 * data.open_faces);
       return { ...made, side: hand.side };
-    });
+    };
+    const hands = one.hands.map((hand) => built(hand, hand.vertices));
+    // Those that the refinement did not move are the same before and after.
+    const before = one.hands.map((hand, k) => (hand.before ? built(hand, hand.before) : hands[k]));
+    const isMoved = before.some((hand, k) => hand !== hands[k]);
     const low = [Infinity, Infinity, Infinity], high = low.map((v) => -v);
-    for (const { points } of hands) {
+    for (const { points } of new Set([...hands, ...before])) {
       points.forEach((value, at) => {
         low[at % 3] = Math.min(low[at % 3], value);
         high[at % 3] = Math.max(high[at % 3], value);
@@ -174,10 +180,10 @@
     }
     const middle = hands.length ? low.map((v, k) => (v + high[k]) / 2) : [0, 0, 1];
     const behind = hands.length ? high[2] + 0.02 : 1;
-    scene = { ...one, hands, middle, behind, image: $(`picture-${number}`) };
-    stage.style.setProperty("--shape", one.width / one.height);
+    scene = { ...one, hands, before, isMoved, middle, behind, image: $(`picture-${number}`) };
+    arrange();
     if (!gl) return;
-    for (const hand of hands) {
+    for (const hand of new Set([...hands, ...before])) {
       hand.buffers = [buffer(hand.points), buffer(hand.normals)];
       hand.faces = buffer(hand.index, gl.ELEMENT_ARRAY_BUFFER);
     }
@@ -193,6 +199,15 @@
     if (image) image.decode().then(() => { load(image); draw(); }).catch(() => {});
   }
 
+  // How many times the picture stands beside itself: before and after, or once.
+  const panes = () => (gl && isCompared && scene.isMoved ? 2 : 1);
+
+  function arrange() {
+    stage.style.setProperty("--shape", (panes() * scene.width) / scene.height);
+    document.querySelectorAll(".caption").forEach((one) => { one.hidden = panes() === 1; });
+    if (compare) compare.hidden = !scene.isMoved;
+  }
+
   function load(image) {
     if (scene.image !== image) return;
     scene.texture = gl.createTexture();
@@ -206,7 +221,7 @@
 
   function close() {
     if (!gl || !scene) return;
-    for (const hand of scene.hands) [...hand.buffers, hand.faces].forEach((b) => gl.deleteBuffer(b));
+    for (const hand of new Set([...scene.hands, ...scene.before])) [...hand.buffers, hand.faces].forEach((b) => gl.deleteBuffer(b));
     scene.quad.forEach((b) => gl.deleteBuffer(b));
     gl.deleteTexture(scene.texture);
   }
@@ -230,9 +245,16 @@
     const dense = Math.min(window.devicePixelRatio || 1, 2);
     const [w, h] = [canvas.clientWidth, canvas.clientHeight].map((s) => Math.round(s * dense));
     if (canvas.width !== w || canvas.height !== h) { canvas.width = w; canvas.height = h; }
-    gl.viewport(0, 0, w, h);
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
+    if (panes() === 1) return drawPane(scene.hands, 0, w, h);
+    const half = Math.floor(w / 2);
+    drawPane(scene.before, 0, half, h);
+    drawPane(scene.hands, w - half, half, h);
+  }
+
+  function drawPane(hands, x, w, h) {
+    gl.viewport(x, 0, w, h);
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
     // The picture fades while the view turns away from its camera.
@@ -255,7 +277,7 @@
     // Depth first, so that of see-through hands too only the nearest surface shows.
     for (const isColor of [false, true]) {
       gl.colorMask(isColor, isColor, isColor, isColor);
-      for (const hand of scene.hands) {
+      for (const hand of hands) {
         attribute(0, hand.buffers[0], 3);
         attribute(1, hand.buffers[1], 3);
         gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, hand.faces);
@@ -303,6 +325,7 @@
 
   function zoom(factor, x, y) {
     const scale = Math.min(Math.max(view.scale * factor, 0.2), 200);
+    if (x > 1) x -= 2; // in the second pane
     view.x = x + ((view.x - x) * scale) / view.scale;
     view.y = y + ((view.y - y) * scale) / view.scale;
     view.scale = scale;
@@ -318,7 +341,7 @@
   const pointers = new Map();
   const at = (event) => {
     const box = canvas.getBoundingClientRect();
-    const x = (2 * (event.clientX - box.left)) / box.width - 1;
+    const x = (2 * panes() * (event.clientX - box.left)) / box.width - 1;
     return [x, 1 - (2 * (event.clientY - box.top)) / box.height];
   };
   const pinch = () => {
@@ -372,6 +395,12 @@
   for (const button of document.querySelectorAll("[data-view]")) {
     button.addEventListener("click", () => go(button.dataset.view));
   }
+  if (compare) compare.addEventListener("click", () => {
+    isCompared = !isCompared;
+    compare.setAttribute("aria-pressed", String(isCompared));
+    arrange();
+    draw();
+  });
   $("opacity").addEventListener("input", (event) => {
     opacity = Number(event.target.value) / 100;
     draw();

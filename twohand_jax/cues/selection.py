@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, UInt8
 
-from twohand_jax.cues.onnx_detector import HandBoxes
+from twohand_jax.cues.onnx_detector import UNKNOWN_SIDE, HandBoxes
 from twohand_jax.cues.palm import Landmarks
 from twohand_jax.types import LEFT, NUM_JOINTS, RIGHT, Cues
 
@@ -180,6 +180,12 @@ def _by_side(
     return chosen
 
 
+def hidden_hand(side: int) -> HandDetection:
+    """A hand of which nothing is known but its side; its box is to be put in."""
+    nothing = np.zeros((NUM_JOINTS, 3), np.float32)
+    return HandDetection(side, 0.5, 0.0, nothing, nothing, np.zeros(4, np.float32))
+
+
 NO_BOX = -1
 # Least mean score of a hand's joints, and share of a box's pixels, that tell its side.
 MIN_JOINTS, MIN_PIXELS = 0.15, 0.05
@@ -254,6 +260,23 @@ def sides_from_cues(
 def sides_unknown(evidence: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, "n"]:
     """Which boxes the evidence says nothing about."""
     return evidence.max(axis=1, initial=0.0) <= 0
+
+
+def known_sides(
+    found: HandBoxes, evidence: Float[np.ndarray, "n 2"]
+) -> tuple[Int[np.ndarray, "n"], Float[np.ndarray, "n"]]:
+    """Each box's side, -1 where nothing tells it, and how sure that is (0.5 then).
+
+    Args:
+        found: the boxes; sides that the detector knows count as certain.
+        evidence: for right and left.
+    """
+    share = evidence.max(axis=1) / np.maximum(evidence.sum(axis=1), 1e-9)
+    sides = np.where(sides_unknown(evidence), UNKNOWN_SIDE, evidence.argmax(axis=1))
+    is_certain = found.sides >= 0
+    sides = np.where(is_certain, found.sides, sides)
+    sure = np.where(sides < 0, 0.5, share)
+    return sides, np.where(is_certain, 1.0, sure)
 
 
 def choose_sides(

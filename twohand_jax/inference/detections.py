@@ -1,10 +1,9 @@
 """What is known of a picture's hands before the network looks: boxes, keypoints."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 from jaxtyping import Bool, Float, Float32, UInt8
 
 from twohand_jax.crops.pointing import pointing_angles
@@ -13,13 +12,8 @@ from twohand_jax.cues.mediapipe import to_fingertips, trust
 from twohand_jax.cues.onnx_detector import HandBoxes
 from twohand_jax.cues.people import Person, group_people
 from twohand_jax.cues.selection import HandDetection, two_hands
-from twohand_jax.errors import InputError
 from twohand_jax.geometry import boxes as box_ops
-from twohand_jax.mano.joints import JOINT_NAMES
-from twohand_jax.types import NUM_JOINTS, SIDES
-
-# What a caller knows of (right, left): numbers of each hand, None for one not there.
-EachHand: TypeAlias = Sequence[npt.ArrayLike | None] | np.ndarray
+from twohand_jax.types import NUM_JOINTS
 
 
 class Detector(Protocol):
@@ -158,6 +152,67 @@ def detections_from_boxes(
     return hands
 
 
+def people_in_boxes(
+    detector: Detector,
+    image: UInt8[np.ndarray, "h w 3"],
+    found: HandBoxes,
+    evidence: Float[np.ndarray, "n 2"],
+) -> list[Detections]:
+    """The hands in a detector's boxes, by person, the surest first.
+
+    Args:
+        detector: of joints in boxes; a box in which it sees none is still a hand's.
+        image: uint8 RGB.
+        found: the boxes.
+        evidence: for right and left of each box, zeros where only its look can tell
+            (``selection.sides_from_…``).
+    """
+    known = selection.known_sides(found, evidence)
+    hands = [
+        _in_box(detector, image, *each)
+        for each in zip(found.boxes, found.scores, *known, strict=True)
+    ]
+    people = []
+    for person in group_people(hands):
+        one = _of_person(person)
+        for side, hand in enumerate(person):
+            if hand is not None:
+                one.boxes[side], one.score[side] = hand.box, hand.score
+                if not (hand.keypoints[:, 2] > 0).any():
+                    one.trust[side] = 1.0
+        people.append(one)
+    return people
+
+
+def _in_box(
+    detector: Detector,
+    image: UInt8[np.ndarray, "h w 3"],
+    box: Float32[np.ndarray, "4"],
+    score: float,
+    side: int,
+    side_score: float,
+) -> HandDetection:
+    """The hand in a box, with its joints where they are seen.
+
+    Args:
+        detector: see ``people_in_boxes``.
+        image: uint8 RGB.
+        box: pixels.
+        score: how sure it is a hand.
+        side: 0 right, 1 left, or -1 where its look tells.
+        side_score: probability of the side.
+    """
+    looked = detector(image, box[None], None if side < 0 else [int(side)])
+    if not looked:
+        hand = selection.hidden_hand(max(int(side), 0))
+    else:
+        hand = looked[0]
+        side_score = hand.side_score if side < 0 else side_score
+    return hand._replace(
+        box=np.asarray(box), score=float(score), side_score=float(side_score)
+    )
+
+
 def no_detections() -> Detections:
     """A picture without hands."""
     return Detections(
@@ -171,119 +226,3 @@ def box_around(keypoints: Float32[np.ndarray, "21 3"]) -> Float32[np.ndarray, "4
     """The hand box of scored keypoints, as in training."""
     box = box_ops.around_joints(keypoints[:, :2], keypoints[:, 2] > 0, least=2.0)
     return box.astype(np.float32)
-
-
-def given_detections(
-    boxes: EachHand | None = None,
-    keypoints: EachHand | None = None,
-    *,
-    size: tuple[int, int] | None = None,
-) -> Detections:
-    """Hints given by a caller, as arrays or lists for (right, left).
-
-    Args:
-        boxes: two boxes; None or NaN for a hand that is not there.
-        keypoints: two lists of 21 rows x, y or x, y, score; None for a hand that is
-            not there. A hand without a box gets one around them.
-        size: height and width of the picture; None leaves open whether they are in it.
-
-    Raises:
-        InputError: a shape is wrong, a number is not finite, a box is empty, or the
-            hand cannot be in a picture of this size.
-    """
-    hands = no_detections()
-    for side, name in enumerate(SIDES):
-        points = _rows(None if keypoints is None else keypoints[side], name)
-        box = _box(None if boxes is None else boxes[side], name)
-        if points is not None and (boxes is None or box is not None):
-            hands.keypoints[side] = points
-            box = box_around(points) if box is None else box
-        if box is not None:
-            hands.boxes[side], hands.score[side] = box, 1.0
-        if size is not None and box is not None:
-            _check_place(f"The {name} hand's", box, hands.keypoints[side], size)
-    return hands
-
-
-# The longer side that a hand has at least, and what it may reach out of the picture at
-# most, in the picture's longer sides.
-LEAST_PIXELS, MOST_OUTSIDE = 2.0, 1.0
-
-
-def _check_place(
-    whose: str,
-    box: Float32[np.ndarray, "4"],
-    keypoints: Float32[np.ndarray, "21 3"],
-    size: tuple[int, int],
-) -> None:
-    """Refuse what is no hand in a picture of this size: other units, outliers."""
-    height, width = size
-    picture = f"the picture ({width} x {height} pixels)"
-    reach = MOST_OUTSIDE * max(size)
-    known = np.flatnonzero(keypoints[:, 2] > 0)
-    far = (keypoints[:, :2] < -reach) | (keypoints[:, :2] > np.add(size, reach)[::-1])
-    for joint in known[far[known].any(axis=1)][:1]:
-        raise InputError(
-            f"{whose} keypoint {joint} ({JOINT_NAMES[joint]}) at "
-            f"{keypoints[joint, :2].tolist()} is far outside of {picture}; give it the "
-            "score 0 if it is not known."
-        )
-    extents = [np.ptp(box.reshape(2, 2), axis=0).max()]
-    if len(known) > 1:
-        extents.append(np.ptp(keypoints[known, :2], axis=0).max())
-    if min(extents) < LEAST_PIXELS:
-        raise InputError(
-            f"{whose} box or keypoints extend over {min(extents):.3g} pixels only; "
-            "they must be in pixels of the picture, not in parts of its size."
-        )
-    if (box[:2] >= (width, height)).any() or (box[2:] <= 0).any():
-        raise InputError(f"{whose} box {box.tolist()} lies outside of {picture}.")
-    if (box[:2] < -reach).any() or (box[2:] > np.add(size, reach)[::-1]).any():
-        raise InputError(
-            f"{whose} box {box.tolist()} is far larger than {picture}; it must be in "
-            "pixels of the picture."
-        )
-
-
-def _box(value: Any, name: str) -> Float32[np.ndarray, "4"] | None:
-    box = _numbers(value, f"The {name} hand's box")
-    if box is None or np.isnan(box).all():
-        return None
-    if box.shape != (4,) or not np.isfinite(box).all():
-        raise InputError(
-            f"The {name} hand's box must be four finite numbers x0, y0, x1, y1 in "
-            f"pixels, but is {value}."
-        )
-    if (box[2:] <= box[:2]).any():
-        raise InputError(
-            f"The {name} hand's box {box.tolist()} is empty: x1 must exceed x0 and y1 "
-            "must exceed y0."
-        )
-    return box
-
-
-def _rows(value: Any, name: str) -> Float32[np.ndarray, "21 3"] | None:
-    points = _numbers(value, f"The {name} hand's keypoints")
-    if points is None:
-        return None
-    if points.shape not in ((NUM_JOINTS, 2), (NUM_JOINTS, 3)):
-        raise InputError(
-            f"The {name} hand's keypoints must be 21 rows x, y or x, y, score, but "
-            f"have the shape {points.shape}."
-        )
-    if not np.isfinite(points).all():
-        raise InputError(
-            f"The {name} hand's keypoints hold a number that is not finite."
-        )
-    if points.shape[1] == 2:
-        points = np.concatenate([points, np.ones((NUM_JOINTS, 1), np.float32)], axis=1)
-    return points if (points[:, 2] > 0).any() else None
-
-
-def _numbers(value: Any, what: str) -> Float32[np.ndarray, "..."] | None:
-    if value is None:
-        return None
-    try:
-        return np.asarray(value, np.float32)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{what} must be numbers in equal rows: {error}.") from error

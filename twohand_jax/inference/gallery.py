@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
@@ -84,6 +85,7 @@ def shown(
         except InputError as error:
             notes.append(_text(f"Shown without the picture: {error}"))
     people = np.flatnonzero(persons.picture == number)
+    before = _before(gallery, people)
     there = [tuple(at) for at in np.argwhere(prediction.score > 0) if at[0] in people]
     is_several = len(people) > 1
     camera = known_camera.choose(info.height, info.width).camera
@@ -97,7 +99,9 @@ def shown(
         width=info.width,
         camera=camera,
         hands=[
-            ShownHand(int(side), prediction.geometry.vertices[row, side])
+            ShownHand(
+                int(side), prediction.geometry.vertices[row, side], before[row][side]
+            )
             for row, side in there
         ],
         header=(*HEADER, *person),
@@ -117,6 +121,22 @@ def shown(
             _about_camera(info, camera),
         ],
     )
+
+
+def _before(
+    gallery: Gallery, people: Sequence[int] | np.ndarray
+) -> dict[int, Sequence[Float[np.ndarray, "778 3"] | None]]:
+    """Vertices of some people's hands before the prior changed them, if it did."""
+    prediction, persons, _, _ = gallery.result
+    found: dict[int, Sequence[Float[np.ndarray, "778 3"] | None]] = {}
+    for row in people:
+        params = jax.tree.map(lambda leaf, row=row: leaf[row : row + 1], persons.before)
+        if np.isnan(params.transl).any():
+            found[row] = (None, None)
+            continue
+        there = prediction.score[row : row + 1] > 0
+        found[row] = list(result_file.pose_params(params, there, gallery.model)[0])
+    return found
 
 
 def title_of(info: PictureInfo) -> str:

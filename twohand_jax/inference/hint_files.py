@@ -8,8 +8,10 @@ names:
     keypoints   {"right": [[x, y, score], … 21 rows], "left": [[x, y], … 21 rows]}
     several     {"photo_1": {"right": …}, "photo_2": {"left": …}}
 
-Pixels, centres at integers; joints in the canonical order; a missing score is 1. An
-entry of a picture that is not there is refused.
+Where a picture shows several people, a list of such objects, one a person, stands in
+the place of one; if there are boxes and keypoints of a picture, both are of the same
+people in the same order. Pixels, centres at integers; joints in the canonical order; a
+missing score is 1. An entry of a picture that is not there is refused.
 """
 
 import difflib
@@ -47,8 +49,15 @@ class HintFile:
         if self._content is not None:
             check_names(self._content, str(path), names, videos)
 
+    @property
+    def most_people(self) -> int:
+        """Of how many people a picture's entry is at most."""
+        content = self._content
+        entries = content.values() if isinstance(content, dict) else [content]
+        return max((len(one) for one in entries if isinstance(one, list)), default=1)
+
     def of(self, name: str) -> Any:
-        """The (right, left) pair of a picture; None if the file says nothing of it."""
+        """What the file says of a picture (``for_picture``); None if nothing."""
         self._used.add(name)
         return for_picture(self._content, name, str(self._path))
 
@@ -57,7 +66,8 @@ class HintFile:
 
         A failure that names them, or nothing.
         """
-        left = sorted(set(self._content or {}) - self._used - set(SIDES))
+        names = set() if isinstance(self._content, list) else set(self._content or {})
+        left = sorted(names - self._used - set(SIDES))
         if self._path is not None and left:
             more = f" and {len(left) - SHOWN} more" if len(left) > SHOWN else ""
             yield FailedImage(
@@ -67,7 +77,7 @@ class HintFile:
             )
 
 
-def read_file(path: str | Path) -> dict[str, Any]:
+def read_file(path: str | Path) -> dict[str, Any] | list[Any]:
     """Read a boxes or keypoints file.
 
     Raises:
@@ -78,11 +88,14 @@ def read_file(path: str | Path) -> dict[str, Any]:
         content = reading.read_json(path)
     except MissingFileError as error:
         raise InputError(f"There is no file {path} with boxes or keypoints.") from error
-    if not isinstance(content, dict) or not content:
+    is_list = isinstance(content, list) and all(isinstance(v, dict) for v in content)
+    if not content or not (is_list or isinstance(content, dict)):
         raise InputError(
             f"{path} must hold a JSON object with the keys 'right' and 'left', or one "
-            "such object under each picture's name."
+            "such object under each picture's name; for several people a list of them."
         )
+    if isinstance(content, list):
+        return content
     if isinstance(content.get("people"), list) or {"image", "hands"} <= set(content):
         raise InputError(
             f"{path} is a result file of twohand, not one of boxes or keypoints: it "
@@ -93,7 +106,7 @@ def read_file(path: str | Path) -> dict[str, Any]:
 
 
 def check_names(
-    content: dict[str, Any],
+    content: dict[str, Any] | list[Any],
     where: str,
     names: Collection[str],
     videos: Collection[str] = (),
@@ -106,7 +119,7 @@ def check_names(
         names: of the pictures.
         videos: stems of the videos, whose frames are not counted yet.
     """
-    if set(content) <= set(SIDES):
+    if isinstance(content, list) or set(content) <= set(SIDES):
         return
     unknown = [
         key for key in content if key not in names and video_of(key) not in videos
@@ -131,8 +144,13 @@ def _with_advice(key: str, known: Sequence[str]) -> str:
     return f"{key!r} (is {near[0]!r} meant?)" if near else repr(key)
 
 
-def for_picture(content: dict[str, Any] | None, name: str, where: str) -> Any:
-    """The (right, left) pair of a picture from a file's content; None if it has none.
+def for_picture(
+    content: dict[str, Any] | list[Any] | None, name: str, where: str
+) -> Any:
+    """What a file's content says of a picture; None if nothing.
+
+    The (right, left) pair of one person, or a list of those of several people, None for
+    one of whom it says nothing.
 
     Args:
         content: from ``read_file``, or None.
@@ -141,12 +159,19 @@ def for_picture(content: dict[str, Any] | None, name: str, where: str) -> Any:
     """
     if content is None:
         return None
-    entry = content if set(content) <= set(SIDES) else content.get(name)
+    is_of_all = isinstance(content, list) or set(content) <= set(SIDES)
+    entry = content if isinstance(content, list) or is_of_all else content.get(name)
     if entry is None:
         return None
-    if not isinstance(entry, dict) or not set(entry) <= set(SIDES):
-        raise InputError(
-            f"{where}: the entry of {name!r} must be an object with the keys 'right' "
-            "and 'left'."
-        )
-    return [entry.get(side) for side in SIDES]
+    people = entry if isinstance(entry, list) else [entry]
+    for one in people:
+        if not isinstance(one, dict) or not set(one) <= set(SIDES):
+            raise InputError(
+                f"{where}: the entry of {name!r} must be an object with the keys "
+                "'right' and 'left', or a list of such objects, one a person."
+            )
+    pairs = [[one.get(side) for side in SIDES] for one in people]
+    if not isinstance(entry, list):
+        return pairs[0]
+    known = [one if any(hand is not None for hand in one) else None for one in pairs]
+    return known if any(known) else [None] * len(SIDES)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, Float32, UInt8
 
 from twohand_jax import assets
 from twohand_jax.crops import cue_table
@@ -18,11 +18,14 @@ from twohand_jax.cues.onnx_detector import HandBoxes, OnnxDetector
 from twohand_jax.errors import InputError
 from twohand_jax.inference import detections
 from twohand_jax.inference.detections import (
+    Detections,
     Detector,
     detect_in_boxes,
     detect_people,
     detections_from_boxes,
+    people_in_boxes,
 )
+from twohand_jax.inference.given import given_people
 from twohand_jax.types import NO_CUES, Cues
 from twohand_jax.weights import native
 
@@ -41,7 +44,7 @@ class Found(NamedTuple):
         cues: those that had to be extracted to tell the hands' sides.
     """
 
-    hands: detections.Detections
+    hands: Detections
     source: Provenance
     is_boxed: bool
     cues: Cues | None = None
@@ -56,7 +59,7 @@ class Observation(NamedTuple):
         provenance: what made each cue that is there.
     """
 
-    hands: detections.Detections
+    hands: Detections
     cues: Cues
     provenance: dict[str, Provenance]
 
@@ -152,20 +155,33 @@ class Observer:
             image: uint8 RGB.
             boxes: see ``Reconstructor.detailed``.
             keypoints: see ``Reconstructor.detailed``.
+
+        Raises:
+            InputError: the hands that are given are no one person's.
         """
-        if keypoints is None and boxes is None and self._boxes is None:
+        absent = Found(detections.no_detections(), MEDIAPIPE, False)
+        if boxes is not None or keypoints is not None:
+            people = self._given(image, boxes, keypoints)
+            if len(people) > 1:
+                raise InputError(
+                    f"Hands of {len(people)} people are given, but those of one are "
+                    "asked for."
+                )
+            return people[0] if people else absent._replace(is_boxed=True)
+        if self._boxes is None:
             people = self._search(image, max_hands=2)
-            absent = Found(detections.no_detections(), MEDIAPIPE, False)
             return people[0] if people else absent
-        size = (image.shape[0], image.shape[1])
-        hands, cues = detections.given_detections(boxes, keypoints, size=size), None
-        if keypoints is not None:
-            return Found(hands, GIVEN, True)
-        if boxes is None and self._boxes is not None:
-            hands, cues = self._with_sides(image, self._boxes(image))
-        if hands.present.any() and "keypoints" not in self.config.sapiens:
-            hands = detect_in_boxes(self._mediapipe(), image, hands)
-        return Found(hands, MEDIAPIPE, True, cues)
+        found = self._boxes(image)
+        evidence, cues = self._sides(image, found)
+        unsure = selection.sides_unknown(evidence) & (found.sides < 0)
+        if unsure.any():
+            evidence[unsure] = selection.sides_from_appearance(
+                found.boxes[unsure], image, self._mediapipe()
+            )
+        hands = detections_from_boxes(found, evidence)
+        if cues is not None:
+            cues = _of_hands(cues, hands.present)
+        return Found(self._look_inside(image, hands), MEDIAPIPE, True, cues)
 
     def find_people(
         self,
@@ -177,20 +193,47 @@ class Observer:
     ) -> list[Found]:
         """The hands of a picture by person, the surest first.
 
-        Hands that are given are one person's, and so are those that a detector file
-        finds; Sapiens sees one person in a picture.
-
         Args:
             image: uint8 RGB.
-            boxes: see ``Reconstructor.detailed``.
-            keypoints: see ``Reconstructor.detailed``.
+            boxes: see ``Reconstructor.people``.
+            keypoints: see ``Reconstructor.people``.
             max_hands: how many hands that are searched for are kept.
         """
-        is_given = boxes is not None or keypoints is not None
-        if is_given or self._boxes is not None or self._sapiens is not None:
-            one = self.find(image, boxes, keypoints)
-            return [one] if one.hands.present.any() else []
-        return self._search(image, max_hands=max_hands)
+        if boxes is not None or keypoints is not None:
+            return self._given(image, boxes, keypoints)
+        if self._boxes is None:
+            return self._search(image, max_hands=max_hands)
+        found = self._boxes(image)
+        found = HandBoxes(*(values[:max_hands] for values in found))
+        evidence, cues = self._sides(image, found)
+        people = people_in_boxes(self._mediapipe(), image, found, evidence)
+        if cues is None or len(people) == 1:
+            # One person's cues are those of the whole picture.
+            cues = cues and _of_hands(cues, people[0].present)
+            return [Found(hands, MEDIAPIPE, True, cues) for hands in people]
+        return [
+            Found(hands, MEDIAPIPE, True, _of_person(cues, hands)) for hands in people
+        ]
+
+    def _given(
+        self, image: UInt8[np.ndarray, "h w 3"], boxes: Any, keypoints: Any
+    ) -> list[Found]:
+        """People whose hands a caller gives."""
+        size = (image.shape[0], image.shape[1])
+        return [
+            Found(hands, GIVEN, True)
+            if hands.has_keypoints
+            else Found(self._look_inside(image, hands), MEDIAPIPE, True)
+            for hands in given_people(boxes, keypoints, size=size)
+        ]
+
+    def _look_inside(
+        self, image: UInt8[np.ndarray, "h w 3"], hands: Detections
+    ) -> Detections:
+        """The hands with keypoints, unless Sapiens makes these."""
+        if not hands.present.any() or "keypoints" in self.config.sapiens:
+            return hands
+        return detect_in_boxes(self._mediapipe(), image, hands)
 
     def _search(
         self, image: UInt8[np.ndarray, "h w 3"], *, max_hands: int
@@ -212,14 +255,44 @@ class Observer:
             if one.cues is None and one.hands.present.any()
         ]
         if left and self.extractor is not None:
-            boxes = np.stack([found[at].hands.boxes for at in left])
-            valid = np.stack([found[at].hands.present for at in left])
-            pictures = [images[at] for at in left]
-            cues = extraction.extract(
-                self.extractor, pictures, boxes, valid, batch=len(left)
+            cues = self._extract(
+                [images[at] for at in left], [found[at].hands for at in left]
             )
             made |= dict(zip(left, cues, strict=True))
         return [self._joined(one, made.get(at)) for at, one in enumerate(found)]
+
+    def _extract(
+        self, images: Sequence[UInt8[np.ndarray, "h w 3"]], hands: Sequence[Detections]
+    ) -> list[Cues]:
+        """Cues of people; pictures of several stand there several times.
+
+        Sapiens looks at whole pictures: at each once, and its keypoints are those of
+        the one person whose hands it saw.
+        """
+        assert self.extractor is not None
+        boxes = np.stack([one.boxes for one in hands])
+        valid = np.stack([one.present for one in hands])
+        names = [id(image) for image in images]
+        firsts = [names.index(name) for name in names]
+        alone = [names.count(name) == 1 for name in names]
+        if self._sapiens is None or all(alone):
+            return extraction.extract(
+                self.extractor, images, boxes, valid, batch=len(images)
+            )
+        looked = sorted(set(firsts))
+        valid[np.logical_not(alone)] = True
+        found = extraction.extract(
+            self._sapiens,
+            [images[at] for at in looked],
+            boxes[looked],
+            valid[looked],
+            batch=len(looked),
+        )
+        by_first = dict(zip(looked, found, strict=True))
+        return [
+            by_first[first] if is_alone else _of_person(by_first[first], one)
+            for first, is_alone, one in zip(firsts, alone, hands, strict=True)
+        ]
 
     def _joined(self, found: Found, made: Cues | None) -> Observation:
         """The detector's keypoints and the extractor's cues as one."""
@@ -234,7 +307,7 @@ class Observer:
             sources |= by
             hands = _with_keypoints(found, np.asarray(cues.values["keypoints"]))
             if "keypoints" in by:
-                hands = hands._replace(trust=detections.BELIEVED)
+                hands = hands._replace(trust=_trust(hands, found.hands))
         there = {kind: by for kind, by in sources.items() if cues.has(kind)}
         return Observation(hands, cues, there)
 
@@ -243,12 +316,12 @@ class Observer:
             self.detector = MediaPipeHands()
         return self.detector
 
-    def _with_sides(
+    def _sides(
         self, image: UInt8[np.ndarray, "h w 3"], found: HandBoxes
-    ) -> tuple[detections.Detections, Cues | None]:
-        """A right and a left hand of a detector's boxes, and cues made on the way.
+    ) -> tuple[Float[np.ndarray, "n 2"], Cues | None]:
+        """What Sapiens says of each box's side, and cues made on the way.
 
-        Sapiens sees the person, so its word comes first; then each hand's own look.
+        It sees the person, so its word comes before that of each hand's own look.
         """
         evidence, cues = np.zeros((len(found.boxes), 2)), None
         if self._sapiens is not None and len(found.boxes):
@@ -256,22 +329,38 @@ class Observer:
             both = np.ones((1, 2), bool)
             (cues,) = self._sapiens([image], np.zeros((1, 2, 4)), both)
             evidence = selection.sides_from_cues(found.boxes, cues)
-        unsure = selection.sides_unknown(evidence) & (found.sides < 0)
-        if unsure.any():
-            evidence[unsure] = selection.sides_from_appearance(
-                found.boxes[unsure], image, self._mediapipe()
-            )
-        hands = detections_from_boxes(found, evidence)
-        if cues is not None and "keypoints" in cues.values:
-            there = hands.present[:, None, None]
-            points = np.asarray(cues.values["keypoints"] * there)
-            cues = cues.put("keypoints", points, bool((points[..., 2] > 0).any()))
-        return hands, cues
+        return evidence, cues
 
 
-def _with_keypoints(
-    found: Found, keypoints: Float[np.ndarray, "2 21 3"]
-) -> detections.Detections:
+def _of_hands(cues: Cues, present: Bool[np.ndarray, "2"]) -> Cues:
+    """A picture's cues without the keypoints of hands that are not there."""
+    if "keypoints" not in cues.values:
+        return cues
+    points = np.asarray(cues.values["keypoints"] * present[:, None, None])
+    return cues.put("keypoints", points, bool((points[..., 2] > 0).any()))
+
+
+def _of_person(cues: Cues, hands: Detections) -> Cues:
+    """A picture's cues for one of its people.
+
+    The keypoints of an extractor that sees one person count for the hands in whose
+    boxes they lie; others keep the detector's.
+    """
+    if "keypoints" not in cues.values:
+        return cues
+    seen = np.asarray(cues.values["keypoints"])
+    is_seen = np.diagonal(selection.sides_from_keypoints(hands.boxes, seen)) > 0
+    points = np.where(is_seen[:, None, None], seen, hands.keypoints)
+    return _of_hands(cues.put("keypoints", points, True), hands.present)
+
+
+def _trust(hands: Detections, before: Detections) -> Float32[np.ndarray, "2"]:
+    """An extractor's keypoints are believed, the detector's as far as before."""
+    is_new = (hands.keypoints != before.keypoints).any(axis=(1, 2))
+    return np.where(is_new, detections.BELIEVED, before.trust)
+
+
+def _with_keypoints(found: Found, keypoints: Float[np.ndarray, "2 21 3"]) -> Detections:
     """The hands with other keypoints, and boxes about them unless those are fixed."""
     hands = found.hands._replace(
         keypoints=keypoints,

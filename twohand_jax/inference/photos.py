@@ -27,6 +27,7 @@ from twohand_jax.inference import (
     result,
     result_file,
 )
+from twohand_jax.inference.given import first_person
 from twohand_jax.inference.hint_files import HintFile
 from twohand_jax.inference.observe import CueConfig
 from twohand_jax.inference.output_folder import OutputFolder, content_of, state_of
@@ -125,7 +126,10 @@ def outcomes(
     stems, videos = images.names(found.sources)
     hints = [HintFile(path, stems, videos) for path in (job.boxes, job.keypoints)]
     output = OutputFolder(job.out, overwrite=job.overwrite)
-    output.open(stems, videos, result.endings(_most_people(job)) + (PAGE,) * job.html)
+    # Of so many people the files of a picture may be.
+    most = max(job.max_hands, *(hint.most_people for hint in hints))
+    most = most if job.people == "all" else 1
+    output.open(stems, videos, result.endings(most) + (PAGE,) * job.html)
     settings = _settings(job)
     if found.skipped:
         yield images.Skipped(found.skipped)
@@ -156,7 +160,7 @@ def outcomes(
         )
         try:
             people = _people(reconstructor, job, photo, boxes, keypoints)
-            drawn = _Drawn(picture, photo, people, made_of)
+            drawn = _Drawn(picture, photo, people, made_of, most)
             written = _write(output, job, drawn, reconstructor.model, timing)
         except InputError as error:
             yield images.FailedImage(picture.source, str(error))
@@ -177,16 +181,13 @@ def _people(
     boxes: Any,
     keypoints: Any,
 ) -> list[Reconstruction]:
-    given = (photo, boxes, keypoints, job.fit, job.focal, job.refine, job.center)
+    how = (job.fit, job.focal, job.refine, job.center)
     if job.people == "all":
-        return reconstructor.people(*given, max_hands=job.max_hands)
-    one = reconstructor.detailed(*given)
+        return reconstructor.people(
+            photo, boxes, keypoints, *how, max_hands=job.max_hands
+        )
+    one = reconstructor.detailed(photo, *first_person(boxes, keypoints), *how)
     return [one] if one.hands.present.any() else []
-
-
-def _most_people(job: ReconstructionJob) -> int:
-    """How many people a picture's files may be of."""
-    return job.max_hands if job.people == "all" else 1
 
 
 def _pictures(
@@ -270,12 +271,13 @@ def _told(one: Reconstruction) -> list[str]:
 
 
 class _Drawn(NamedTuple):
-    """A picture and the people in it."""
+    """A picture and the people in it, and how many may be in one."""
 
     picture: images.Picture
     photo: images.Photo
     people: list[Reconstruction]
     made_of: dict[str, Any]
+    most: int
 
 
 def _write(
@@ -285,7 +287,7 @@ def _write(
     model: ManoModel,
     timing: Stopwatch,
 ) -> list[Path]:
-    picture, photo, people, made_of = drawn
+    picture, photo, people, made_of, most = drawn
     height, width = photo.image.shape[:2]
     # As each person was given it; said here for pictures of nobody.
     known = known_camera.choose(
@@ -313,9 +315,10 @@ def _write(
             info,
             model=model.name,
             refined=[one.refined for one in people] or [False],
+            before=[one.fitted.mano for one in people],
             penetration=[_penetration_of(one, model) for one in predictions],
         )
-        endings = result.endings(_most_people(job))
+        endings = result.endings(most)
         names = [picture.name + ending for ending in endings]
         page = picture.name + PAGE
         if job.html or output.is_own(page):  # where not wanted, an earlier run's goes

@@ -15,7 +15,8 @@ from twohand_jax.diffusion.gate import Status
 from twohand_jax.diffusion.refine import Refined
 from twohand_jax.errors import InputError
 from twohand_jax.inference import detections, images, known_camera, predict
-from twohand_jax.inference.detections import Detector, EachHand
+from twohand_jax.inference.detections import Detector
+from twohand_jax.inference.given import EachHand, EachPerson
 from twohand_jax.inference.observe import CueConfig, Found, Observer, hide
 from twohand_jax.inference.programs import Programs, shapes_of
 from twohand_jax.inference.refinement import CHOICES, is_needed, refiner
@@ -260,8 +261,8 @@ class Reconstructor:
     def people(
         self,
         image: images.AnyPicture,
-        boxes: EachHand | None = None,
-        keypoints: EachHand | None = None,
+        boxes: EachHand | EachPerson | None = None,
+        keypoints: EachHand | EachPerson | None = None,
         fit: str = "auto",
         focal: float | Sequence[float] | None = None,
         refine: str = "auto",
@@ -276,10 +277,9 @@ class Reconstructor:
         (``cues.people``), or one of them alone. Nobody is there where no hand is found.
 
         Args:
-            image: see ``detailed``, as of the other arguments. Hands that are given by
-                their boxes or keypoints are one person's.
-            boxes: see ``detailed``.
-            keypoints: see ``detailed``.
+            image: see ``detailed``, as of the other arguments.
+            boxes: see ``detailed``; or a list of such pairs, one for each person.
+            keypoints: see ``detailed``; or a list of such pairs, one for each person.
             fit: see ``detailed``.
             focal: see ``detailed``.
             refine: see ``detailed``.

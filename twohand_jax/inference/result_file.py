@@ -75,6 +75,8 @@ class Persons(NamedTuple):
         refined: whether the two-hand prior changed the person's hands.
         max_depth_mm: how far the hands run into each other; NaN where not known.
         volume_cm3: the volume that they share; NaN where not known.
+        before: parameters (n, 2, …) of hands that the prior changed, as they were; NaN
+            for others.
     """
 
     picture: Int[np.ndarray, "n"]
@@ -82,6 +84,7 @@ class Persons(NamedTuple):
     refined: Bool[np.ndarray, "n"]
     max_depth_mm: Float[np.ndarray, "n"]
     volume_cm3: Float[np.ndarray, "n"]
+    before: ManoParams
 
 
 class Result(NamedTuple):
@@ -107,6 +110,7 @@ def to_json(
     *,
     model: str,
     refined: Sequence[bool] = (False,),
+    before: Sequence[ManoParams | None] = (),
     penetration: Sequence[dict[str, float | None] | None] = (None,),
 ) -> dict[str, Any]:
     """The people of one picture as plain values.
@@ -116,13 +120,21 @@ def to_json(
         info: of the picture.
         model: name of the hand model that the parameters belong to.
         refined: whether the diffusion prior changed each person's hands.
+        before: parameters of each person's hands before that; None, or nothing at all,
+            where they are not to be told.
         penetration: ``max_depth_mm`` and ``volume_cm3`` of each person's hands.
     """
     host = jax.tree.map(np.asarray, people)
     one_camera = jax.tree.map(lambda leaf: leaf[0], host.camera)
     focal_from, center_from = info.camera_from
+    earlier = [*before, *[None] * (len(penetration) - len(before))]
     persons = [
-        _person(jax.tree.map(lambda leaf, at=at: leaf[at], host), refined[at], depth)
+        {
+            **_person(
+                jax.tree.map(lambda leaf, at=at: leaf[at], host), refined[at], depth
+            ),
+            **_before(earlier[at] if refined[at] else None),
+        }
         for at, depth in enumerate(penetration)
         if (host.score[at] > 0).any()
     ]
@@ -163,6 +175,20 @@ def _person(
         "penetration": penetration if both else None,
         "refined": bool(refined),
     }
+
+
+def _before(params: ManoParams | None) -> dict[str, Any]:
+    """A field of a person whose hands were others; nothing of one whose were not."""
+    if params is None:
+        return {}
+    hands = {
+        name: {
+            key: _list(np.asarray(value)[side], METRES)
+            for key, value in params._asdict().items()
+        }
+        for side, name in enumerate(SIDES)
+    }
+    return {"before_refinement": hands}
 
 
 def _each_hand(camera: Camera) -> Camera:
@@ -250,21 +276,33 @@ def pose(result: Result, model: ManoModel | None, where: str) -> Result:
         where: the file for messages.
     """
     model = mano.load() if model is None else model
+    check_model(result, model, where)
+    prediction = result.prediction
+    there = prediction.score > 0
+    vertices = pose_params(prediction.mano, there, model)
+    geometry = prediction.geometry._replace(vertices=vertices)
+    return result._replace(prediction=prediction._replace(geometry=geometry))
+
+
+def check_model(result: Result, model: ManoModel, where: str) -> None:
+    """Refuse a hand model that is not the result's."""
     if result.model != model.name:
         raise InputError(
             f"{where} is of the hand model {result.model!r}, not {model.name!r}; load "
             "that one (mano.load(DIR), on the command line --mano DIR)."
         )
-    prediction = result.prediction
-    there = prediction.score > 0
+
+
+def pose_params(
+    params: ManoParams, there: Bool[np.ndarray, "n 2"], model: ManoModel
+) -> Float[np.ndarray, "n 2 778 3"]:
+    """Vertices of people's hands; NaN for those that are not there."""
     known = jax.tree.map(
         lambda leaf: np.where(_beside(there, leaf), leaf, 0.0).astype(np.float32),
-        prediction.mano,
+        params,
     )
     vertices = np.asarray(mano.forward(model, known).vertices)
-    vertices = np.where(there[..., None, None], vertices, np.nan)
-    geometry = prediction.geometry._replace(vertices=vertices)
-    return result._replace(prediction=prediction._replace(geometry=geometry))
+    return np.where(there[..., None, None], vertices, np.nan)
 
 
 def _beside(there: Bool[np.ndarray, "n 2"], leaf: np.ndarray) -> np.ndarray:
@@ -322,17 +360,13 @@ def _row(
     person: dict[str, Any], camera: Camera, picture: int, number: int
 ) -> tuple[Prediction, Persons]:
     hands = [person[side] for side in SIDES]
+    earlier = person.get("before_refinement") or dict.fromkeys(SIDES)
 
     def both(name: str, *shape: int) -> Float[np.ndarray, "2 ..."]:
-        return np.stack([_array(hand and hand[name], shape) for hand in hands])
+        return _both(hands, name, *shape)
 
     prediction = Prediction(
-        mano=ManoParams(
-            global_orient=both("global_orient", 3),
-            hand_pose=both("hand_pose", 15, 3),
-            betas=both("betas", 10),
-            transl=both("transl", 3),
-        ),
+        mano=_params(hands),
         geometry=HandGeometry(
             vertices=np.full((2, NUM_VERTICES, 3), np.nan, np.float32),
             joints=both("joints_cam", NUM_JOINTS, 3),
@@ -349,8 +383,26 @@ def _row(
         refined=np.array(bool(person["refined"])),
         max_depth_mm=_array(depth["max_depth_mm"], ()),
         volume_cm3=_array(depth["volume_cm3"], ()),
+        before=_params([earlier[side] for side in SIDES]),
     )
     return prediction, persons
+
+
+def _params(hands: Sequence[dict[str, Any] | None]) -> ManoParams:
+    """The parameters of a right and a left hand."""
+    return ManoParams(
+        global_orient=_both(hands, "global_orient", 3),
+        hand_pose=_both(hands, "hand_pose", 15, 3),
+        betas=_both(hands, "betas", 10),
+        transl=_both(hands, "transl", 3),
+    )
+
+
+def _both(
+    hands: Sequence[dict[str, Any] | None], name: str, *shape: int
+) -> Float[np.ndarray, "2 ..."]:
+    """A field of a right and a left hand."""
+    return np.stack([_array(hand and hand[name], shape) for hand in hands])
 
 
 def _array(value: Any, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:

@@ -15,7 +15,7 @@ from twohand_jax.errors import MissingDependencyError
 from twohand_jax.mano import topology
 from twohand_jax.types import SIDES, ManoModel
 from twohand_jax.viz import html
-from twohand_jax.viz.hand_page import ShownPicture
+from twohand_jax.viz.hand_page import ShownPicture, is_moved
 from twohand_jax.viz.render import HAND_COLORS
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 VIEWS = {"Camera": (0.0, 0.0), "Side": (78.0, 14.0), "Back": (180.0, 6.0)}
 MARGIN = 0.02  # metres from the hands to the picture behind them
+HANDS, EARLIER = "/hands", "/earlier"  # names of what is drawn begin so
 UP = (0.0, -1.0, 0.0)
 
 
@@ -150,6 +151,8 @@ class Viewer:
         self._opacity.on_update(lambda _: self._fade())
         self._has_picture = gui.add_checkbox("Picture and camera", True)
         self._has_picture.on_update(lambda _: self._fade())
+        self._compares = gui.add_checkbox("Before refinement beside", False)
+        self._compares.on_update(lambda _: self._fade())
         self._about = gui.add_html("")
 
     def _step(self, by: int) -> None:
@@ -158,11 +161,18 @@ class Viewer:
 
     def _fade(self) -> None:
         with self._lock:
-            frustum, *hands = self._drawn
-            frustum.visible = self._has_picture.value
-            for hand in hands:
-                hand.opacity = self._shade()
-                hand.visible = self._opacity.value > 0
+            for handle in self._drawn:
+                if handle.name.startswith(EARLIER):
+                    handle.visible = self._shows_earlier()
+                elif handle.name.startswith(HANDS):
+                    handle.visible = self._opacity.value > 0
+                else:
+                    handle.visible = self._has_picture.value
+                if hasattr(handle, "opacity"):
+                    handle.opacity = self._shade()
+
+    def _shows_earlier(self) -> bool:
+        return bool(self._compares.value and self._opacity.value > 0)
 
     def _shade(self) -> float | None:
         """Opacity of the hands; None draws them as solid bodies."""
@@ -175,18 +185,36 @@ class Viewer:
             (float(hand.vertices[:, 2].max()) for hand in one.hands), default=1
         )
         drawn: list[Any] = [self._frustum(one, deepest + MARGIN)]
-        for number, (side, vertices) in enumerate(one.hands):
+        for number, (side, vertices, before) in enumerate(one.hands):
+            name = f"/{number}_{SIDES[side]}"
             drawn.append(
-                scene.add_mesh_simple(
-                    f"/hands/{number}_{SIDES[side]}",
-                    np.asarray(vertices, np.float32),
-                    self._faces[side],
-                    color=HAND_COLORS[side],
-                    opacity=self._shade(),
-                    visible=self._opacity.value > 0,
-                )
+                self._hand(HANDS + name, side, vertices, self._opacity.value > 0)
             )
+            if before is not None:
+                moved = before + _aside(one)
+                drawn.append(
+                    self._hand(EARLIER + name, side, moved, self._shows_earlier())
+                )
+        self._compares.visible = is_moved(one)
+        if is_moved(one):
+            at = _middle(one) - (0.0, _extent(one) / 2, 0.0)
+            for name, place in (("before", at + _aside(one)), ("after", at)):
+                label = scene.add_label(
+                    f"{EARLIER}/{name}", name, position=place, anchor="bottom-center"
+                )
+                label.visible = self._shows_earlier()
+                drawn.append(label)
         return drawn
+
+    def _hand(self, name: str, side: int, vertices: np.ndarray, shows: bool) -> Any:
+        return self.server.scene.add_mesh_simple(
+            name,
+            np.asarray(vertices, np.float32),
+            self._faces[side],
+            color=HAND_COLORS[side],
+            opacity=self._shade(),
+            visible=shows,
+        )
 
     def _frustum(self, one: ShownPicture, depth: float) -> Any:
         """The camera with its picture, which lies at a depth."""
@@ -239,6 +267,12 @@ def _bounds(one: ShownPicture) -> tuple[np.ndarray, np.ndarray]:
 
 def _middle(one: ShownPicture) -> np.ndarray:
     return np.mean(_bounds(one), axis=0)
+
+
+def _aside(one: ShownPicture) -> np.ndarray:
+    """From the hands to where those before the refinement stand, to their left."""
+    low, high = _bounds(one)
+    return np.array([-(high[0] - low[0]) - 2 * MARGIN, 0.0, 0.0])
 
 
 def _extent(one: ShownPicture) -> float:

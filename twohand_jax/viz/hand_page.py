@@ -33,6 +33,9 @@ h1 { overflow-wrap: anywhere; }
 .drawn #stage img { visibility: hidden; }
 #canvas { display: block; touch-action: none; cursor: grab; }
 #canvas:active { cursor: grabbing; } .plain #canvas, .drawn #plain { display: none; }
+.caption { position: absolute; top: .4rem; left: .6rem; z-index: 1; padding: 0 .5rem;
+  pointer-events: none; background: var(--card); border-radius: 6px; opacity: .85; }
+.caption ~ .caption { left: calc(50% + .6rem); }
 .tools { display: flex; flex-wrap: wrap; gap: .5rem 1rem; margin: 0 0 .7rem;
   align-items: center; } .tools span { display: flex; gap: .3rem; align-items: center; }
 button { font: inherit; color: var(--ink); background: var(--card); cursor: pointer;
@@ -52,6 +55,14 @@ HINT = (
     "to return to the camera."
 )
 PLAIN = "This browser cannot draw in 3D (it has no WebGL), so only the picture shows."
+COMPARE = (
+    '<span><button type="button" id="compare" aria-pressed="false">'
+    "Before and after refinement</button></span>"
+)
+CAPTIONS = (
+    '<span class="caption" hidden>before</span>'
+    '<span class="caption" hidden>after</span>'
+)
 VIEWS = {"camera": "Camera", "side": "Side", "back": "Back"}
 
 
@@ -61,10 +72,12 @@ class ShownHand(NamedTuple):
     Attributes:
         side: RIGHT or LEFT.
         vertices: in the camera frame, metres.
+        before: the same before the two-hand prior moved it; None where it did not.
     """
 
     side: int
     vertices: Float[np.ndarray, "778 3"]
+    before: Float[np.ndarray, "778 3"] | None = None
 
 
 class ShownPicture(NamedTuple):
@@ -103,13 +116,15 @@ def hand_page(title: str, pictures: Sequence[ShownPicture], model: ManoModel) ->
     """
     is_several = len(pictures) > 1
     tools = [_views(), _opacity(), _legend()]
+    if any(map(is_moved, pictures)):
+        tools.insert(1, COMPARE)
     if is_several:
         tools.append(_pager(len(pictures)))
     images = [_image(number, one) for number, one in enumerate(pictures)]
     stage = (
-        f'<div id="stage">{"".join(images)}<canvas id="canvas" tabindex="0" role="img" '
-        'aria-label="The hands in 3D; arrow keys turn them, plus and minus zoom">'
-        "</canvas></div>"
+        f'<div id="stage">{"".join(images)}{CAPTIONS}'
+        '<canvas id="canvas" tabindex="0" role="img" aria-label="The hands in 3D; '
+        'arrow keys turn them, plus and minus zoom"></canvas></div>'
     )
     plain = f'<p id="plain" class="bad">{PLAIN}</p>'
     left = [html.group(tools, style="tools"), stage, plain]
@@ -141,14 +156,23 @@ def _data(pictures: Sequence[ShownPicture], model: ManoModel) -> dict[str, Any]:
                 "height": one.height,
                 "focal": np.asarray(one.camera.focal, np.float64).tolist(),
                 "center": np.asarray(one.camera.center, np.float64).tolist(),
-                "hands": [
-                    {"side": int(hand.side), "vertices": _code(hand.vertices, "<f4")}
-                    for hand in one.hands
-                ],
+                "hands": [_hand(hand) for hand in one.hands],
             }
             for one in pictures
         ],
     }
+
+
+def is_moved(one: ShownPicture) -> bool:
+    """Whether some hands of a picture were others before the refinement."""
+    return any(hand.before is not None for hand in one.hands)
+
+
+def _hand(hand: ShownHand) -> dict[str, Any]:
+    code = {"side": int(hand.side), "vertices": _code(hand.vertices, "<f4")}
+    if hand.before is not None:
+        code["before"] = _code(hand.before, "<f4")
+    return code
 
 
 def _code(array: np.ndarray, kind: str) -> str:

@@ -103,29 +103,32 @@ class RayScene:
 
 def render(scene: RayScene, camera: Camera, *, height: int, width: int) -> Render:
     """Draw a scene as a pinhole camera at the origin sees it, on transparent ground."""
-    rgba = np.zeros((height, width, 4), np.float32)
+    rgba = np.zeros((height, width, 4), np.uint8)
     depth = np.full((height, width), MISS_DEPTH, np.float32)
     x0, y0, x1, y1 = _visible_rectangle(scene.vertices, camera, height, width)
     if x1 <= x0 or y1 <= y0:
-        return Render(np.zeros((height, width, 4), np.uint8), depth)
+        return Render(rgba, depth)
     y, x = np.mgrid[y0:y1, x0:x1].astype(np.float32)
     color, z, owner = _cast(scene, camera, x.ravel(), y.ravel())
     color = color.reshape(*x.shape, 4)
     edge = _edges(owner.reshape(x.shape), z.reshape(x.shape))
     fine = [_cast(scene, camera, x[edge] + dx, y[edge] + dy)[0] for dx, dy in SUBPIXELS]
     color[edge] = np.mean(fine, axis=0)
-    rgba[y0:y1, x0:x1] = color
+    rgba[y0:y1, x0:x1] = _to_bytes(color)
     depth[y0:y1, x0:x1] = z.reshape(x.shape)
-    return Render(_to_bytes(rgba), depth)
+    return Render(rgba, depth)
 
 
 def paste(
     rgba: UInt8[np.ndarray, "h w 4"], background: UInt8[np.ndarray, "h w 3"]
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Lay a drawing over a picture of the same size."""
-    alpha = rgba[..., 3:].astype(np.float32) / 255
-    mixed = rgba[..., :3] * alpha + background * (1 - alpha)
-    return np.rint(mixed).astype(np.uint8)
+    drawn = rgba[..., 3] > 0  # few of a picture's pixels
+    above, picture = rgba[drawn], background.copy()
+    alpha = above[:, 3:].astype(np.float32) / 255
+    mixed = above[:, :3] * alpha + picture[drawn] * (1 - alpha)
+    picture[drawn] = np.rint(mixed).astype(np.uint8)
+    return picture
 
 
 def sphere_points(count: int) -> Float32[np.ndarray, "n 3"]:
@@ -219,7 +222,10 @@ def _edges(
 def _to_bytes(
     premultiplied: Float32[np.ndarray, "h w 4"],
 ) -> UInt8[np.ndarray, "h w 4"]:
-    alpha = premultiplied[..., 3:]
-    linear = premultiplied[..., :3] / np.maximum(alpha, 1e-6)
-    encoded = np.clip(linear, 0, 1) ** (1 / 2.2)
-    return np.rint(np.concatenate([encoded, alpha], axis=-1) * 255).astype(np.uint8)
+    result = np.zeros(premultiplied.shape, np.uint8)
+    drawn = premultiplied[..., 3] > 0
+    values = premultiplied[drawn]
+    values[:, :3] /= np.maximum(values[:, 3:], 1e-6)
+    values[:, :3] = np.clip(values[:, :3], 0, 1) ** (1 / 2.2)
+    result[drawn] = np.rint(values * 255).astype(np.uint8)
+    return result
