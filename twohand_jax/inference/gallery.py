@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 
 from twohand_jax import files
 from twohand_jax.errors import InputError
-from twohand_jax.inference import convert, images, known_camera, result_file
+from twohand_jax.inference import clip, convert, images, known_camera, result_file
 from twohand_jax.inference.result_file import PictureInfo, Result
 from twohand_jax.mano.joints import JOINT_NAMES, WRIST
 from twohand_jax.types import SIDES, Camera, ManoModel
@@ -166,7 +166,7 @@ def _read(info: PictureInfo, folder: Path) -> UInt8[np.ndarray, "h w 3"]:
     if info.frame is None:
         image = images.read_image(path)
     else:
-        image = images.read_frame(path, info.frame)
+        image = clip.read_frame(path, info.frame)
     if image.shape[:2] != (info.height, info.width):
         raise InputError(
             f"{path} has {image.shape[1]} x {image.shape[0]} pixels, but the result is "

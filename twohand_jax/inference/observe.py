@@ -186,6 +186,18 @@ class Observer:
             return [one] if one.hands.present.any() else []
         return self._search(image, max_hands=max_hands)
 
+    def follower(self, *, max_hands: int) -> MediaPipeHands | None:
+        """What follows hands through a video; None where others than MediaPipe look.
+
+        Args:
+            max_hands: how many hands are followed.
+        """
+        if self._boxes is not None or self._sapiens is not None:
+            return None
+        detector = self._mediapipe()
+        is_one = isinstance(detector, MediaPipeHands)
+        return detector.limited(max_hands) if is_one else None
+
     def _search(
         self, image: UInt8[np.ndarray, "h w 3"], *, max_hands: int
     ) -> list[Found]:
