@@ -130,11 +130,12 @@ class Clip:
             last = min(last, math.floor(self.config.end * self.rate + 1e-6) + 1)
         return max(0, -(-(last - first) // self.config.stride))
 
-    def frames(self, *, after: int = -1) -> Iterator[Frame]:
+    def frames(self, *, after: int = -1, last: int | None = None) -> Iterator[Frame]:
         """The frames that are taken, in order; ``note`` tells what came in the way.
 
         Args:
             after: only those with a greater number, for going on.
+            last: only those up to this number.
 
         Raises:
             InputError: no frame lies between start and end.
@@ -146,7 +147,7 @@ class Clip:
         number, first, time_s = -1, None, -math.inf
         video = open_video(self.path)
         try:
-            while video.grab():
+            while (last is None or number < last) and video.grab():
                 number += 1
                 told = video.get(cv2.CAP_PROP_POS_MSEC) / 1000
                 # Some files tell no times, or the same ones again.
@@ -169,7 +170,8 @@ class Clip:
                     break
                 yield Frame(number, time_s, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
             else:
-                self._check_whole(number, time_s)
+                if last is None:
+                    self._check_whole(number, time_s)
         finally:
             video.release()
         if first is None:

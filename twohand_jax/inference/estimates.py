@@ -117,6 +117,10 @@ class Work:
             paths.append(path)
         return paths
 
+    def count(self) -> int:
+        """How many frames are known."""
+        return len(self.load()[0].number)
+
     def load(self) -> tuple[Estimates, list[HandDetection]]:
         """All that is known, and the hands that were followed last."""
         loaded = []
@@ -128,12 +132,17 @@ class Work:
             for name in Estimates._fields
         ]
         last = loaded[-1] if loaded else {}
-        hands = [
-            HandDetection(int(side), float(sure), float(score), *arrays)
-            for side, sure, score, *arrays in zip(
-                *(last[f"hand_{name}"] for name in HandDetection._fields), strict=True
-            )
-        ] if last else []
+        hands = (
+            [
+                HandDetection(int(side), float(sure), float(score), *arrays)
+                for side, sure, score, *arrays in zip(
+                    *(last[f"hand_{name}"] for name in HandDetection._fields),
+                    strict=True,
+                )
+            ]
+            if last
+            else []
+        )
         return Estimates(*columns), hands
 
     def append(self, part: Estimates, hands: Sequence[HandDetection]) -> None:
@@ -174,7 +183,7 @@ def estimate(
     max_hands: int,
     fits: bool,
 ) -> Iterator[int]:
-    """See the frames that are not known yet; gives how many there are so far.
+    """See the frames that are not known yet; gives how many are, after each.
 
     Args:
         reconstructor: finds and sees hands.
@@ -186,8 +195,6 @@ def estimate(
     """
     known, hands = work.load()
     done = len(known.number)
-    if done:
-        yield done
     after = int(known.number[-1]) if done else -1
     follower = reconstructor.observer.follower(max_hands=max_hands)
     frames = clip.frames(after=after)
@@ -251,9 +258,7 @@ def _searched(
 def _ahead(items: Iterator[T]) -> Iterator[T]:
     """The items, made in another thread while they are used."""
     with concurrent.futures.ThreadPoolExecutor(max_workers=1) as pool:
-        coming = collections.deque(
-            pool.submit(next, items, None) for _ in range(AHEAD)
-        )
+        coming = collections.deque(pool.submit(next, items, None) for _ in range(AHEAD))
         while (item := coming.popleft().result()) is not None:
             coming.append(pool.submit(next, items, None))
             yield item
@@ -306,4 +311,6 @@ def _table(frames: list[Frame], rows: list[dict[str, Any]]) -> Estimates:
 
 def _empty(name: str) -> np.ndarray:
     kind: type = np.int64 if name in INTEGERS else np.float32
-    return np.zeros((0, *SHAPES.get(name, ())), np.float64 if name == "time_s" else kind)
+    return np.zeros(
+        (0, *SHAPES.get(name, ())), np.float64 if name == "time_s" else kind
+    )

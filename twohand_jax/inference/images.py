@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
@@ -23,6 +23,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from twohand_jax import reading
 from twohand_jax.errors import InputError, MissingDependencyError, MissingFileError
 from twohand_jax.inference.output_folder import FRAME, OutputFolder, video_of
+
+if TYPE_CHECKING:
+    from twohand_jax.inference.clip import ClipConfig
 
 MAX_PIXELS = 100_000_000
 MAX_SIDE = 32_000
@@ -296,20 +299,27 @@ def names(sources: Sequence[Source]) -> tuple[list[str], list[str]]:
     return [source.stem for source in sources if not is_video(source.path)], videos
 
 
-def pictures(sources: Sequence[Source]) -> Iterator[Picture]:
-    """Every image, and every frame of every video, a frame's number behind the stem."""
+def pictures(
+    sources: Sequence[Source], taken: "ClipConfig | None" = None
+) -> Iterator[Picture]:
+    """Every image, and every frame of every video, a frame's number behind the stem.
+
+    Args:
+        sources: images and videos.
+        taken: which frames; None for all.
+    """
     for path, stem in sources:
         if is_video(path):
-            yield from _frames(path, stem)
+            yield from _frames(path, stem, taken)
         else:
             yield Picture(stem, path, partial(read_photo, path))
 
 
-def _frames(path: Path, stem: str) -> Iterator[Picture]:
-    from twohand_jax.inference.clip import Clip
+def _frames(path: Path, stem: str, taken: "ClipConfig | None") -> Iterator[Picture]:
+    from twohand_jax.inference.clip import WHOLE, Clip
 
     try:
-        clip = Clip(path)
+        clip = Clip(path, taken or WHOLE)
     except InputError as error:
         yield Picture(stem, path, partial(_refuse, str(error)))
         return

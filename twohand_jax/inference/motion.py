@@ -11,7 +11,7 @@ from twohand_jax.inference import fit, smoothing
 from twohand_jax.inference.estimates import Estimates
 from twohand_jax.inference.programs import Programs
 from twohand_jax.inference.smoothing import Evidence, Motion, SmoothingConfig
-from twohand_jax.inference.tracks import SeenHands, Tracks, track
+from twohand_jax.inference.tracks import SeenHands, track
 from twohand_jax.types import Camera, ManoModel
 
 LEAST_WEIGHT = 0.05  # of a doubtful frame in a person's shape
@@ -141,9 +141,7 @@ def evidence_of(
     keypoints[..., 2] *= trust if fits else UNTRUSTED
     # A hand that is hardly believed is there all the same.
     known = keypoints[..., 2] > 0
-    keypoints[..., 2] = np.where(
-        is_seen[..., 0] & ~known, UNTRUSTED, keypoints[..., 2]
-    )
+    keypoints[..., 2] = np.where(is_seen[..., 0] & ~known, UNTRUSTED, keypoints[..., 2])
     return Evidence(network, keypoints, world, present)
 
 

@@ -355,7 +355,7 @@ def _normal(terms: _Terms, state: _State, config: fit.FitConfig) -> _Normal:
     H, g = jax.lax.map(
         functools.partial(_frame_normal, terms, config), (state, terms.problems)
     )
-    # Accelerations are the second differences D of the unknowns: H += D' W D, g += D' a.
+    # Accelerations are second differences D of the unknowns: H += D'WD, g += D'a.
     a, w = _accelerations(terms, state), terms.weight**2
     squared = (terms.inverse**2)[None, None]
     slope = terms.inverse * terms.weight[..., None] * a
