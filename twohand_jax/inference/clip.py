@@ -1,7 +1,7 @@
 """Frames of a video file: upright, with their times, from one second to another.
 
-A video that breaks off or changes its size gives the frames until there, and a sentence
-that says so.
+A video that breaks off gives the frames until there, and a sentence that says so. Where
+its size changes, OpenCV's FFmpeg brings the frames to the first one's size.
 """
 
 import dataclasses
@@ -151,7 +151,7 @@ class Clip:
                 number += 1
                 told = video.get(cv2.CAP_PROP_POS_MSEC) / 1000
                 # Some files tell no times, or the same ones again.
-                is_later = math.isfinite(told) and told > time_s
+                is_later = math.isfinite(told) and told > max(time_s, -1e-9)
                 time_s = told if is_later else number / self.rate
                 if time_s < start - 1e-6:
                     continue

@@ -109,19 +109,22 @@ def _drawn(
 def params_of(result: ClipResult, person: PersonMotion) -> ManoParams:
     """A person's parameters in all frames, host arrays."""
     betas = np.broadcast_to(person.betas, (len(result.number), 2, 10))
-    at_rest = np.asarray(rest_wrist(result.model, betas[0]))
+    at_rest = np.asarray(_rest_wrist(result.model, betas[0]))
     leaves = (person.motion.orient, person.motion.pose, betas)
     transl = person.motion.wrist - at_rest
     return ManoParams(*(leaf.astype(np.float32) for leaf in (*leaves, transl)))
 
 
 _forward = jax.jit(mano.forward)
+_rest_wrist = jax.jit(rest_wrist)
 
 
-def posed(result: ClipResult, person: PersonMotion) -> Iterator[HandGeometry]:
-    """A person's surface and joints, some frames at a time."""
+def posed(
+    result: ClipResult, person: PersonMotion, first: int = 0
+) -> Iterator[HandGeometry]:
+    """A person's surface and joints from a frame on, some frames at a time."""
     params, count = params_of(result, person), len(result.number)
-    for start in range(0, count, POSED):
+    for start in range(first, count, POSED):
         rows = np.minimum(np.arange(start, start + POSED), count - 1)
         some = ManoParams(*(leaf[rows] for leaf in params))
         geometry = _forward(result.model, some)
@@ -243,8 +246,7 @@ def _glb(result: ClipResult) -> bytes:
         params = params_of(result, person)
         for side in np.flatnonzero(person.present.any(axis=0)).tolist():
             at = _exact_frame(person.present[:, side] & ~person.bridged[:, side])
-            one = ManoParams(*(leaf[at] for leaf in params))
-            vertices = np.asarray(mano.forward(result.model, one).vertices)
+            vertices = next(posed(result, person, at)).vertices[0]
             there = person.present[:, side]
             motion = skinned_glb.hand_motion(
                 result.model, params, side, there, vertices, at

@@ -132,6 +132,7 @@ def smooth(
     count = len(evidence.alive)
     size, step = config.window, config.window - config.ahead - CARRIED
     programs = Programs() if programs is None else programs
+    name = prepare(model, programs, config=config)
     done = jax.tree.map(np.copy, evidence.network)
     start = 0
     while start < count:
@@ -150,7 +151,7 @@ def smooth(
             Camera(*map(_single, camera)),
             np.float32(interval),
         )
-        found = _run(programs, model, window, config)
+        found = Motion(*jax.block_until_ready(programs.get(name)(model, window)))
         is_last = first + size >= count
         end = count if is_last else start + step
         for whole, some in zip(done, found, strict=True):
@@ -164,14 +165,28 @@ def _single(leaf: Any) -> np.ndarray:
     return leaf if leaf.dtype == bool else leaf.astype(np.float32)
 
 
-def _run(
-    programs: Programs, model: ManoModel, window: _Window, config: SmoothingConfig
-) -> Motion:
+def prepare(
+    model: ManoModel, programs: Programs, *, config: SmoothingConfig = DEFAULT
+) -> str:
+    """Start to compile the window's program; returns its name."""
     name = "smoothing" if np.isfinite(config.wrist) else "no smoothing"
     if not programs.has(name):
+        shapes = shapes_of((model, _blank(config.window)))
         make = functools.partial(functools.partial, solve, config=config)
-        programs.prepare(name, make, *shapes_of((model, window)), key=str(config))
-    return Motion(*jax.block_until_ready(programs.get(name)(model, window)))
+        programs.prepare(name, make, *shapes, key=str(config))
+    return name
+
+
+def _blank(frames: int) -> _Window:
+    def zeros(*shape: int) -> np.ndarray:
+        return np.zeros(shape, np.float32)
+
+    motion = Motion(*(zeros(frames, 2, *each) for each in ((3,), (15, 3), (3,))))
+    joints, alive = zeros(frames, 2, 21, 3), np.zeros((frames, 2), bool)
+    camera = Camera(zeros(2), zeros(2))
+    evidence = Evidence(motion, joints, joints, alive)
+    carried = np.zeros(frames, bool)
+    return _Window(evidence, motion, carried, zeros(10), camera, zeros())
 
 
 def solve(model: ManoModel, window: _Window, *, config: SmoothingConfig) -> Motion:

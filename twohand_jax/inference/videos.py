@@ -11,7 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from twohand_jax import switches
-from twohand_jax.inference import clip_files, estimates, known_camera, motion
+from twohand_jax.inference import (
+    clip_files,
+    estimates,
+    known_camera,
+    motion,
+    smoothing,
+)
 from twohand_jax.inference.clip import Clip
 from twohand_jax.inference.estimates import Work
 from twohand_jax.inference.output_folder import OutputFolder
@@ -86,6 +92,7 @@ def reconstruct(
     known = known_camera.choose(
         height, width, focal=settings.focal, center=settings.center
     )
+    smoothing.prepare(reconstructor.model, reconstructor.programs)
     steps = estimates.estimate(
         reconstructor,
         clip,
