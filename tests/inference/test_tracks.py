@@ -1,4 +1,4 @@
-"""Hands of frames become people: sides are voted, gaps bridged, chance hands dropped."""
+"""Hands of frames become people: sides are voted, gaps bridged, strays dropped."""
 
 import numpy as np
 

@@ -112,7 +112,7 @@ class Work:
 
     def parts(self) -> list[Path]:
         """The files that are there, in order."""
-        paths = []
+        paths: list[Path] = []
         while (path := self._part(len(paths))).is_file():
             paths.append(path)
         return paths

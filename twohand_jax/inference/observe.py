@@ -195,8 +195,9 @@ class Observer:
         if self._boxes is not None or self._sapiens is not None:
             return None
         detector = self._mediapipe()
-        is_one = isinstance(detector, MediaPipeHands)
-        return detector.limited(max_hands) if is_one else None
+        if not isinstance(detector, MediaPipeHands):
+            return None
+        return detector.limited(max_hands)
 
     def _search(
         self, image: UInt8[np.ndarray, "h w 3"], *, max_hands: int

@@ -100,12 +100,12 @@ class _State(NamedTuple):
 class _Window(NamedTuple):
     """Arguments of a window's program."""
 
-    evidence: Evidence
-    before: Motion
-    carried: Bool[Array, "w"]
-    betas: Float[Array, "10"]
+    evidence: Any  # an ``Evidence`` of its frames
+    before: Any  # a ``Motion`` of these, of which the carried frames count
+    carried: Any
+    betas: Any
     camera: Camera
-    interval: Float[Array, ""]
+    interval: Any
 
 
 def smooth(
@@ -189,7 +189,7 @@ def _blank(frames: int) -> _Window:
     return _Window(evidence, motion, carried, zeros(10), camera, zeros())
 
 
-def solve(model: ManoModel, window: _Window, *, config: SmoothingConfig) -> Motion:
+def solve(model: ManoModel, window: Any, *, config: SmoothingConfig) -> Motion:
     """One window; hands that are not there come back as they were."""
     problems = jax.lax.map(
         functools.partial(_shortened, model, window), window.evidence
@@ -218,15 +218,16 @@ def solve(model: ManoModel, window: _Window, *, config: SmoothingConfig) -> Moti
     state = _descend(terms, start, config)
     state = _where(alive[:, :, None] > 0, state, start)
     change = jnp.einsum("hjak,whja->whjk", shared.axes, state.pose, precision=HIGHEST)
-    return Motion(
-        orient=rotations.matrix_to_axis_angle(state.orient),
-        pose=problems.pose + change - model.pose_mean,
-        wrist=state.wrist,
+    leaves: Any = (
+        rotations.matrix_to_axis_angle(state.orient),
+        problems.pose + change - model.pose_mean,
+        state.wrist,
     )
+    return Motion(*leaves)
 
 
-def _problem(model: ManoModel, window: _Window, one: Evidence) -> fit.Problem:
-    """The fit's problem of one frame."""
+def _problem(model: ManoModel, window: _Window, one: Any) -> fit.Problem:
+    """The fit's problem of one frame's evidence."""
     network = one.network
     seen = jnp.sum(one.keypoints[..., 2] > 0, axis=-1) > 0
     prediction: Prediction = EMPTY._replace(
@@ -245,14 +246,14 @@ def _problem(model: ManoModel, window: _Window, one: Evidence) -> fit.Problem:
     return fit.pose_problem(model, prediction, one.keypoints, one.world)
 
 
-def _shortened(model: ManoModel, window: _Window, one: Evidence) -> fit.Problem:
+def _shortened(model: ManoModel, window: _Window, one: Any) -> fit.Problem:
     """The same without what all frames share."""
     whole: Any = _problem(model, window, one)
     return whole._replace(hand=None, axes=None, limits=None, camera=None, betas=None)
 
 
 def _as_state(
-    model: ManoModel, shared: fit.Problem, problems: fit.Problem, motion: Motion
+    model: ManoModel, shared: fit.Problem, problems: fit.Problem, motion: Any
 ) -> _State:
     change = motion.pose + model.pose_mean - problems.pose
     return _State(

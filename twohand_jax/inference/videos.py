@@ -19,7 +19,8 @@ from twohand_jax.inference import (
     smoothing,
 )
 from twohand_jax.inference.clip import Clip
-from twohand_jax.inference.estimates import Work
+from twohand_jax.inference.clip_files import ClipResult
+from twohand_jax.inference.estimates import Estimates, Work
 from twohand_jax.inference.output_folder import OutputFolder
 from twohand_jax.inference.reconstruct import Reconstructor
 from twohand_jax.inference.result_file import PictureInfo
@@ -71,6 +72,7 @@ def reconstruct(
     made_of: dict[str, Any],
     settings: Settings,
     progress: Progress = lambda items, _: items,
+    keep: Callable[[ClipResult, Estimates], None] = lambda *_: None,
 ) -> DoneClip:
     """Reconstruct a video and write its files.
 
@@ -82,6 +84,7 @@ def reconstruct(
         made_of: on what they depend.
         settings: how.
         progress: shows how far a stage is.
+        keep: is given the result before it is written, and what it was made of.
 
     Raises:
         InputError: the video has no frame where it should, or the folder cannot be
@@ -122,7 +125,7 @@ def reconstruct(
         width=width,
         camera_from=(known.focal_from, known.center_from),
     )
-    result = clip_files.ClipResult(
+    result = ClipResult(
         clip,
         info,
         Camera(*map(np.asarray, known.camera)),
@@ -131,6 +134,7 @@ def reconstruct(
         people,
         reconstructor.model,
     )
+    keep(result, seen)
     names = [name + ending for ending in clip_files.ENDINGS]
     note = clip.note
     with output.writing(name, names, made_of, kind=KIND) as beside:
@@ -144,7 +148,7 @@ def reconstruct(
     return DoneClip(clip.path, output.written(name, kind=KIND), _told(result), note)
 
 
-def _told(result: clip_files.ClipResult) -> list[str]:
+def _told(result: ClipResult) -> list[str]:
     """Frames and people in words, a line each."""
     count = len(result.number)
     seconds = float(result.time_s[-1] - result.time_s[0]) + result.clip.interval
