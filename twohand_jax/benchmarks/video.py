@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Report:
     """Each clip with and without smoothing, and what is true."""
-    reconstructor, rows = Reconstructor.load(cache=_cache()), []
+    reconstructor, rows = Reconstructor.load(), []
     for path in args.clips:
         rows += measure(reconstructor, path, ClipConfig(end=args.end))
     names = list(Accuracy._fields)
@@ -206,13 +206,6 @@ def _truth(path: Path) -> dict[str, np.ndarray]:
         )
     with np.load(path, allow_pickle=False) as found:
         return dict(found)
-
-
-def _cache() -> Path | None:
-    from twohand_jax.cli import common
-
-    common.enable_compilation_cache()
-    return common.cache_folder()
 
 
 def _cell(value: float | None, form: str = "{:.2f}") -> str:

@@ -119,6 +119,13 @@ def shown(
     )
 
 
+def is_clip(gallery: Gallery) -> bool:
+    """Whether all pictures are frames of one video."""
+    infos = gallery.result.pictures
+    same = {info.file for info in infos if info.frame is not None}
+    return len(same) == 1 and all(info.frame is not None for info in infos)
+
+
 def title_of(info: PictureInfo) -> str:
     """The picture's file name, and which frame it is of a video."""
     name = _text(Path(info.file).name or info.file)
@@ -129,7 +136,7 @@ def title_of(info: PictureInfo) -> str:
 
 
 def page(gallery: Gallery, image: UInt8[np.ndarray, "h w 3"] | None = None) -> str:
-    """All pictures of a gallery as one HTML document.
+    """All pictures of a gallery as one HTML document; of a long video some frames.
 
     Args:
         gallery: see ``load``.
@@ -139,12 +146,15 @@ def page(gallery: Gallery, image: UInt8[np.ndarray, "h w 3"] | None = None) -> s
         InputError: they are too many for a page.
     """
     count = len(gallery.result.pictures)
-    if count > MOST_PICTURES:
+    numbers = list(range(count))
+    if is_clip(gallery) and count > MOST_PICTURES:
+        numbers = np.linspace(0, count - 1, MOST_PICTURES).round().astype(int).tolist()
+    elif count > MOST_PICTURES:
         raise InputError(
             f"These are {count} pictures, but a page holds at most {MOST_PICTURES}; "
             "give fewer result files, or look at them without --html."
         )
-    pictures = [shown(gallery, number, image) for number in range(count)]
+    pictures = [shown(gallery, number, image) for number in numbers]
     title = pictures[0].title if count == 1 else f"{count} pictures"
     return hand_page(title, pictures, gallery.model)
 

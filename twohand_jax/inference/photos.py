@@ -149,7 +149,9 @@ def outcomes(
     output = OutputFolder(job.out, overwrite=job.overwrite)
     if job.has_clips:
         output.refuse_others(
-            stem + end for stem in of_videos for end in clip_files.ENDINGS
+            stem + end
+            for stem in of_videos
+            for end in (*clip_files.ENDINGS, *[PAGE] * job.html)
         )
         of_videos = []
     endings = result.endings(_most_people(job)) + (PAGE,) * job.html
@@ -237,6 +239,7 @@ class _Run:
             max_hands=job.max_hands,
             most_people=1 if job.people == "one" else None,
             fits=job.fit != "off",
+            html=job.html,
         )
         try:
             clip = Clip(source.path, job.clip)

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from twohand_jax import switches
+from twohand_jax import files, switches
 from twohand_jax.inference import (
     clip_files,
     estimates,
+    gallery,
     known_camera,
     motion,
     smoothing,
@@ -40,6 +41,7 @@ class Settings(NamedTuple):
         max_hands: of a frame.
         most_people: of the result; None for all.
         fits: whether the hands are fitted to keypoints.
+        html: whether there is a page to look at.
     """
 
     focal: Any = None
@@ -47,6 +49,7 @@ class Settings(NamedTuple):
     max_hands: int = 16
     most_people: int | None = None
     fits: bool = True
+    html: bool = False
 
 
 class DoneClip(NamedTuple):
@@ -136,6 +139,9 @@ def reconstruct(
     )
     keep(result, seen)
     names = [name + ending for ending in clip_files.ENDINGS]
+    page = f"{name}.html"
+    if settings.html or output.is_own(page):  # an earlier run's goes if not wanted
+        names.append(page)
     note = clip.note
     with output.writing(name, names, made_of, kind=KIND) as beside:
         with timing.stage("write"):
@@ -144,6 +150,9 @@ def reconstruct(
             images = (frame.image for frame in clip.frames(last=int(seen.number[-1])))
             drawn = progress(images, len(seen.number))
             clip_files.write_overlay(beside, name, result, drawn)
+            if settings.html:
+                shown = gallery.load([beside / f"{name}.json"], result.model)
+                files.write_text(beside / page, gallery.page(shown))
     work.remove()
     return DoneClip(clip.path, output.written(name, kind=KIND), _told(result), note)
 
