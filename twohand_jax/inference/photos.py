@@ -40,6 +40,7 @@ from twohand_jax.inference.reconstruct import (
     Reconstructor,
     check_max_hands,
 )
+from twohand_jax.inference.stream import StreamFilter
 from twohand_jax.inference.videos import DoneClip
 from twohand_jax.mano.loading import OPEN_HAND
 from twohand_jax.timing import Stopwatch
@@ -203,6 +204,11 @@ class _Run:
             prior=job.prior,
         )
 
+    @functools.cached_property
+    def stream(self) -> StreamFilter:
+        """Of a webcam's people."""
+        return StreamFilter(self.reconstructor.model)
+
     def is_done(self, name: str, made_of: dict[str, Any]) -> bool:
         again = self.job.again
         return not again and self.output.is_done(name, made_of, kind=KIND)
@@ -222,6 +228,8 @@ class _Run:
         reconstructor = self.reconstructor  # typing errors of flags fail the whole run
         try:
             people = _people(reconstructor, job, photo, boxes, keypoints)
+            if job.camera is not None and picture.time_s is not None:
+                people = self.stream(people, picture.time_s)
             drawn = _Drawn(picture, photo, people, made_of)
             written = _write(output, job, drawn, reconstructor.model, self.timing)
         except InputError as error:
