@@ -1,5 +1,6 @@
 """A video as one result, with an untrained network and a detector that needs none."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,15 @@ import twohand_jax as th
 from tests import programs
 from tests.inference.conftest import detections, open_palm
 from tests.inference.test_result_file import VALIDATOR
+from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
-from twohand_jax.inference import estimates, smoothing, videos
+from twohand_jax.inference import estimates, photos, smoothing, videos
 from twohand_jax.inference.clip import Clip, ClipConfig
 from twohand_jax.inference.output_folder import OutputFolder
 from twohand_jax.inference.reconstruct import Reconstructor
 from twohand_jax.inference.smoothing import Evidence, Motion, SmoothingConfig
 from twohand_jax.inference.videos import Settings
+from twohand_jax.timing import Stopwatch
 
 FRAMES, RATE = 12, 10.0
 LOST = 6  # the frame in which no hand is found
@@ -157,6 +160,45 @@ def test_the_animation_moves_the_joints(done: videos.DoneClip) -> None:
     values = np.frombuffer(content[start : start + view["byteLength"]], np.float32)
     wrists = arrays["joints_cam"][:, 0, 0, 0] * [1, -1, -1]
     np.testing.assert_allclose(values.reshape(-1, 3), wrists, atol=1e-5)
+
+
+def test_a_job_with_videos(reconstructor, source, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(Reconstructor, "load", lambda *_, **__: reconstructor)
+    whole = tmp_path / "whole.mp4"
+    whole.write_bytes(source.read_bytes())
+    broken, code = tmp_path / "broken.avi", cv2.VideoWriter.fourcc(*"MJPG")
+    video = cv2.VideoWriter(str(broken), code, RATE, (320, 240))
+    for number in range(FRAMES):
+        video.write(np.full((240, 320, 3), 60 + 10 * number, np.uint8))
+    video.release()
+    broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
+    (tmp_path / "none.mp4").write_bytes(b"no video")
+    job = photos.ReconstructionJob(
+        photos=[whole, broken, tmp_path / "none.mp4"], out=tmp_path / "out", fit="off"
+    )
+
+    def kinds() -> list[str]:
+        return [type(one).__name__ for one in photos.outcomes(job, Stopwatch())]
+
+    first = list(photos.outcomes(job, Stopwatch()))
+    assert [type(one).__name__ for one in first] == [
+        "DoneClip",
+        "DoneClip",
+        "FailedImage",
+        "FailedImage",
+    ]
+    assert "breaks off" in first[2].sentence() and "no frame" in first[3].sentence()
+    assert photos.describe(first[0]).startswith(f"{whole}: {FRAMES} frames")
+    content = json.loads((job.out / "broken.json").read_text())
+    assert 0 < len(content["frames"]) < FRAMES
+    assert "breaks off" in content["clip"]["note"]
+    assert kinds() == ["Kept", "Kept", "FailedImage"]  # nothing is made again
+    job = dataclasses.replace(job, clip=ClipConfig(stride=4), photos=[whole])
+    assert kinds() == ["DoneClip"]
+    assert np.load(job.out / "whole.npz")["frame"].tolist() == [0, 4, 8]
+    (job.out / "whole.glb").write_text("mine now")
+    with pytest.raises(InputError, match="whole.glb would be replaced"):
+        kinds()
 
 
 def test_the_block_solver_is_that_of_the_whole_matrix() -> None:
