@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from twohand_jax import files, switches
+from twohand_jax.errors import InputError
 from twohand_jax.inference import (
     clip_files,
     estimates,
@@ -109,8 +110,13 @@ def reconstruct(
     )
     expected = clip.expected()
     left = None if expected is None else max(expected - work.count(), 0)
-    for _ in progress(steps, left):
-        pass
+    try:
+        for _ in progress(steps, left):
+            pass
+    except InputError:
+        if not work.parts():  # nothing to go on with
+            work.remove()
+        raise
     seen, _ = work.load()
     with timing.stage("smooth"):
         people = motion.people(
