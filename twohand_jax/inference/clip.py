@@ -201,7 +201,7 @@ _RATE_AND_COUNT = (5, 7)
 
 
 def open_video(path: Path) -> Any:
-    """A ``cv2.VideoCapture`` whose frames come upright.
+    """OpenCV's reader of a video, whose frames come upright.
 
     Some releases of OpenCV obey a rotation tag only when they are told to.
 
