@@ -17,6 +17,7 @@ from tests.inference.test_result_file import VALIDATOR
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
 from twohand_jax.inference import estimates, photos, smoothing, videos
+from twohand_jax.inference.block_solver import Normal, solve_blocks
 from twohand_jax.inference.clip import Clip, ClipConfig
 from twohand_jax.inference.output_folder import OutputFolder
 from twohand_jax.inference.reconstruct import Reconstructor
@@ -214,12 +215,12 @@ def test_the_block_solver_is_that_of_the_whole_matrix() -> None:
         rows, columns = (slice(k * size, (k + 1) * size) for k in (row, column))
         return whole[rows, columns] if column < blocks else np.zeros((size, size))
 
-    normal = smoothing._Normal(
+    normal = Normal(
         jnp.asarray(np.stack([block(k, k) for k in range(blocks)]), jnp.float32),
         jnp.asarray(np.stack([block(k, k + 1) for k in range(blocks)]), jnp.float32),
         jnp.asarray(right.reshape(blocks, size), jnp.float32),
     )
-    found = smoothing._solved(normal, jnp.zeros(()))
+    found = solve_blocks(normal, jnp.zeros(()))
     wanted = np.linalg.solve(whole + 1e-6 * np.eye(len(whole)), right)
     np.testing.assert_allclose(np.ravel(found), wanted, atol=1e-4)
 

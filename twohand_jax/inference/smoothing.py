@@ -21,6 +21,7 @@ from jaxtyping import Array, Bool, Float
 
 from twohand_jax.geometry import cameras, rotations
 from twohand_jax.inference import fit
+from twohand_jax.inference.block_solver import Normal, joined, solve_blocks
 from twohand_jax.inference.predict import EMPTY
 from twohand_jax.inference.programs import Programs, shapes_of
 from twohand_jax.types import Camera, ManoModel, ManoParams, Prediction
@@ -358,15 +359,7 @@ def _cost(terms: _Terms, state: _State, config: fit.FitConfig) -> Float[Array, "
     return jnp.sum(counted) + jnp.sum(_accelerations(terms, state) ** 2)
 
 
-class _Normal(NamedTuple):
-    """Normal equations in blocks of two frames: diagonal, the next one, right side."""
-
-    diagonal: Float[Array, "k n n"]
-    beside: Float[Array, "k n n"]
-    right: Float[Array, "k n"]
-
-
-def _normal(terms: _Terms, state: _State, config: fit.FitConfig) -> _Normal:
+def _normal(terms: _Terms, state: _State, config: fit.FitConfig) -> Normal:
     count = len(state.wrist)
     H, g = jax.lax.map(
         functools.partial(_frame_normal, terms, config), (state, terms.problems)
@@ -392,14 +385,9 @@ def _normal(terms: _Terms, state: _State, config: fit.FitConfig) -> _Normal:
     first, second = H[0::2], H[1::2]
     one, two = line(one), line(two)
     zero = jnp.zeros_like(first)
-    diagonal = _blocks(first, one[0::2], jnp.swapaxes(one[0::2], 1, 2), second)
-    beside = _blocks(two[0::2], zero, one[1::2], two[1::2])
-    return _Normal(diagonal, beside, -g.reshape(count // 2, -1))
-
-
-def _blocks(a: Array, b: Array, c: Array, d: Array) -> Float[Array, "k n n"]:
-    top = jnp.concatenate([a, b], axis=-1)
-    return jnp.concatenate([top, jnp.concatenate([c, d], axis=-1)], axis=-2)
+    diagonal = joined(first, one[0::2], jnp.swapaxes(one[0::2], 1, 2), second)
+    beside = joined(two[0::2], zero, one[1::2], two[1::2])
+    return Normal(diagonal, beside, -g.reshape(count // 2, -1))
 
 
 def _frame_normal(
@@ -428,34 +416,6 @@ def _frame_normal(
     return H, g.at[at].add(slope * apart)
 
 
-def _solved(normal: _Normal, damping: Float[Array, ""]) -> Float[Array, "k n"]:
-    """Block Cholesky forwards, substitution backwards."""
-    solve_with = jax.scipy.linalg.cho_solve
-    size = normal.right.shape[1]
-
-    def forward(carry: Any, block: _Normal) -> Any:
-        below, y = carry
-        diagonal = block.diagonal + jnp.diag(
-            damping * jnp.diagonal(block.diagonal) + 1e-6
-        )
-        factor = jnp.linalg.cholesky(diagonal - below)
-        right = block.right - y
-        both = jnp.concatenate([block.beside, right[:, None]], axis=1)
-        found = solve_with((factor, True), both)
-        carry = block.beside.T @ found[:, :size], block.beside.T @ found[:, size]
-        return carry, (found[:, :size], found[:, size])
-
-    zero = jnp.zeros((size, size)), jnp.zeros(size)
-    _, (beside, right) = jax.lax.scan(forward, zero, normal)
-
-    def backward(later: Array, block: tuple[Array, Array]) -> tuple[Array, Array]:
-        x = block[1] - block[0] @ later
-        return x, x
-
-    _, x = jax.lax.scan(backward, jnp.zeros(size), (beside, right), reverse=True)
-    return x
-
-
 class _Progress(NamedTuple):
     state: _State
     cost: Float[Array, ""]
@@ -473,7 +433,7 @@ def _descend(terms: _Terms, start: _State, config: SmoothingConfig) -> _State:
 
     def step(at: _Progress) -> _Progress:
         normal = _normal(terms, at.state, config.frame)
-        delta = _solved(normal, at.damping).reshape(-1, 2, UNKNOWNS)
+        delta = solve_blocks(normal, at.damping).reshape(-1, 2, UNKNOWNS)
         moved = _moved(at.state, delta)
         cost = _cost(terms, moved, config.frame)
         better = cost < at.cost  # also false for what is not a number
