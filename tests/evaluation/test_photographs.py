@@ -69,7 +69,7 @@ def pipeline(checkpoint, tmp_path_factory):
     )
 
     def use(detector) -> Reconstructor:
-        made._observer = Observer(CueConfig(source="mediapipe"), detector=detector)
+        made.observer = Observer(CueConfig(source="mediapipe"), detector=detector)
         return made
 
     return use

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from twohand_jax.errors import InputError
-from twohand_jax.inference import images
+from twohand_jax.inference import clip, images
 
 
 @pytest.fixture
@@ -282,6 +282,6 @@ def test_one_frame_of_a_video_is_that_of_all(tmp_path):
     video.release()
     every = [one.read().image for one in images.pictures([images.Source(path, "a")])]
     for number in (3, 0, 4):
-        np.testing.assert_array_equal(images.read_frame(path, number), every[number])
+        np.testing.assert_array_equal(clip.read_frame(path, number), every[number])
     with pytest.raises(InputError, match="Frame 9"):
-        images.read_frame(path, 9)
+        clip.read_frame(path, 9)

@@ -32,7 +32,7 @@ def reconstructor(
 @pytest.fixture
 def with_detector(reconstructor, monkeypatch):
     def use(detector):
-        monkeypatch.setattr(reconstructor._observer, "detector", detector)
+        monkeypatch.setattr(reconstructor.observer, "detector", detector)
         return reconstructor
 
     return use
@@ -107,7 +107,7 @@ def test_detector_finds_the_hands(with_detector, image, keypoints) -> None:
 def test_maps_reach_the_network(reconstructor, image, keypoints, monkeypatch) -> None:
     painter = Painter(makes=("segmentation", "depth"))
     plain = reconstructor.detailed(image, keypoints=keypoints, fit="off")
-    monkeypatch.setattr(reconstructor._observer, "extractor", painter)
+    monkeypatch.setattr(reconstructor.observer, "extractor", painter)
     seen = []
     run = reconstructor._run
 
@@ -133,12 +133,12 @@ def test_maps_reach_the_network(reconstructor, image, keypoints, monkeypatch) ->
 def test_unseen_maps_are_not_shown(reconstructor, image, keypoints, monkeypatch):
     config = CueConfig(source="auto", unseen=("depth",))
     painter = Painter(makes=("segmentation", "depth"))
-    monkeypatch.setattr(reconstructor._observer, "extractor", painter)
-    monkeypatch.setattr(reconstructor._observer, "config", config)
+    monkeypatch.setattr(reconstructor.observer, "extractor", painter)
+    monkeypatch.setattr(reconstructor.observer, "config", config)
     one = reconstructor.detailed(image, keypoints=keypoints, fit="off")
     assert set(one.provenance) == {"keypoints", "segmentation"}
     wanted = dataclasses.replace(config, unseen=())
-    monkeypatch.setattr(reconstructor._observer, "config", wanted)
+    monkeypatch.setattr(reconstructor.observer, "config", wanted)
     two = reconstructor.detailed(image, keypoints=keypoints, fit="off")
     assert set(two.provenance) == {"keypoints", "segmentation", "depth"}
     change = np.abs(one.network.geometry.joints - two.network.geometry.joints)
@@ -218,7 +218,7 @@ def test_any_picture_size_uses_the_same_programs(reconstructor, keypoints) -> No
         prediction = reconstructor(np.zeros(shape, np.uint8), keypoints=keypoints)
         error = keypoint_error(prediction, keypoints)
         assert (error < 0.06).all()
-    names = set(reconstructor._programs._futures) - {"network 4"}
+    names = set(reconstructor.programs._futures) - {"network 4"}
     assert names == {"network", "fit"}
 
 

@@ -15,6 +15,7 @@ SUBJECTS = {
     "refine": "guided refinement of pairs beside PyTorch",
     "cues": "a network of Sapiens beside PyTorch and a matrix product",
     "evaluate": "metrics of a batch beside numpy, a picture at a time",
+    "video": "a video of known hands: speed, memory, error and jitter",
     "nearest": "nearest neighbours of two meshes beside scipy and trimesh",
 }
 

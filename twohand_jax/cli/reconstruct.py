@@ -2,20 +2,23 @@
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from twohand_jax import arguments
 from twohand_jax.cli import common
 from twohand_jax.errors import InputError
 from twohand_jax.timing import Stopwatch
 
 DESCRIPTION = """\
-Reconstruct all hands of every picture (or video frame), person by person. Writes
-NAME.json, meshes NAME_right.obj and NAME_left.obj (of a second person NAME_right_2.obj
-and so on; camera frame: x right, y down, z forward), NAME.glb (all hands with their
-skeletons, y up) and NAME_overlay.png; all in metres. Pictures that are done are
-skipped; files that no run made are never replaced."""
+Reconstruct all hands of every picture, person by person. Writes NAME.json, meshes
+NAME_right.obj and NAME_left.obj (of a second person NAME_right_2.obj and so on; camera
+frame: x right, y down, z forward), NAME.glb (all hands with their skeletons, y up) and
+NAME_overlay.png; all in metres. A video is one result: people are followed and smoothed
+over its frames, in CLIP.json, CLIP.npz, an animated CLIP.glb and CLIP_overlay.mp4.
+Pictures that are done are skipped, a video goes on where a run was interrupted; files
+that no run made are never replaced."""
 EPILOG = """\
 files: --boxes and --keypoints are JSON, in pixels, with one entry for each hand:
   boxes       {"right": [x0, y0, x1, y1], "left": null}
@@ -66,6 +69,12 @@ def add(subparsers: Any) -> None:
     text = "focal length in pixels, F or FX,FY; EXIF's or the picture's diagonal"
     option("--focal", metavar="PX", help=text)
     option("--center", metavar="X,Y", help="principal point; the picture's middle")
+    text = "a video's frames as pictures, each with files of its own"
+    option("--each-frame", action="store_true", help=text)
+    text = "take every Nth frame of a video; 1"
+    option("--stride", type=arguments.positive, default=1, metavar="N", help=text)
+    option("--start", type=float, metavar="S", help="first second of a video")
+    option("--end", type=float, metavar="S", help="last second of a video")
     option("--camera", type=int, metavar="N", help="a webcam, 0 the first, no photos")
     option("--frames", type=int, metavar="N", help="webcam pictures; until Ctrl-C")
     common.add_output_options(parser)
@@ -80,6 +89,7 @@ def run(args: argparse.Namespace) -> None:
     with timing.stage("import"):
         common.enable_compilation_cache()
         from twohand_jax.inference import photos
+        from twohand_jax.inference.clip import ClipConfig
         from twohand_jax.inference.images import FailedImage
     common.check_hand(args.mano, args.checkpoint, is_asked=args.other_hand)
     fields = dataclasses.fields(photos.ReconstructionJob)
@@ -89,10 +99,12 @@ def run(args: argparse.Namespace) -> None:
     given["cues"] = common.cue_config(args)
     given["focal"] = _numbers(args.focal, "--focal", counts=(1, 2))
     given["center"] = _numbers(args.center, "--center", counts=(2,))
+    given["clip"] = ClipConfig(stride=args.stride, start=args.start, end=args.end)
     job = photos.ReconstructionJob(**given, cache=common.cache_folder())
     bad = []
     with common.alone(args.out, "twohand reconstruct"):
-        for one in common.progress(photos.outcomes(job, timing), unit="picture"):
+        outcomes = photos.outcomes(job, timing, _frame_progress)
+        for one in common.progress(outcomes, unit="picture"):
             if isinstance(one, FailedImage):
                 bad.append(one.sentence())
             else:
@@ -101,6 +113,10 @@ def run(args: argparse.Namespace) -> None:
         common.say(timing.table())
     if bad:
         raise InputError("\n".join(bad))
+
+
+def _frame_progress(items: Iterator[Any], total: int | None) -> Iterator[Any]:
+    return common.progress(items, unit="frame", total=total)
 
 
 def _numbers(

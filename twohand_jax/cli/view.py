@@ -55,6 +55,7 @@ def run(args: argparse.Namespace) -> None:
         len(results.origins),
         results.model,
         port=args.port,
+        unit="Frame" if gallery.is_clip(results) else "Picture",
     )
     print(f"open at {viewer.url} until Ctrl-C", flush=True)
     if not args.no_browser:

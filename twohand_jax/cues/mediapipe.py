@@ -22,6 +22,7 @@ from twohand_jax.cues.palm import (
     pyramid,
     sharpen,
     tiles,
+    tracking_region,
     whole_picture,
 )
 from twohand_jax.cues.people import group_people
@@ -49,6 +50,7 @@ CLEAR_PALM, SURER, LEAST_SIZE = 0.6, 0.96, 16.0
 BOX_ROTATIONS = 8
 BOX_MARGIN, PALM_MARGIN = 1.5, 2.0
 MIN_BOX_IOU = 0.2
+SIDE_MEMORY = 0.9  # share that a followed hand's earlier frames have in its side
 
 
 class MediaPipeHands:
@@ -112,6 +114,39 @@ class MediaPipeHands:
         other = copy.copy(self)
         other.max_hands = max_hands
         return other
+
+    def follow(
+        self,
+        image: UInt8[np.ndarray, "h w 3"],
+        before: Sequence[HandDetection],
+        *,
+        is_searched: bool,
+    ) -> list[HandDetection]:
+        """Hands of a video's next frame: those of the frame before, where they moved.
+
+        A hand's side is that of all frames that it was followed through, the last ones
+        most of all. A hand that is lost is left out.
+
+        Args:
+            image: uint8 RGB.
+            before: hands of the frame before.
+            is_searched: whether the whole picture is looked at, as it is where a hand
+                was lost.
+        """
+        picture = pyramid(image)
+        hands = []
+        for hand in before:
+            region = tracking_region(hand.keypoints[:, :2].astype(np.float64))
+            found = find_landmarks(self._joints, picture, region)
+            if found.presence >= self.presence:
+                right = hand.side_score if hand.side == RIGHT else 1 - hand.side_score
+                mixed = SIDE_MEMORY * right + (1 - SIDE_MEMORY) * found.right
+                hands.append(detection(found._replace(right=mixed)))
+        hands = [one for one in distinct(hands) if long_side(one.box) >= LEAST_SIZE]
+        if is_searched or len(hands) < len(before):
+            whole = whole_picture(*image.shape[:2])
+            hands = self._look(picture, whole, hands, min_score=self.palm_score)
+        return self._best(hands)
 
     def _search(self, image: UInt8[np.ndarray, "h w 3"]) -> list[HandDetection]:
         """The whole picture, parts of it, and on while hands seem to be missing."""

@@ -93,10 +93,11 @@ def _pairs(hands: Sequence[HandDetection]) -> list[Person]:
     right = [hand for hand in hands if hand.side == RIGHT]
     left = [hand for hand in hands if hand.side == LEFT]
     gain = np.array([[pair_gain(r, other) for other in left] for r in right])
-    return [Person(right[r], left[k]) for r, k in _best_pairs(gain) if gain[r, k] > 0]
+    return [Person(right[r], left[k]) for r, k in best_pairs(gain) if gain[r, k] > 0]
 
 
-def _best_pairs(gain: Float[np.ndarray, "r l"]) -> list[tuple[int, int]]:
+def best_pairs(gain: Float[np.ndarray, "r l"]) -> list[tuple[int, int]]:
+    """Rows and columns, each taken once, with the greatest sum of gains."""
     if not gain.size:
         return []
     if min(gain.shape) == 1:

@@ -63,7 +63,7 @@ class FitConfig:
 DEFAULT = FitConfig()
 
 
-class _Change(NamedTuple):
+class Change(NamedTuple):
     """The unknowns: how both hands differ from the network's estimate.
 
     ``shift`` moves the wrist in the picture, in box sides; ``depth`` is the logarithm
@@ -85,7 +85,7 @@ class Start(NamedTuple):
     depth: Float[Array, "2"]
 
 
-class _Problem(NamedTuple):
+class Problem(NamedTuple):
     """What the residuals need besides the unknowns, computed once.
 
     ``start`` is the network's place of the hands laid onto the keypoints; ``pose``
@@ -142,13 +142,13 @@ def fit(
     """
     if world is None:
         world = jnp.zeros_like(keypoints)
-    problem = _problem(model, prediction, keypoints, world)
-    zero = _Change(*(jnp.zeros(s) for s in ((2, 3), (2, 15, 3), (2, 10), (2, 2), (2,))))
+    problem = pose_problem(model, prediction, keypoints, world)
+    zero = Change(*(jnp.zeros(s) for s in ((2, 3), (2, 15, 3), (2, 10), (2, 2), (2,))))
     # One flat vector in, one out: a pytree would give the solver's program a block
     # for each pair of leaves and double its compilation.
     start, unflatten = ravel_pytree(zero)
     solution: Any = optx.least_squares(
-        lambda y, args: ravel_pytree(_residuals(unflatten(y), args, config))[0],
+        lambda y, args: ravel_pytree(residuals(unflatten(y), args, config))[0],
         optx.LevenbergMarquardt(
             rtol=1e-3, atol=1e-3, linear_solver=lx.Normal(lx.Cholesky())
         ),
@@ -172,12 +172,13 @@ def fit(
     )
 
 
-def _problem(
+def pose_problem(
     model: ManoModel,
     prediction: Prediction,
     keypoints: Float[Array, "2 21 3"],
     world: Float[Array, "2 21 3"],
-) -> _Problem:
+) -> Problem:
+    """What the residuals need of a picture; see ``fit`` for the arguments."""
     scored = jnp.sum(keypoints[..., 2] > 0, axis=-1)
     hand = skeletons.skeleton(model)
     pose = prediction.mano.hand_pose + model.pose_mean
@@ -196,7 +197,7 @@ def _problem(
         prediction.geometry.joints[:, 0],
         prediction.camera,
     )
-    return _Problem(
+    return Problem(
         hand=hand,
         axes=anatomy.axes(model),
         limits=anatomy.flexion_limits(model),
@@ -217,7 +218,7 @@ def _box_side(keypoints: Float[Array, "2 21 3"]) -> Float[Array, "2"]:
     return jnp.maximum(jnp.max(boxes.size(box), axis=-1), 1.0)
 
 
-def _apply(problem: _Problem, change: _Change) -> _Hands:
+def _apply(problem: Problem, change: Change) -> _Hands:
     turn = rotations.axis_angle_to_matrix(change.orient)
     pixel = problem.start.wrist_px + change.shift * problem.side[:, None]
     depth = problem.start.depth * jnp.exp(change.depth)
@@ -244,8 +245,8 @@ def _all_finite(params: ManoParams) -> Bool[Array, ""]:
     return jnp.all(jnp.stack(leaves))
 
 
-def _residuals(
-    change: _Change, problem: _Problem, config: FitConfig
+def residuals(
+    change: Change, problem: Problem, config: FitConfig
 ) -> dict[str, Float[Array, "..."]]:
     """All terms, each divided by its standard deviation; absent hands are masked."""
     hands = _apply(problem, change)
@@ -275,7 +276,7 @@ def _residuals(
 
 
 def _keypoint_residual(
-    problem: _Problem,
+    problem: Problem,
     joints: Float[Array, "2 21 3"],
     wrist: Float[Array, "2 3"],
     config: FitConfig,
@@ -289,7 +290,7 @@ def _keypoint_residual(
 
 
 def _world_residual(
-    problem: _Problem, joints: Float[Array, "2 21 3"], config: FitConfig
+    problem: Problem, joints: Float[Array, "2 21 3"], config: FitConfig
 ) -> Float[Array, "2 21 3"]:
     """Errors of the joints in sigmas, the detector's laid on their middle and size.
 

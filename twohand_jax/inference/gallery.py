@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 
 from twohand_jax import files
 from twohand_jax.errors import InputError
-from twohand_jax.inference import convert, images, known_camera, result_file
+from twohand_jax.inference import clip, convert, images, known_camera, result_file
 from twohand_jax.inference.result_file import PictureInfo, Result
 from twohand_jax.mano.joints import JOINT_NAMES, WRIST
 from twohand_jax.types import SIDES, Camera, ManoModel
@@ -139,6 +139,13 @@ def _before(
     return found
 
 
+def is_clip(gallery: Gallery) -> bool:
+    """Whether all pictures are frames of one video."""
+    infos = gallery.result.pictures
+    same = {info.file for info in infos if info.frame is not None}
+    return len(same) == 1 and all(info.frame is not None for info in infos)
+
+
 def title_of(info: PictureInfo) -> str:
     """The picture's file name, and which frame it is of a video."""
     name = _text(Path(info.file).name or info.file)
@@ -149,7 +156,7 @@ def title_of(info: PictureInfo) -> str:
 
 
 def page(gallery: Gallery, image: UInt8[np.ndarray, "h w 3"] | None = None) -> str:
-    """All pictures of a gallery as one HTML document.
+    """All pictures of a gallery as one HTML document; of a long video some frames.
 
     Args:
         gallery: see ``load``.
@@ -159,12 +166,15 @@ def page(gallery: Gallery, image: UInt8[np.ndarray, "h w 3"] | None = None) -> s
         InputError: they are too many for a page.
     """
     count = len(gallery.result.pictures)
-    if count > MOST_PICTURES:
+    numbers = list(range(count))
+    if is_clip(gallery) and count > MOST_PICTURES:
+        numbers = np.linspace(0, count - 1, MOST_PICTURES).round().astype(int).tolist()
+    elif count > MOST_PICTURES:
         raise InputError(
             f"These are {count} pictures, but a page holds at most {MOST_PICTURES}; "
             "give fewer result files, or look at them without --html."
         )
-    pictures = [shown(gallery, number, image) for number in range(count)]
+    pictures = [shown(gallery, number, image) for number in numbers]
     title = pictures[0].title if count == 1 else f"{count} pictures"
     return hand_page(title, pictures, gallery.model)
 
@@ -186,7 +196,7 @@ def _read(info: PictureInfo, folder: Path) -> UInt8[np.ndarray, "h w 3"]:
     if info.frame is None:
         image = images.read_image(path)
     else:
-        image = images.read_frame(path, info.frame)
+        image = clip.read_frame(path, info.frame)
     if image.shape[:2] != (info.height, info.width):
         raise InputError(
             f"{path} has {image.shape[1]} x {image.shape[0]} pixels, but the result is "

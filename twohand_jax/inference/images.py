@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
@@ -23,6 +23,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from twohand_jax import reading
 from twohand_jax.errors import InputError, MissingDependencyError, MissingFileError
 from twohand_jax.inference.output_folder import FRAME, OutputFolder, video_of
+
+if TYPE_CHECKING:
+    from twohand_jax.inference.clip import ClipConfig
 
 MAX_PIXELS = 100_000_000
 MAX_SIDE = 32_000
@@ -131,13 +134,13 @@ def read_photo(path: str | Path) -> Photo:
             (over 100 million pixels, or over 32,000 on a side).
     """
     path = Path(path)
-    _check_file(path)
+    check_file(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             warnings.filterwarnings("ignore", "Corrupt EXIF", UserWarning)
             with Image.open(path) as image:
-                _check_size(path, *image.size)
+                check_size(path, *image.size)
                 image.load()
                 return from_pil(image)
     except Image.DecompressionBombError as error:
@@ -296,59 +299,39 @@ def names(sources: Sequence[Source]) -> tuple[list[str], list[str]]:
     return [source.stem for source in sources if not is_video(source.path)], videos
 
 
-def pictures(sources: Sequence[Source]) -> Iterator[Picture]:
-    """Every image, and every frame of every video, a frame's number behind the stem."""
+def pictures(
+    sources: Sequence[Source], taken: "ClipConfig | None" = None
+) -> Iterator[Picture]:
+    """Every image, and every frame of every video, a frame's number behind the stem.
+
+    Args:
+        sources: images and videos.
+        taken: which frames; None for all.
+    """
     for path, stem in sources:
         if is_video(path):
-            yield from _frames(path, stem)
+            yield from _frames(path, stem, taken)
         else:
             yield Picture(stem, path, partial(read_photo, path))
 
 
-def _frames(path: Path, stem: str) -> Iterator[Picture]:
-    import cv2
+def _frames(path: Path, stem: str, taken: "ClipConfig | None") -> Iterator[Picture]:
+    from twohand_jax.inference.clip import WHOLE, Clip
 
-    if not path.is_file():  # a pipe would keep the decoder waiting
-        yield Picture(stem, path, partial(_refuse_video, path))
+    try:
+        clip = Clip(path, taken or WHOLE)
+    except InputError as error:
+        yield Picture(stem, path, partial(_refuse, str(error)))
         return
-    video = cv2.VideoCapture(str(path))
-    try:
-        rate = video.get(cv2.CAP_PROP_FPS)
-        count = 0
-        while True:
-            is_there, frame = video.read()
-            if not is_there:
-                break
-            _check_size(path, frame.shape[1], frame.shape[0])
-            rgb = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-            name = FRAME.format(stem=stem, number=count)
-            time_s = count / rate if rate > 0 else None
-            yield Picture(name, path, partial(Photo, rgb), count, time_s)
-            count += 1
-        if count == 0:
-            yield Picture(stem, path, partial(_refuse_video, path))
-    finally:
-        video.release()
+    for number, time_s, image in clip.frames():
+        name = FRAME.format(stem=stem, number=number)
+        yield Picture(name, path, partial(Photo, image), number, time_s)
+    if clip.note is not None:
+        yield Picture(stem, path, partial(_refuse, clip.note))
 
 
-def read_frame(path: Path, number: int) -> UInt8[np.ndarray, "h w 3"]:
-    """One frame of a video, from 0, as ``pictures`` gives it.
-
-    Raises:
-        InputError: the video cannot be read, or has no such frame.
-    """
-    import cv2
-
-    video = cv2.VideoCapture(str(path))
-    try:
-        video.set(cv2.CAP_PROP_POS_FRAMES, number)
-        is_there, frame = video.read()
-    finally:
-        video.release()
-    if not is_there:
-        raise InputError(f"Frame {number} of {path} cannot be read.")
-    _check_size(path, frame.shape[1], frame.shape[0])
-    return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+def _refuse(sentence: str) -> Photo:
+    raise InputError(sentence)
 
 
 def webcam(number: int) -> Iterator[Picture]:
@@ -382,14 +365,12 @@ def webcam(number: int) -> Iterator[Picture]:
         camera.release()
 
 
-def _refuse_video(path: Path) -> Photo:
-    _check_file(path)
-    raise InputError(
-        f"{path} is not a video that can be read: no frame could be decoded."
-    )
+def check_file(path: Path) -> None:
+    """Refuse what cannot be a picture's or a video's file before it is decoded.
 
-
-def _check_file(path: Path) -> None:
+    Raises:
+        InputError: it is missing, empty, a folder or no plain file.
+    """
     if path.is_dir():
         raise InputError(f"{path} is a folder, where one image file is expected.")
     try:
@@ -424,7 +405,12 @@ def _missing(path: Path) -> str:
     return f"There is no file {name}; give the path of an image, video or folder."
 
 
-def _check_size(path: Path, width: int, height: int) -> None:
+def check_size(path: Path, width: int, height: int) -> None:
+    """Refuse a picture of no pixels or of too many.
+
+    Raises:
+        InputError: it is of such a size.
+    """
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         raise InputError(_too_large(path, f"{width} x {height} pixels"))
     if min(width, height) < 1:

@@ -235,6 +235,19 @@ class Observer:
             return hands
         return detect_in_boxes(self._mediapipe(), image, hands)
 
+    def follower(self, *, max_hands: int) -> MediaPipeHands | None:
+        """What follows hands through a video; None where others than MediaPipe look.
+
+        Args:
+            max_hands: how many hands are followed.
+        """
+        if self._boxes is not None or self._sapiens is not None:
+            return None
+        detector = self._mediapipe()
+        if not isinstance(detector, MediaPipeHands):
+            return None
+        return detector.limited(max_hands)
+
     def _search(
         self, image: UInt8[np.ndarray, "h w 3"], *, max_hands: int
     ) -> list[Found]:

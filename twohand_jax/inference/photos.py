@@ -5,12 +5,13 @@ done and not made again.
 """
 
 import dataclasses
+import functools
 import importlib.util
 import itertools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
@@ -19,6 +20,7 @@ from twohand_jax import __version__, assets
 from twohand_jax.diffusion.gate import SENTENCES, Status
 from twohand_jax.errors import InputError
 from twohand_jax.inference import (
+    clip_files,
     gallery,
     images,
     known_camera,
@@ -26,7 +28,9 @@ from twohand_jax.inference import (
     predict,
     result,
     result_file,
+    videos,
 )
+from twohand_jax.inference.clip import WHOLE, Clip, ClipConfig
 from twohand_jax.inference.given import first_person
 from twohand_jax.inference.hint_files import HintFile
 from twohand_jax.inference.observe import CueConfig
@@ -37,6 +41,8 @@ from twohand_jax.inference.reconstruct import (
     Reconstructor,
     check_max_hands,
 )
+from twohand_jax.inference.stream import StreamFilter
+from twohand_jax.inference.videos import DoneClip
 from twohand_jax.mano.loading import OPEN_HAND
 from twohand_jax.timing import Stopwatch
 from twohand_jax.types import SIDES, ManoModel, Prediction
@@ -69,6 +75,9 @@ class ReconstructionJob:
         overwrite: whether files that no run made may be replaced.
         html: whether each picture gets a page to look at.
         cache: folder for compiled programs, or None.
+        clip: which frames of videos are taken.
+        each_frame: whether a video's frames are reconstructed as pictures, as they are
+            where ``boxes`` or ``keypoints`` are given.
     """
 
     photos: Sequence[str | Path]
@@ -92,6 +101,14 @@ class ReconstructionJob:
     overwrite: bool = False
     html: bool = False
     cache: Path | None = None
+    clip: ClipConfig = WHOLE
+    each_frame: bool = False
+
+    @property
+    def has_clips(self) -> bool:
+        """Whether videos become one result each."""
+        hints = self.boxes is not None or self.keypoints is not None
+        return not self.each_frame and not hints
 
 
 class Done(NamedTuple):
@@ -109,65 +126,159 @@ class Kept(NamedTuple):
     files: list[Path]
 
 
+Outcome: TypeAlias = Done | DoneClip | Kept | images.Skipped | images.FailedImage
+
+
 def outcomes(
-    job: ReconstructionJob, timing: Stopwatch
-) -> Iterator[Done | Kept | images.Skipped | images.FailedImage]:
+    job: ReconstructionJob,
+    timing: Stopwatch,
+    progress: videos.Progress = lambda items, _: items,
+) -> Iterator[Outcome]:
     """Reconstruct and write picture by picture; a bad picture does not end the run.
 
     Args:
         job: what to do.
         timing: where the seconds of each stage are added.
+        progress: shows how far a video is.
 
     Raises:
         InputError: the job as a whole cannot be done; nothing has been written then.
     """
     _check(job)
     found = images.expand(job.photos, recursive=job.recursive)
-    stems, videos = images.names(found.sources)
-    hints = [HintFile(path, stems, videos) for path in (job.boxes, job.keypoints)]
+    stems, of_videos = images.names(found.sources)
+    hints = [HintFile(path, stems, of_videos) for path in (job.boxes, job.keypoints)]
     output = OutputFolder(job.out, overwrite=job.overwrite)
     # Of so many people the files of a picture may be.
     most = max(job.max_hands, *(hint.most_people for hint in hints))
     most = most if job.people == "all" else 1
-    output.open(stems, videos, result.endings(most) + (PAGE,) * job.html)
-    settings = _settings(job)
+    if job.has_clips:
+        output.refuse_others(
+            stem + end
+            for stem in of_videos
+            for end in (*clip_files.ENDINGS, *[PAGE] * job.html)
+        )
+        of_videos = []
+    endings = result.endings(most) + (PAGE,) * job.html
+    output.open(stems, of_videos, endings)
     if found.skipped:
         yield images.Skipped(found.skipped)
-    reconstructor: Reconstructor | None = None
-    for picture in _pictures(job, found.sources):
-        try:
-            with timing.stage("read"):
-                boxes, keypoints = (hint.of(picture.name) for hint in hints)
-                made_of = settings | _made_of(picture, boxes, keypoints)
-                kept = not job.again and output.is_done(
-                    picture.name, made_of, kind=KIND
-                )
-                photo = None if kept else picture.read()
-        except InputError as error:
-            yield images.FailedImage(picture.source, str(error))
-            continue
-        if photo is None:
-            yield Kept(picture.source, output.written(picture.name, kind=KIND))
-            continue
-        # Loaded now, when a readable picture is there, so that typos fail at once.
-        reconstructor = reconstructor or Reconstructor.load(
+    run = _Run(job, output, hints, timing, _settings(job), most)
+    for source in _sources(job, found.sources):
+        if isinstance(source, images.Source):
+            yield from run.clip(source, progress)
+        else:
+            yield run.picture(source)
+    for hint in hints:
+        yield from hint.unused()
+
+
+def _sources(
+    job: ReconstructionJob, sources: Sequence[images.Source]
+) -> Iterator[images.Picture | images.Source]:
+    """Pictures, and videos that become one result."""
+    if job.camera is not None:
+        yield from itertools.islice(images.webcam(job.camera), job.frames)
+    for source in sources:
+        if job.has_clips and images.is_video(source.path):
+            yield source
+        else:
+            yield from images.pictures([source], job.clip)
+
+
+@dataclasses.dataclass
+class _Run:
+    """A job at work; the models are loaded when a readable picture is there."""
+
+    job: ReconstructionJob
+    output: OutputFolder
+    hints: list[HintFile]
+    timing: Stopwatch
+    settings: dict[str, Any]
+    most: int
+
+    @functools.cached_property
+    def reconstructor(self) -> Reconstructor:
+        job = self.job
+        return Reconstructor.load(
             job.checkpoint,
             job.mano,
             cues=job.cues,
-            timing=timing,
+            timing=self.timing,
             cache=job.cache,
             prior=job.prior,
         )
+
+    @functools.cached_property
+    def stream(self) -> StreamFilter:
+        """Of a webcam's people."""
+        return StreamFilter(self.reconstructor.model)
+
+    def is_done(self, name: str, made_of: dict[str, Any]) -> bool:
+        again = self.job.again
+        return not again and self.output.is_done(name, made_of, kind=KIND)
+
+    def picture(self, picture: images.Picture) -> Outcome:
+        job, output = self.job, self.output
+        try:
+            with self.timing.stage("read"):
+                boxes, keypoints = (hint.of(picture.name) for hint in self.hints)
+                made_of = self.settings | _made_of(picture, boxes, keypoints)
+                is_kept = self.is_done(picture.name, made_of)
+                photo = None if is_kept else picture.read()
+        except InputError as error:
+            return images.FailedImage(picture.source, str(error))
+        if photo is None:
+            return Kept(picture.source, output.written(picture.name, kind=KIND))
+        reconstructor = self.reconstructor  # typing errors of flags fail the whole run
         try:
             people = _people(reconstructor, job, photo, boxes, keypoints)
-            drawn = _Drawn(picture, photo, people, made_of, most)
-            written = _write(output, job, drawn, reconstructor.model, timing)
+            if job.camera is not None and picture.time_s is not None:
+                people = self.stream(people, picture.time_s)
+            drawn = _Drawn(picture, photo, people, made_of, self.most)
+            written = _write(output, job, drawn, reconstructor.model, self.timing)
         except InputError as error:
-            yield images.FailedImage(picture.source, str(error))
-        else:
-            yield Done(picture.source, written, people)
-    for hint in hints:
-        yield from hint.unused()
+            return images.FailedImage(picture.source, str(error))
+        return Done(picture.source, written, people)
+
+    def clip(
+        self, source: images.Source, progress: videos.Progress
+    ) -> Iterator[Outcome]:
+        job, output = self.job, self.output
+        picture = images.Picture(source.stem, source.path, _no_photo)
+        settings = videos.Settings(
+            focal=job.focal,
+            center=job.center,
+            max_hands=job.max_hands,
+            most_people=1 if job.people == "one" else None,
+            fits=job.fit != "off",
+            html=job.html,
+        )
+        try:
+            clip = Clip(source.path, job.clip)
+            taken = {"clip": dataclasses.asdict(job.clip)}
+            made_of = self.settings | _made_of(picture, None, None) | taken
+            if self.is_done(source.stem, made_of):
+                yield Kept(source.path, output.written(source.stem, kind=KIND))
+                return
+        except InputError as error:
+            yield images.FailedImage(source.path, str(error))
+            return
+        reconstructor = self.reconstructor
+        try:
+            done = videos.reconstruct(
+                reconstructor, clip, source.stem, output, made_of, settings, progress
+            )
+        except InputError as error:
+            yield images.FailedImage(source.path, str(error))
+            return
+        yield done
+        if done.note is not None:
+            yield images.FailedImage(source.path, done.note)
+
+
+def _no_photo() -> images.Photo:
+    raise NotImplementedError("a video is no photograph")
 
 
 KIND, PAGE = "reconstruct", ".html"
@@ -188,14 +299,6 @@ def _people(
         )
     one = reconstructor.detailed(photo, *first_person(boxes, keypoints), *how)
     return [one] if one.hands.present.any() else []
-
-
-def _pictures(
-    job: ReconstructionJob, sources: Sequence[images.Source]
-) -> Iterator[images.Picture]:
-    if job.camera is not None:
-        return itertools.islice(images.webcam(job.camera), job.frames)
-    return images.pictures(sources)
 
 
 def _settings(job: ReconstructionJob) -> dict[str, Any]:
@@ -234,8 +337,12 @@ def _made_of(picture: images.Picture, boxes: Any, keypoints: Any) -> dict[str, A
     }
 
 
-def describe(done: Done | Kept | images.Skipped) -> str:
+def describe(done: Done | DoneClip | Kept | images.Skipped) -> str:
     """What was found in a picture and what was written, for a person."""
+    if isinstance(done, DoneClip):
+        head, *lines = done.told
+        lines = [f"{done.source}: {head}", *lines]
+        return "\n".join(lines + [f"  {path}" for path in done.files])
     if isinstance(done, images.Skipped):
         return done.sentence()
     if isinstance(done, Kept):
@@ -360,6 +467,7 @@ def _check(job: ReconstructionJob) -> None:
     if job.people not in PEOPLE:
         raise InputError(f"people must be one of {PEOPLE}, not {job.people!r}.")
     check_max_hands(job.max_hands)
+    job.clip.check()
     known_camera.choose(1, 1, focal=job.focal, center=job.center)
     if job.prior is not None:
         native.load_config(job.prior)

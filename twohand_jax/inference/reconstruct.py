@@ -17,7 +17,13 @@ from twohand_jax.errors import InputError
 from twohand_jax.inference import detections, images, known_camera, predict
 from twohand_jax.inference.detections import Detector
 from twohand_jax.inference.given import EachHand, EachPerson
-from twohand_jax.inference.observe import CueConfig, Found, Observer, hide
+from twohand_jax.inference.observe import (
+    CueConfig,
+    Found,
+    Observation,
+    Observer,
+    hide,
+)
 from twohand_jax.inference.programs import Programs, shapes_of
 from twohand_jax.inference.refinement import CHOICES, is_needed, refiner
 from twohand_jax.timing import Stopwatch
@@ -109,6 +115,8 @@ class Reconstructor:
     Attributes:
         model: the hand model of the results.
         crop: how hands are cut out for the network.
+        observer: finds hands and their cues.
+        programs: what was compiled.
         timing: seconds by stage, added up over all calls.
     """
 
@@ -136,8 +144,8 @@ class Reconstructor:
         self.model, self.crop = model, trained.crop
         self.timing = Stopwatch() if timing is None else timing
         self._trained = trained
-        self._observer = Observer() if observer is None else observer
-        self._programs = Programs(cache)
+        self.observer = Observer() if observer is None else observer
+        self.programs = Programs(cache)
         self._rows = 1 if jax.default_backend() == "cpu" else MOST_ROWS
         self._separator = functools.cache(
             functools.partial(refiner, directory=prior, model=model)
@@ -243,11 +251,11 @@ class Reconstructor:
         """
         scene = self._scene(images.as_photo(image), fit, refine, focal, center, camera)
         with self.timing.stage("detect"):
-            found = self._observer.find(scene.image, boxes, keypoints)
+            found = self.observer.find(scene.image, boxes, keypoints)
         if found.hands.present.any():
             (one,) = self._reconstruct(scene, [found], fit, refine)
             return one
-        (seen,) = self._observer.observe([scene.image], [found])
+        (seen,) = self.observer.observe([scene.image], [found])
         absent = predict.EMPTY._replace(camera=scene.camera)
         return Reconstruction(
             absent,
@@ -293,7 +301,7 @@ class Reconstructor:
         check_max_hands(max_hands)
         scene = self._scene(images.as_photo(image), fit, refine, focal, center, camera)
         with self.timing.stage("detect"):
-            found = self._observer.find_people(
+            found = self.observer.find_people(
                 scene.image, boxes, keypoints, max_hands=max_hands
             )
         return self._reconstruct(scene, found, fit, refine)
@@ -313,7 +321,7 @@ class Reconstructor:
         chosen = known_camera.choose(
             height, width, camera=camera, focal=focal, center=center, exif=photo.focal
         )
-        self._prepare(wants_fit=fit != "off")
+        self.prepare(wants_fit=fit != "off")
         camera_from = (chosen.focal_from, chosen.center_from)
         return _Scene(photo.image, chosen.camera, camera_from)
 
@@ -321,31 +329,13 @@ class Reconstructor:
         self, scene: _Scene, found: Sequence[Found], fit: str, refine: str
     ) -> list[Reconstruction]:
         """People whose hands were found."""
-        with self.timing.stage("cues"):
-            seen = self._observer.observe([scene.image] * len(found), found)
-            config = self._observer.config
-            unseen = config.unseen if config.source == "auto" else ()
-            seen = [hide(one, unseen) for one in seen]
-        views = [
-            predict.lay_out(
-                scene.image,
-                one.hands,
-                one.cues,
-                scene.camera,
-                names=self._trained.cues,
-                config=self.crop.canvas(),
-                fingers_up=self.crop.fingers_up,
-            )
-            for one in seen
-        ]
         done = []
-        for (hands, cues, provenance), network in zip(
-            seen, self._predict(views), strict=True
+        for (hands, cues, provenance), network in self.look(
+            scene.image, found, scene.camera
         ):
             fitted = network
             if fit != "off" and hands.has_keypoints:
-                known = (hands.evidence, hands.world)
-                fitted = self._run("fit", self.model, network, *known)
+                fitted = self.fit(network, hands)
             refinement = self._separate(fitted, hands, cues, refine)
             one = Reconstruction(
                 fitted if refinement is None else refinement.prediction,
@@ -358,6 +348,44 @@ class Reconstructor:
             )
             done.append(one)
         return done
+
+    def look(
+        self,
+        image: UInt8[np.ndarray, "h w 3"],
+        found: Sequence[Found],
+        camera: Camera,
+    ) -> list[tuple[Observation, Prediction]]:
+        """What the network says of people whose hands were found, and what it saw.
+
+        Args:
+            image: uint8 RGB.
+            found: each person's hands.
+            camera: the picture's.
+        """
+        self.prepare(wants_fit=False)
+        with self.timing.stage("cues"):
+            seen = self.observer.observe([image] * len(found), found)
+            config = self.observer.config
+            unseen = config.unseen if config.source == "auto" else ()
+            seen = [hide(one, unseen) for one in seen]
+        views = [
+            predict.lay_out(
+                image,
+                one.hands,
+                one.cues,
+                camera,
+                names=self._trained.cues,
+                config=self.crop.canvas(),
+                fingers_up=self.crop.fingers_up,
+            )
+            for one in seen
+        ]
+        return list(zip(seen, self._predict(views), strict=True))
+
+    def fit(self, network: Prediction, hands: detections.Detections) -> Prediction:
+        """The network's hands on their keypoints (``fit.fit``)."""
+        self.prepare(wants_fit=True)
+        return self._run("fit", self.model, network, hands.evidence, hands.world)
 
     def _predict(self, views: Sequence[CanvasView]) -> list[Prediction]:
         """What the network says of each view.
@@ -377,7 +405,7 @@ class Reconstructor:
             batch = jax.tree.map(lambda *leaves: np.stack(leaves), *padded)
             arguments = (self._trained.variables, self.model, batch)
             name = f"network {rows}"
-            if not self._programs.has(name):
+            if not self.programs.has(name):
                 self._prepare_network(name, batch)
             both = jax.tree.map(np.asarray, self._run(name, *arguments))
             found += [
@@ -386,22 +414,22 @@ class Reconstructor:
             ]
         return found
 
-    def _prepare(self, *, wants_fit: bool) -> None:
+    def prepare(self, *, wants_fit: bool) -> None:
         """Start to compile what is not there yet, while the hands are looked for."""
-        if not self._programs.has("network"):
+        if not self.programs.has("network"):
             blank = predict.blank(self._trained.cues, crop=self.crop)
             self._prepare_network("network", blank)
-        if wants_fit and not self._programs.has("fit"):
+        if wants_fit and not self.programs.has("fit"):
             points = np.zeros((2, NUM_JOINTS, 3), np.float32)
             hand = shapes_of((self.model, predict.EMPTY, points, points))
-            self._programs.prepare("fit", _make_fit, *hand)
+            self.programs.prepare("fit", _make_fit, *hand)
 
     def _prepare_network(self, name: str, view: CanvasView) -> None:
         """Start to compile the network for views of these shapes."""
         trained, crop = self._trained, self.crop
         shapes = shapes_of((trained.variables, self.model, view))
         make = functools.partial(_make_predict, trained.make_apply, crop)
-        self._programs.prepare(name, make, *shapes, key=f"{trained.key} {crop}")
+        self.programs.prepare(name, make, *shapes, key=f"{trained.key} {crop}")
 
     def _separate(
         self,
@@ -418,15 +446,15 @@ class Reconstructor:
             return None
         arguments = found.arguments(prediction, hands.keypoints, cues)
         name = f"refine {choice}"
-        if not self._programs.has(name):
+        if not self.programs.has(name):
             shapes = shapes_of(arguments)
-            self._programs.prepare(name, found.make, *shapes, key=found.key)
+            self.programs.prepare(name, found.make, *shapes, key=found.key)
         return self._run(name, *arguments, result=predict.NOT_REFINED)
 
     def _run(self, name: str, *arguments: Any, result: Any = predict.EMPTY) -> Any:
         """Run a program that returns a tree like ``result``."""
         with self.timing.stage(f"compile {name}"):
-            compiled = self._programs.get(name)
+            compiled = self.programs.get(name)
         with self.timing.stage(name):
             leaves = jax.block_until_ready(compiled(*arguments))
         return jax.tree.unflatten(jax.tree.structure(result), leaves)

@@ -125,19 +125,34 @@ def to_json(
         penetration: ``max_depth_mm`` and ``volume_cm3`` of each person's hands.
     """
     host = jax.tree.map(np.asarray, people)
-    one_camera = jax.tree.map(lambda leaf: leaf[0], host.camera)
-    focal_from, center_from = info.camera_from
     earlier = [*before, *[None] * (len(penetration) - len(before))]
     persons = [
         {
-            **_person(
-                jax.tree.map(lambda leaf, at=at: leaf[at], host), refined[at], depth
+            **person_json(
+                jax.tree.map(lambda leaf, at=at: leaf[at], host), refined[at], deep
             ),
             **_before(earlier[at] if refined[at] else None),
         }
-        for at, depth in enumerate(penetration)
+        for at, deep in enumerate(penetration)
         if (host.score[at] > 0).any()
     ]
+    camera = jax.tree.map(lambda leaf: leaf[0], host.camera)
+    return {
+        **header(info, camera, model=model),
+        "people": persons,
+        "conventions": CONVENTIONS,
+    }
+
+
+def header(info: PictureInfo, camera: Camera, *, model: str) -> dict[str, Any]:
+    """What a result says before its people.
+
+    Args:
+        info: of the picture or video.
+        camera: of all people, host arrays.
+        model: name of the hand model that the parameters belong to.
+    """
+    focal_from, center_from = info.camera_from
     return {
         "format": FORMAT,
         "schema_version": SCHEMA_VERSION,
@@ -151,19 +166,24 @@ def to_json(
             "time_s": info.time_s,
         },
         "camera": {
-            "focal": _list(one_camera.focal, PIXELS),
-            "center": _list(one_camera.center, PIXELS),
+            "focal": _list(camera.focal, PIXELS),
+            "center": _list(camera.center, PIXELS),
             "focal_from": focal_from,
             "center_from": center_from,
         },
-        "people": persons,
-        "conventions": CONVENTIONS,
     }
 
 
-def _person(
+def person_json(
     host: Prediction, refined: bool, penetration: dict[str, float | None] | None
 ) -> dict[str, Any]:
+    """A person as plain values.
+
+    Args:
+        host: without batch axis, host arrays.
+        refined: whether the diffusion prior changed the hands.
+        penetration: see ``to_json``.
+    """
     both = bool((host.score > 0).all())
     pixels = np.asarray(cameras.project(host.geometry.joints, _each_hand(host.camera)))
     return {
@@ -350,7 +370,9 @@ def _parse(content: dict[str, Any]) -> Result:
             camera_from=camera_from,
         )
         for number, person in enumerate(frame["people"]):
-            rows.append(_row(person, camera, len(pictures), number))
+            # In a clip a person keeps the number, also where others are not there.
+            of = int(person.get("person", number + 1)) - 1
+            rows.append(_row(person, camera, len(pictures), of))
         pictures.append(info)
     prediction, persons = jax.tree.map(lambda *parts: np.stack(parts)[1:], *rows)
     return Result(prediction, persons, tuple(pictures), str(content["hand_model"]))

@@ -53,6 +53,7 @@ class Viewer:
         model: ManoModel,
         *,
         port: int = 8080,
+        unit: str = "Picture",
     ) -> None:
         """Start the server and show the first picture.
 
@@ -61,6 +62,7 @@ class Viewer:
             count: how many there are.
             model: hand model, for the faces.
             port: of this machine; the next free one where it is taken.
+            unit: what the slider calls a picture; "Frame" of a video.
 
         Raises:
             MissingDependencyError: viser is not installed.
@@ -68,7 +70,7 @@ class Viewer:
         check()
         import viser
 
-        self._picture, self._count = picture, count
+        self._picture, self._count, self._unit = picture, count, unit
         self._faces = [topology.close_wrist(np.asarray(side)) for side in model.faces]
         self._lock = threading.Lock()
         self._drawn: list[Any] = []
@@ -141,7 +143,7 @@ class Viewer:
         gui = self.server.gui
         if self._count > 1:
             # Any: type checkers don't see that its value can be set.
-            self._number: Any = gui.add_slider("Picture", 1, self._count, 1, 1)
+            self._number: Any = gui.add_slider(self._unit, 1, self._count, 1, 1)
             self._number.on_update(lambda _: self.show(int(self._number.value) - 1))
             steps = gui.add_button_group("", ("Previous", "Next"))
             steps.on_click(lambda _: self._step(1 if steps.value == "Next" else -1))

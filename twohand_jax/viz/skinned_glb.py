@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from twohand_jax.collision import vertex_normals
 from twohand_jax.mano.joints import MODEL_JOINT_NAMES, PARENTS, WRIST
@@ -126,11 +126,63 @@ def _quaternions(axis_angle: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 4
 
 
 def _product(
-    first: Float[np.ndarray, "4"], second: Float[np.ndarray, "4"]
-) -> Float[np.ndarray, "4"]:
+    first: Float[np.ndarray, "4"], second: Float[np.ndarray, "*n 4"]
+) -> Float[np.ndarray, "*n 4"]:
     """Hamilton's product of quaternions x, y, z, w."""
-    (a, u), (b, v) = (first[3], first[:3]), (second[3], second[:3])
-    return np.append(a * v + b * u + np.cross(u, v), a * b - u @ v)
+    (a, u), (b, v) = (first[3], first[:3]), (second[..., 3:], second[..., :3])
+    imaginary = a * v + b * u + np.cross(u, v)
+    return np.concatenate([imaginary, a * b - (v @ u)[..., None]], axis=-1)
+
+
+class HandMotion(NamedTuple):
+    """A hand in the frames of a clip.
+
+    Attributes:
+        hand: at rest, posed as in one of the frames.
+        rotations: of each joint against its parent as in ``SkinnedHand``.
+        wrists: places in glTF's axes.
+        present: where the hand is there.
+    """
+
+    hand: SkinnedHand
+    rotations: Float[np.ndarray, "f 16 4"]
+    wrists: Float[np.ndarray, "f 3"]
+    present: Bool[np.ndarray, "f"]
+
+
+def hand_motion(
+    model: ManoModel,
+    params: ManoParams,
+    side: int,
+    present: Bool[np.ndarray, "f"],
+    vertices: Float[np.ndarray, "2 778 3"],
+    at: int,
+) -> HandMotion:
+    """One hand of a pair in motion.
+
+    The skin moves the surface exactly in one frame; in others it leaves out what the
+    pose itself changes of the surface since then.
+
+    Args:
+        model: hand model.
+        params: of both hands in all frames, of one shape.
+        side: of the hand.
+        present: where it is there.
+        vertices: of both hands in the exact frame.
+        at: the exact frame.
+    """
+    one = ManoParams(*(np.asarray(leaf[at]) for leaf in params))
+    hand = _hand(model, one, vertices, side)
+    host = ManoParams(*(np.asarray(leaf[:, side], np.float64) for leaf in params))
+    pose = host.hand_pose + np.asarray(model.pose_mean[side])
+    local = _quaternions(np.concatenate([host.global_orient[:, None], pose], axis=1))
+    local[:, WRIST] = _product(GLTF_FROM_CAMERA, local[:, WRIST])
+    # Of both quaternions of a rotation the nearer one, so that players turn that way.
+    turned = np.sum(local[1:] * local[:-1], axis=-1) < 0
+    sign = np.cumprod(np.where(turned, -1.0, 1.0), axis=0)
+    local[1:] *= sign[..., None]
+    wrists = (hand.joints[WRIST] + host.transl) * [1.0, -1.0, -1.0]
+    return HandMotion(hand, local, wrists, present)
 
 
 def _matrix(quaternion: Float[np.ndarray, "4"]) -> Float[np.ndarray, "3 3"]:
@@ -169,6 +221,20 @@ def glb(hands: Sequence[SkinnedHand]) -> bytes:
     return writer.content()
 
 
+def animated_glb(hands: Sequence[HandMotion], times: Float[np.ndarray, "f"]) -> bytes:
+    """The bytes of a glTF 2.0 binary file with one animation.
+
+    Args:
+        hands: in the same frames.
+        times: of these, seconds from the first one.
+    """
+    writer = _Writer()
+    for hand in hands:
+        writer.add(hand.hand)
+    writer.animate(hands, times)
+    return writer.content()
+
+
 class _Writer:
     """The JSON tree of a glTF file and its one buffer, as they grow."""
 
@@ -177,9 +243,39 @@ class _Writer:
         names = "nodes meshes skins materials accessors bufferViews".split()
         self._tree: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
         self._roots: list[int] = []
+        self._nodes: dict[str, list[int]] = {}
+
+    def animate(
+        self, hands: Sequence[HandMotion], times: Float[np.ndarray, "f"]
+    ) -> None:
+        """Let the joints' nodes move; hands that are not there shrink to nothing."""
+        when = self._accessor(times.astype(np.float32), None)
+        range_ = {"min": [float(np.float32(times[0]))]}
+        range_["max"] = [float(np.float32(times[-1]))]
+        self._tree["accessors"][when] |= range_
+        samplers: list[dict[str, Any]] = []
+        channels: list[dict[str, Any]] = []
+
+        def move(node: int, path: str, values: np.ndarray, way: str = "LINEAR") -> None:
+            output = self._accessor(values.astype(np.float32), None)
+            target = {"node": node, "path": path}
+            channels.append({"sampler": len(samplers), "target": target})
+            samplers.append({"input": when, "output": output, "interpolation": way})
+
+        for hand in hands:
+            nodes = self._nodes[hand.hand.name]
+            for joint, node in enumerate(nodes):
+                move(node, "rotation", hand.rotations[:, joint])
+            move(nodes[WRIST], "translation", hand.wrists)
+            if not hand.present.all():
+                scale = np.repeat(hand.present[:, None], 3, axis=1)
+                move(nodes[WRIST], "scale", scale, "STEP")
+        animation = {"name": "clip", "samplers": samplers, "channels": channels}
+        self._tree["animations"] = [animation]
 
     def add(self, hand: SkinnedHand) -> None:
         joints = self._joints(hand)
+        self._nodes[hand.name] = joints
         matrices = np.tile(np.eye(4), (len(joints), 1, 1))
         matrices[:, :3, 3] = -hand.joints
         inverse = self._accessor(matrices.transpose(0, 2, 1).astype(np.float32), None)
