@@ -17,12 +17,13 @@ import ijson
 from tqdm import tqdm
 
 from twohand_jax import files, reading
-from twohand_jax.errors import InputError
+from twohand_jax.errors import FailedError, InputError
 
 FORMAT = 1
 SMALL_BYTES, LARGE_BYTES = 512 << 20, 64 << 30
 TOKEN_BYTES = 4096  # of a number or word, at most
 BATCH = 1000
+FAILS = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 def read_json(path: Path, advice: str) -> Any:
@@ -204,7 +205,8 @@ def build(
 
     Raises:
         InputError: a file is missing, broken, or holds a key twice; or the index
-            cannot be written.
+            cannot be written there.
+        FailedError: the disk is full.
     """
     state = _state(collections, settings)
     if _is_current(path, state):
@@ -222,7 +224,8 @@ def build(
             database.execute("INSERT INTO state VALUES (?)", (state,))
             database.commit()
     except sqlite3.OperationalError as error:
-        raise InputError(f"Cannot write {path}: {error}.") from error
+        kind = FailedError if error.sqlite_errorcode in FAILS else InputError
+        raise kind(f"Cannot write {path}: {error}.") from error
     return Index(path)
 
 

@@ -150,7 +150,7 @@ def write(
         try:
             _write_metadata(directory, source, receipts | new)
         except OSError as error:
-            raise InputError(
+            raise FailedError(
                 f"The description of {directory} cannot be written: {error.strerror}; "
                 "its shards are whole: run the same command again."
             ) from error

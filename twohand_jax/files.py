@@ -2,10 +2,12 @@
 
 A file is written in a hidden folder beside its place, flushed to the disk and moved
 there. Whoever looks sees the old file, none, or the whole new one, also after a crash.
-What the system refuses is one sentence: "Cannot write PATH: No space left on device."
+What the system refuses is one sentence: "Cannot write PATH: No space left on device.",
+an ``InputError`` where another place would do, a ``FailedError`` of a full disk.
 """
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -16,9 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from twohand_jax.errors import InputError
+from twohand_jax.errors import FailedError, InputError
 
 PARTIAL = ".partial-"
+# What a path that was named can be guilty of; everything else is the system's.
+OF_PATHS = frozenset(
+    (
+        *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY),
+        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP),
+    )
+)
 
 
 @contextlib.contextmanager
@@ -32,7 +41,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         path: of the file; its folder is made if missing.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: the file cannot be written, by the fault of ``path``.
+        FailedError: the system fails; the disk is full, for one.
     """
     path = Path(path)
     with _said(path), _beside(path) as folder:
@@ -55,7 +65,7 @@ def together(
         keep: those of them that stay in ``folder`` if the body did not write them.
 
     Raises:
-        InputError: a file cannot be written; the folder then stays what it was.
+        InputError, FailedError: as ``replacing``; the folder stays what it was.
     """
     with _said(folder), _beside(folder / names[0]) as beside:
         yield beside
@@ -70,7 +80,7 @@ def write_bytes(path: str | Path, content: bytes | Iterable[bytes]) -> None:
     """Write a file, whole or piece by piece; errors of who makes the pieces pass.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError, FailedError: as ``replacing`` does.
     """
     pieces = (content,) if isinstance(content, bytes) else content
     try:
@@ -115,6 +125,12 @@ def remove_partials(folder: Path, *, is_deep: bool = True) -> None:
             leftover.unlink(missing_ok=True)
 
 
+def refusal(path: Path, error: OSError) -> InputError | FailedError:
+    """The exception for a file that the system does not let be written."""
+    kind = InputError if error.errno in OF_PATHS else FailedError
+    return kind(f"Cannot write {path}: {error.strerror or error}.")
+
+
 class _MakerError(Exception):
     """Carries an OSError past those of writing."""
 
@@ -131,8 +147,7 @@ def _said(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"Cannot write {path}: {reason}.") from error
+        raise refusal(path, error) from error
 
 
 @contextlib.contextmanager

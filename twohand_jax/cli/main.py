@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import errno
 import io
 import os
 import signal
@@ -11,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 
 import twohand_jax
-from twohand_jax import reading, switches
+from twohand_jax import files, reading, switches
 from twohand_jax.cli import (
     benchmark,
     common,
@@ -106,7 +105,7 @@ def _run(args: argparse.Namespace) -> int:
     except OSError as error:
         if os.environ.get("TWOHAND_TRACEBACK"):
             raise
-        code = BAD_INPUT if error.errno in OF_PATHS else FAILED
+        code = BAD_INPUT if error.errno in files.OF_PATHS else FAILED
         message = _system_sentence(error)
     except Exception as error:
         if _is_lost(error):
@@ -150,15 +149,6 @@ def _missing_platform() -> str | None:
 
 
 LONGEST = 2000  # characters of a line, for values that are quoted
-
-
-# What a path that was named can be guilty of; everything else is the system's.
-OF_PATHS = frozenset(
-    (
-        *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY),
-        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP),
-    )
-)
 
 
 def _system_sentence(error: OSError) -> str:

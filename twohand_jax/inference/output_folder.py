@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from twohand_jax import files
-from twohand_jax.errors import InputError
+from twohand_jax.errors import FailedError, InputError
 
 MANIFEST = ".twohand_manifest.jsonl"
 SHOWN = 5
@@ -62,6 +62,7 @@ class OutputFolder:
 
         Raises:
             InputError: there are such files, or the folder cannot be written.
+            FailedError: the disk is full.
         """
         names = [stem + ending for stem in stems for ending in endings]
         if videos and self.path.is_dir():
@@ -76,14 +77,15 @@ class OutputFolder:
         """Make the folder, try it for writing, clear what killed runs left half done.
 
         Raises:
-            InputError: it cannot be made or written.
+            InputError, FailedError: it cannot be made or written.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path):
                 pass
         except OSError as error:
-            raise InputError(
+            kind = InputError if error.errno in files.OF_PATHS else FailedError
+            raise kind(
                 f"The output folder {self.path} cannot be written: {error.strerror}; "
                 "choose another with --out."
             ) from error
