@@ -1,6 +1,7 @@
 """The walks of docs/extending.md are walked: changes applied, commands run."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -47,11 +48,20 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+# As in the tests' own process: compiled without LLVM's passes, and kept.
+FAST = {
+    "XLA_FLAGS": os.environ["XLA_FLAGS"],
+    "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".pytest_cache" / "jax"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+}
+
+
 def run(root: Path, *words: str) -> str:
     done = subprocess.run(
         [sys.executable, *words],
         cwd=root,
-        env={"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin", "HOME": str(root)},
+        env=FAST
+        | {"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin", "HOME": str(root)},
         capture_output=True,
         text=True,
     )

@@ -2,12 +2,12 @@
 
     python -m tests.faults --kills 20
     python -m tests.faults --kills 5 --only build train
-    python -m tests.faults --kills 0 --disks 5          # needs root, for a small tmpfs
+    python -m tests.faults --kills 0 --hosts 0 --disks 5    # as root, who mounts tmpfs
 
 Each command runs undisturbed. Then it is killed with SIGKILL at random moments of its
 run and started again until it ends by itself, as often as asked in all. Then it runs on
 disks that are too small for its results, and again when there is room. What it leaves
-is compared byte by byte.
+is compared byte by byte. Last, one of four processes of a training is killed.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.faults import commands, full_disk
+from tests.faults import commands, full_disk, hosts
 from tests.faults.commands import Command
 from tests.faults.full_disk import Tried
 
@@ -59,13 +59,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Disturb commands and compare.")
     parser.add_argument("--kills", type=int, default=20, help="of each command")
     parser.add_argument("--disks", type=int, default=3, help="too small, for each")
+    parser.add_argument("--hosts", type=int, default=2, help="of four, each killed")
     parser.add_argument("--only", nargs="+", metavar="COMMAND")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     draw, faults = random.Random(args.seed), 0
     with tempfile.TemporaryDirectory() as name:
-        made = commands.make(Path(name))
-        chosen = {title: made[title] for title in args.only or made}
+        made = commands.make(Path(name)) if args.kills or args.disks else {}
+        chosen = {title: made[title] for title in args.only or made if made}
         for title, command in chosen.items():
             commands.finish(command.words(Path(name) / title / "whole"))
         if args.kills:
@@ -80,6 +81,12 @@ def main() -> int:
         for title, command in chosen.items():
             for tried in full_disk.tries(command, Path(name) / title, args.disks):
                 faults += show(title, tried)
+        if args.hosts:
+            print("\n| of four processes | the others ended after | steps lost | faults |")
+            print("|---" * 4 + "|")
+        for victim in range(args.hosts):
+            tried = hosts.kill_one(Path(name) / "hosts", victim)
+            faults += show(f"process {victim} is killed", tried)
     return 1 if faults else 0
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tests.faults import commands
 from tests.faults.commands import Command
 
-ROOM = "64m"
+ROOM = "remount,size=64m"
 PAGE = 4096
 
 
@@ -21,10 +21,9 @@ class Tried(NamedTuple):
     faults: list[str]
 
 
-def mount(place: Path, size: str | int, *, again: bool = False) -> bool:
-    """Mount a tmpfs, or give it another size; whether that is allowed."""
+def mount(place: Path, options: str) -> bool:
+    """Mount a tmpfs, or change its options; whether that is allowed."""
     place.mkdir(parents=True, exist_ok=True)
-    options = f"{'remount,' * again}size={size}"
     words = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
     try:
         return subprocess.run(words, capture_output=True).returncode == 0
@@ -38,9 +37,9 @@ def unmount(place: Path) -> None:
 
 
 @contextlib.contextmanager
-def disk(place: Path, size: str | int) -> Iterator[Path | None]:
-    """A small disk; None where this user may not mount one."""
-    allowed = os.geteuid() == 0 and mount(place, size)
+def disk(place: Path, size: int) -> Iterator[Path | None]:
+    """A disk of some bytes; None where this user may not mount one."""
+    allowed = os.geteuid() == 0 and mount(place, f"size={size}")
     try:
         yield place if allowed else None
     finally:
@@ -87,7 +86,7 @@ def _try(
         faults.append(f"said: {told[-500:]}")
     kept = commands.contents(out, command.results)
     faults += [f"half: {name}" for name in kept if kept[name] != expected.get(name)]
-    mount(place, ROOM, again=True)
+    mount(place, ROOM)
     commands.finish(command.words(out))
     found = commands.contents(out, command.results)
     faults += [f"differs: {name}" for name in commands.different(expected, found)]
