@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from tests.train import restarts, toy
+from tests.train import restarts, runs, toy
 from twohand_jax import experiments
 from twohand_jax.cli import main as cli
 from twohand_jax.errors import FailedError, InputError, NonFiniteLossError
@@ -18,7 +18,7 @@ from twohand_jax.evaluation import monitors
 from twohand_jax.train import checkpoint, loop
 
 ROOT = Path(__file__).parents[2]
-STEPS, KILLS = 60, 5
+STEPS, KILLS = 60, 8
 
 
 def run_with_kills(workdir: Path, kills: int) -> dict[str, np.ndarray]:
@@ -27,7 +27,7 @@ def run_with_kills(workdir: Path, kills: int) -> dict[str, np.ndarray]:
     done = subprocess.run(
         [sys.executable, "-m", "tests.train.restarts", *words],
         cwd=ROOT,
-        env=os.environ | {"XLA_FLAGS": "", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
         text=True,
     )
@@ -172,8 +172,8 @@ def test_a_non_finite_loss_is_exit_code_1_without_traceback(
 
 @pytest.mark.slow
 def test_a_dry_run_tells_what_a_run_needs_and_writes_nothing(tmp_path, capsys):
-    small = ["--set", "train.batch_size=2", "--dry-run"]
-    assert cli.main(words(tmp_path / "unused", *small)) == 0
+    small = runs.arguments("tiny", tmp_path / "unused", tmp_path, train__batch_size=2)
+    assert cli.main([*small, "--dry-run"]) == 0
     told = capsys.readouterr().out
     for word in ("Parameters:", "GFLOP per img", "GiB", "Mesh: 1 data x 1 fsdp"):
         assert word in told
