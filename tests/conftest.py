@@ -21,8 +21,10 @@ os.environ.setdefault(
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "SSE41")
 # Compiled programs outlive the run, so the second run of the suite is much faster; and
 # processes that tests start find what was compiled here.
-CACHE = Path(__file__).parent.parent / ".pytest_cache" / "jax"
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR",
+    str(Path(__file__).parent.parent / ".pytest_cache" / "jax"),
+)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 import jax

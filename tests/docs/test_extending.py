@@ -49,7 +49,9 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # As in the tests' own process: compiled without LLVM's passes, and kept.
-FAST = {name: value for name, value in os.environ.items() if name[:4] in ("XLA_", "JAX_")}
+FAST = {
+    name: value for name, value in os.environ.items() if name[:4] in ("XLA_", "JAX_")
+}
 
 
 def run(root: Path, *words: str) -> str:

@@ -82,7 +82,9 @@ def main() -> int:
             for tried in full_disk.tries(command, Path(name) / title, args.disks):
                 faults += show(title, tried)
         if args.hosts:
-            print("\n| of four processes | the others ended after | steps lost | faults |")
+            print(
+                "\n| of four processes | the others ended after | steps lost | faults |"
+            )
             print("|---" * 4 + "|")
         for victim in range(args.hosts):
             tried = hosts.kill_one(Path(name) / "hosts", victim)

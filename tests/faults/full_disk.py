@@ -1,4 +1,4 @@
-"""Disks that are too small for a command's results: a small tmpfs, which root mounts."""
+"""Disks too small for a command's results: a small tmpfs, which root mounts."""
 
 import contextlib
 import os
@@ -71,9 +71,7 @@ def tries(command: Command, folder: Path, count: int) -> Iterator[Tried]:
             yield _try(command, place, expected, size)
 
 
-def _try(
-    command: Command, place: Path, expected: dict[str, bytes], size: int
-) -> Tried:
+def _try(command: Command, place: Path, expected: dict[str, bytes], size: int) -> Tried:
     faults: list[str] = []
     out = place / "out"
     process = commands.start(command.words(out))

@@ -22,7 +22,9 @@ SETTINGS = {
 def start(workdir: Path, poses: Path, steps: int) -> list[subprocess.Popen]:
     """Four processes of one run, as docs/training.md starts them on plain hosts."""
     address = f"localhost:{launch.free_port()}"
-    words = runs.arguments("prior", workdir, poses, train__total_steps=steps, **SETTINGS)
+    words = runs.arguments(
+        "prior", workdir, poses, train__total_steps=steps, **SETTINGS
+    )
     shared = ["--coordinator", address, "--processes", str(PROCESSES), "--process"]
     command = ["-m", "twohand_jax.cli.main", *words, *shared]
     return [launch.start([*command, str(number)]) for number in range(PROCESSES)]

@@ -1,4 +1,4 @@
-"""Where results go: a full or read-only disk, a user's umask, folders that are links."""
+"""Where results go: full or read-only disks, a umask, folders that are links."""
 
 import errno
 import os
@@ -41,7 +41,9 @@ def test_a_full_disk_keeps_what_is_finished(source, tmp_path, small):
     assert contents(small / "set") == contents(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("command", ["data cues {} --cues labels --out", "cues {} --out"])
+@pytest.mark.parametrize(
+    "command", ["data cues {} --cues labels --out", "cues {} --out"]
+)
 def test_a_read_only_folder_is_a_sentence(source, tmp_path, small, command, capsys):
     build(source, tmp_path / "set")
     assert full_disk.mount(small, "remount,ro")
