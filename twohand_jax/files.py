@@ -7,7 +7,6 @@ an ``InputError`` where another place would do, a ``FailedError`` of a full disk
 """
 
 import contextlib
-import errno
 import json
 import os
 import secrets
@@ -18,16 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from twohand_jax.errors import FailedError, InputError
+from twohand_jax import errors
 
 PARTIAL = ".partial-"
-# What a path that was named can be guilty of; everything else is the system's.
-OF_PATHS = frozenset(
-    (
-        *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY),
-        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP),
-    )
-)
 
 
 @contextlib.contextmanager
@@ -125,12 +117,6 @@ def remove_partials(folder: Path, *, is_deep: bool = True) -> None:
             leftover.unlink(missing_ok=True)
 
 
-def refusal(path: Path, error: OSError) -> InputError | FailedError:
-    """The exception for a file that the system does not let be written."""
-    kind = InputError if error.errno in OF_PATHS else FailedError
-    return kind(f"Cannot write {path}: {error.strerror or error}.")
-
-
 class _MakerError(Exception):
     """Carries an OSError past those of writing."""
 
@@ -147,7 +133,8 @@ def _said(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise refusal(path, error) from error
+        kind = errors.of_writing(error)
+        raise kind(f"Cannot write {path}: {error.strerror or error}.") from error
 
 
 @contextlib.contextmanager

@@ -19,8 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from twohand_jax import files
-from twohand_jax.errors import FailedError, InputError
+from twohand_jax.errors import FailedError, InputError, of_writing
 
 LOCK = ".lock"
 BEAT_S = 5.0
@@ -87,8 +86,7 @@ def _remove_empty(folders: list[Path]) -> None:
 
 
 def _cannot_write(directory: Path, error: OSError) -> InputError | FailedError:
-    kind = InputError if error.errno in files.OF_PATHS else FailedError
-    return kind(
+    return of_writing(error)(
         f"The folder {directory} cannot be written: {error.strerror}; choose another."
     )
 

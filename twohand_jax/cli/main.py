@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 
 import twohand_jax
-from twohand_jax import files, reading, switches
+from twohand_jax import reading, switches
 from twohand_jax.cli import (
     benchmark,
     common,
@@ -25,7 +25,7 @@ from twohand_jax.cli import (
     view,
     weights,
 )
-from twohand_jax.errors import FailedError, InputError
+from twohand_jax.errors import OF_PATHS, FailedError, InputError
 
 # Each module has add(subparsers), and imports what it needs when it runs. What runs
 # returns an exit code or None for 0.
@@ -105,7 +105,7 @@ def _run(args: argparse.Namespace) -> int:
     except OSError as error:
         if os.environ.get("TWOHAND_TRACEBACK"):
             raise
-        code = BAD_INPUT if error.errno in files.OF_PATHS else FAILED
+        code = BAD_INPUT if error.errno in OF_PATHS else FAILED
         message = _system_sentence(error)
     except Exception as error:
         if _is_lost(error):

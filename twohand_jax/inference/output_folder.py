@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from twohand_jax import files
-from twohand_jax.errors import FailedError, InputError
+from twohand_jax.errors import InputError, of_writing
 
 MANIFEST = ".twohand_manifest.jsonl"
 SHOWN = 5
@@ -84,8 +84,7 @@ class OutputFolder:
             with tempfile.TemporaryFile(dir=self.path):
                 pass
         except OSError as error:
-            kind = InputError if error.errno in files.OF_PATHS else FailedError
-            raise kind(
+            raise of_writing(error)(
                 f"The output folder {self.path} cannot be written: {error.strerror}; "
                 "choose another with --out."
             ) from error
