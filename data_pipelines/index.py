@@ -23,6 +23,7 @@ FORMAT = 1
 SMALL_BYTES, LARGE_BYTES = 512 << 20, 64 << 30
 TOKEN_BYTES = 4096  # of a number or word, at most
 BATCH = 1000
+MAX_DEPTH = 2000  # about: brackets in texts are counted as well
 FAILS = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
@@ -310,7 +311,7 @@ class _Lenient:
     """A JSON file in which NaN and infinities are nulls."""
 
     def __init__(self, file: IO[bytes], bar: tqdm) -> None:
-        self.file, self.bar = file, bar
+        self.file, self.bar, self.depth = file, bar, 0
 
     def read(self, size: int = -1) -> bytes:
         """About ``size`` bytes, up to the end of a value."""
@@ -322,6 +323,14 @@ class _Lenient:
                 break
             chunk += rest
         self.bar.update(len(chunk))
+        opened = chunk.count(b"[") + chunk.count(b"{")
+        closed = chunk.count(b"]") + chunk.count(b"}")
+        self.depth = max(self.depth + opened - closed, 0)
+        if self.depth > MAX_DEPTH:  # ijson's memory grows with the square
+            raise InputError(
+                f"{self.file.name} is nested more than {MAX_DEPTH} deep, which no "
+                "annotations are."
+            )
         if b"NaN" in chunk or b"Infinity" in chunk:
             chunk = NOT_JSON.sub(b"null", chunk)
         return chunk

@@ -37,7 +37,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         FailedError: the system fails; the disk is full, for one.
     """
     path = Path(path)
-    with _said(path), _beside(path) as folder:
+    with named(path), _beside(path) as folder:
         yield folder / path.name
         with (folder / path.name).open("r+b") as file:
             os.fsync(file.fileno())
@@ -59,7 +59,7 @@ def together(
     Raises:
         InputError, FailedError: as ``replacing``; the folder stays what it was.
     """
-    with _said(folder), _beside(folder / names[0]) as beside:
+    with named(folder), _beside(folder / names[0]) as beside:
         yield beside
         for name in names:
             if (beside / name).exists():
@@ -129,7 +129,12 @@ def _apart(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 @contextlib.contextmanager
-def _said(path: Path) -> Iterator[None]:
+def named(path: Path) -> Iterator[None]:
+    """Name the file in what the system refuses while the body writes to it.
+
+    Raises:
+        InputError, FailedError: as ``replacing``.
+    """
     try:
         yield
     except OSError as error:

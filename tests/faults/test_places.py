@@ -15,7 +15,7 @@ from tests.train import toy
 from twohand_jax.cli import main as cli
 from twohand_jax.data import shards
 from twohand_jax.errors import FailedError
-from twohand_jax.train import state
+from twohand_jax.train import log, state
 from twohand_jax.weights import native
 
 __all__ = ["source"]
@@ -91,3 +91,11 @@ def test_folders_and_files_that_are_links_are_read_and_written(source, tmp_path)
     assert (tmp_path / "set").is_symlink()
     build(RecordCues(tmp_path / "set", LABELS), tmp_path / "cues")
     assert (tmp_path / "cues" / shards.INFO).exists()
+
+
+def test_a_log_on_a_full_disk_is_a_sentence_that_names_it(small):
+    metrics = log.MetricsLog(small / "run")
+    with pytest.raises(FailedError, match=r"Cannot write .*metrics\.jsonl: No space"):
+        for step in range(10_000):
+            metrics.write(step, {"loss": 0.5})
+    metrics.close()

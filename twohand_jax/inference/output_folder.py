@@ -170,7 +170,8 @@ class OutputFolder:
 
     def _append(self, entry: dict[str, Any]) -> None:
         line = json.dumps(entry)
-        with (self.path / MANIFEST).open("a+b") as file:
+        path = self.path / MANIFEST
+        with files.named(path), path.open("a+b") as file:
             if file.tell():
                 file.seek(-1, os.SEEK_END)
                 line = line if file.read(1) == b"\n" else f"\n{line}"

@@ -1,5 +1,6 @@
 """What a run leaves behind: metrics, its code, and the end of a failed one."""
 
+import contextlib
 import functools
 import json
 import subprocess
@@ -52,7 +53,8 @@ class MetricsLog:
         if not self._writes:
             return
         line = {"step": step, "time": round(time.time(), 3)} | values
-        self._file.write(json.dumps(line) + "\n")
+        with files.named(self._directory / METRICS):
+            self._file.write(json.dumps(line) + "\n")
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
@@ -71,9 +73,11 @@ class MetricsLog:
         """Flush and close the files."""
         if not self._writes:
             return
-        self._file.close()
+        with contextlib.suppress(OSError):  # what a failed write left, which was told
+            self._file.close()
         if self._board is not None:
-            self._board.close()
+            with contextlib.suppress(OSError):  # which its thread has told
+                self._board.close()
 
 
 def _drop_after(path: Path, step: int) -> None:
@@ -108,7 +112,7 @@ def _say_of_boards() -> None:
 
     Its files are for looking at; what they hold is in the metrics as well.
     """
-    before = threading.excepthook
+    before, ignored = threading.excepthook, sys.unraisablehook
 
     def told(args: threading.ExceptHookArgs) -> None:
         is_board = type(args.thread).__module__.startswith("tensorboardX")
@@ -118,7 +122,14 @@ def _say_of_boards() -> None:
         reason = args.exc_value.strerror
         print(f"TensorBoard's files cannot be written: {reason}.", file=sys.stderr)
 
-    threading.excepthook = told
+    def at_exit(args: "sys.UnraisableHookArgs") -> None:
+        is_board = str(getattr(args.object, "__module__", "")).startswith(
+            "tensorboardX"
+        )
+        if not (is_board and isinstance(args.exc_value, OSError)):
+            ignored(args)
+
+    threading.excepthook, sys.unraisablehook = told, at_exit
 
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -135,7 +146,8 @@ def write_provenance(workdir: Path, *, first_step: int) -> None:
         "versions": {name: metadata.version(name) for name in PACKAGES},
     }
     workdir.mkdir(parents=True, exist_ok=True)
-    with (workdir / "starts.jsonl").open("a") as file:
+    path = workdir / "starts.jsonl"
+    with files.named(path), path.open("a") as file:
         file.write(json.dumps(line) + "\n")
 
 
