@@ -22,6 +22,7 @@ from twohand_jax import files, reading
 from twohand_jax.train import sharding
 
 METRICS = "metrics.jsonl"
+QUEUE = 1000  # events for TensorBoard's thread, so that its end is seen before it fills
 
 
 class MetricsLog:
@@ -55,7 +56,7 @@ class MetricsLog:
         line = {"step": step, "time": round(time.time(), 3)} | values
         with files.named(self._directory / METRICS):
             self._file.write(json.dumps(line) + "\n")
-        if self._board is not None:
+        if self._board is not None and _lives(self._board):
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
 
@@ -66,7 +67,7 @@ class MetricsLog:
         path = self._directory / "pictures" / f"{name}-{step:08d}.png"
         with files.replacing(path) as beside:
             Image.fromarray(image).save(beside)
-        if self._board is not None:
+        if self._board is not None and _lives(self._board):
             self._board.add_image(name, image, step, dataformats="HWC")
 
     def close(self) -> None:
@@ -77,7 +78,8 @@ class MetricsLog:
             self._file.close()
         if self._board is not None:
             with contextlib.suppress(OSError):  # which its thread has told
-                self._board.close()
+                if _lives(self._board):
+                    self._board.close()
 
 
 def _drop_after(path: Path, step: int) -> None:
@@ -103,7 +105,13 @@ def _board(directory: Path) -> Any:
     except ImportError:
         return None
     _say_of_boards()
-    return SummaryWriter(str(directory / "tensorboard"))
+    return SummaryWriter(str(directory / "tensorboard"), max_queue=QUEUE)
+
+
+def _lives(board: Any) -> bool:
+    """Whether TensorBoard's thread works: what a dead one is given waits for ever."""
+    worker = getattr(board.file_writer.event_writer, "_worker", None)
+    return worker is None or worker.is_alive()
 
 
 @functools.cache
