@@ -56,7 +56,15 @@ def kill_one(folder: Path, victim: int) -> Tried:
     processes[victim].wait()
     saved = max(int(path.name) for path in (workdir / "checkpoints").iterdir())
     logged = metrics.read_text().count("\n")
-    launch.succeed(start(workdir, poses, steps=logged + 4))
+    processes = start(workdir, poses, steps=10**6)  # the same command
+    while metrics.read_text().count("\n") <= logged:
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.1)
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+    codes = [code for code, _, _ in launch.finish(processes)]
+    if codes != [143] * PROCESSES:
+        faults.append(f"the same command ends with {codes}")
     repeated = logged - saved
     if repeated > SETTINGS["train__save_every"]:
         faults.append(f"{repeated} steps are lost")
