@@ -17,12 +17,14 @@ import ijson
 from tqdm import tqdm
 
 from twohand_jax import files, reading
-from twohand_jax.errors import InputError
+from twohand_jax.errors import FailedError, InputError
 
 FORMAT = 1
 SMALL_BYTES, LARGE_BYTES = 512 << 20, 64 << 30
 TOKEN_BYTES = 4096  # of a number or word, at most
 BATCH = 1000
+MAX_DEPTH = 2000  # about: brackets in texts are counted as well
+FAILS = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 def read_json(path: Path, advice: str) -> Any:
@@ -204,7 +206,8 @@ def build(
 
     Raises:
         InputError: a file is missing, broken, or holds a key twice; or the index
-            cannot be written.
+            cannot be written there.
+        FailedError: the disk is full.
     """
     state = _state(collections, settings)
     if _is_current(path, state):
@@ -222,7 +225,8 @@ def build(
             database.execute("INSERT INTO state VALUES (?)", (state,))
             database.commit()
     except sqlite3.OperationalError as error:
-        raise InputError(f"Cannot write {path}: {error}.") from error
+        kind = FailedError if error.sqlite_errorcode in FAILS else InputError
+        raise kind(f"Cannot write {path}: {error}.") from error
     return Index(path)
 
 
@@ -307,7 +311,7 @@ class _Lenient:
     """A JSON file in which NaN and infinities are nulls."""
 
     def __init__(self, file: IO[bytes], bar: tqdm) -> None:
-        self.file, self.bar = file, bar
+        self.file, self.bar, self.depth = file, bar, 0
 
     def read(self, size: int = -1) -> bytes:
         """About ``size`` bytes, up to the end of a value."""
@@ -319,6 +323,14 @@ class _Lenient:
                 break
             chunk += rest
         self.bar.update(len(chunk))
+        opened = chunk.count(b"[") + chunk.count(b"{")
+        closed = chunk.count(b"]") + chunk.count(b"}")
+        self.depth = max(self.depth + opened - closed, 0)
+        if self.depth > MAX_DEPTH:  # ijson's memory grows with the square
+            raise InputError(
+                f"{self.file.name} is nested more than {MAX_DEPTH} deep, which no "
+                "annotations are."
+            )
         if b"NaN" in chunk or b"Infinity" in chunk:
             chunk = NOT_JSON.sub(b"null", chunk)
         return chunk

@@ -147,10 +147,12 @@ def write(
             new = _collect(made, source, receipts, limit, directory)
         seconds = time.perf_counter() - start
         _write_rejections(directory, receipts | new)
+        # Workers of a killed run outlive it for a moment, in which they begin a file.
+        files.remove_partials(directory)
         try:
             _write_metadata(directory, source, receipts | new)
         except OSError as error:
-            raise InputError(
+            raise FailedError(
                 f"The description of {directory} cannot be written: {error.strerror}; "
                 "its shards are whole: run the same command again."
             ) from error

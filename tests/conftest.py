@@ -19,6 +19,13 @@ os.environ.setdefault(
 # The gradients of PyTorch's convolutions (2.13.0) write past their memory on some AMD
 # processors, here and in the release alone; not with the plainest instructions.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "SSE41")
+# Compiled programs outlive the run, so the second run of the suite is much faster; and
+# processes that tests start find what was compiled here.
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR",
+    str(Path(__file__).parent.parent / ".pytest_cache" / "jax"),
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 import jax
 import pytest
@@ -27,7 +34,6 @@ MAPS = Path("/proc/self/maps")  # of Linux
 # Every compiled program takes dozens of a process's memory maps, of which Linux grants
 # 65,530: beyond them the next allocation aborts the process.
 MANY_MAPS = 20_000
-CACHE = Path(__file__).parent.parent / ".pytest_cache" / "jax"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,9 +44,6 @@ def pytest_configure(config: pytest.Config) -> None:
     # Where in our code an operation comes from costs a tenth of compiling it.
     jax.config.update("jax_traceback_in_locations_limit", 0)
     jax.config.update("jax_include_full_tracebacks_in_locations", False)
-    # Compiled programs outlive the run, so the second run of the suite is much faster.
-    jax.config.update("jax_compilation_cache_dir", str(CACHE))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     # Our own warnings are errors; those of other packages are theirs.
     config.addinivalue_line("filterwarnings", r"error:::(twohand_jax|data_pipelines)\b")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from twohand_jax import files
-from twohand_jax.errors import InputError
+from twohand_jax.errors import FailedError, InputError
 
 BIG = 1 << 20
 WRITERS: dict[str, Callable[[Path], None]] = {
@@ -37,7 +37,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_is_one_sentence(
 ):
     path = tmp_path / "a"
     path.write_bytes(b"old")
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(FailedError) as caught:
         writer(path)
     assert str(caught.value) == f"Cannot write {path}: File too large."
     assert path.read_bytes() == b"old"
@@ -127,7 +127,7 @@ def test_files_of_one_result_come_and_go_together(tmp_path):
             for name in written:
                 (beside / name).write_text(name)
         assert sorted(path.name for path in tmp_path.iterdir()) == written
-    refused = pytest.raises(InputError, match=f"Cannot write {tmp_path}: No space left")
+    refused = pytest.raises(FailedError, match=f"Cannot write {tmp_path}: No space")
     with refused, files.together(tmp_path, names) as beside:
         (beside / "a.json").write_text("new")
         raise OSError(28, "No space left on device")

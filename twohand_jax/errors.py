@@ -1,5 +1,7 @@
 """The exceptions this library raises on purpose."""
 
+import errno
+
 
 class InputError(ValueError):
     """Something that came from outside (file, argument, record) is not usable.
@@ -30,3 +32,17 @@ class NonFiniteLossError(FailedError):
 
 class MissingDependencyError(InputError):
     """An optional package or system library is needed and absent."""
+
+
+# What a path that was named can be guilty of; everything else is the system's.
+OF_PATHS = frozenset(
+    (
+        *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY),
+        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP),
+    )
+)
+
+
+def of_writing(error: OSError) -> type[InputError] | type[FailedError]:
+    """Whose fault it is that a file cannot be written: the path's, or the system's."""
+    return InputError if error.errno in OF_PATHS else FailedError

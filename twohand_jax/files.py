@@ -2,7 +2,8 @@
 
 A file is written in a hidden folder beside its place, flushed to the disk and moved
 there. Whoever looks sees the old file, none, or the whole new one, also after a crash.
-What the system refuses is one sentence: "Cannot write PATH: No space left on device."
+What the system refuses is one sentence: "Cannot write PATH: No space left on device.",
+an ``InputError`` where another place would do, a ``FailedError`` of a full disk.
 """
 
 import contextlib
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from twohand_jax.errors import InputError
+from twohand_jax import errors
 
 PARTIAL = ".partial-"
 
@@ -32,10 +33,11 @@ def replacing(path: str | Path) -> Iterator[Path]:
         path: of the file; its folder is made if missing.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: the file cannot be written, by the fault of ``path``.
+        FailedError: the system fails; the disk is full, for one.
     """
     path = Path(path)
-    with _said(path), _beside(path) as folder:
+    with named(path), _beside(path) as folder:
         yield folder / path.name
         with (folder / path.name).open("r+b") as file:
             os.fsync(file.fileno())
@@ -55,9 +57,9 @@ def together(
         keep: those of them that stay in ``folder`` if the body did not write them.
 
     Raises:
-        InputError: a file cannot be written; the folder then stays what it was.
+        InputError, FailedError: as ``replacing``; the folder stays what it was.
     """
-    with _said(folder), _beside(folder / names[0]) as beside:
+    with named(folder), _beside(folder / names[0]) as beside:
         yield beside
         for name in names:
             if (beside / name).exists():
@@ -70,7 +72,7 @@ def write_bytes(path: str | Path, content: bytes | Iterable[bytes]) -> None:
     """Write a file, whole or piece by piece; errors of who makes the pieces pass.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError, FailedError: as ``replacing`` does.
     """
     pieces = (content,) if isinstance(content, bytes) else content
     try:
@@ -127,12 +129,17 @@ def _apart(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 @contextlib.contextmanager
-def _said(path: Path) -> Iterator[None]:
+def named(path: Path) -> Iterator[None]:
+    """Name the file in what the system refuses while the body writes to it.
+
+    Raises:
+        InputError, FailedError: as ``replacing``.
+    """
     try:
         yield
     except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"Cannot write {path}: {reason}.") from error
+        kind = errors.of_writing(error)
+        raise kind(f"Cannot write {path}: {error.strerror or error}.") from error
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from twohand_jax.errors import InputError
+from twohand_jax.errors import FailedError, InputError, of_writing
 
 LOCK = ".lock"
 BEAT_S = 5.0
@@ -46,6 +46,7 @@ def held(directory: Path, what: str) -> Iterator[None]:
 
     Raises:
         InputError: another process holds it, or it cannot be written.
+        FailedError: the disk is full.
     """
     made = _make(directory)
     try:
@@ -84,8 +85,8 @@ def _remove_empty(folders: list[Path]) -> None:
             folder.rmdir()
 
 
-def _cannot_write(directory: Path, error: OSError) -> InputError:
-    return InputError(
+def _cannot_write(directory: Path, error: OSError) -> InputError | FailedError:
+    return of_writing(error)(
         f"The folder {directory} cannot be written: {error.strerror}; choose another."
     )
 

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -149,7 +150,7 @@ def test_interruption_exits_130(monkeypatch, photo, capsys) -> None:
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_another_hand_model_than_the_shipped_networks(tmp_path, photo, capsys):
+def test_another_hand_model_than_the_networks(checkpoint, tmp_path, photo, capsys):
     from tests.mano import fake_mano
 
     folder = tmp_path / "mano"
@@ -157,7 +158,14 @@ def test_another_hand_model_than_the_shipped_networks(tmp_path, photo, capsys):
     fake_mano.write_plain(folder, *(fake_mano.random_fields(seed) for seed in (0, 1)))
     words = ["--mano", str(folder), "--out", str(tmp_path / "out")]
     assert cli.main(["reconstruct", str(photo), *words]) == 2
-    assert cli.main(["export", *words]) == 2
+    assert cli.main(["export", "--checkpoint", str(checkpoint), *words]) == 2
     told = capsys.readouterr().err
     assert told.count("trained on the hand model 'open-hand-1', but") == 2
+    shutil.copytree(checkpoint, tmp_path / "other")
+    content = json.loads((checkpoint / "config.json").read_text())
+    content["data"]["hand"] = "mano"
+    (tmp_path / "other" / "config.json").write_text(json.dumps(content))
+    words = ["--checkpoint", str(tmp_path / "other"), *words[2:]]
+    assert cli.main(["reconstruct", str(photo), *words]) == 2
+    assert "hand model 'mano', but the one at hand is" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -1,6 +1,7 @@
 """``twohand reconstruct`` in a person's folders: whose files they are, and resuming."""
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -152,6 +153,23 @@ def test_folders_in_folders(folder, tmp_path, capsys) -> None:
     assert "day one/" in capsys.readouterr().out
     assert run(folder, "--out", tmp_path / "out", "--recursive") == 0
     assert (tmp_path / "out" / "day one_a.json").exists()
+
+
+def test_links_for_pictures_and_folders(folder, tmp_path) -> None:
+    (folder / "a.png").rename(tmp_path / "elsewhere.png")
+    (folder / "a.png").symlink_to(tmp_path / "elsewhere.png")
+    links = [tmp_path / name for name in ("photos link", "out link")]
+    for link, target in zip(links, (folder, tmp_path / "real"), strict=True):
+        target.mkdir(exist_ok=True)
+        link.symlink_to(target)
+    before = os.umask(0o027)
+    try:
+        assert run(links[0], "--out", links[1]) == 0
+    finally:
+        os.umask(before)
+    written = list((tmp_path / "real").iterdir())
+    assert len(written) == 2 * 5 + 1
+    assert {path.stat().st_mode & 0o777 for path in written} == {0o640}
 
 
 def test_the_camera_that_was_used_is_said(folder, tmp_path) -> None:

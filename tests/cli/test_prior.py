@@ -1,10 +1,11 @@
+import functools
 import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.inference.priors import write_features, write_poses, write_prior
+from tests.inference.priors import QUICK, write_features, write_poses, write_prior
 from twohand_jax.cli import main as cli
 from twohand_jax.evaluation.prior import prior_table
 
@@ -54,7 +55,9 @@ def test_bad_requests_end_in_one_sentence(prior, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_the_table_is_printed_and_written(prior, tmp_path, capsys):
+def test_the_table_is_printed_and_written(prior, tmp_path, capsys, monkeypatch):
+    quick = functools.partial(prior_table.TableConfig, **QUICK)
+    monkeypatch.setattr(prior_table, "TableConfig", quick)
     poses = write_poses(tmp_path / "poses", 24)
     features = write_features(tmp_path / "features")
     arguments = {

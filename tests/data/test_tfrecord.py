@@ -327,6 +327,15 @@ def test_the_reader_hands_over_the_cues_that_are_asked_for(record_set: Path) -> 
     assert tuple(batch.cues.values) == tuple(batch.cues.present) == ("depth",)
 
 
+ODD_BOXES = (
+    (-1e20, -1e20, 1e20, 1e20),
+    (5, 5, 1e20, 9),
+    (np.nan, 5, 9, 9),
+    (5, 5, 5, 9),
+    (5, 9, 9, 5),
+)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -334,6 +343,13 @@ def test_the_reader_hands_over_the_cues_that_are_asked_for(record_set: Path) -> 
         ({"hands/box": None}, "feature 'hands/box' is missing"),
         ({"hands/box": b"text"}, "feature 'hands/box' is missing or has another type"),
         ({"image": b"no JPEG"}, "picture of 7 bytes does not decode"),
+        *(
+            (
+                {"hands/box": np.array([*box, 1, 1, 9, 9], np.float32)},
+                "ecord 0 of .*00000-of-00003 at byte 0 is damaged: its 'hands/box' is",
+            )
+            for box in ODD_BOXES
+        ),
         (
             {"hands/joints_3d": np.full(126, np.nan)},
             "ecord 0 of .* at byte 0 is damaged: its 'hands/joints_3d' is marked valid",

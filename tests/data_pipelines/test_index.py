@@ -131,3 +131,12 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
 
     small = peak(300)
     assert peak(1200) < 1.2 * small < 4e6
+
+
+def test_absurd_depth_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
+    path = tmp_path / "deep.json"
+    path.write_text('{"annotations": ' + "[" * 100_000)
+    items = index.Items(name="a", path=path, prefix="annotations")
+    with pytest.raises(InputError, match=r"deep\.json is nested more than 2000 deep"):
+        index.build(tmp_path / "index.sqlite", [items])
+    assert not (tmp_path / "index.sqlite").exists()

@@ -1,6 +1,7 @@
 """The walks of docs/extending.md are walked: changes applied, commands run."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -47,11 +48,18 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+# As in the tests' own process: compiled without LLVM's passes, and kept.
+FAST = {
+    name: value for name, value in os.environ.items() if name[:4] in ("XLA_", "JAX_")
+}
+
+
 def run(root: Path, *words: str) -> str:
     done = subprocess.run(
         [sys.executable, *words],
         cwd=root,
-        env={"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin", "HOME": str(root)},
+        env=FAST
+        | {"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin", "HOME": str(root)},
         capture_output=True,
         text=True,
     )

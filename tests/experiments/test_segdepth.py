@@ -118,7 +118,12 @@ def test_the_command_trains_a_network_that_loads(tmp_path):
     from data_pipelines import writer
 
     data, workdir = tmp_path / "squares", tmp_path / "work"
-    writer.write(Squares(sizes=(("train", (24,)), ("test", (4,)))), data, workers=1)
+    writer.write(
+        Squares(sizes=(("train", (24,)), ("test", (4,)))),
+        data,
+        workers=0,
+        progress=False,
+    )
     words = [word for change in changes(str(data)) for word in ("--set", change)]
     command = ["train", "--config", "configs/segdepth.py", "--workdir", str(workdir)]
     assert cli.main([*command, *words]) == 0

@@ -214,7 +214,7 @@ def test_a_beam_pipeline_that_fails_is_one_sentence(
     if kind == "unread":
         fail(monkeypatch, frozenset({"3.jpg"}))
     else:
-        full = InputError(f"Cannot write {out}: No space left on device.")
+        full = FailedError(f"Cannot write {out}: No space left on device.")
         monkeypatch.setattr(shard_file, "write", raising(full))
     words = "3.jpg could not be read" if kind == "unread" else "No space left"
     with pytest.raises(FailedError, match=words) as error:

@@ -1,5 +1,6 @@
 """Ways in which a file can be wrong, drawn from a seed."""
 
+import copy
 import io
 import json
 import os
@@ -131,7 +132,7 @@ def mutated_json(path: Path, content: bytes, draw: Random, *_: Any) -> None:
 
 def _replaced(value: Any, draw: Random) -> Any:
     if not isinstance(value, dict | list) or not value or draw.random() < 0.1:
-        return draw.choice(ODD)
+        return copy.deepcopy(draw.choice(ODD))  # which a further change may change
     keys = list(value) if isinstance(value, dict) else list(range(len(value)))
     key = draw.choice(keys)
     how = draw.random()

@@ -10,6 +10,8 @@ import numpy as np
 from twohand_jax import experiments
 from twohand_jax.data import poses
 from twohand_jax.diffusion import schedule
+from twohand_jax.diffusion.cascade import SampleConfig
+from twohand_jax.diffusion.ddim import DdimConfig
 from twohand_jax.diffusion.representation import Statistics
 from twohand_jax.experiments import prior
 from twohand_jax.experiments.prior import PriorExperiment
@@ -19,6 +21,8 @@ from twohand_jax.weights import native
 
 ROOT = Path(__file__).parents[2]
 DENOISER = {"embedding": 8, "hidden": 16, "mlp": 16, "layers": 1, "heads": 2}
+FEW = SampleConfig(ddim=DdimConfig(steps=2))
+QUICK = {"measured": 3, "batch": 8, "free": FEW, "guided": FEW}  # of a TableConfig
 FEATURES = {"points": 16, "widths": [8], "hidden": 8, "features": 4}
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.programs import forward
 from twohand_jax import mano
-from twohand_jax.errors import InputError
+from twohand_jax.errors import FailedError, InputError
 from twohand_jax.inference import predict, result, result_file
 from twohand_jax.inference.output_folder import OutputFolder
 from twohand_jax.inference.photos import penetration
@@ -78,7 +78,7 @@ def test_a_failure_half_way_leaves_the_old_result(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("twohand_jax.viz.skinned_glb.glb", fail)
-    with pytest.raises(InputError, match="No space left"):
+    with pytest.raises(FailedError, match="No space left"):
         write(tmp_path, model, prediction._replace(box=prediction.box + 1))
     assert seen(tmp_path) == before
 

@@ -36,6 +36,7 @@ CHANGES = {
     "hand_type is none": _set("hand_type", b"both"),
     "no hand is valid": _set("hands/valid", 0),
     "box of a valid hand is empty": _set("hands/box", [9, 9, 9, 20], RIGHT),
+    "box of a valid hand reaches": _set("hands/box", [9, 9, 1e20, 20], RIGHT),
     "outside of the picture": _set("hands/box", [90, 9, 99, 20], RIGHT),
     "focal length": _set("camera/focal", 0.0, 1),
     "behind the camera": _set("hands/joints_3d", -0.3, LEFT, 8, 2),

@@ -33,8 +33,6 @@ def start(words: Sequence[str], *, devices: int = 1) -> subprocess.Popen:
         # Collectives wait for each other when there are fewer threads than devices.
         "NPROC": str(max(8, 2 * devices)),
         "TF_CPP_MIN_LOG_LEVEL": "3",
-        "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".pytest_cache" / "jax"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
         # Where `twohand` keeps its programs.
         "XDG_CACHE_HOME": str(ROOT / ".pytest_cache"),
     }

@@ -41,7 +41,7 @@ def of_two(folder: Path) -> Path:
         ("train", (PER_PROCESS,) * PROCESSES),
         ("test", (TEST,) * PROCESSES),
     )
-    writer.write(Squares(sizes=sizes), folder, workers=1)
+    writer.write(Squares(sizes=sizes), folder, workers=0, progress=False)
     return folder
 
 
@@ -68,7 +68,7 @@ def merged(folder: Path, *, batch_size: int, seed: int) -> Path:
     test = [(shard, number) for shard in range(PROCESSES) for number in range(TEST)]
     sizes = (("train", (total,)), ("test", (len(test),)))
     source = Merged(sizes=sizes, train=tuple(train), test=tuple(test))
-    writer.write(source, folder, workers=1)
+    writer.write(source, folder, workers=0, progress=False)
     return folder
 
 

@@ -22,7 +22,12 @@ STEPS = 6
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
     folder = tmp_path_factory.mktemp("records")
-    writer.write(Squares(sizes=(("train", (5, 6)), ("test", (3,)))), folder, workers=1)
+    writer.write(
+        Squares(sizes=(("train", (5, 6)), ("test", (3,)))),
+        folder,
+        workers=0,
+        progress=False,
+    )
     return folder
 
 

@@ -10,15 +10,15 @@ import jax
 import numpy as np
 import pytest
 
-from tests.train import restarts, toy
+from tests.train import restarts, runs, toy
 from twohand_jax import experiments
 from twohand_jax.cli import main as cli
-from twohand_jax.errors import InputError, NonFiniteLossError
+from twohand_jax.errors import FailedError, InputError, NonFiniteLossError
 from twohand_jax.evaluation import monitors
 from twohand_jax.train import checkpoint, loop
 
 ROOT = Path(__file__).parents[2]
-STEPS, KILLS = 60, 10
+STEPS, KILLS = 60, 8
 
 
 def run_with_kills(workdir: Path, kills: int) -> dict[str, np.ndarray]:
@@ -27,7 +27,7 @@ def run_with_kills(workdir: Path, kills: int) -> dict[str, np.ndarray]:
     done = subprocess.run(
         [sys.executable, "-m", "tests.train.restarts", *words],
         cwd=ROOT,
-        env=os.environ | {"XLA_FLAGS": "", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
         text=True,
     )
@@ -38,14 +38,14 @@ def run_with_kills(workdir: Path, kills: int) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.slow
-def test_ten_kills_in_one_run_change_no_bit(tmp_path):
+def test_kills_in_one_run_change_no_bit(tmp_path):
     expected = run_with_kills(tmp_path / "undisturbed", 0)
     found = run_with_kills(tmp_path / "killed", KILLS)
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         np.testing.assert_array_equal(found[name], value, err_msg=name)
     starts = (tmp_path / "killed" / "starts.jsonl").read_text().splitlines()
-    assert len({json.loads(line)["first_step"] for line in starts}) > 3
+    assert len({json.loads(line)["first_step"] for line in starts}) > 2
 
 
 def test_old_checkpoints_go_and_the_newest_stay(tmp_path):
@@ -65,10 +65,10 @@ def test_a_full_disk_leaves_the_checkpoint_before_it(tmp_path):
     toy.train(tmp_path, total_steps=2)
     code = (
         "import resource; from pathlib import Path; from tests.train import toy\n"
-        "from twohand_jax.errors import InputError\n"
+        "from twohand_jax.errors import FailedError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         f"try: toy.train(Path({str(tmp_path)!r}), total_steps=4)\n"
-        "except InputError as error: print(error)\n"
+        "except FailedError as error: print(error)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
@@ -90,7 +90,7 @@ def test_a_writer_that_fails_is_one_sentence(tmp_path, monkeypatch):
     last = toy.train(tmp_path, total_steps=2)
     saved = checkpoint.Checkpoints(tmp_path)
     monkeypatch.setattr(saved._checkpointer, "save", full)
-    with pytest.raises(InputError, match="step 3 cannot be written .*No space left"):
+    with pytest.raises(FailedError, match="step 3 cannot be written .*No space left"):
         saved.save(last._replace(step=last.step + 1))
     assert saved.latest() == 2
     saved.close()
@@ -172,8 +172,8 @@ def test_a_non_finite_loss_is_exit_code_1_without_traceback(
 
 @pytest.mark.slow
 def test_a_dry_run_tells_what_a_run_needs_and_writes_nothing(tmp_path, capsys):
-    small = ["--set", "train.batch_size=2", "--dry-run"]
-    assert cli.main(words(tmp_path / "unused", *small)) == 0
+    small = runs.arguments("tiny", tmp_path / "unused", tmp_path, train__batch_size=2)
+    assert cli.main([*small, "--dry-run"]) == 0
     told = capsys.readouterr().out
     for word in ("Parameters:", "GFLOP per img", "GiB", "Mesh: 1 data x 1 fsdp"):
         assert word in told

@@ -66,7 +66,7 @@ def add_hand(parser: argparse.ArgumentParser) -> None:
 
 
 def check_hand(mano: Path | None, model: Path | None, *, is_asked: bool) -> None:
-    """Refuse a hand model that the shipped network was not trained on.
+    """Refuse a hand model that a network was not trained on.
 
     Args:
         mano: of the command; None for the open hand.
@@ -76,19 +76,23 @@ def check_hand(mano: Path | None, model: Path | None, *, is_asked: bool) -> None
     Raises:
         InputError: the hand model is another one.
     """
-    from twohand_jax import assets
+    from twohand_jax import assets, experiments
+    from twohand_jax.experiments.regressor import RegressorExperiment
     from twohand_jax.mano import load
+    from twohand_jax.weights import native
 
-    is_shipped = model is None or model.resolve() == assets.REGRESSOR.resolve()
-    if mano is None or is_asked or not is_shipped:
+    if is_asked or (mano is None and model is None):
         return
-    wanted, found = load().name, load(mano).name
+    source = assets.REGRESSOR if model is None else model
+    config = native.load_config(source)
+    wanted = experiments.parse_as(RegressorExperiment, config).data.hand
+    found = load(mano).name
     if found != wanted:
         raise InputError(
-            f"The shipped network was trained on the hand model {wanted!r}, but "
-            f"{mano} is {found!r}; their numbers mean different hands. Leave out "
-            "--mano, name a model that was trained on it, or ask for the mixture with "
-            "--other-hand."
+            f"The network in {source} was trained on the hand model {wanted!r}, but "
+            f"{mano or 'the one at hand'} is {found!r}; their numbers mean different "
+            "hands. Give its hand model with --mano, name a network that was trained "
+            "on this one, or ask for the mixture with --other-hand."
         )
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import errno
 import io
 import os
 import signal
@@ -26,7 +25,7 @@ from twohand_jax.cli import (
     view,
     weights,
 )
-from twohand_jax.errors import FailedError, InputError
+from twohand_jax.errors import OF_PATHS, FailedError, InputError
 
 # Each module has add(subparsers), and imports what it needs when it runs. What runs
 # returns an exit code or None for 0.
@@ -150,15 +149,6 @@ def _missing_platform() -> str | None:
 
 
 LONGEST = 2000  # characters of a line, for values that are quoted
-
-
-# What a path that was named can be guilty of; everything else is the system's.
-OF_PATHS = frozenset(
-    (
-        *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY),
-        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP),
-    )
-)
 
 
 def _system_sentence(error: OSError) -> str:

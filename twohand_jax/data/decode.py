@@ -113,13 +113,9 @@ class Decoder:
         room = self._room(jpeg_size(data), sheet)
         image = decode_jpeg(data, out=room)
         height, width = image.shape[:2]
-        window = canvas.place_canvas(
-            height,
-            width,
-            fields["hands/box"][row],
-            fields["hands/valid"][row].astype(bool),
-            config=self._config,
-        )
+        boxes, valid = fields["hands/box"][row], fields["hands/valid"][row].astype(bool)
+        schema.check_boxes(boxes, valid)
+        window = canvas.place_canvas(height, width, boxes, valid, config=self._config)
         shares = np.may_share_memory(image, sheet)
         if shares and not window.is_unchanged(len(sheet)):
             image, shares = image.copy(), False

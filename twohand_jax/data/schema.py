@@ -30,6 +30,7 @@ from twohand_jax.types import LEFT, RIGHT, SIDES
 
 RecordFields = Mapping[str, np.ndarray]
 SCHEMA_VERSION = 1
+MAX_BOX_PX = 1e6
 BACKGROUND, RIGHT_LABEL, LEFT_LABEL = 0, 1, 2
 INTERACTING = "interacting"
 HAND_TYPES = (*SIDES, INTERACTING)
@@ -278,6 +279,26 @@ def settle_labels(fields: RecordFields) -> dict[int, str]:
             )
         values[~finite] = 0.0
     return problems
+
+
+def check_boxes(boxes: np.ndarray, valid: np.ndarray) -> None:
+    """Refuse boxes of valid hands that no picture is cut out by.
+
+    Args:
+        boxes: ``(2, 4)``, pixels.
+        valid: ``(2,)``.
+
+    Raises:
+        InputError: one is empty, or reaches absurdly far.
+    """
+    for box in boxes[valid.astype(bool)]:
+        x0, y0, x1, y1 = box.tolist()
+        if not (x0 < x1 and y0 < y1 and np.abs(box).max() <= MAX_BOX_PX):
+            raise InputError(
+                f"its 'hands/box' is marked valid by 'hands/valid' and is {x0:g}, "
+                f"{y0:g}, {x1:g}, {y1:g}; x0 < x1 and y0 < y1 are expected, all within "
+                f"{MAX_BOX_PX:,.0f} pixels"
+            )
 
 
 def leave_out(

@@ -46,6 +46,9 @@ class DataConfig:
         canvas_size: side in pixels of the picture handed to the device.
         skip_corrupt: pass over records that cannot be read, and count them.
         workers: threads that decode.
+        hand: name of the hand model that the fits belong to, as ``twohand data
+            inspect`` shows it; what is trained is refused with another one.
+        mano: folder or file of that model; empty for the open hand.
     """
 
     train: str | tuple[SetConfig, ...]
@@ -53,6 +56,8 @@ class DataConfig:
     canvas_size: int = 512
     skip_corrupt: bool = False
     workers: int = 2
+    hand: str = "open-hand-1"
+    mano: str = ""
 
     def __post_init__(self) -> None:
         fields.check(self, canvas_size=fields.COUNT, workers=fields.COUNT)

@@ -197,6 +197,17 @@ def outline(experiment: RegressorExperiment) -> Outline:
     )
 
 
+def hand_model(experiment: RegressorExperiment) -> ManoModel:
+    """The hand model of the experiment's fits.
+
+    Raises:
+        InputError: it is not the one that ``data.hand`` names.
+    """
+    model = mano.load(experiment.data.mano or None)
+    data.expect_hand(model, experiment.data.hand, "config.data.hand")
+    return model
+
+
 def task(experiment: RegressorExperiment) -> Task:
     """Training on record sets."""
     net = network(experiment.model)
@@ -204,7 +215,7 @@ def task(experiment: RegressorExperiment) -> Task:
     return Task(
         network=net,
         loss=loss(net, loss_config(experiment)),
-        constants=mano.load(),
+        constants=hand_model(experiment),
         batches=data.prefetched(train.batches),
         describe=train.describe,
         adopt=backbones(experiment.init),

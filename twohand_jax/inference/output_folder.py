@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from twohand_jax import files
-from twohand_jax.errors import InputError
+from twohand_jax.errors import InputError, of_writing
 
 MANIFEST = ".twohand_manifest.jsonl"
 SHOWN = 5
@@ -62,6 +62,7 @@ class OutputFolder:
 
         Raises:
             InputError: there are such files, or the folder cannot be written.
+            FailedError: the disk is full.
         """
         names = [stem + ending for stem in stems for ending in endings]
         if videos and self.path.is_dir():
@@ -76,14 +77,14 @@ class OutputFolder:
         """Make the folder, try it for writing, clear what killed runs left half done.
 
         Raises:
-            InputError: it cannot be made or written.
+            InputError, FailedError: it cannot be made or written.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path):
                 pass
         except OSError as error:
-            raise InputError(
+            raise of_writing(error)(
                 f"The output folder {self.path} cannot be written: {error.strerror}; "
                 "choose another with --out."
             ) from error
@@ -169,7 +170,8 @@ class OutputFolder:
 
     def _append(self, entry: dict[str, Any]) -> None:
         line = json.dumps(entry)
-        with (self.path / MANIFEST).open("a+b") as file:
+        path = self.path / MANIFEST
+        with files.named(path), path.open("a+b") as file:
             if file.tell():
                 file.seek(-1, os.SEEK_END)
                 line = line if file.read(1) == b"\n" else f"\n{line}"

@@ -20,7 +20,7 @@ from jax import export
 from jaxtyping import PyTree
 
 from twohand_jax import files
-from twohand_jax.errors import InputError
+from twohand_jax.errors import FailedError, InputError
 
 # Compiling matters as much as running here. On CPUs LLVM's first level and the older
 # fusion code take a third of the time of the usual ones, and what they make is as fast;
@@ -92,7 +92,7 @@ def fingerprint(text: str) -> str:
 
 def keep(path: Path, content: bytes) -> None:
     """Write a cache entry, complete or not at all; failing to is no error."""
-    with contextlib.suppress(InputError):
+    with contextlib.suppress(InputError, FailedError):
         files.write_bytes(path, hashlib.sha256(content).digest() + content)
 
 

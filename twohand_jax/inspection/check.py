@@ -42,6 +42,11 @@ def _boxes(fields: RecordFields) -> RowMask:
     return _any(empty & _on(fields, "hands/valid"))
 
 
+def _endless(fields: RecordFields) -> RowMask:
+    far = (np.abs(fields["hands/box"]) > schema.MAX_BOX_PX).any(axis=-1)
+    return _any(far & _on(fields, "hands/valid"))
+
+
 def _outside(fields: RecordFields) -> RowMask:
     box = fields["hands/box"]
     size = np.stack([fields["width"], fields["height"]], axis=-1)[:, None]
@@ -105,6 +110,7 @@ RULES: tuple[tuple[str, Callable[[RecordFields], RowMask]], ...] = (
     ("no hand is valid", lambda fields: ~_any(_on(fields, "hands/valid"))),
     ("the box of a valid hand is empty", _boxes),
     ("the box of a valid hand lies outside of the picture", _outside),
+    (f"a box of a valid hand reaches over {schema.MAX_BOX_PX:,.0f} pixels", _endless),
     (
         "the camera is valid and its focal length is not above 0",
         lambda f: _on(f, "camera/valid") & (f["camera/focal"] <= 0).any(axis=-1),

@@ -19,7 +19,7 @@ from jax.experimental import multihost_utils
 from jaxtyping import PyTree
 
 from twohand_jax import files, reading
-from twohand_jax.errors import InputError
+from twohand_jax.errors import FailedError, InputError
 from twohand_jax.models.apply import Variables
 from twohand_jax.train.state import TrainState
 from twohand_jax.weights import native
@@ -83,7 +83,7 @@ class Checkpoints:
         """Write a checkpoint of ``state.step``; at once, not in the background.
 
         Raises:
-            InputError: it cannot be written; the older ones stay as they are.
+            FailedError: it cannot be written; the older ones stay as they are.
         """
         step = int(state.step)
         if self.latest() == step:
@@ -92,7 +92,7 @@ class Checkpoints:
             with _quiet():
                 self._checkpointer.save(step, state._asdict(), force=True)
         except (OSError, ValueError, RuntimeError) as error:
-            raise InputError(
+            raise FailedError(
                 f"The checkpoint of step {step} cannot be written to {self._root} "
                 f"({str(error).splitlines()[0]}); those before it are complete. Make "
                 "room and run the same command again."

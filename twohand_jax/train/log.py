@@ -1,5 +1,6 @@
 """What a run leaves behind: metrics, its code, and the end of a failed one."""
 
+import contextlib
 import functools
 import json
 import subprocess
@@ -21,6 +22,7 @@ from twohand_jax import files, reading
 from twohand_jax.train import sharding
 
 METRICS = "metrics.jsonl"
+QUEUE = 1000  # events for TensorBoard's thread, so that its end is seen before it fills
 
 
 class MetricsLog:
@@ -52,8 +54,9 @@ class MetricsLog:
         if not self._writes:
             return
         line = {"step": step, "time": round(time.time(), 3)} | values
-        self._file.write(json.dumps(line) + "\n")
-        if self._board is not None:
+        with files.named(self._directory / METRICS):
+            self._file.write(json.dumps(line) + "\n")
+        if self._board is not None and _lives(self._board):
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
 
@@ -64,16 +67,19 @@ class MetricsLog:
         path = self._directory / "pictures" / f"{name}-{step:08d}.png"
         with files.replacing(path) as beside:
             Image.fromarray(image).save(beside)
-        if self._board is not None:
+        if self._board is not None and _lives(self._board):
             self._board.add_image(name, image, step, dataformats="HWC")
 
     def close(self) -> None:
         """Flush and close the files."""
         if not self._writes:
             return
-        self._file.close()
+        with contextlib.suppress(OSError):  # what a failed write left, which was told
+            self._file.close()
         if self._board is not None:
-            self._board.close()
+            with contextlib.suppress(OSError):  # which its thread has told
+                if _lives(self._board):
+                    self._board.close()
 
 
 def _drop_after(path: Path, step: int) -> None:
@@ -99,7 +105,13 @@ def _board(directory: Path) -> Any:
     except ImportError:
         return None
     _say_of_boards()
-    return SummaryWriter(str(directory / "tensorboard"))
+    return SummaryWriter(str(directory / "tensorboard"), max_queue=QUEUE)
+
+
+def _lives(board: Any) -> bool:
+    """Whether TensorBoard's thread works: what a dead one is given waits for ever."""
+    worker = getattr(board.file_writer.event_writer, "_worker", None)
+    return worker is None or worker.is_alive()
 
 
 @functools.cache
@@ -108,7 +120,7 @@ def _say_of_boards() -> None:
 
     Its files are for looking at; what they hold is in the metrics as well.
     """
-    before = threading.excepthook
+    before, ignored = threading.excepthook, sys.unraisablehook
 
     def told(args: threading.ExceptHookArgs) -> None:
         is_board = type(args.thread).__module__.startswith("tensorboardX")
@@ -118,7 +130,14 @@ def _say_of_boards() -> None:
         reason = args.exc_value.strerror
         print(f"TensorBoard's files cannot be written: {reason}.", file=sys.stderr)
 
-    threading.excepthook = told
+    def at_exit(args: "sys.UnraisableHookArgs") -> None:
+        is_board = str(getattr(args.object, "__module__", "")).startswith(
+            "tensorboardX"
+        )
+        if not (is_board and isinstance(args.exc_value, OSError)):
+            ignored(args)
+
+    threading.excepthook, sys.unraisablehook = told, at_exit
 
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -135,7 +154,8 @@ def write_provenance(workdir: Path, *, first_step: int) -> None:
         "versions": {name: metadata.version(name) for name in PACKAGES},
     }
     workdir.mkdir(parents=True, exist_ok=True)
-    with (workdir / "starts.jsonl").open("a") as file:
+    path = workdir / "starts.jsonl"
+    with files.named(path), path.open("a") as file:
         file.write(json.dumps(line) + "\n")
 
 

@@ -5,20 +5,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.inference.priors import random_pairs, write_features, write_prior
+from tests.inference.priors import (
+    FEW,
+    QUICK,
+    random_pairs,
+    write_features,
+    write_prior,
+)
 from tests.programs import forward
 from twohand_jax import mano
 from twohand_jax.diffusion import representation
-from twohand_jax.diffusion.cascade import SampleConfig
-from twohand_jax.diffusion.ddim import DdimConfig
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation.prior import prior_table
 from twohand_jax.evaluation.prior.plausibility import TrainedPairEncoder
 from twohand_jax.inference.prior import Prior
 from twohand_jax.types import LEFT, RIGHT
 
-FEW = SampleConfig(ddim=DdimConfig(steps=2))
-SMALL = prior_table.TableConfig(pairs=12, measured=3, batch=8, free=FEW, guided=FEW)
+SMALL = prior_table.TableConfig(pairs=12, **QUICK)
 
 
 @pytest.fixture(scope="module")

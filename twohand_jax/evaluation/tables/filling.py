@@ -114,18 +114,20 @@ class Checkpoint:
         directory: the model directory.
         cues: names of those it has an encoder for.
         dropout: share of training samples without each of them.
-        hand: name of the hand model it estimates, which is known of the shipped one.
+        hand: name of the hand model it estimates; None where that is not known.
+        is_shipped: whether it is the one of this installation.
     """
 
     directory: Path
     cues: tuple[str, ...]
     dropout: Mapping[str, float]
     hand: str | None = None
+    is_shipped: bool = False
 
     @property
     def name(self) -> str:
         """The model in words."""
-        return str(self.directory) if self.hand is None else "The shipped model"
+        return "The shipped model" if self.is_shipped else str(self.directory)
 
 
 def plan(
@@ -249,12 +251,12 @@ def read_checkpoint(directory: Path) -> Checkpoint:
     experiment = experiments.parse_as(
         RegressorExperiment, native.load_config(directory)
     )
-    shipped = directory.resolve() == assets.REGRESSOR.resolve()
     return Checkpoint(
         directory=directory,
         cues=experiment.model.cues,
         dropout=experiment.augment.cue_dropout,
-        hand=mano.load().name if shipped else None,
+        hand=experiment.data.hand,
+        is_shipped=directory.resolve() == assets.REGRESSOR.resolve(),
     )
 
 
