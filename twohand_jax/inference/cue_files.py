@@ -88,7 +88,8 @@ def cue_outcomes(
     sources, skipped = images.expand(job.photos, recursive=job.recursive)
     stems, videos = images.names(sources)
     hints = HintFile(job.boxes, stems, videos)
-    observer = Observer(job.cues)
+    # A network does without some of the maps; whoever asks for cues wants them all.
+    observer = Observer(dataclasses.replace(job.cues, unseen=()))
     output = OutputFolder(job.out, overwrite=job.overwrite)
     output.open(stems, videos, CUE_ENDINGS)
     if skipped:
