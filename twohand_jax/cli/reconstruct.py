@@ -55,7 +55,8 @@ def add(subparsers: Any) -> None:
         "--refine",
         choices=["auto", "always", "never"],
         default="auto",
-        help="separate hands with the two-hand prior; auto: overlapping ones",
+        help="separate hands of pictures with the two-hand prior; auto: overlapping "
+        "ones",
     )
     option("--prior", type=Path, metavar="DIR", help="two-hand prior; the shipped one")
     option(
