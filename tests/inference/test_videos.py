@@ -194,8 +194,12 @@ def test_a_job_with_videos(reconstructor, source, tmp_path, monkeypatch) -> None
     assert 0 < len(content["frames"]) < FRAMES
     assert "breaks off" in content["clip"]["note"]
     assert kinds() == ["Kept", "Kept", "FailedImage"]  # nothing is made again
-    job = dataclasses.replace(job, clip=ClipConfig(stride=4), photos=[whole])
-    assert kinds() == ["DoneClip"]
+    job = dataclasses.replace(
+        job, clip=ClipConfig(stride=4), photos=[whole], refine="always"
+    )
+    told, _ = photos.outcomes(job, Stopwatch())
+    assert photos.describe(told).startswith(f"--refine always does nothing for {whole}")
+    assert kinds() == ["Unrefined", "Kept"]
     assert np.load(job.out / "whole.npz")["frame"].tolist() == [0, 4, 8]
     (job.out / "whole.glb").write_text("mine now")
     with pytest.raises(InputError, match="whole.glb would be replaced"):

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,8 @@ def add(subparsers: Any) -> None:
         "--refine",
         choices=["auto", "always", "never"],
         default="auto",
-        help="separate hands with the two-hand prior; auto: overlapping ones",
+        help="separate hands of pictures with the two-hand prior; auto: overlapping "
+        "ones",
     )
     option("--prior", type=Path, metavar="DIR", help="two-hand prior; the shipped one")
     option(
@@ -85,6 +87,8 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Reconstruct all pictures; bad ones are named at the end, the others written."""
+    # A file that is no video is told of in a sentence; FFmpeg's own lines help nobody.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     timing = Stopwatch()
     with timing.stage("import"):
         common.enable_compilation_cache()

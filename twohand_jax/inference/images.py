@@ -382,7 +382,7 @@ def check_file(path: Path) -> None:
     except OSError as error:
         raise InputError(f"{path} cannot be opened: {error.strerror}.") from error
     if size == 0:
-        raise InputError(f"{path} is empty (0 bytes); an image file is expected.")
+        raise InputError(f"{path} is empty (0 bytes); an image or a video is expected.")
     is_heif = start[4:8] == b"ftyp" and start[8:] in HEIF_BRANDS
     if is_heif and path.suffix.lower() != ".avif":
         _load_heif(path)

@@ -42,7 +42,7 @@ from twohand_jax.inference.reconstruct import (
     check_max_hands,
 )
 from twohand_jax.inference.stream import StreamFilter
-from twohand_jax.inference.videos import DoneClip
+from twohand_jax.inference.videos import DoneClip, Unrefined
 from twohand_jax.mano.loading import OPEN_HAND
 from twohand_jax.timing import Stopwatch
 from twohand_jax.types import SIDES, ManoModel, Prediction
@@ -62,7 +62,7 @@ class ReconstructionJob:
         cues: where hands and cues come from.
         boxes, keypoints: JSON files (``hint_files``), or None.
         fit: see ``Reconstructor.detailed``.
-        refine: see ``Reconstructor.detailed``.
+        refine: see ``Reconstructor.detailed``; of pictures, not of whole videos.
         prior: model directory of a two-hand prior; None for the shipped one.
         focal: focal length in pixels, of x and y, or None.
         center: principal point in pixels, or None.
@@ -126,7 +126,8 @@ class Kept(NamedTuple):
     files: list[Path]
 
 
-Outcome: TypeAlias = Done | DoneClip | Kept | images.Skipped | images.FailedImage
+Told: TypeAlias = Done | DoneClip | Kept | images.Skipped | Unrefined
+Outcome: TypeAlias = Told | images.FailedImage
 
 
 def outcomes(
@@ -163,6 +164,9 @@ def outcomes(
     output.open(stems, of_videos, endings)
     if found.skipped:
         yield images.Skipped(found.skipped)
+    clips = [source.path for source in found.sources if _is_clip(job, source)]
+    if clips and job.refine == "always":
+        yield Unrefined(clips)
     run = _Run(job, output, hints, timing, _settings(job), most)
     for source in _sources(job, found.sources):
         if isinstance(source, images.Source):
@@ -180,10 +184,14 @@ def _sources(
     if job.camera is not None:
         yield from itertools.islice(images.webcam(job.camera), job.frames)
     for source in sources:
-        if job.has_clips and images.is_video(source.path):
+        if _is_clip(job, source):
             yield source
         else:
             yield from images.pictures([source], job.clip)
+
+
+def _is_clip(job: ReconstructionJob, source: images.Source) -> bool:
+    return job.has_clips and images.is_video(source.path)
 
 
 @dataclasses.dataclass
@@ -337,13 +345,13 @@ def _made_of(picture: images.Picture, boxes: Any, keypoints: Any) -> dict[str, A
     }
 
 
-def describe(done: Done | DoneClip | Kept | images.Skipped) -> str:
+def describe(done: Told) -> str:
     """What was found in a picture and what was written, for a person."""
     if isinstance(done, DoneClip):
         head, *lines = done.told
         lines = [f"{done.source}: {head}", *lines]
         return "\n".join(lines + [f"  {path}" for path in done.files])
-    if isinstance(done, images.Skipped):
+    if isinstance(done, images.Skipped | Unrefined):
         return done.sentence()
     if isinstance(done, Kept):
         return f"{done.source}: done before, unchanged"

@@ -62,6 +62,20 @@ class DoneClip(NamedTuple):
     note: str | None
 
 
+class Unrefined(NamedTuple):
+    """Videos of a job that asks for what is not done in them."""
+
+    paths: list[Path]
+
+    def sentence(self) -> str:
+        """Of which videos, and what to do."""
+        named = ", ".join(map(str, self.paths))
+        return (
+            f"--refine always does nothing for {named}: hands of a video are not "
+            "separated by the prior; give --each-frame for that."
+        )
+
+
 def work_folder(out: Path, name: str) -> Path:
     """Where the estimates of a video are kept until it is done."""
     return out / f".{name}.clip"
