@@ -231,7 +231,9 @@ class _Run:
         try:
             with self.timing.stage("read"):
                 boxes, keypoints = (hint.of(picture.name) for hint in self.hints)
-                made_of = self.settings | _made_of(picture, boxes, keypoints)
+                made_of = self.settings | _made_of(
+                    picture.source, picture.frame, boxes, keypoints
+                )
                 is_kept = self.is_done(picture.name, made_of)
                 photo = None if is_kept else picture.read()
         except InputError as error:
@@ -253,7 +255,6 @@ class _Run:
         self, source: images.Source, progress: videos.Progress
     ) -> Iterator[Outcome]:
         job, output = self.job, self.output
-        picture = images.Picture(source.stem, source.path, _no_photo)
         settings = videos.Settings(
             focal=job.focal,
             center=job.center,
@@ -265,7 +266,7 @@ class _Run:
         try:
             clip = Clip(source.path, job.clip)
             taken = {"clip": dataclasses.asdict(job.clip)}
-            made_of = self.settings | _made_of(picture, None, None) | taken
+            made_of = self.settings | _made_of(source.path) | taken
             if self.is_done(source.stem, made_of):
                 yield Kept(source.path, output.written(source.stem, kind=KIND))
                 return
@@ -283,10 +284,6 @@ class _Run:
         yield done
         if done.note is not None:
             yield images.FailedImage(source.path, done.note)
-
-
-def _no_photo() -> images.Photo:
-    raise NotImplementedError("a video is no photograph")
 
 
 KIND, PAGE = "reconstruct", ".html"
@@ -334,12 +331,14 @@ def _settings(job: ReconstructionJob) -> dict[str, Any]:
     }
 
 
-def _made_of(picture: images.Picture, boxes: Any, keypoints: Any) -> dict[str, Any]:
-    """What the files of a picture depend on besides."""
+def _made_of(
+    source: Path, frame: int | None = None, boxes: Any = None, keypoints: Any = None
+) -> dict[str, Any]:
+    """What the files of a picture or a video depend on besides."""
     return {
-        "source": os.path.abspath(picture.source),
-        "content": content_of(picture.source),
-        "frame": picture.frame,
+        "source": os.path.abspath(source),
+        "content": content_of(source),
+        "frame": frame,
         "boxes": boxes,
         "keypoints": keypoints,
     }

@@ -26,6 +26,7 @@ from twohand_jax.inference.estimates import Estimates, Work
 from twohand_jax.inference.output_folder import OutputFolder
 from twohand_jax.inference.reconstruct import Reconstructor
 from twohand_jax.inference.result_file import PictureInfo
+from twohand_jax.timing import Stopwatch
 from twohand_jax.types import SIDES, Camera
 
 # Wraps the steps of a stage, of which there are so many if that is known.
@@ -114,23 +115,7 @@ def reconstruct(
         height, width, focal=settings.focal, center=settings.center
     )
     smoothing.prepare(reconstructor.model, reconstructor.programs)
-    steps = estimates.estimate(
-        reconstructor,
-        clip,
-        work,
-        known.camera,
-        max_hands=settings.max_hands,
-        fits=settings.fits,
-    )
-    expected = clip.expected()
-    left = None if expected is None else max(expected - work.count(), 0)
-    try:
-        for _ in progress(steps, left):
-            pass
-    except InputError:
-        if not work.parts():  # nothing to go on with
-            work.remove()
-        raise
+    _estimate(reconstructor, clip, work, known.camera, settings, progress)
     seen, _ = work.load()
     with timing.stage("smooth"):
         people = motion.people(
@@ -158,23 +143,63 @@ def reconstruct(
         reconstructor.model,
     )
     keep(result, seen)
+    note = clip.note  # drawing reads the video again
     names = [name + ending for ending in clip_files.ENDINGS]
     page = f"{name}.html"
     if settings.html or output.is_own(page):  # an earlier run's goes if not wanted
         names.append(page)
-    note = clip.note
     with output.writing(name, names, made_of, kind=KIND) as beside:
-        with timing.stage("write"):
-            clip_files.write(beside, name, result)
-        with timing.stage("draw"):
-            images = (frame.image for frame in clip.frames(last=int(seen.number[-1])))
-            drawn = progress(images, len(seen.number))
-            clip_files.write_overlay(beside, name, result, drawn)
-            if settings.html:
-                shown = gallery.load([beside / f"{name}.json"], result.model)
-                files.write_text(beside / page, gallery.page(shown))
+        _write(beside, name, result, timing, settings, progress)
     work.remove()
     return DoneClip(clip.path, output.written(name, kind=KIND), _told(result), note)
+
+
+def _estimate(
+    reconstructor: Reconstructor,
+    clip: Clip,
+    work: Work,
+    camera: Camera,
+    settings: Settings,
+    progress: Progress,
+) -> None:
+    """Estimates of all frames, going on with those that are there."""
+    steps = estimates.estimate(
+        reconstructor,
+        clip,
+        work,
+        camera,
+        max_hands=settings.max_hands,
+        fits=settings.fits,
+    )
+    expected = clip.expected()
+    left = None if expected is None else max(expected - work.count(), 0)
+    try:
+        for _ in progress(steps, left):
+            pass
+    except InputError:
+        if not work.parts():  # nothing to go on with
+            work.remove()
+        raise
+
+
+def _write(
+    beside: Path,
+    name: str,
+    result: ClipResult,
+    timing: Stopwatch,
+    settings: Settings,
+    progress: Progress,
+) -> None:
+    """A clip's files, in a folder."""
+    with timing.stage("write"):
+        clip_files.write(beside, name, result)
+    with timing.stage("draw"):
+        frames = result.clip.frames(last=int(result.number[-1]))
+        drawn = progress((frame.image for frame in frames), len(result.number))
+        clip_files.write_overlay(beside, name, result, drawn)
+        if settings.html:
+            shown = gallery.load([beside / f"{name}.json"], result.model)
+            files.write_text(beside / f"{name}.html", gallery.page(shown))
 
 
 def _told(result: ClipResult) -> list[str]:
