@@ -27,11 +27,11 @@ lint: $(VENV)/dev.installed
 
 # The synthetic renderer draws through EGL; Mesa's software driver will do.
 system: $(VENV)/dev.installed
-	@$(BIN)/python -m data_pipelines.synthetic.render.gpu || { \
+	@$(BIN)/python -m twohand_jax.pipelines.synthetic.render.gpu || { \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
 	      --no-install-recommends libegl1 libgl1-mesa-dri libgles2 >/dev/null && \
-	    $(BIN)/python -m data_pipelines.synthetic.render.gpu; \
+	    $(BIN)/python -m twohand_jax.pipelines.synthetic.render.gpu; \
 	  else exit 2; fi; }
 
 $(BIN)/python:

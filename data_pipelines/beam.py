@@ -15,12 +15,12 @@ import apache_beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from tqdm import tqdm
 
-from data_pipelines import shard_file
-from data_pipelines.labelled import ShardSource
-from data_pipelines.shard_file import Receipt
-from data_pipelines.writer import Made, MakeShards, Shard, outcome
 from twohand_jax import files
 from twohand_jax.errors import FailedError, InputError, UnreadableError
+from twohand_jax.pipelines import shard_file
+from twohand_jax.pipelines.labelled import ShardSource
+from twohand_jax.pipelines.shard_file import Receipt
+from twohand_jax.pipelines.writer import Made, MakeShards, Shard, outcome
 
 
 def maker(options: Sequence[str]) -> MakeShards:

@@ -4,8 +4,8 @@
 
 Each package of a dataset has a module ``dataset`` whose ``ENTRY`` comes from
 ``converted``: its own flags and ``from_arguments``, which gives the ``Dataset`` (see
-``data_pipelines.labelled``). Cutting into shards, workers, progress and resuming are
-the writer's. What is written is what a TFDS builder writes:
+``twohand_jax.pipelines.labelled``). Cutting into shards, workers, progress and resuming
+are the writer's. What is written is what a TFDS builder writes:
 ``tfds.builder_from_directory`` reads it.
 """
 
@@ -18,11 +18,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from data_pipelines import writer
-from data_pipelines.datasets import DatasetEntry, add_limit
-from data_pipelines.labelled import Dataset, LabelledSource, ShardConfig
 from twohand_jax import arguments
 from twohand_jax.errors import InputError, MissingDependencyError
+from twohand_jax.pipelines import writer
+from twohand_jax.pipelines.datasets import DatasetEntry, add_limit
+from twohand_jax.pipelines.labelled import Dataset, LabelledSource, ShardConfig
 
 INDICES = ".index"  # of the annotations, beside the records
 
@@ -121,7 +121,7 @@ def write(dataset: Dataset, args: argparse.Namespace) -> writer.BuildReport:
     if args.beam is None:
         return writer.write(source, args.out, workers=args.workers, **kept)
     try:
-        from data_pipelines import beam
+        from twohand_jax.pipelines import beam
     except ImportError as error:
         raise MissingDependencyError(
             f"--beam needs the package {error.name}: install the extras with "

@@ -18,9 +18,6 @@ import jax
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from data_pipelines import shard_file
-from data_pipelines.labelled import DAMAGED, Example, Rejection
-from data_pipelines.shard_file import read_record
 from twohand_jax import mano
 from twohand_jax.crops.cue_kinds import hand_pixels
 from twohand_jax.crops.cue_table import CUE_KINDS, in_order
@@ -30,6 +27,9 @@ from twohand_jax.data import decode, shards
 from twohand_jax.errors import InputError
 from twohand_jax.inference import observe
 from twohand_jax.inference.observe import CueConfig
+from twohand_jax.pipelines import shard_file
+from twohand_jax.pipelines.labelled import DAMAGED, Example, Rejection
+from twohand_jax.pipelines.shard_file import read_record
 from twohand_jax.types import NO_CUES, Camera, Cues, ManoModel, ManoParams
 from twohand_jax.viz.overlay import hand_meshes
 from twohand_jax.viz.render import RayScene

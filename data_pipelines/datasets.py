@@ -15,18 +15,18 @@ from twohand_jax import arguments
 from twohand_jax.errors import InputError, MissingDependencyError
 
 DRAWN = {
-    "synthetic": "data_pipelines.synthetic.source",
-    "benchmark": "data_pipelines.synthetic.benchmark.source",
-    "poses": "data_pipelines.synthetic.pose_set",
+    "synthetic": "twohand_jax.pipelines.synthetic.source",
+    "benchmark": "twohand_jax.pipelines.synthetic.benchmark.source",
+    "poses": "twohand_jax.pipelines.synthetic.pose_set",
 }
 CONVERTED = {
-    "interhand26m": "data_pipelines.interhand26m.dataset",
-    "reinterhand": "data_pipelines.reinterhand.dataset",
-    "coco_wholebody": "data_pipelines.coco_wholebody.dataset",
-    "freihand": "data_pipelines.freihand.dataset",
-    "ho3d": "data_pipelines.ho3d.dataset",
-    "hic": "data_pipelines.hic.dataset",
-    "own": "data_pipelines.own.dataset",
+    "interhand26m": "twohand_jax.pipelines.interhand26m.dataset",
+    "reinterhand": "twohand_jax.pipelines.reinterhand.dataset",
+    "coco_wholebody": "twohand_jax.pipelines.coco_wholebody.dataset",
+    "freihand": "twohand_jax.pipelines.freihand.dataset",
+    "ho3d": "twohand_jax.pipelines.ho3d.dataset",
+    "hic": "twohand_jax.pipelines.hic.dataset",
+    "own": "twohand_jax.pipelines.own.dataset",
 }
 DATASETS = DRAWN | CONVERTED
 

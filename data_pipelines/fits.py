@@ -17,10 +17,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from scipy.spatial.transform import Rotation
 
-from data_pipelines.labelled import Labelled
 from twohand_jax import mano
 from twohand_jax.geometry import cameras, rotations
 from twohand_jax.mano.joints import PARENTS
+from twohand_jax.pipelines.labelled import Labelled
 from twohand_jax.types import (
     NUM_JOINTS,
     NUM_VERTICES,

@@ -13,11 +13,11 @@ from google.protobuf.message import DecodeError
 from tensorflow_datasets.core import example_serializer
 from tensorflow_datasets.proto import tf_example_pb2
 
-from data_pipelines.labelled import Rejection, ShardSource
 from twohand_jax import files, reading
 from twohand_jax.crops.cue_table import CUE_KINDS, DEFAULT
 from twohand_jax.data import schema, shards
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines.labelled import Rejection, ShardSource
 
 RECEIPTS = ".shards"
 BLOCK = 1 << 24

@@ -1,6 +1,6 @@
 """Copy a trained model directory in half precision, as it ships with the package.
 
-    python -m data_pipelines.ship_model MODEL twohand_jax/assets/open_regressor
+    python -m twohand_jax.pipelines.ship_model MODEL twohand_jax/assets/open_regressor
 
 Statistics stay in single precision; the card beside the weights is left alone. Weights
 of MediaPipe's network that were frozen are left out: they ship in a file of their own.

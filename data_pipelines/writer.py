@@ -22,12 +22,12 @@ from typing import TypeAlias
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from data_pipelines import shard_file
-from data_pipelines.labelled import HOLES, ShardSource
-from data_pipelines.shard_file import KEPT_SAMPLES, Receipt, features_dict
 from twohand_jax import files, locks, reading
 from twohand_jax.data import shards
 from twohand_jax.errors import FailedError, InputError, UnreadableError
+from twohand_jax.pipelines import shard_file
+from twohand_jax.pipelines.labelled import HOLES, ShardSource
+from twohand_jax.pipelines.shard_file import KEPT_SAMPLES, Receipt, features_dict
 
 REJECTIONS, SETTINGS = "rejections.json", "settings.json"
 MAX_UNREAD = 3  # shards, after which the others are not tried

@@ -45,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
     jax.config.update("jax_traceback_in_locations_limit", 0)
     jax.config.update("jax_include_full_tracebacks_in_locations", False)
     # Our own warnings are errors; those of other packages are theirs.
-    config.addinivalue_line("filterwarnings", r"error:::(twohand_jax|data_pipelines)\b")
+    config.addinivalue_line("filterwarnings", r"error:::twohand_jax\b")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -10,13 +10,13 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
-from data_pipelines.build_dataset import INDICES, converted
-from data_pipelines.coco_wholebody import layout
-from data_pipelines.fits import load_model
-from data_pipelines.index import Index
-from data_pipelines.labelled import Labelled, Rejection, Unusable
 from twohand_jax.geometry.cameras import backproject, project
 from twohand_jax.mano import params as mano_params
+from twohand_jax.pipelines.build_dataset import INDICES, converted
+from twohand_jax.pipelines.coco_wholebody import layout
+from twohand_jax.pipelines.fits import load_model
+from twohand_jax.pipelines.index import Index
+from twohand_jax.pipelines.labelled import Labelled, Rejection, Unusable
 from twohand_jax.types import SIDES, Camera, ManoModel, ManoParams
 
 NO_IMAGE = "the annotation names an unknown image"
@@ -57,7 +57,7 @@ class CameraFit(NamedTuple):
 
 
 class CocoWholeBody:
-    """A ``Dataset`` (see ``data_pipelines.labelled``)."""
+    """A ``Dataset`` (see ``twohand_jax.pipelines.labelled``)."""
 
     name = "coco_wholebody"
     version = "1.0.0"
@@ -319,5 +319,5 @@ ENTRY = converted(
     summary="COCO-WholeBody v1.0 (Jin et al., ECCV 2020): one record a person",
     add_arguments=add_arguments,
     from_arguments=from_arguments,
-    miniature="data_pipelines.coco_wholebody.fixture",
+    miniature="twohand_jax.pipelines.coco_wholebody.fixture",
 )

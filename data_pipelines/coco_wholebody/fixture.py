@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from data_pipelines.coco_wholebody import dataset
-from data_pipelines.coco_wholebody.layout import FITS
-from data_pipelines.fixtures.scenes import FixtureScene, scenes
 from twohand_jax import mano
 from twohand_jax.geometry import cameras
 from twohand_jax.geometry.boxes import HAND_BOX_SCALE
 from twohand_jax.mano import params as mano_params
+from twohand_jax.pipelines.coco_wholebody import dataset
+from twohand_jax.pipelines.coco_wholebody.layout import FITS
+from twohand_jax.pipelines.fixtures.scenes import FixtureScene, scenes
 from twohand_jax.types import SIDES, Camera, ManoModel
 
 SIZE = (160, 208)

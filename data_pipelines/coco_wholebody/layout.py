@@ -11,10 +11,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from data_pipelines import index
-from data_pipelines.index import Collection, Entries, Index, Items, KeyedEntry, Readable
-from data_pipelines.labelled import Unusable
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines import index
+from twohand_jax.pipelines.index import (
+    Collection,
+    Entries,
+    Index,
+    Items,
+    KeyedEntry,
+    Readable,
+)
+from twohand_jax.pipelines.labelled import Unusable
 from twohand_jax.types import SIDES
 
 SPLITS = ("train", "val")
@@ -83,7 +90,7 @@ def check_layout(root: Path, split: str, *, fits: bool) -> None:
 
 
 def index_of(root: Path, split: str, path: Path, *, fits: bool) -> Index:
-    """The people of a split as an index (see ``data_pipelines.index``).
+    """The people of a split as an index (see ``twohand_jax.pipelines.index``).
 
     Tables: images, people (with labelled hands; no crowds) and fits.
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from data_pipelines import fits
-from data_pipelines.build_dataset import converted
-from data_pipelines.index import read_json
-from data_pipelines.labelled import NOT_FINITE, Labelled, Rejection
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines import fits
+from twohand_jax.pipelines.build_dataset import converted
+from twohand_jax.pipelines.index import read_json
+from twohand_jax.pipelines.labelled import NOT_FINITE, Labelled, Rejection
 from twohand_jax.types import ManoParams
 
 SIZE = (224, 224)
@@ -282,6 +282,6 @@ ENTRY = converted(
     summary="FreiHAND v2 (Zimmermann et al., ICCV 2019): one right hand a picture",
     add_arguments=add_arguments,
     from_arguments=from_arguments,
-    miniature="data_pipelines.freihand.fixture",
+    miniature="twohand_jax.pipelines.freihand.fixture",
     protocol="freihand",
 )

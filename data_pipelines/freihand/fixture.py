@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from data_pipelines.fixtures.scenes import FixtureScene, scenes
-from data_pipelines.freihand.dataset import FINGERTIPS, SIZE, VERSIONS
 from twohand_jax.data import decode
 from twohand_jax.mano.joints import CANONICAL, TIPS
 from twohand_jax.mano.joints import fingertips as tip_vertices
+from twohand_jax.pipelines.fixtures.scenes import FixtureScene, scenes
+from twohand_jax.pipelines.freihand.dataset import FINGERTIPS, SIZE, VERSIONS
 from twohand_jax.types import RIGHT
 
 EVALUATION_SHARE = 2

@@ -15,17 +15,17 @@ import numpy as np
 from jaxtyping import Bool, Float
 from trimesh.exchange.ply import load_ply
 
-from data_pipelines import fits
-from data_pipelines.build_dataset import converted
-from data_pipelines.fits import fit_mesh
-from data_pipelines.index import read_json
-from data_pipelines.labelled import NOT_FINITE, Labelled, Rejection
 from twohand_jax import reading
 from twohand_jax.data.schema import HAND_TYPES
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
 from twohand_jax.mano.joints import CANONICAL_FROM_MODEL
 from twohand_jax.mano.joints import fingertips as tip_vertices
+from twohand_jax.pipelines import fits
+from twohand_jax.pipelines.build_dataset import converted
+from twohand_jax.pipelines.fits import fit_mesh
+from twohand_jax.pipelines.index import read_json
+from twohand_jax.pipelines.labelled import NOT_FINITE, Labelled, Rejection
 from twohand_jax.types import NUM_VERTICES, SIDES, Camera, ManoModel, ManoParams
 
 # InterWild, data/HIC/HIC.py: one camera for all sequences.
@@ -315,6 +315,6 @@ ENTRY = converted(
     name=Hic.name,
     summary="HIC (Tzionas et al., IJCV 2016): one and two hands, for evaluation only",
     from_arguments=from_arguments,
-    miniature="data_pipelines.hic.fixture",
+    miniature="twohand_jax.pipelines.hic.fixture",
     protocol="hic",
 )

@@ -12,10 +12,15 @@ import numpy as np
 import trimesh
 from jaxtyping import Float, Int, UInt8
 
-from data_pipelines.fixtures.scenes import GROUND, OCCLUSION_RAYS, FixtureScene, scenes
-from data_pipelines.hic.dataset import CENTER, FILE, FOCAL, SIZE
 from twohand_jax import mano
 from twohand_jax.data import schema
+from twohand_jax.pipelines.fixtures.scenes import (
+    GROUND,
+    OCCLUSION_RAYS,
+    FixtureScene,
+    scenes,
+)
+from twohand_jax.pipelines.hic.dataset import CENTER, FILE, FOCAL, SIZE
 from twohand_jax.types import LEFT, RIGHT, SIDES, Camera, ManoModel
 from twohand_jax.viz import overlay
 from twohand_jax.viz.render import RayScene, paste, render

@@ -11,14 +11,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from data_pipelines import fits
-from data_pipelines.build_dataset import converted
-from data_pipelines.labelled import NOT_FINITE, Labelled, Rejection
 from twohand_jax import reading
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
 from twohand_jax.mano import safe_pickle
 from twohand_jax.mano.joints import CANONICAL_FROM_MODEL, WRIST
+from twohand_jax.pipelines import fits
+from twohand_jax.pipelines.build_dataset import converted
+from twohand_jax.pipelines.labelled import NOT_FINITE, Labelled, Rejection
 from twohand_jax.types import RIGHT, ManoParams
 
 SIZE = (640, 480)
@@ -302,6 +302,6 @@ ENTRY = converted(
     name=Ho3d.name,
     summary="HO-3D v2 and v3 (Hampali et al., CVPR 2020): a hand with an object",
     from_arguments=from_arguments,
-    miniature="data_pipelines.ho3d.fixture",
+    miniature="twohand_jax.pipelines.ho3d.fixture",
     protocol="ho3d",
 )

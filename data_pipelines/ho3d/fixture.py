@@ -13,20 +13,20 @@ from typing import Any, ClassVar
 import cv2
 import numpy as np
 
-from data_pipelines import fits
-from data_pipelines.fixtures.scenes import FixtureScene, scenes
-from data_pipelines.ho3d.dataset import (
+from twohand_jax import mano
+from twohand_jax.data import decode
+from twohand_jax.geometry import boxes
+from twohand_jax.mano.joints import CANONICAL_FROM_MODEL, TIPS
+from twohand_jax.mano.joints import fingertips as tip_vertices
+from twohand_jax.pipelines import fits
+from twohand_jax.pipelines.fixtures.scenes import FixtureScene, scenes
+from twohand_jax.pipelines.ho3d.dataset import (
     FINGERTIPS,
     OUR_FROM_OPENGL,
     RELEASES,
     SIZE,
     ListedFrame,
 )
-from twohand_jax import mano
-from twohand_jax.data import decode
-from twohand_jax.geometry import boxes
-from twohand_jax.mano.joints import CANONICAL_FROM_MODEL, TIPS
-from twohand_jax.mano.joints import fingertips as tip_vertices
 from twohand_jax.types import RIGHT, ManoModel
 
 SEQUENCES = {"train": ("ABF10", "MC1"), "evaluation": ("AP10",)}

@@ -1,6 +1,6 @@
 """How the shipped model does on InterHand2.6M's pictures, beside MediaPipe.
 
-    python -m data_pipelines.interhand26m.check ROOT --split test --max-samples 10
+    python -m twohand_jax.pipelines.interhand26m.check ROOT --max-samples 10
 
 Hands' boxes come from the annotations. For each hand: PA-MPJPE (mm) over the labelled
 joints of MediaPipe's world landmarks, of the network, of network and keypoint fit with
@@ -15,12 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from data_pipelines.interhand26m import dataset
 from twohand_jax import metrics
 from twohand_jax.cues.mediapipe import MediaPipeHands
 from twohand_jax.errors import InputError
 from twohand_jax.inference.images import read_image
 from twohand_jax.inference.reconstruct import Reconstructor
+from twohand_jax.pipelines.interhand26m import dataset
 from twohand_jax.types import SIDES
 
 COLUMNS = ("MediaPipe world", "network", "fit", "network, true 2D", "fit, true 2D")

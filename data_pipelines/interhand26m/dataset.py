@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from data_pipelines import fits
-from data_pipelines.build_dataset import INDICES, converted
-from data_pipelines.index import Index
-from data_pipelines.interhand26m.layout import SUBSETS, Layout, is_listed
-from data_pipelines.labelled import Labelled, Rejection, Unusable
 from twohand_jax.data.schema import HAND_TYPES
 from twohand_jax.errors import InputError
 from twohand_jax.geometry.cameras import project
 from twohand_jax.mano.joints import CANONICAL_FROM_INTERHAND, WRIST
+from twohand_jax.pipelines import fits
+from twohand_jax.pipelines.build_dataset import INDICES, converted
+from twohand_jax.pipelines.index import Index
+from twohand_jax.pipelines.interhand26m.layout import SUBSETS, Layout, is_listed
+from twohand_jax.pipelines.labelled import Labelled, Rejection, Unusable
 from twohand_jax.types import SIDES, Camera, ManoParams
 
 NUM_JOINTS = 42
@@ -73,7 +73,7 @@ class InterHandSample(NamedTuple):
 
 
 class InterHand26M:
-    """A ``Dataset`` (see ``data_pipelines.labelled``)."""
+    """A ``Dataset`` (see ``twohand_jax.pipelines.labelled``)."""
 
     name = "interhand26m"
     version = "1.0.0"
@@ -388,6 +388,6 @@ ENTRY = converted(
     summary="InterHand2.6M v1.0 (Moon et al., ECCV 2020), 5 or 30 frames a second",
     add_arguments=add_arguments,
     from_arguments=from_arguments,
-    miniature="data_pipelines.interhand26m.fixture",
+    miniature="twohand_jax.pipelines.interhand26m.fixture",
     protocol="wrist",
 )

@@ -1,6 +1,6 @@
 """A miniature of InterHand2.6M v1.0 in the official layout, made from the open hand.
 
-    python -m data_pipelines.interhand26m.fixture DIR --count 4
+    python -m twohand_jax.pipelines.interhand26m.fixture DIR --count 4
 
 ``--frames`` and ``--cameras`` repeat every scene as other frames and under other
 cameras, for annotation files of any size; ``--without-pictures`` writes those alone.
@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from data_pipelines.fixtures.scenes import FixtureScene, World, scenes, world
 from twohand_jax import mano
 from twohand_jax.data import decode, schema
 from twohand_jax.mano.joints import CANONICAL_FROM_INTERHAND
+from twohand_jax.pipelines.fixtures.scenes import FixtureScene, World, scenes, world
 from twohand_jax.types import LEFT, RIGHT, SIDES, ManoModel
 
 SIZE = (334, 512)  # width and height of the release's pictures

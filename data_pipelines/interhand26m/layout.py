@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from data_pipelines import index
-from data_pipelines.index import Collection, Entries, Index, Items
 from twohand_jax import reading
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines import index
+from twohand_jax.pipelines.index import Collection, Entries, Index, Items
 
 SPLITS = ("train", "val", "test")
 SUBSETS = {"all": "all", "human": "human_annot", "machine": "machine_annot"}
@@ -109,7 +109,7 @@ class Layout:
         return (self.root / "annotations" / SUBSETS[self.subset]).is_dir()
 
     def index(self, split: str, path: Path) -> Index:
-        """The annotations of a split as an index (see ``data_pipelines.index``).
+        """The annotations of a split as an index (see ``twohand_jax.pipelines.index``).
 
         Tables: images, annotations (of the subset), cameras (capture/key/camera),
         frames and fits (capture/frame).

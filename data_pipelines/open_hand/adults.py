@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from data_pipelines.open_hand.rig import FINGERS
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines.open_hand.rig import FINGERS
 
 _GENDERS = ("female", "male")
 _AGES = ("young", "old")  # MPFB2's "young" is about 25 years, "old" about 90

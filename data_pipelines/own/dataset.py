@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from data_pipelines import fits
-from data_pipelines.build_dataset import converted
-from data_pipelines.labelled import Labelled, Rejection
-from data_pipelines.own import labels
-from data_pipelines.own.labels import Labels, Picture
 from twohand_jax import reading
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import boxes, cameras
+from twohand_jax.pipelines import fits
+from twohand_jax.pipelines.build_dataset import converted
+from twohand_jax.pipelines.labelled import Labelled, Rejection
+from twohand_jax.pipelines.own import labels
+from twohand_jax.pipelines.own.labels import Labels, Picture
 from twohand_jax.types import NUM_JOINTS, Camera, ManoParams
 
 FILE = "labels.json"
@@ -255,7 +255,7 @@ ENTRY = converted(
     summary="pictures of your own, with labels in a JSON file (--labels)",
     add_arguments=add_arguments,
     from_arguments=from_arguments,
-    miniature="data_pipelines.own.fixture",
+    miniature="twohand_jax.pipelines.own.fixture",
     protocol="wrist",
     has_folder=False,
 )

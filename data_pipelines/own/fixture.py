@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from data_pipelines.fixtures.scenes import FixtureScene, scenes
-from data_pipelines.own.dataset import FILE
 from twohand_jax import mano
 from twohand_jax.data import decode
+from twohand_jax.pipelines.fixtures.scenes import FixtureScene, scenes
+from twohand_jax.pipelines.own.dataset import FILE
 from twohand_jax.types import LEFT, RIGHT, SIDES
 
 # What a picture's labels hold, in turn.

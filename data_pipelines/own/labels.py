@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from data_pipelines.index import read_json
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines.index import read_json
 from twohand_jax.types import NUM_JOINTS, SIDES, Camera
 
 ADVICE = 'docs/data.md, "Your own data", has the format with an example'

@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from data_pipelines.labelled import Unusable
-from data_pipelines.reinterhand.labels import WorldCamera, read_camera
 from twohand_jax import reading
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines.labelled import Unusable
+from twohand_jax.pipelines.reinterhand.labels import WorldCamera, read_camera
 
 FOLDERS = {"mugsy": "Mugsy_cameras", "ego": "Ego_cameras"}
 LIGHTS = {"per_frame": "envmap_per_frame", "per_segment": "envmap_per_segment"}

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from data_pipelines.build_dataset import converted
-from data_pipelines.fits import load_model
-from data_pipelines.labelled import Labelled, Rejection, Unusable, read_picture
-from data_pipelines.reinterhand import captures, fisheye, labels
-from data_pipelines.reinterhand.captures import FOLDERS, LIGHTS, Series
-from data_pipelines.reinterhand.labels import WorldCamera
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines.build_dataset import converted
+from twohand_jax.pipelines.fits import load_model
+from twohand_jax.pipelines.labelled import Labelled, Rejection, Unusable, read_picture
+from twohand_jax.pipelines.reinterhand import captures, fisheye, labels
+from twohand_jax.pipelines.reinterhand.captures import FOLDERS, LIGHTS, Series
+from twohand_jax.pipelines.reinterhand.labels import WorldCamera
 from twohand_jax.types import NUM_JOINTS, Camera
 
 NO_FRAME_CAMERA = "the picture's camera has no parameters"
@@ -221,6 +221,6 @@ ENTRY = converted(
     summary="Re:InterHand (Moon et al., NeurIPS 2023): relighted captures of two hands",
     add_arguments=add_arguments,
     from_arguments=from_arguments,
-    miniature="data_pipelines.reinterhand.fixture",
+    miniature="twohand_jax.pipelines.reinterhand.fixture",
     protocol="wrist",
 )

@@ -14,16 +14,16 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from data_pipelines.fixtures.scenes import FixtureScene, World, scenes, world
-from data_pipelines.reinterhand import fisheye
-from data_pipelines.reinterhand.captures import FOLDERS, LIGHTS
-from data_pipelines.reinterhand.labels import (
+from twohand_jax import mano
+from twohand_jax.mano.joints import CANONICAL, WRIST
+from twohand_jax.pipelines.fixtures.scenes import FixtureScene, World, scenes, world
+from twohand_jax.pipelines.reinterhand import fisheye
+from twohand_jax.pipelines.reinterhand.captures import FOLDERS, LIGHTS
+from twohand_jax.pipelines.reinterhand.labels import (
     CANONICAL_FROM_RELIGHTED,
     MILLIMETRE,
     SOURCE_JOINTS,
 )
-from twohand_jax import mano
-from twohand_jax.mano.joints import CANONICAL, WRIST
 from twohand_jax.types import SIDES, Camera
 
 TRAIN = "m--20221111--0944--JFQ550--pilot--ProjectGoliathScript--Hands--two-hands"

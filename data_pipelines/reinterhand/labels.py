@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from data_pipelines.fits import to_frame
-from data_pipelines.labelled import NOT_FINITE, Unusable
 from twohand_jax import reading
 from twohand_jax.errors import InputError, MissingFileError
 from twohand_jax.geometry import boxes, cameras
+from twohand_jax.pipelines.fits import to_frame
+from twohand_jax.pipelines.labelled import NOT_FINITE, Unusable
 from twohand_jax.types import NUM_JOINTS, SIDES, Camera, ManoModel, ManoParams
 
 

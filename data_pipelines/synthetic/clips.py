@@ -1,6 +1,6 @@
 """Rendered clips of two moving hands, with what is true of every frame.
 
-    python -m data_pipelines.synthetic.clips --out data/clips --count 4 --seconds 5
+    python -m twohand_jax.pipelines.synthetic.clips --out data/clips --count 4
 
 writes CLIP.mp4 and CLIP.npz for each. Poses of the library, orientations and places are
 knots, one a second; splines through them move the hands, which the synthetic set's
@@ -20,14 +20,14 @@ from jaxtyping import Float, UInt8
 from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation, RotationSpline
 
-from data_pipelines.synthetic.poses import angles as anatomy
-from data_pipelines.synthetic.poses import draw, sheet
-from data_pipelines.synthetic.poses.pair import Pair, to_params
-from data_pipelines.synthetic.render.hand_mesh import load_hand_mesh
-from data_pipelines.synthetic.render.renderer import Renderer
-from data_pipelines.synthetic.render.sample_scene import Scene, sample_scene
 from twohand_jax import arguments, files, mano
 from twohand_jax.mano.loading import OPEN_HAND
+from twohand_jax.pipelines.synthetic.poses import angles as anatomy
+from twohand_jax.pipelines.synthetic.poses import draw, sheet
+from twohand_jax.pipelines.synthetic.poses.pair import Pair, to_params
+from twohand_jax.pipelines.synthetic.render.hand_mesh import load_hand_mesh
+from twohand_jax.pipelines.synthetic.render.renderer import Renderer
+from twohand_jax.pipelines.synthetic.render.sample_scene import Scene, sample_scene
 from twohand_jax.types import Camera, HandGeometry, ManoModel
 
 

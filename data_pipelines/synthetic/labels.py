@@ -14,7 +14,7 @@ from twohand_jax.mano.joints import CANONICAL, WRIST
 from twohand_jax.types import LEFT, RIGHT, Camera, ManoParams
 
 if TYPE_CHECKING:
-    from data_pipelines.synthetic.render.renderer import Rendering
+    from twohand_jax.pipelines.synthetic.render.renderer import Rendering
 
 
 # A joint lies inside of the flesh; what is this much nearer to the camera hides it.

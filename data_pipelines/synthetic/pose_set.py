@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from data_pipelines.datasets import DatasetEntry
-from data_pipelines.synthetic.poses import sampler
 from twohand_jax import arguments, locks, mano
 from twohand_jax.data import poses as pose_sets
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines.datasets import DatasetEntry
+from twohand_jax.pipelines.synthetic.poses import sampler
 
 SPLIT_STREAMS = {"train": 0, "test": 1}
 

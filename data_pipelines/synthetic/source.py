@@ -12,25 +12,25 @@ import jax
 import numpy as np
 from jaxtyping import Bool
 
-from data_pipelines import writer
-from data_pipelines.datasets import DatasetEntry
-from data_pipelines.labelled import Example, Rejection
-from data_pipelines.synthetic import labels
-from data_pipelines.synthetic.labels import (
-    SPLIT_STREAMS,
-    VERSION,
-    PosedSample,
-    SyntheticConfig,
-)
-from data_pipelines.synthetic.poses import sampler, view
-from data_pipelines.synthetic.render.hand_mesh import load_hand_mesh
-from data_pipelines.synthetic.render.renderer import Renderer, Rendering
-from data_pipelines.synthetic.render.sample_scene import sample_scene
 from twohand_jax import arguments, mano
 from twohand_jax.crops.cue_table import NAMES, in_order
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
 from twohand_jax.mano.loading import OPEN_HAND
+from twohand_jax.pipelines import writer
+from twohand_jax.pipelines.datasets import DatasetEntry
+from twohand_jax.pipelines.labelled import Example, Rejection
+from twohand_jax.pipelines.synthetic import labels
+from twohand_jax.pipelines.synthetic.labels import (
+    SPLIT_STREAMS,
+    VERSION,
+    PosedSample,
+    SyntheticConfig,
+)
+from twohand_jax.pipelines.synthetic.poses import sampler, view
+from twohand_jax.pipelines.synthetic.render.hand_mesh import load_hand_mesh
+from twohand_jax.pipelines.synthetic.render.renderer import Renderer, Rendering
+from twohand_jax.pipelines.synthetic.render.sample_scene import sample_scene
 from twohand_jax.types import Camera, HandGeometry, ManoModel, ManoParams
 
 CHUNK = 64

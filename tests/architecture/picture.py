@@ -26,7 +26,6 @@ ABOUT = {
     "crops": "what the network sees",
     "cues": "MediaPipe, Sapiens, segdepth",
     "data": "records to batches",
-    "data_pipelines": "datasets to records",
     "diffusion": "prior, DDIM, refinement",
     "evaluation": "protocols, tables, plots",
     "experiments": "configs, networks, losses",
@@ -37,6 +36,7 @@ ABOUT = {
     "mano": "hand model",
     "metrics": "errors, alignment",
     "models": "Flax networks",
+    "pipelines": "datasets to records",
     "train": "loop, step, checkpoint",
     "viz": "render, overlay, sheets",
     "weights": "model directories, foreign",
@@ -56,8 +56,6 @@ def imports(path: Path) -> set[str]:
             first, *rest = name.split(".")
             if first == "twohand_jax" and rest:
                 found.add(rest[0])
-            elif first == "data_pipelines":
-                found.add(first)
     return found
 
 
@@ -70,7 +68,7 @@ def graph() -> dict[str, set[str]]:
         if part != "__init__":
             found.setdefault(part, set()).update(imports(path))
     for path in sorted((ROOT / "data_pipelines").rglob("*.py")):
-        found.setdefault("data_pipelines", set()).update(imports(path))
+        found.setdefault("pipelines", set()).update(imports(path))
     known = found.keys() - EVERYWHERE
     return {part: (found[part] & known) - {part} for part in sorted(known)}
 

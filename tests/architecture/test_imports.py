@@ -31,11 +31,11 @@ LAYERS = (  # a module may import from its own line and from those below
     ("locks", "reading", "switches"),
     ("arguments", "errors", "fields", "lazy", "timing", "assets"),
 )
+PIPELINES = ("data_pipelines/", "twohand_jax/cli/data")  # import the pipelines
 RANK = {name: -rank for rank, layer in enumerate(LAYERS) for name in layer}
 OWNERS = {  # who alone may import these packages
     "tensorflow": ("data_pipelines/", "twohand_jax/data/tfrecord.py"),
     "tensorflow_datasets": ("data_pipelines/", "twohand_jax/data/tfrecord.py"),
-    "data_pipelines": ("data_pipelines/", "twohand_jax/cli/data"),
     "flax": ("twohand_jax/models/",),
     "orbax": ("twohand_jax/train/checkpoint.py",),
     "ml_collections": (
@@ -86,8 +86,13 @@ def test_imports_point_down_and_packages_stay_with_their_owners(path):
         assert owners is None or place.startswith(owners), f"{place} imports {name}."
         if place.startswith("configs/"):
             assert not name.startswith("twohand_jax"), f"{place} imports {name}."
+        assert name.split(".")[0] not in ("configs", "data_pipelines"), (
+            f"{place} imports {name}, whose name is twohand_jax.{name}."
+        )
+    parts = own_parts(path)
+    assert "pipelines" not in parts or place.startswith(PIPELINES), place
     if path in LIBRARY and part(path) != "__init__":
-        for other in own_parts(path) - {"__version__"}:
+        for other in parts - {"__version__", "pipelines"}:
             assert RANK[part(path)] >= RANK[other], f"{place} imports {other}."
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
-OWN = {"configs", "data_pipelines", "tests", "twohand_jax"}
+OWN = {"tests", "twohand_jax"}
 DISTRIBUTIONS = {  # of imports that are named otherwise
     "ai_edge_litert": "ai-edge-litert",
     "apache_beam": "apache-beam",

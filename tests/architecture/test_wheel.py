@@ -1,4 +1,4 @@
-"""What the wheel holds: the library and its assets; no tests, configs or peers."""
+"""What the wheel holds: library, pipelines, configs and assets; no tests or peers."""
 
 import re
 import shutil
@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("twohand_jax", "data_pipelines")
+FOLDERS = {  # of the repository, and where they are in the wheel
+    "twohand_jax": "twohand_jax",
+    "data_pipelines": "twohand_jax/pipelines",
+    "configs": "twohand_jax/configs",
+}
 FILES = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "NOTICE")
 PEER = re.compile(r"benchmarks/peers|torch_(refine|regressor|sapiens)|numpy_metrics")
 
@@ -20,9 +24,9 @@ PEER = re.compile(r"benchmarks/peers|torch_(refine|regressor|sapiens)|numpy_metr
 def names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """Files of a wheel built from a copy, where no older build lies about."""
     source = tmp_path_factory.mktemp("source")
-    for package in PACKAGES:
-        ignore = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / package, source / package, ignore=ignore)
+    ignore = shutil.ignore_patterns("__pycache__")
+    for folder in FOLDERS:
+        shutil.copytree(ROOT / folder, source / folder, symlinks=True, ignore=ignore)
     for file in FILES:
         shutil.copy(ROOT / file, source)
     wheels = tmp_path_factory.mktemp("wheels")
@@ -46,9 +50,9 @@ def new_setuptools() -> bool:
 @pytest.mark.slow
 def test_modules_and_assets_are_in_the_wheel_and_peers_and_tests_are_not(names):
     there = {
-        str(path.relative_to(ROOT))
-        for package in PACKAGES
-        for path in (ROOT / package).rglob("*")
+        f"{place}/{path.relative_to(ROOT / folder)}"
+        for folder, place in FOLDERS.items()
+        for path in (ROOT / folder).rglob("*")
         if path.is_file() and path.suffix != ".pyc"
     }
     peers = {name for name in there if PEER.search(name)}

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from data_pipelines import writer
 from tests.data.records import Squares
 from twohand_jax.benchmarks import input as benchmark
 from twohand_jax.benchmarks.report import Timing
 from twohand_jax.cli import main
 from twohand_jax.crops.canvas import CanvasConfig
 from twohand_jax.data.tfrecord import Reader, ReaderConfig
+from twohand_jax.pipelines import writer
 
 
 @pytest.fixture(scope="module")

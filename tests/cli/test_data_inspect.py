@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from data_pipelines import writer
 from tests.data.consistent import Consistent
 from twohand_jax import mano
 from twohand_jax.cli import main as cli
+from twohand_jax.pipelines import writer
 
 
 @pytest.fixture(scope="module")

@@ -8,19 +8,19 @@ import jax
 import numpy as np
 import pytest
 
-from data_pipelines import writer
-from data_pipelines.freihand import dataset as freihand
-from data_pipelines.freihand import fixture as freihand_fixture
-from data_pipelines.ho3d import dataset as ho3d
-from data_pipelines.ho3d import fixture as ho3d_fixture
-from data_pipelines.labelled import LabelledSource, ShardConfig
-from data_pipelines.own import fixture as own_fixture
-from data_pipelines.own.dataset import Own
 from tests.evaluation.made_results import made
 from twohand_jax.cli import main as cli
 from twohand_jax.data.tfrecord import Reader, ReaderConfig
 from twohand_jax.evaluation import evaluator, methods, results, submissions
 from twohand_jax.evaluation.protocols import PROTOCOLS
+from twohand_jax.pipelines import writer
+from twohand_jax.pipelines.freihand import dataset as freihand
+from twohand_jax.pipelines.freihand import fixture as freihand_fixture
+from twohand_jax.pipelines.ho3d import dataset as ho3d
+from twohand_jax.pipelines.ho3d import fixture as ho3d_fixture
+from twohand_jax.pipelines.labelled import LabelledSource, ShardConfig
+from twohand_jax.pipelines.own import fixture as own_fixture
+from twohand_jax.pipelines.own.dataset import Own
 from twohand_jax.types import RIGHT
 
 

@@ -7,19 +7,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from data_pipelines import writer
-from data_pipelines.freihand import dataset as freihand
-from data_pipelines.freihand import fixture as freihand_fixture
-from data_pipelines.hic import dataset as hic
-from data_pipelines.hic import fixture as hic_fixture
-from data_pipelines.interhand26m import dataset as interhand
-from data_pipelines.interhand26m import fixture as interhand_fixture
-from data_pipelines.labelled import Dataset, LabelledSource, ShardConfig
 from tests.evaluation.made_results import made
 from twohand_jax.cli import main as cli
 from twohand_jax.evaluation import methods, run
 from twohand_jax.evaluation.tables import layout
 from twohand_jax.inference.prior import Prior
+from twohand_jax.pipelines import writer
+from twohand_jax.pipelines.freihand import dataset as freihand
+from twohand_jax.pipelines.freihand import fixture as freihand_fixture
+from twohand_jax.pipelines.hic import dataset as hic
+from twohand_jax.pipelines.hic import fixture as hic_fixture
+from twohand_jax.pipelines.interhand26m import dataset as interhand
+from twohand_jax.pipelines.interhand26m import fixture as interhand_fixture
+from twohand_jax.pipelines.labelled import Dataset, LabelledSource, ShardConfig
 
 
 def build(dataset: Dataset, out: Path) -> None:

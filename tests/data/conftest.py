@@ -3,12 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipelines import writer
 from tests.data.consistent import Consistent
 from tests.data.records import Squares
 from twohand_jax import mano
 from twohand_jax.data.decode import Rows
 from twohand_jax.data.tfrecord import Reader, ReaderConfig
+from twohand_jax.pipelines import writer
 from twohand_jax.types import ManoModel
 
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from data_pipelines import labelled
-from data_pipelines.cue_stage import LabelCues, cue_features
-from data_pipelines.fixtures.scenes import FixtureScene, scenes
-from data_pipelines.labelled import Example, Labelled, Rejection
 from twohand_jax.crops.cue_table import DEFAULT
+from twohand_jax.pipelines import labelled
+from twohand_jax.pipelines.cue_stage import LabelCues, cue_features
+from twohand_jax.pipelines.fixtures.scenes import FixtureScene, scenes
+from twohand_jax.pipelines.labelled import Example, Labelled, Rejection
 from twohand_jax.types import ManoModel
 
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from data_pipelines.labelled import Example, Rejection
 from twohand_jax.crops.cue_table import DEFAULT
 from twohand_jax.data import decode, schema
+from twohand_jax.pipelines.labelled import Example, Rejection
 
 NUM_JOINTS = 21
 

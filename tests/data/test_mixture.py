@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipelines import writer
 from tests.data.records import Squares
 from tests.data.test_tfrecord import break_payload
 from twohand_jax.crops.canvas import CanvasConfig
 from twohand_jax.data.mixture import Mixture
 from twohand_jax.data.tfrecord import Reader, ReaderConfig
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines import writer
 from twohand_jax.types import Batch
 
 SECOND = 9  # the first set has so many records

@@ -8,8 +8,6 @@ import jax
 import numpy as np
 import pytest
 
-from data_pipelines import writer
-from data_pipelines.shard_file import read_record
 from tests.data.records import Squares
 from twohand_jax.crops import cue_table
 from twohand_jax.crops.canvas import CanvasConfig
@@ -17,6 +15,8 @@ from twohand_jax.data import decode, schema, shards
 from twohand_jax.data.shards import HEADER, frame_record, frames
 from twohand_jax.data.tfrecord import Reader, ReaderConfig
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines import writer
+from twohand_jax.pipelines.shard_file import read_record
 from twohand_jax.types import Batch
 
 TRAIN = "squares-train.tfrecord-0000{}-of-00003"

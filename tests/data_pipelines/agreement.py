@@ -5,16 +5,16 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from data_pipelines import fits, writer
-from data_pipelines.labelled import (
+from twohand_jax.data import shards
+from twohand_jax.pipelines import fits, writer
+from twohand_jax.pipelines.labelled import (
     Dataset,
     LabelledSource,
     Rejection,
     ShardConfig,
     record,
 )
-from data_pipelines.shard_file import read_record
-from twohand_jax.data import shards
+from twohand_jax.pipelines.shard_file import read_record
 from twohand_jax.types import ManoModel, ManoParams
 
 Record = dict[str, np.ndarray]

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from data_pipelines import datasets
-from data_pipelines.interhand26m import fixture
 from twohand_jax.cli import main
 from twohand_jax.errors import InputError, MissingDependencyError
 from twohand_jax.evaluation import protocols
+from twohand_jax.pipelines import datasets
+from twohand_jax.pipelines.interhand26m import fixture
 
 ROOT = Path(__file__).parents[2]
 FRAMES = 40  # of each of the two scenes
@@ -159,7 +159,7 @@ def test_counts_must_be_positive(
 def test_the_commands_help_names_every_dataset_without_tensorflow() -> None:
     code = (
         "import sys; from twohand_jax.cli import main; "
-        "main.parser().format_help(); from data_pipelines import datasets; "
+        "main.parser().format_help(); from twohand_jax.pipelines import datasets; "
         "print({'tensorflow', 'jax', 'ijson'} & set(sys.modules), *datasets.DATASETS)"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

@@ -13,9 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipelines import cue_stage, writer
-from data_pipelines.cue_stage import RecordCues, StageConfig
-from data_pipelines.shard_file import read_record
 from tests.cues.extractors import Painter
 from tests.data.records import Squares
 from twohand_jax.cli import main as cli
@@ -24,6 +21,9 @@ from twohand_jax.data import decode, schema, shards
 from twohand_jax.errors import InputError
 from twohand_jax.inference import observe
 from twohand_jax.inference.observe import CueConfig
+from twohand_jax.pipelines import cue_stage, writer
+from twohand_jax.pipelines.cue_stage import RecordCues, StageConfig
+from twohand_jax.pipelines.shard_file import read_record
 
 ROOT = Path(__file__).parents[2]
 TRUTH = StageConfig(cues=None)
@@ -244,7 +244,7 @@ def test_the_command_writes_a_set(records, tmp_path, capsys) -> None:
 SLOW = """
 import sys, time
 from pathlib import Path
-from data_pipelines import cue_stage, writer
+from twohand_jax.pipelines import cue_stage, writer
 from tests.cues.extractors import Painter
 from twohand_jax.inference import observe
 from twohand_jax.inference.observe import CueConfig

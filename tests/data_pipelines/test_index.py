@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from data_pipelines import index
-from data_pipelines.index import Entries, Index, Items
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines import index
+from twohand_jax.pipelines.index import Entries, Index, Items
 
 LIST = {"info": {"id": 1}, "images": [{"id": 7, "x": [1, 2.5]}, {"id": 3}], "n": [{}]}
 NESTED = {

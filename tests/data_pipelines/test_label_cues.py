@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_pipelines.cue_stage import LabelCues, relative_depth
-from data_pipelines.fixtures import scenes
-from data_pipelines.labelled import no_cues
 from twohand_jax import mano
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines.cue_stage import LabelCues, relative_depth
+from twohand_jax.pipelines.fixtures import scenes
+from twohand_jax.pipelines.labelled import no_cues
 
 SIZE = (150, 120)
 

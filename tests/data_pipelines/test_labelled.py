@@ -7,10 +7,15 @@ import cv2
 import numpy as np
 import pytest
 
-from data_pipelines import labelled
-from data_pipelines.labelled import Labelled, LabelledSource, Rejection, ShardConfig
 from twohand_jax.data import decode, schema
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines import labelled
+from twohand_jax.pipelines.labelled import (
+    Labelled,
+    LabelledSource,
+    Rejection,
+    ShardConfig,
+)
 from twohand_jax.types import LEFT, RIGHT, Camera, ManoParams
 
 HEIGHT, WIDTH = 24, 32

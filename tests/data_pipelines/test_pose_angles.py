@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from data_pipelines.synthetic.poses import angles, library
 from twohand_jax import mano
+from twohand_jax.pipelines.synthetic.poses import angles, library
 from twohand_jax.types import RIGHT
 
 FORWARD = jax.jit(mano.forward_side, static_argnums=1)

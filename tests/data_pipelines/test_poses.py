@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from data_pipelines.synthetic.poses import (
+from twohand_jax import collision, mano
+from twohand_jax.errors import InputError
+from twohand_jax.geometry import cameras
+from twohand_jax.mano.topology import close_wrist
+from twohand_jax.pipelines.synthetic.poses import (
     angles,
     contact,
     draw,
@@ -14,11 +18,7 @@ from data_pipelines.synthetic.poses import (
     sampler,
     view,
 )
-from data_pipelines.synthetic.poses.pair import Pair, mirrored, pose, to_params
-from twohand_jax import collision, mano
-from twohand_jax.errors import InputError
-from twohand_jax.geometry import cameras
-from twohand_jax.mano.topology import close_wrist
+from twohand_jax.pipelines.synthetic.poses.pair import Pair, mirrored, pose, to_params
 from twohand_jax.types import LEFT, RIGHT
 
 SIZE = (192, 256)

@@ -9,17 +9,17 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 import twohand_jax.mano
-from data_pipelines.synthetic.render import forearm, gpu
-from data_pipelines.synthetic.render.draw_list import build_limb
-from data_pipelines.synthetic.render.hand_mesh import HandMesh, load_hand_mesh
-from data_pipelines.synthetic.render.renderer import Renderer
-from data_pipelines.synthetic.render.sample_scene import (
+from twohand_jax.errors import InputError, MissingDependencyError
+from twohand_jax.pipelines.synthetic.render import forearm, gpu
+from twohand_jax.pipelines.synthetic.render.draw_list import build_limb
+from twohand_jax.pipelines.synthetic.render.hand_mesh import HandMesh, load_hand_mesh
+from twohand_jax.pipelines.synthetic.render.renderer import Renderer
+from twohand_jax.pipelines.synthetic.render.sample_scene import (
     Material,
     Occluder,
     Scene,
     sample_scene,
 )
-from twohand_jax.errors import InputError, MissingDependencyError
 from twohand_jax.types import Camera
 
 pytestmark = pytest.mark.egl

@@ -3,22 +3,25 @@
 import numpy as np
 import pytest
 
-from data_pipelines.synthetic.render.background import make_background
-from data_pipelines.synthetic.render.draw_list import ambient_visibility
-from data_pipelines.synthetic.render.environment import load_environments, sh_basis
-from data_pipelines.synthetic.render.hand_mesh import (
+from twohand_jax.errors import InputError
+from twohand_jax.pipelines.synthetic.render.background import make_background
+from twohand_jax.pipelines.synthetic.render.draw_list import ambient_visibility
+from twohand_jax.pipelines.synthetic.render.environment import (
+    load_environments,
+    sh_basis,
+)
+from twohand_jax.pipelines.synthetic.render.hand_mesh import (
     boundary_loop,
     palm_albedo,
     skin_albedo,
     tube_faces,
 )
-from data_pipelines.synthetic.render.renderer import develop, tone_table
-from data_pipelines.synthetic.render.sample_scene import (
+from twohand_jax.pipelines.synthetic.render.renderer import develop, tone_table
+from twohand_jax.pipelines.synthetic.render.sample_scene import (
     BACKGROUNDS,
     Background,
     sample_scene,
 )
-from twohand_jax.errors import InputError
 
 
 def _scene(seed: int):

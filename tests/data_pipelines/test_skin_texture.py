@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 import twohand_jax.mano
-from data_pipelines.synthetic.render.hand_mesh import load_hand_mesh, paint_textures
-from data_pipelines.synthetic.render.skin_texture import bake_atlas, hand_axes
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines.synthetic.render.hand_mesh import (
+    load_hand_mesh,
+    paint_textures,
+)
+from twohand_jax.pipelines.synthetic.render.skin_texture import bake_atlas, hand_axes
 
 ASSETS = Path(twohand_jax.mano.__file__).parent / "assets"
 

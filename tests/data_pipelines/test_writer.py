@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipelines import writer
 from tests.data.records import Squares
 from twohand_jax.data import decode
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines import writer
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,7 +81,7 @@ def test_a_damaged_shard_is_written_again(tmp_path: Path, damage: str) -> None:
 SLOW = """
 import sys, time
 from tests.data import records
-from data_pipelines import writer
+from twohand_jax.pipelines import writer
 
 class Slow(records.Squares):
     def examples(self, split, shard):

@@ -41,7 +41,7 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sources with all walks in them."""
     root = tmp_path_factory.mktemp("extended")
     for name in ("twohand_jax", "data_pipelines", "configs"):
-        shutil.copytree(ROOT / name, root / name)
+        shutil.copytree(ROOT / name, root / name, symlinks=True)
     for diff in DIFFS:
         words = ["git", "apply", "-"]
         subprocess.run(words, cwd=root, input=diff, text=True, check=True)

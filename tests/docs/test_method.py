@@ -22,7 +22,7 @@ SECTION = re.compile(r"^## §(\d) ", re.MULTILINE)
 CITATION = re.compile(r"METHOD(?:'s)? §§?(\d)(?:-(\d))?((?:,? (?:and )?§\d)*)")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 PATH = re.compile(rf"`((?:{FOLDERS})/[\w./-]*\.(?:py|md|ipynb|npz|jpg))`")
-MODULE = re.compile(r"\b((?:data_pipelines|twohand_jax|tests)(?:\.\w+)+)")
+MODULE = re.compile(r"\b((?:twohand_jax|tests)(?:\.\w+)+)")
 
 
 def name(path: Path) -> str:

@@ -13,7 +13,7 @@ SOURCES = sorted(
     path for package in PACKAGES for path in (ROOT / package).rglob("*.py")
 )
 REFERENCE = re.compile(r"``([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)(?:\([^`]*)?``")
-WHOLE = re.compile(r"\b((?:twohand_jax|data_pipelines)(?:\.[A-Za-z_]\w*)+)")
+WHOLE = re.compile(r"\b(twohand_jax(?:\.[A-Za-z_]\w*)+)")
 PLACE = re.compile(
     r"\b((?:twohand_jax|data_pipelines|configs|docs)/[\w/]+\.(?:py|md))\b"
 )
@@ -79,11 +79,18 @@ def modules() -> dict[str, Path]:
     """Every module and package by its dotted name."""
     found = {}
     for path in SOURCES:
-        parts = path.relative_to(ROOT).with_suffix("").parts
+        parts = dotted_parts(path.with_suffix(""))
         found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     for path in list(found.values()):  # packages without an __init__ of their own
-        found.setdefault(".".join(path.parent.relative_to(ROOT).parts), path.parent)
+        found.setdefault(".".join(dotted_parts(path.parent)), path.parent)
     return found
+
+
+def dotted_parts(path: Path) -> tuple[str, ...]:
+    """The name of a module, by its file; the pipelines' folder is linked."""
+    parts = path.relative_to(ROOT).parts
+    linked = parts[0] == "data_pipelines"
+    return ("twohand_jax", "pipelines", *parts[1:]) if linked else parts
 
 
 @functools.cache
@@ -114,7 +121,7 @@ def resolves(reference: str) -> bool:
         ("Prediction.score", True),
         ("mano.joints.FINGERTIPS", True),
         ("collision.energy", True),
-        ("data_pipelines.labelled", True),
+        ("twohand_jax.pipelines.labelled", True),
         ("selective.refine", False),
         ("types.NoSuchRecord", False),
     ],

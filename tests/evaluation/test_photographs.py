@@ -5,11 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipelines import writer
-from data_pipelines.fixtures.scenes import scenes
-from data_pipelines.labelled import LabelledSource, ShardConfig
-from data_pipelines.own import fixture
-from data_pipelines.own.dataset import Own
 from tests.inference.conftest import checkpoint
 from twohand_jax.cues.selection import HandDetection
 from twohand_jax.errors import InputError
@@ -17,6 +12,11 @@ from twohand_jax.evaluation import photographs, protocols
 from twohand_jax.evaluation.photographs import PhotographsConfig, evenly, match
 from twohand_jax.inference.observe import CueConfig, Observer
 from twohand_jax.inference.reconstruct import Reconstructor
+from twohand_jax.pipelines import writer
+from twohand_jax.pipelines.fixtures.scenes import scenes
+from twohand_jax.pipelines.labelled import LabelledSource, ShardConfig
+from twohand_jax.pipelines.own import fixture
+from twohand_jax.pipelines.own.dataset import Own
 from twohand_jax.types import LEFT, RIGHT
 
 __all__ = ["checkpoint"]

@@ -115,7 +115,7 @@ def changes(data: str) -> list[str]:
 
 @pytest.mark.slow
 def test_the_command_trains_a_network_that_loads(tmp_path):
-    from data_pipelines import writer
+    from twohand_jax.pipelines import writer
 
     data, workdir = tmp_path / "squares", tmp_path / "work"
     writer.write(

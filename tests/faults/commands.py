@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import cv2
 
-from data_pipelines import datasets
 from tests.inference import networks
 from tests.train import runs
 from twohand_jax import assets, locks
+from twohand_jax.pipelines import datasets
 
 Words = list[str]
 PHOTOS, SIDE = 10, 320

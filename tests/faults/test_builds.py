@@ -9,14 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_pipelines import labelled, shard_file, writer
-from data_pipelines.cue_stage import RecordCues, StageConfig
-from data_pipelines.labelled import Labelled, LabelledSource, Rejection, ShardConfig
-from data_pipelines.writer import RejectionLimit
 from twohand_jax import reading
 from twohand_jax.data import decode, shards
 from twohand_jax.errors import FailedError, InputError, UnreadableError
 from twohand_jax.inspection import report
+from twohand_jax.pipelines import labelled, shard_file, writer
+from twohand_jax.pipelines.cue_stage import RecordCues, StageConfig
+from twohand_jax.pipelines.labelled import (
+    Labelled,
+    LabelledSource,
+    Rejection,
+    ShardConfig,
+)
+from twohand_jax.pipelines.writer import RejectionLimit
 from twohand_jax.types import ManoParams
 
 COUNT = 32
@@ -209,7 +214,7 @@ def test_an_impossible_length_never_reaches_tensorflow(source, tmp_path):
 def test_a_beam_pipeline_that_fails_is_one_sentence(
     source, tmp_path, monkeypatch, kind
 ):
-    beam = pytest.importorskip("data_pipelines.beam")
+    beam = pytest.importorskip("twohand_jax.pipelines.beam")
     out = tmp_path / "set"
     if kind == "unread":
         fail(monkeypatch, frozenset({"3.jpg"}))

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from data_pipelines.cue_stage import RecordCues
 from tests.faults import full_disk
 from tests.faults.test_builds import COUNT, LABELS, build, contents, source
 from tests.train import toy
 from twohand_jax.cli import main as cli
 from twohand_jax.data import shards
 from twohand_jax.errors import FailedError
+from twohand_jax.pipelines.cue_stage import RecordCues
 from twohand_jax.train import log, state
 from twohand_jax.weights import native
 

@@ -13,7 +13,6 @@ import cv2
 import jax
 import numpy as np
 
-from data_pipelines import datasets, writer
 from tests.data.records import Squares
 from tests.evaluation.made_results import made
 from tests.mano import fake_mano
@@ -28,6 +27,7 @@ from twohand_jax.evaluation.outside import prediction_file
 from twohand_jax.fields import FieldError
 from twohand_jax.inference import given, hint_files, images
 from twohand_jax.models.apply import Variables
+from twohand_jax.pipelines import datasets, writer
 from twohand_jax.train.checkpoint import Best
 from twohand_jax.train.log import MetricsLog
 from twohand_jax.weights import native, torch_files

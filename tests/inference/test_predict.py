@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 from jax import export as jax_export
 
-from data_pipelines import writer
-from data_pipelines.labelled import Example
 from tests.data.records import Squares, example
 from tests.inference import networks
 from twohand_jax import experiments, mano
@@ -26,6 +24,8 @@ from twohand_jax.inference import export, predict
 from twohand_jax.inference.detections import Detections
 from twohand_jax.inference.observe import CueConfig, Observer
 from twohand_jax.inference.reconstruct import Reconstructor
+from twohand_jax.pipelines import writer
+from twohand_jax.pipelines.labelled import Example
 from twohand_jax.types import LEFT, NO_CUES, RIGHT, Batch, CanvasView, Cues, Prediction
 
 HEIGHT, WIDTH = 1080, 1920

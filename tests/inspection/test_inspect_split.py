@@ -3,13 +3,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipelines import writer
 from tests.data.consistent import Consistent
 from twohand_jax.data import shards
 from twohand_jax.errors import InputError
 from twohand_jax.inspection import report
 from twohand_jax.inspection.check import CheckConfig
 from twohand_jax.inspection.report import InspectConfig
+from twohand_jax.pipelines import writer
 
 CHECKED = InspectConfig(count=0, check=CheckConfig(), batch=2)
 

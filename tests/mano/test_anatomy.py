@@ -4,10 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from data_pipelines.synthetic.poses import angles as sampler
 from tests.programs import forward
 from twohand_jax import mano
 from twohand_jax.mano import anatomy
+from twohand_jax.pipelines.synthetic.poses import angles as sampler
 from twohand_jax.types import ManoModel
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import twohand_jax
-from data_pipelines.open_hand import build, decimate, rig
-from data_pipelines.open_hand.build import TIP_INDICES, measure_hand
 from twohand_jax import files
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines.open_hand import build, decimate, rig
+from twohand_jax.pipelines.open_hand.build import TIP_INDICES, measure_hand
 
 ASSETS = Path(twohand_jax.__file__).parent / "mano" / "assets"
 SHAPES = {

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines import writer
-from data_pipelines.labelled import Example
 from tests.data.records import Squares, example
 from twohand_jax.data.order import Order
+from twohand_jax.pipelines import writer
+from twohand_jax.pipelines.labelled import Example
 
 PER_PROCESS, PROCESSES, TEST = 8, 2, 2
 Origin = tuple[int, int]

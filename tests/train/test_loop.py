@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from data_pipelines import writer
 from tests.data.records import Squares
 from tests.train import runs, toy
 from twohand_jax import experiments
 from twohand_jax.cli import main
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines import writer
 from twohand_jax.train import checkpoint, loop, optim
 from twohand_jax.weights import native
 

@@ -1,9 +1,10 @@
 """Speed, memory, error and jitter of a reconstructed video whose hands are known.
 
 A clip is CLIP.mp4 with CLIP.npz beside it: ``joints_cam`` (frames, 2, 21, 3), ``focal``
-and ``center``, as `python -m data_pipelines.synthetic.clips` writes them. The clip is
-reconstructed once as `twohand reconstruct` does it; a second time only the smoothing is
-left out. Jitter is the mean length of a joint's acceleration, mm a frame squared.
+and ``center``, as `python -m twohand_jax.pipelines.synthetic.clips` writes them. The
+clip is reconstructed once as `twohand reconstruct` does it; a second time only the
+smoothing is left out. Jitter is the mean length of a joint's acceleration, mm a frame
+squared.
 """
 
 import argparse
@@ -202,7 +203,7 @@ def _truth(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise InputError(
             f"There is no {path}, which says where the hands are; make clips with "
-            "`python -m data_pipelines.synthetic.clips`."
+            "`python -m twohand_jax.pipelines.synthetic.clips`."
         )
     with np.load(path, allow_pickle=False) as found:
         return dict(found)

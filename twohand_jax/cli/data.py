@@ -5,11 +5,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from data_pipelines import datasets
-from data_pipelines.datasets import add_limit
 from twohand_jax import arguments
 from twohand_jax.cli import common
 from twohand_jax.errors import InputError, MissingDependencyError
+from twohand_jax.pipelines import datasets
+from twohand_jax.pipelines.datasets import add_limit
 
 
 def add(subparsers: Any) -> None:
@@ -36,7 +36,7 @@ def add_build(actions: Any) -> None:
 
 
 def run_build(args: argparse.Namespace) -> None:
-    """Hand over to the dataset's entry (``data_pipelines.datasets``)."""
+    """Hand over to the dataset's entry (``twohand_jax.pipelines.datasets``)."""
     entry = datasets.get(args.dataset)
     entry.run(entry.parser().parse_args(args.options))
 
@@ -79,10 +79,10 @@ def add_cues(actions: Any) -> None:
 def run_cues(args: argparse.Namespace) -> None:
     """Extract and write what is missing; print what came of it."""
     try:
-        from data_pipelines import cue_stage, writer
+        from twohand_jax.pipelines import cue_stage, writer
 
         if args.beam:
-            from data_pipelines import beam
+            from twohand_jax.pipelines import beam
     except ImportError as error:
         raise MissingDependencyError(
             f"`twohand data cues` needs the package {error.name}: install the extras "
@@ -183,7 +183,7 @@ def run_inspect(args: argparse.Namespace) -> None:
         print(report.text(parts[-1]))
     print(report.rejections_text(args.directory))
     if args.check and shards.read_info(args.directory).get("name") == BENCHMARK:
-        from data_pipelines.synthetic import benchmark
+        from twohand_jax.pipelines.synthetic import benchmark
 
         print(benchmark.verify(args.directory).text())
     if out:

@@ -12,7 +12,7 @@ A cue's features follow from its kind (``crops.cue_table``). A record set holds 
 some kinds: a reader passes over kinds that it does not know and takes a kind that the
 records lack as absent, so a new kind of cue needs no other schema version.
 
-``data_pipelines.shard_file`` turns the table into TFDS features and
+``twohand_jax.pipelines.shard_file`` turns the table into TFDS features and
 ``twohand_jax.data.tfrecord`` into a parser, so neither repeats a name or a shape.
 """
 

@@ -14,14 +14,14 @@ import google_crc32c
 import numpy as np
 from jaxtyping import Float, Int, UInt8, UInt32
 
-from data_pipelines.labelled import Example
-from data_pipelines.shard_file import read_record
-from data_pipelines.synthetic.benchmark import scenes
-from data_pipelines.synthetic.benchmark.scenes import Scenes
-from data_pipelines.synthetic.poses.sampler import KINDS
 from twohand_jax import files
 from twohand_jax.data import decode, shards
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines.labelled import Example
+from twohand_jax.pipelines.shard_file import read_record
+from twohand_jax.pipelines.synthetic.benchmark import scenes
+from twohand_jax.pipelines.synthetic.benchmark.scenes import Scenes
+from twohand_jax.pipelines.synthetic.poses.sampler import KINDS
 
 NAME = "synthetic_benchmark"
 

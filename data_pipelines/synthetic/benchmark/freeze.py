@@ -16,22 +16,22 @@ import numpy as np
 from jaxtyping import Array, Int
 from tqdm import tqdm
 
-from data_pipelines import writer
-from data_pipelines.synthetic import source
-from data_pipelines.synthetic import source as synthetic
-from data_pipelines.synthetic.benchmark import check, scenes
-from data_pipelines.synthetic.benchmark.scenes import Scenes, on_grid
-from data_pipelines.synthetic.benchmark.source import (
+from twohand_jax import mano
+from twohand_jax.data import shards
+from twohand_jax.evaluation import truth
+from twohand_jax.pipelines import writer
+from twohand_jax.pipelines.synthetic import source
+from twohand_jax.pipelines.synthetic import source as synthetic
+from twohand_jax.pipelines.synthetic.benchmark import check, scenes
+from twohand_jax.pipelines.synthetic.benchmark.scenes import Scenes, on_grid
+from twohand_jax.pipelines.synthetic.benchmark.source import (
     VERSION_OF_SET,
     BenchmarkSource,
     generator,
 )
-from data_pipelines.synthetic.labels import SyntheticConfig
-from data_pipelines.synthetic.poses import sampler, view
-from data_pipelines.synthetic.render import gpu
-from twohand_jax import mano
-from twohand_jax.data import shards
-from twohand_jax.evaluation import truth
+from twohand_jax.pipelines.synthetic.labels import SyntheticConfig
+from twohand_jax.pipelines.synthetic.poses import sampler, view
+from twohand_jax.pipelines.synthetic.render import gpu
 from twohand_jax.types import LEFT, RIGHT, ManoModel, ManoParams
 
 SEED = 20261123

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8, UInt32
 
-from data_pipelines.synthetic.benchmark import check
-from data_pipelines.synthetic.poses.sampler import KINDS
+from twohand_jax.pipelines.synthetic.benchmark import check
+from twohand_jax.pipelines.synthetic.poses.sampler import KINDS
 from twohand_jax.types import Camera, ManoParams
 
 # Everything is a multiple of these, so that it compresses; float16 holds the steps of

@@ -10,18 +10,23 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines import writer
-from data_pipelines.datasets import DatasetEntry
-from data_pipelines.labelled import Example
-from data_pipelines.synthetic import labels, source
-from data_pipelines.synthetic import source as synthetic
-from data_pipelines.synthetic.benchmark import check, scenes
-from data_pipelines.synthetic.benchmark.check import ASSETS, NAME, SPLIT, GeneratorState
-from data_pipelines.synthetic.labels import VERSION, CueNoise, SyntheticConfig
-from data_pipelines.synthetic.poses.sampler import KINDS
 from twohand_jax import arguments
 from twohand_jax.crops.cue_table import DEFAULT
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines import writer
+from twohand_jax.pipelines.datasets import DatasetEntry
+from twohand_jax.pipelines.labelled import Example
+from twohand_jax.pipelines.synthetic import labels, source
+from twohand_jax.pipelines.synthetic import source as synthetic
+from twohand_jax.pipelines.synthetic.benchmark import check, scenes
+from twohand_jax.pipelines.synthetic.benchmark.check import (
+    ASSETS,
+    NAME,
+    SPLIT,
+    GeneratorState,
+)
+from twohand_jax.pipelines.synthetic.labels import VERSION, CueNoise, SyntheticConfig
+from twohand_jax.pipelines.synthetic.poses.sampler import KINDS
 
 VERSION_OF_SET = "1.0.0"
 

@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from data_pipelines.synthetic.poses import angles as anatomy
-from data_pipelines.synthetic.poses.angles import clamp_angles
-from data_pipelines.synthetic.poses.pair import Pair, pose
-from data_pipelines.synthetic.poses.placement import Placement
 from twohand_jax import collision, mano
 from twohand_jax.geometry import rotations
 from twohand_jax.mano.joints import MANO16
+from twohand_jax.pipelines.synthetic.poses import angles as anatomy
+from twohand_jax.pipelines.synthetic.poses.angles import clamp_angles
+from twohand_jax.pipelines.synthetic.poses.pair import Pair, pose
+from twohand_jax.pipelines.synthetic.poses.placement import Placement
 from twohand_jax.types import LEFT, RIGHT, ManoModel
 
 HIGHEST = jax.lax.Precision.HIGHEST

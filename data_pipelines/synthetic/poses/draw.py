@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from data_pipelines.synthetic.poses import library
-from data_pipelines.synthetic.poses.angles import COUNT
+from twohand_jax.pipelines.synthetic.poses import library
+from twohand_jax.pipelines.synthetic.poses.angles import COUNT
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

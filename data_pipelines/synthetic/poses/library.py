@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from data_pipelines.synthetic.poses.angles import COUNT
+from twohand_jax.pipelines.synthetic.poses.angles import COUNT
 
 _TABLE = """
 flat         0,-4,2,1      0,0,2,1       0,-1,2,1      0,-3,3,1      25,15,0,0,0

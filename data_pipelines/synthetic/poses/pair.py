@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from data_pipelines.synthetic.poses import angles as anatomy
 from twohand_jax import mano
 from twohand_jax.geometry import rotations
+from twohand_jax.pipelines.synthetic.poses import angles as anatomy
 from twohand_jax.types import HandGeometry, ManoModel, ManoParams
 
 HIGHEST = jax.lax.Precision.HIGHEST

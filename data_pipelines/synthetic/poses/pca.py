@@ -1,6 +1,6 @@
 """Pose mean and components of the open hand, from sampled poses.
 
-    python -m data_pipelines.synthetic.poses.pca
+    python -m twohand_jax.pipelines.synthetic.poses.pca
 
 The model's own mean does not enter: absolute rotations are made from joint angles.
 """
@@ -14,11 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from data_pipelines.open_hand import build
-from data_pipelines.synthetic.poses import angles, draw
 from twohand_jax import mano
 from twohand_jax.geometry import rotations
 from twohand_jax.mano.loading import OPEN_HAND
+from twohand_jax.pipelines.open_hand import build
+from twohand_jax.pipelines.synthetic.poses import angles, draw
 from twohand_jax.types import ManoModel
 
 

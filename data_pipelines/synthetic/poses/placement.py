@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial.transform import Rotation
 
-from data_pipelines.synthetic.poses import draw, library
+from twohand_jax.pipelines.synthetic.poses import draw, library
 
 # Share of near and touching pairs whose arrangement is no template but random.
 FREE_SHARE = 0.3

@@ -13,13 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from data_pipelines.synthetic.poses import angles as anatomy
-from data_pipelines.synthetic.poses import contact, draw, placement
-from data_pipelines.synthetic.poses.angles import clamp_angles
-from data_pipelines.synthetic.poses.pair import Pair, mirrored, pose, to_params
-from data_pipelines.synthetic.poses.placement import Placement
 from twohand_jax import mano
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines.synthetic.poses import angles as anatomy
+from twohand_jax.pipelines.synthetic.poses import contact, draw, placement
+from twohand_jax.pipelines.synthetic.poses.angles import clamp_angles
+from twohand_jax.pipelines.synthetic.poses.pair import Pair, mirrored, pose, to_params
+from twohand_jax.pipelines.synthetic.poses.placement import Placement
 from twohand_jax.types import RIGHT, ManoModel, ManoParams
 
 KINDS = ("right", "left", "apart", "near", "touching", "clasped")

@@ -1,6 +1,6 @@
 """A contact sheet of the pose library on both hands of the open hand.
 
-    python -m data_pipelines.synthetic.poses.sheet --out docs/images/open_hand_poses.jpg
+    python -m twohand_jax.pipelines.synthetic.poses.sheet --out SHEET.jpg
 
 Each tile shows one pose: the right hand's back and, beside it, the left hand's palm.
 """
@@ -14,10 +14,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from data_pipelines.synthetic.poses import angles, library
 from twohand_jax import files, mano
 from twohand_jax.geometry import rotations
 from twohand_jax.mano.topology import close_wrist
+from twohand_jax.pipelines.synthetic.poses import angles, library
 from twohand_jax.types import LEFT, RIGHT, Camera, ManoModel
 from twohand_jax.viz import render
 

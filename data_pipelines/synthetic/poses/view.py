@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial.transform import Rotation
 
-from data_pipelines.synthetic.poses.sampler import PoseBatch
 from twohand_jax import mano
+from twohand_jax.pipelines.synthetic.poses.sampler import PoseBatch
 from twohand_jax.types import LEFT, RIGHT, Camera, ManoModel, ManoParams
 
 

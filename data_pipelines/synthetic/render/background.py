@@ -4,12 +4,19 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from data_pipelines.synthetic.render.environment import (
+from twohand_jax.pipelines.synthetic.render.environment import (
     load_environments,
     view_panorama,
 )
-from data_pipelines.synthetic.render.hand_mesh import linear_from_srgb, skin_albedo
-from data_pipelines.synthetic.render.sample_scene import BACKGROUNDS, Background, Light
+from twohand_jax.pipelines.synthetic.render.hand_mesh import (
+    linear_from_srgb,
+    skin_albedo,
+)
+from twohand_jax.pipelines.synthetic.render.sample_scene import (
+    BACKGROUNDS,
+    Background,
+    Light,
+)
 
 Generator = np.random.Generator
 LinearImage = Float[np.ndarray, "h w 3"]

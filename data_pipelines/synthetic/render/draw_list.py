@@ -5,19 +5,23 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from data_pipelines.synthetic.render.forearm import (
+from twohand_jax.pipelines.synthetic.render.forearm import (
     RING_DISTANCES,
     Centerline,
     clear_centerline,
     sleeve_rings,
     tube_rings,
 )
-from data_pipelines.synthetic.render.hand_mesh import (
+from twohand_jax.pipelines.synthetic.render.hand_mesh import (
     HandMesh,
     tube_faces,
     vertex_normals,
 )
-from data_pipelines.synthetic.render.sample_scene import OCCLUDERS, Material, Scene
+from twohand_jax.pipelines.synthetic.render.sample_scene import (
+    OCCLUDERS,
+    Material,
+    Scene,
+)
 
 HAND, ARM, THING = 0, 1, 2
 OTHER_PART = 3

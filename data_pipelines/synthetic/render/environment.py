@@ -31,7 +31,7 @@ def load_environments() -> Environments:
         raise InputError(
             f"The environment maps {ASSET.name} are missing from {ASSET.parent}; "
             "restore them from the repository or run "
-            "data_pipelines.synthetic.render.environment."
+            "twohand_jax.pipelines.synthetic.render.environment."
         )
     with np.load(ASSET) as file:
         start = file["jpeg_start"]

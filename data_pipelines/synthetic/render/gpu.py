@@ -10,8 +10,8 @@ import moderngl
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from data_pipelines.synthetic.render.draw_list import LAYOUT, DrawList
 from twohand_jax.errors import InputError, MissingDependencyError
+from twohand_jax.pipelines.synthetic.render.draw_list import LAYOUT, DrawList
 
 SAMPLES = 4
 SHADOW_SIZE = 320

@@ -12,9 +12,13 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Float, Int, UInt8
 
-from data_pipelines.synthetic.render.skin_texture import FINGERS, bake_atlas, paint
 from twohand_jax.errors import InputError
 from twohand_jax.mano.joints import MANO16, WRIST
+from twohand_jax.pipelines.synthetic.render.skin_texture import (
+    FINGERS,
+    bake_atlas,
+    paint,
+)
 
 NUM_RINGS = 12
 NUM_CLUSTERS = 96

@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from data_pipelines.synthetic.render.background import make_background
-from data_pipelines.synthetic.render.draw_list import OTHER_PART, build_draw_list
-from data_pipelines.synthetic.render.environment import load_environments
-from data_pipelines.synthetic.render.gpu import Buffers, Gpu
-from data_pipelines.synthetic.render.hand_mesh import HandMesh
-from data_pipelines.synthetic.render.sample_scene import CameraEffects, Scene
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines.synthetic.render.background import make_background
+from twohand_jax.pipelines.synthetic.render.draw_list import OTHER_PART, build_draw_list
+from twohand_jax.pipelines.synthetic.render.environment import load_environments
+from twohand_jax.pipelines.synthetic.render.gpu import Buffers, Gpu
+from twohand_jax.pipelines.synthetic.render.hand_mesh import HandMesh
+from twohand_jax.pipelines.synthetic.render.sample_scene import CameraEffects, Scene
 from twohand_jax.types import Camera
 
 NEAR, FAR = 0.03, 20.0

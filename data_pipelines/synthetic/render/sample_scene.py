@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial.transform import Rotation
 
-from data_pipelines.synthetic.render.environment import load_environments
-from data_pipelines.synthetic.render.hand_mesh import palm_albedo, skin_albedo
+from twohand_jax.pipelines.synthetic.render.environment import load_environments
+from twohand_jax.pipelines.synthetic.render.hand_mesh import palm_albedo, skin_albedo
 
 BACKGROUNDS = ("panorama", "clutter", "studio", "white", "plain")
 

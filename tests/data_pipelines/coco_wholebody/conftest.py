@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from data_pipelines.coco_wholebody import fixture
+from twohand_jax.pipelines.coco_wholebody import fixture
 
 
 @pytest.fixture(scope="session")

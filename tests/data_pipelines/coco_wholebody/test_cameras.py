@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from data_pipelines.coco_wholebody import dataset
+from twohand_jax.pipelines.coco_wholebody import dataset
 from twohand_jax.types import Camera
 
 

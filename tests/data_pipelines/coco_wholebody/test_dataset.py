@@ -7,12 +7,20 @@ import cv2
 import numpy as np
 import pytest
 
-from data_pipelines import fits, labelled, writer
-from data_pipelines.coco_wholebody import dataset, layout
-from data_pipelines.coco_wholebody.dataset import CocoWholeBody, CocoWholeBodyConfig
-from data_pipelines.labelled import Labelled, LabelledSource, Rejection, ShardConfig
 from twohand_jax.data import decode, schema
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines import fits, labelled, writer
+from twohand_jax.pipelines.coco_wholebody import dataset, layout
+from twohand_jax.pipelines.coco_wholebody.dataset import (
+    CocoWholeBody,
+    CocoWholeBodyConfig,
+)
+from twohand_jax.pipelines.labelled import (
+    Labelled,
+    LabelledSource,
+    Rejection,
+    ShardConfig,
+)
 from twohand_jax.types import LEFT, RIGHT
 
 TRAIN = "annotations/coco_wholebody_train_v1.0.json"

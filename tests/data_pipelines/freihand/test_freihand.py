@@ -5,19 +5,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipelines import fits
-from data_pipelines.fixtures.scenes import scenes
-from data_pipelines.freihand import fixture
-from data_pipelines.freihand.dataset import (
+from tests.data_pipelines import agreement
+from twohand_jax import mano
+from twohand_jax.errors import InputError
+from twohand_jax.mano.joints import CANONICAL
+from twohand_jax.pipelines import fits
+from twohand_jax.pipelines.fixtures.scenes import scenes
+from twohand_jax.pipelines.freihand import fixture
+from twohand_jax.pipelines.freihand.dataset import (
     FINGERTIPS,
     SIZE,
     FreiHand,
     FreiHandConfig,
 )
-from tests.data_pipelines import agreement
-from twohand_jax import mano
-from twohand_jax.errors import InputError
-from twohand_jax.mano.joints import CANONICAL
 from twohand_jax.types import RIGHT
 
 

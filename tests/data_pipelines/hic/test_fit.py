@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from data_pipelines.fits import fit_mesh
 from tests.programs import forward
 from twohand_jax import mano
+from twohand_jax.pipelines.fits import fit_mesh
 from twohand_jax.types import ManoParams
 
 

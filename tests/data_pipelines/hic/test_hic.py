@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipelines.fixtures.scenes import scenes
-from data_pipelines.hic import fixture
-from data_pipelines.hic.dataset import FINGERTIPS, MAX_BYTES, Hic, read_vertices
 from tests.data_pipelines import agreement
 from twohand_jax import mano
 from twohand_jax.data import decode
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines.fixtures.scenes import scenes
+from twohand_jax.pipelines.hic import fixture
+from twohand_jax.pipelines.hic.dataset import FINGERTIPS, MAX_BYTES, Hic, read_vertices
 from twohand_jax.types import LEFT, RIGHT
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipelines.fixtures.scenes import scenes
-from data_pipelines.ho3d import fixture
-from data_pipelines.ho3d.dataset import FINGERTIPS, SIZE, Ho3d, read_meta
 from tests.data_pipelines import agreement
 from twohand_jax import mano
 from twohand_jax.data import decode
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines.fixtures.scenes import scenes
+from twohand_jax.pipelines.ho3d import fixture
+from twohand_jax.pipelines.ho3d.dataset import FINGERTIPS, SIZE, Ho3d, read_meta
 from twohand_jax.types import LEFT, RIGHT
 
 META = Path("train") / "ABF10" / "meta" / "0000.pkl"

@@ -5,10 +5,15 @@ from typing import Any
 
 import pytest
 
-from data_pipelines.interhand26m import fixture
-from data_pipelines.interhand26m.dataset import InterHand26M, InterHandConfig
-from data_pipelines.labelled import Labelled, LabelledSource, Rejection, ShardConfig
 from twohand_jax import mano
+from twohand_jax.pipelines.interhand26m import fixture
+from twohand_jax.pipelines.interhand26m.dataset import InterHand26M, InterHandConfig
+from twohand_jax.pipelines.labelled import (
+    Labelled,
+    LabelledSource,
+    Rejection,
+    ShardConfig,
+)
 from twohand_jax.types import ManoModel
 
 COUNT = 4

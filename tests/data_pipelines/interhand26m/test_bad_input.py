@@ -5,17 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipelines import labelled
-from data_pipelines.interhand26m.dataset import (
-    FIT_LENGTH,
-    HAND_TYPE,
-    JOINT_COUNT,
-    MALFORMED,
-    NO_CAMERA,
-    NO_FRAME,
-    NO_IMAGE,
-    read_records,
-)
 from tests.data_pipelines.interhand26m.conftest import (
     COUNT,
     Edit,
@@ -26,6 +15,17 @@ from tests.data_pipelines.interhand26m.conftest import (
     written,
 )
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines import labelled
+from twohand_jax.pipelines.interhand26m.dataset import (
+    FIT_LENGTH,
+    HAND_TYPE,
+    JOINT_COUNT,
+    MALFORMED,
+    NO_CAMERA,
+    NO_FRAME,
+    NO_IMAGE,
+    read_records,
+)
 
 
 def _set(part: str, *keys: str | int, value: object) -> dict[str, Edit]:

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipelines.fixtures.scenes import GROUND
-from data_pipelines.interhand26m.dataset import read_records
-from data_pipelines.labelled import Labelled, record
 from tests.data_pipelines.interhand26m.conftest import COUNT, edited, opened, part_of
 from tests.programs import forward
 from twohand_jax.data import decode
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines.fixtures.scenes import GROUND
+from twohand_jax.pipelines.interhand26m.dataset import read_records
+from twohand_jax.pipelines.labelled import Labelled, record
 from twohand_jax.types import LEFT, RIGHT, Camera, ManoModel, ManoParams
 
 BOTH, ONLY_RIGHT, ONLY_LEFT, ONE_FIT = range(COUNT)

@@ -5,8 +5,8 @@ import gzip
 import numpy as np
 import pytest
 
-from data_pipelines.open_hand import adults, rig
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines.open_hand import adults, rig
 
 
 def _skeleton() -> tuple[np.ndarray, np.ndarray]:

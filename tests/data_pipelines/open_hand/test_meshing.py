@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_pipelines.open_hand import decimate, skin
+from twohand_jax.pipelines.open_hand import decimate, skin
 
 
 def _bowl(size: int = 17) -> tuple[np.ndarray, np.ndarray]:

@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 import pytest
 
-from data_pipelines.fixtures.scenes import scenes
-from data_pipelines.own import dataset, fixture, labels
-from data_pipelines.own.dataset import Own
 from tests.data_pipelines import agreement
 from twohand_jax import mano
 from twohand_jax.cli import main
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines.fixtures.scenes import scenes
+from twohand_jax.pipelines.own import dataset, fixture, labels
+from twohand_jax.pipelines.own.dataset import Own
 from twohand_jax.types import LEFT, RIGHT
 
 ROOT = Path(__file__).parents[3]

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from data_pipelines.reinterhand import fixture
+from twohand_jax.pipelines.reinterhand import fixture
 
 
 @pytest.fixture(scope="session")

@@ -8,14 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipelines import fits, labelled, writer
-from data_pipelines.labelled import Labelled, LabelledSource, Rejection, ShardConfig
-from data_pipelines.reinterhand import captures, dataset, labels
-from data_pipelines.reinterhand.dataset import ReInterHand, ReInterHandConfig
-from data_pipelines.reinterhand.fixture import CAMERAS, FIRST_FRAME, TEST, TRAIN
 from twohand_jax.data import schema
 from twohand_jax.errors import InputError
 from twohand_jax.mano.joints import JOINT_NAMES
+from twohand_jax.pipelines import fits, labelled, writer
+from twohand_jax.pipelines.labelled import (
+    Labelled,
+    LabelledSource,
+    Rejection,
+    ShardConfig,
+)
+from twohand_jax.pipelines.reinterhand import captures, dataset, labels
+from twohand_jax.pipelines.reinterhand.dataset import ReInterHand, ReInterHandConfig
+from twohand_jax.pipelines.reinterhand.fixture import CAMERAS, FIRST_FRAME, TEST, TRAIN
 from twohand_jax.types import LEFT, RIGHT
 
 # As facebookresearch/InterWild, data/ReInterHand/ReInterHand.py names them.

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from data_pipelines.reinterhand import fisheye
-from data_pipelines.reinterhand.fixture import through_lens
+from twohand_jax.pipelines.reinterhand import fisheye
+from twohand_jax.pipelines.reinterhand.fixture import through_lens
 from twohand_jax.types import Camera
 
 LENSES = [(0.0, 0.0, 0.0, 0.0), (-0.1, 0.02, -0.005, 0.001), (0.05, 0.02, -0.01, 0.002)]

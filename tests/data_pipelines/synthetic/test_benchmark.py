@@ -13,17 +13,17 @@ import jax
 import numpy as np
 import pytest
 
-from data_pipelines import writer
-from data_pipelines.labelled import Example
-from data_pipelines.shard_file import read_record
-from data_pipelines.synthetic import benchmark
-from data_pipelines.synthetic.benchmark import check, freeze, scenes, source
-from data_pipelines.synthetic.labels import SyntheticConfig
-from data_pipelines.synthetic.poses import sampler
-from data_pipelines.synthetic.render import gpu
 from twohand_jax.crops.cue_table import DEFAULT
 from twohand_jax.data import decode, shards
 from twohand_jax.errors import InputError
+from twohand_jax.pipelines import writer
+from twohand_jax.pipelines.labelled import Example
+from twohand_jax.pipelines.shard_file import read_record
+from twohand_jax.pipelines.synthetic import benchmark
+from twohand_jax.pipelines.synthetic.benchmark import check, freeze, scenes, source
+from twohand_jax.pipelines.synthetic.labels import SyntheticConfig
+from twohand_jax.pipelines.synthetic.poses import sampler
+from twohand_jax.pipelines.synthetic.render import gpu
 from twohand_jax.types import ManoModel, ManoParams
 
 PICTURES = SyntheticConfig(size=64, seed=3, train=0, test=6, shard_size=4, views=1)

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data_pipelines.synthetic.labels import (
+from twohand_jax.pipelines.synthetic.labels import (
     CueNoise,
     noisy_depth,
     noisy_keypoints,

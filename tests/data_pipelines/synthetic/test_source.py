@@ -9,18 +9,18 @@ import jax
 import numpy as np
 import pytest
 
-from data_pipelines.labelled import Rejection
-from data_pipelines.synthetic import labels
-from data_pipelines.synthetic.labels import SyntheticConfig
-from data_pipelines.synthetic.poses import sampler
-from data_pipelines.synthetic.render import gpu
-from data_pipelines.synthetic.source import SyntheticSource
 from tests.programs import forward
 from twohand_jax import mano
 from twohand_jax.crops.cue_table import NAMES
 from twohand_jax.data import decode, schema
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
+from twohand_jax.pipelines.labelled import Rejection
+from twohand_jax.pipelines.synthetic import labels
+from twohand_jax.pipelines.synthetic.labels import SyntheticConfig
+from twohand_jax.pipelines.synthetic.poses import sampler
+from twohand_jax.pipelines.synthetic.render import gpu
+from twohand_jax.pipelines.synthetic.source import SyntheticSource
 from twohand_jax.types import Camera, ManoModel, ManoParams
 
 CONFIG = SyntheticConfig(size=128, train=6, test=4, shard_size=4, views=2, seed=3)

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipelines import datasets, writer
 from tests.data.consistent import Consistent
 from tests.evaluation.made_results import made
 from twohand_jax import assets, mano
@@ -19,6 +18,7 @@ from twohand_jax.errors import InputError
 from twohand_jax.evaluation.tables import filling, layout, rendering
 from twohand_jax.evaluation.tables.filling import Checkpoint
 from twohand_jax.evaluation.tables.layout import Missing, Records
+from twohand_jax.pipelines import datasets, writer
 from twohand_jax.types import ManoModel
 
 ROOT = Path(__file__).parents[3]
