@@ -79,11 +79,11 @@ def estimate(params, *, better=1, extent=200.0):
     )
 
 
-def mixture(components=3, *, width=0.7, seed=0):
+def mixture(components=3, *, width=0.7, seed=0, noise=SCHEDULE):
     """The exact posterior mean of a Gaussian mixture in 64 numbers."""
     rng = np.random.default_rng(seed)
     means = jnp.asarray(rng.normal(0, 0.7, (components, 64)), jnp.float32)
-    return Partial(_posterior_mean, means, jnp.float32(width), SCHEDULE.alphas_cumprod)
+    return Partial(_posterior_mean, means, jnp.float32(width), noise.alphas_cumprod)
 
 
 def _posterior_mean(means, width, alphas, x, t, condition):

@@ -1,28 +1,32 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.diffusion import fakes
-from twohand_jax.diffusion import ddim, representation
+from twohand_jax.diffusion import ddim, representation, schedule
 from twohand_jax.diffusion.ddim import DdimConfig
 from twohand_jax.errors import InputError
 
 SCHEDULE = fakes.SCHEDULE
+MODEL = fakes.hand_model()
 
 
 def _vectors(*batch, seed=0):
     return jax.random.normal(jax.random.key(seed), (*batch, 64))
 
 
-def _twin(denoise, latent, condition, *, steps, update="ddim"):
-    """Deterministic sampling as a double-precision loop."""
+def _twin(denoise, latent, condition, *, steps, update="ddim", change=None):
+    """Deterministic sampling as a double-precision loop, three timesteps a step."""
     alphas = np.append(np.asarray(SCHEDULE.alphas_cumprod, float), 1.0)
     times = [k * 126 // steps for k in range(steps)]
     x = np.asarray(latent, float)
     for t, below in zip(times[::-1], [*times[-2::-1], -1], strict=True):
         clean = np.asarray(denoise(jnp.asarray(x, jnp.float32), t, condition), float)
         noise = (x - np.sqrt(alphas[t]) * clean) / np.sqrt(1 - alphas[t])
+        clean = clean if change is None else change(clean)
         if update == "interhandgen":
             noise = clean - x
         x = np.sqrt(alphas[below]) * clean + np.sqrt(1 - alphas[below]) * noise
@@ -30,22 +34,58 @@ def _twin(denoise, latent, condition, *, steps, update="ddim"):
 
 
 def test_timesteps_of_the_released_model():
-    found = ddim.timesteps(DdimConfig())
+    found = ddim.timesteps(ddim.PUBLISHED, 129)
     np.testing.assert_array_equal(found, np.arange(123, -1, -3))
-    assert list(ddim.timesteps(DdimConfig(steps=1))) == [0]
+
+
+def test_steps_from_noise_start_at_the_last_timestep_and_end_at_the_first():
+    found = ddim.timesteps(DdimConfig(steps=42), 129)
+    assert (found[0], found[-1], len(set(found))) == (128, 0, 42)
+    assert set(np.diff(found)) == {-3, -4}
+    assert list(ddim.timesteps(DdimConfig(steps=1), 129)) == [128]
     np.testing.assert_array_equal(
-        ddim.timesteps(DdimConfig(steps=126)), np.arange(126)[::-1]
+        ddim.timesteps(DdimConfig(steps=64, horizon=64), 129), np.arange(64)[::-1]
     )
 
 
+@pytest.mark.parametrize("guided", [False, True])
 @pytest.mark.parametrize("update", ["ddim", "interhandgen"])
 @pytest.mark.parametrize("steps", [1, 5, 42])
-def test_agrees_with_a_loop(update, steps):
+def test_agrees_with_a_loop(update, steps, guided):
+    """Guided, the released update goes along what guidance made of the estimate."""
     denoise, latent, condition = fakes.mixture(), _vectors(2), _vectors(2, seed=1)
-    config = DdimConfig(steps=steps, update=update)
-    found = ddim.sample(denoise, SCHEDULE, latent, condition, config=config)
-    wanted = _twin(jax.jit(denoise), latent, condition, steps=steps, update=update)
+    config = dataclasses.replace(ddim.PUBLISHED, steps=steps, update=update)
+    found = ddim.sample(
+        denoise,
+        SCHEDULE,
+        latent,
+        condition,
+        config=config,
+        change=(lambda clean, step: clean - 0.1 * clean**3) if guided else None,
+    )
+    wanted = _twin(
+        jax.jit(denoise),
+        latent,
+        condition,
+        steps=steps,
+        update=update,
+        change=(lambda clean: clean - 0.1 * clean**3) if guided else None,
+    )
     np.testing.assert_allclose(found, wanted, atol=2e-4)
+
+
+def test_steps_begin_in_pure_noise_where_no_signal_is_left():
+    """A narrow mixture's samples lie at its components without any randomness."""
+    noise = schedule.cosine()
+    denoise = fakes.mixture(width=0.05, noise=noise)
+    latent = _vectors(64)
+    none = jnp.zeros_like(latent)
+    found = ddim.sample(denoise, noise, latent, none, config=DdimConfig())
+    offset = found[:, None] - denoise.args[0]
+    nearest = jnp.min(jnp.sqrt(jnp.mean(offset**2, axis=-1)), axis=1)
+    assert float(jnp.max(nearest)) < 0.08
+    found = ddim.invert(denoise, noise, found, none, config=DdimConfig(steps=100))
+    assert bool(jnp.isfinite(found.latent).all())
 
 
 @pytest.mark.parametrize("batch", [(), (3,), (2, 1, 4)])
@@ -64,7 +104,7 @@ def test_any_leading_batch(batch):
 def _posed(vectors):
     hand = representation.OTHER
     raw = representation.denormalise(vectors, fakes.STATISTICS, hand=hand)
-    return representation.other_hand(fakes.hand_model(), raw)[0]
+    return representation.other_hand(MODEL, raw)[0]
 
 
 def _millimetres(vectors, wanted):
@@ -186,6 +226,19 @@ def test_classifier_free_guidance_spans_both_predictions():
     np.testing.assert_allclose(draw(2.0) - free, 2 * (draw(1.0) - free), atol=1e-4)
 
 
+def test_guidance_of_the_placement_leaves_pose_and_shape_to_the_condition():
+    latent, condition = _vectors(2), _vectors(2, seed=1)
+    found = ddim.sample(
+        lambda x, t, condition: condition,
+        SCHEDULE,
+        latent,
+        condition,
+        config=dataclasses.replace(ddim.RELEASED, steps=1, update="ddim"),
+    )
+    np.testing.assert_allclose(found[:, :55], condition[:, :55], rtol=1e-6)
+    np.testing.assert_allclose(found[:, 55:], 1.1 * condition[:, 55:], rtol=1e-5)
+
+
 def test_samples_do_not_influence_each_other():
     denoise, latent = fakes.mixture(), _vectors(3)
     condition, config = _vectors(3, seed=1), DdimConfig(steps=5)
@@ -220,7 +273,9 @@ def test_the_denoiser_is_traced_once_whatever_the_steps():
     ("settings", "message"),
     [
         ({"steps": 0}, "0 denoising steps"),
-        ({"steps": 127}, "127 denoising steps"),
+        ({"steps": 127, "horizon": 126}, "127 denoising steps"),
+        ({"spacing": "odd"}, "'odd'"),
+        ({"guided": "pose"}, "'pose'"),
         ({"eta": -1.0}, "negative"),
         ({"guidance_scale": -0.1}, "negative"),
         ({"fixed_point": -1}, "negative"),
@@ -232,13 +287,16 @@ def test_impossible_walks_are_refused(settings, message):
         DdimConfig(**settings)
 
 
-def test_a_horizon_beyond_the_schedule_is_refused():
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"horizon": 1000}, "has 129 timesteps.*1000"),
+        ({"steps": 130}, "130 denoising steps.*129 timesteps"),
+    ],
+)
+def test_walks_beyond_the_schedule_are_refused(settings, message):
     latent = _vectors(1)
-    with pytest.raises(InputError, match="has 129 timesteps.*1000"):
+    with pytest.raises(InputError, match=message):
         ddim.sample(
-            fakes.mixture(),
-            SCHEDULE,
-            latent,
-            latent,
-            config=DdimConfig(horizon=1000),
+            fakes.mixture(), SCHEDULE, latent, latent, config=DdimConfig(**settings)
         )

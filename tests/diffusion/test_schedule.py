@@ -24,3 +24,20 @@ def test_cumulative_product():
 def test_impossible_schedules_are_refused(settings):
     with pytest.raises(InputError, match="schedule"):
         schedule.linear(*settings)
+
+
+def test_the_cosine_ends_in_noise_alone():
+    noise = schedule.cosine()
+    kept = np.asarray(noise.alphas_cumprod)
+    assert kept[-1] == 0.0 and noise.betas[-1] == 1.0
+    assert np.all(np.diff(kept) < 0)
+    times = (np.arange(1, 129) / 129 + 0.008) / 1.008  # eq. 17, on its own terms
+    start = np.cos(0.008 / 1.008 * np.pi / 2) ** 2
+    wanted = np.cos(times * np.pi / 2) ** 2 / start
+    np.testing.assert_allclose(kept[:-1], wanted, rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("settings", [(0,), (5, 0.0), (5, np.inf)])
+def test_impossible_cosines_are_refused(settings):
+    with pytest.raises(InputError, match="schedule"):
+        schedule.cosine(*settings)

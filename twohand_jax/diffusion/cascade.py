@@ -45,6 +45,8 @@ class SampleConfig:
 
     Attributes:
         ddim: steps and randomness of the way from noise.
+        same_noise: both hands of a pair start from the same noise, as in InterHandGen's
+            released code; by default each has its own.
         energy: ``(model, pair) -> *b`` steers the second hand downhill; None for free
             samples (``guidance.PairEnergy`` says where the pair lies). Programs are
             compiled once for each energy: pass the same function again, not a new one.
@@ -52,8 +54,20 @@ class SampleConfig:
     """
 
     ddim: DdimConfig = DdimConfig()
+    same_noise: bool = False
     energy: PairEnergy | None = None
     guidance: GuidanceConfig = GuidanceConfig()
+
+
+# "interhandgen": its released sampler, guided by its released collision energy.
+PRESETS = {
+    "default": SampleConfig(),
+    "interhandgen": SampleConfig(
+        ddim=ddim.RELEASED,
+        same_noise=True,
+        energy=Collision(collision.PRESETS["interhandgen"]),
+    ),
+}
 
 
 def draw_pairs(
@@ -74,6 +88,8 @@ def draw_pairs(
         config: how; the energy plays no role for the first hand.
     """
     for_first, for_second = jax.random.split(key)
+    if config.same_noise:
+        for_second = for_first
     none = jnp.zeros((count, representation.SIZE))
     free = dataclasses.replace(config, energy=None)
     first = _draw(parts, model, for_first, none, none, config=free)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from twohand_jax.diffusion.representation import Statistics
+from twohand_jax.diffusion.representation import RELATIVE, SIZE, Statistics
 from twohand_jax.errors import InputError
 from twohand_jax.types import ManoModel, NoiseSchedule
 
@@ -26,39 +26,66 @@ class DdimConfig:
 
     Attributes:
         steps: denoising steps.
-        horizon: timesteps that the steps are spread over evenly, from 0 on.
+        horizon: timesteps that the steps are spread over evenly, from 0 on; None for
+            all of the schedule's. Fewer leave part of the signal in the noise.
+        spacing: "even" includes the horizon's last timestep, where sampling from pure
+            noise must start; "leading" has equal strides from 0 on and stops a stride
+            short of the end, as the released InterHandGen does with a horizon of 126.
         eta: 0 deterministic, 1 as random as the diffusion itself.
         update: "ddim", or "interhandgen" for what its released code computes, which
-            puts ``x̂0 - x`` in the place of the predicted noise (comparison only).
+            puts ``x̂0 - x``, with x̂0 as guidance left it, in the place of the predicted
+            noise (comparison only).
         guidance_scale: of classifier-free guidance; 1 uses the condition as it is, 0
             ignores it, more than 1 exaggerates it.
+        guided: the numbers that it acts on: "all", or "placement" for the last nine,
+            rotation and translation; the others use the condition as it is.
         fixed_point: extra evaluations per inversion step, which make the step the
             inverse of sampling's instead of an approximation to it.
     """
 
     steps: int = 42
-    horizon: int = 126
+    horizon: int | None = None
+    spacing: Literal["even", "leading"] = "even"
     eta: float = 0.0
     update: Literal["ddim", "interhandgen"] = "ddim"
     guidance_scale: float = 1.0
+    guided: Literal["all", "placement"] = "all"
     fixed_point: int = 1
 
     def __post_init__(self) -> None:
         """Refuse settings that nothing can be computed with."""
-        if not 1 <= self.steps <= self.horizon:
+        if self.steps < 1:
+            raise InputError(f"There are {self.steps} denoising steps; give at least 1.")
+        if self.horizon is not None and self.steps > self.horizon:
             raise InputError(
                 f"{self.steps} denoising steps do not fit into {self.horizon} "
                 "timesteps; give between 1 and as many steps as the horizon has."
+            )
+        if self.spacing not in ("even", "leading"):
+            raise InputError(
+                f"Unknown spacing {self.spacing!r}; choose 'even' or 'leading'."
             )
         if self.eta < 0 or self.guidance_scale < 0 or self.fixed_point < 0:
             raise InputError(
                 f"eta ({self.eta}), guidance_scale ({self.guidance_scale}) and "
                 f"fixed_point ({self.fixed_point}) must not be negative."
             )
+        if self.guided not in ("all", "placement"):
+            raise InputError(
+                f"Unknown numbers {self.guided!r}; choose 'all' or 'placement'."
+            )
         if self.update not in ("ddim", "interhandgen"):
             raise InputError(
                 f"Unknown update {self.update!r}; choose 'ddim' or 'interhandgen'."
             )
+
+
+# METHOD §5: the published number of steps, three timesteps apart.
+PUBLISHED = DdimConfig(steps=42, horizon=126, spacing="leading")
+# What InterHandGen's released code does in sampling.
+RELEASED = dataclasses.replace(
+    PUBLISHED, update="interhandgen", guidance_scale=1.1, guided="placement"
+)
 
 
 class Inversion(NamedTuple):
@@ -81,9 +108,32 @@ class _Level(NamedTuple):
     alpha_below: Float[Array, "*k"]
 
 
-def timesteps(config: DdimConfig) -> Int[np.ndarray, "k"]:
-    """The timesteps in sampling's order, from the noisiest down to 0."""
-    return np.arange(config.steps)[::-1] * config.horizon // config.steps
+def timesteps(config: DdimConfig, length: int) -> Int[np.ndarray, "k"]:
+    """The timesteps in sampling's order, from the noisiest down to 0.
+
+    Args:
+        config: how many, and how they are spread.
+        length: of the schedule.
+
+    Raises:
+        InputError: the schedule is shorter than the horizon or has too few timesteps.
+    """
+    horizon = length if config.horizon is None else config.horizon
+    if horizon > length:
+        raise InputError(
+            f"The noise schedule has {length} timesteps, the steps are spread over "
+            f"{horizon}; set DdimConfig.horizon to {length} or fewer."
+        )
+    if config.steps > horizon:
+        raise InputError(
+            f"{config.steps} denoising steps do not fit into the noise schedule's "
+            f"{length} timesteps; give that many or fewer."
+        )
+    if config.spacing == "leading":
+        return np.arange(config.steps)[::-1] * horizon // config.steps
+    if config.steps == 1:
+        return np.array([horizon - 1])
+    return np.rint(np.linspace(horizon - 1, 0, config.steps)).astype(np.int64)
 
 
 def sample(
@@ -124,10 +174,9 @@ def sample(
 
     def step(x: Vector, now: tuple[_Level, Vector]) -> tuple[Vector, None]:
         level, missed = now
-        clean = _predict(denoise, x, level.t, condition, config)
-        predicted = _predicted_noise(x, clean, level.alpha, config)
-        if change is not None:
-            clean = change(clean, level.step)
+        estimate = _predict(denoise, x, level.t, condition, config)
+        clean = estimate if change is None else change(estimate, level.step)
+        predicted = _predicted_noise(x, estimate, clean, level.alpha, config)
         noise = None
         if key is not None and config.eta > 0:
             noise = jax.random.normal(
@@ -173,7 +222,7 @@ def invert(
                 0, config.fixed_point, lambda _, now: up(now)[2], noise
             )
         x, estimate, noise = up(noise)
-        predicted = _predicted_noise(x, estimate, level.alpha, still)
+        predicted = _predicted_noise(x, estimate, estimate, level.alpha, still)
         missed = below - _down(estimate, predicted, level, None, still)
         return (x, noise), missed
 
@@ -186,13 +235,7 @@ def invert(
 
 def _levels(schedule: NoiseSchedule, config: DdimConfig) -> _Level:
     """The levels in sampling's order; below timestep 0 all is signal."""
-    length = schedule.alphas_cumprod.shape[-1]
-    if config.horizon > length:
-        raise InputError(
-            f"The noise schedule has {length} timesteps, the steps are spread over "
-            f"{config.horizon}; set DdimConfig.horizon to {length} or fewer."
-        )
-    t = timesteps(config)
+    t = timesteps(config, schedule.alphas_cumprod.shape[-1])
     alpha = schedule.alphas_cumprod[t]
     below = jnp.concatenate([alpha[1:], jnp.ones_like(alpha[:1])])
     return _Level(jnp.arange(config.steps), jnp.asarray(t, jnp.int32), alpha, below)
@@ -210,7 +253,10 @@ def _predict(
         return denoise(x, t, condition)
     given = denoise(x, t, condition)
     free = denoise(x, t, jnp.zeros_like(condition))
-    return free + config.guidance_scale * (given - free)
+    mixed = free + config.guidance_scale * (given - free)
+    if config.guided == "all":
+        return mixed
+    return jnp.where(jnp.arange(SIZE) >= RELATIVE.start, mixed, given)
 
 
 def _noise(x: Vector, clean: Vector, alpha: Float[Array, ""]) -> Vector:
@@ -218,11 +264,21 @@ def _noise(x: Vector, clean: Vector, alpha: Float[Array, ""]) -> Vector:
 
 
 def _predicted_noise(
-    x: Vector, clean: Vector, alpha: Float[Array, ""], config: DdimConfig
+    x: Vector,
+    estimate: Vector,
+    clean: Vector,
+    alpha: Float[Array, ""],
+    config: DdimConfig,
 ) -> Vector:
+    """The direction that a step keeps.
+
+    It is the noise of the estimate before guidance changed it: taken from the changed
+    one, it would undo nearly all of the change. The released code takes another, and
+    that of the changed one.
+    """
     if config.update == "interhandgen":
         return clean - x
-    return _noise(x, clean, alpha)
+    return _noise(x, estimate, alpha)
 
 
 def _down(
@@ -232,11 +288,7 @@ def _down(
     noise: Vector | None,
     config: DdimConfig,
 ) -> Vector:
-    """One sampling step (eq. 12 of the paper).
-
-    The predicted noise is that of the clean vector before guidance changed it: taken
-    from the changed one, it would undo nearly all of the change.
-    """
+    """One sampling step (eq. 12 of the paper)."""
     alpha, below = level.alpha, level.alpha_below
     variance = config.eta**2 * (1 - below) / (1 - alpha) * (1 - alpha / below)
     stepped = jnp.sqrt(below) * clean + jnp.sqrt(1 - below - variance) * predicted

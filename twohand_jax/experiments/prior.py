@@ -10,14 +10,20 @@ from jaxtyping import Array, Float, Int, Key
 from twohand_jax import fields, mano
 from twohand_jax.data.poses import PairBatch
 from twohand_jax.diffusion import representation
-from twohand_jax.diffusion.representation import OTHER, SIZE, Statistics
-from twohand_jax.diffusion.schedule import add_noise, linear
+from twohand_jax.diffusion.representation import OTHER, RELATIVE, SIZE, Statistics
+from twohand_jax.diffusion.schedule import add_noise, cosine, linear
 from twohand_jax.experiments import data
 from twohand_jax.experiments.base import Experiment, Kind
 from twohand_jax.experiments.data import PosesConfig
 from twohand_jax.models import apply
 from twohand_jax.models.apply import Network, Variables, Weights
-from twohand_jax.models.denoiser import Denoiser, DenoiserConfig
+from twohand_jax.models.denoiser import (
+    Denoiser,
+    DenoiserConfig,
+    ResidualDenoiser,
+    ResidualDenoiserConfig,
+)
+from twohand_jax.models.pair_geometry import skeleton
 from twohand_jax.train import dry_run
 from twohand_jax.train.dry_run import Outline
 from twohand_jax.train.step import Loss
@@ -25,6 +31,9 @@ from twohand_jax.train.task import Task
 from twohand_jax.types import ManoModel, Mean, NoiseSchedule
 
 NORMALISE = ("std", "variance")
+SCHEDULES = ("linear", "cosine")
+WEIGHTINGS = ("clean", "velocity")
+BRANCHES = ("share", "anchor")
 SHARED = (("diffusion.timesteps", "model.timesteps"),)
 
 
@@ -34,16 +43,20 @@ class DiffusionConfig:
 
     Attributes:
         timesteps: length of the schedule.
+        schedule: "linear", the released models', ends with half of the signal's
+            variance; "cosine" ends with noise alone, where sampling starts.
         beta_start, beta_end: of the linear schedule.
         normalise: "std" divides the numbers by their standard deviation, "variance" by
             their variance, as the released InterHandGen models do.
         precondition: the noisy vector goes into the estimate with the share that would
             be best if all vectors were independent normal numbers, and the network only
-            adds to it; the released models do without.
+            adds to it, which makes its output the negative velocity of Salimans and Ho
+            (ICLR 2022); the released models do without.
         hand: name of the hand model whose poses these are.
     """
 
     timesteps: int = 129
+    schedule: str = "linear"
     beta_start: float = 1e-4
     beta_end: float = 1e-2
     normalise: str = "std"
@@ -55,6 +68,7 @@ class DiffusionConfig:
         fields.check(
             self,
             timesteps=fields.COUNT,
+            schedule=SCHEDULES,
             beta_start=inside,
             beta_end=inside,
             normalise=NORMALISE,
@@ -67,8 +81,10 @@ class DiffusionConfig:
                 "fall.",
             )
 
-    def schedule(self) -> NoiseSchedule:
+    def noise(self) -> NoiseSchedule:
         """The noise's variances."""
+        if self.schedule == "cosine":
+            return cosine(steps=self.timesteps)
         return linear(steps=self.timesteps, start=self.beta_start, stop=self.beta_end)
 
 
@@ -77,22 +93,43 @@ class PriorLossConfig:
     """Settings of the loss.
 
     Attributes:
-        unconditional: share of samples whose condition is zeroed.
+        branch: how the network learns to do without a condition. "share": some samples
+            denoise the other hand with their condition zeroed. "anchor", as InterHandGen
+            is trained: every sample denoises the reference hand, too, without condition
+            and with the placement's nine numbers out of the loss, which is the sum.
+        unconditional: share of samples whose condition is zeroed; 0 for "anchor".
+        weighting: "clean" weighs squared errors of the clean vectors alike at all
+            timesteps; "velocity" those of the velocities, that is by 1 / (1 - ᾱ) at
+            most 1 / ``floor``, so that little noise counts for more.
+        floor: see ``weighting``.
         vertex: factor of the vertices' mean squared error, per square metre.
         joint: the same of the joints.
     """
 
+    branch: str = "share"
     unconditional: float = 0.2
+    weighting: str = "clean"
+    floor: float = 1e-3
     vertex: float = 0.0
     joint: float = 0.0
 
     def __post_init__(self) -> None:
         fields.check(
             self,
+            branch=BRANCHES,
             unconditional=fields.PROBABILITY,
+            weighting=WEIGHTINGS,
+            floor=fields.Range(low=0, high=1, open_low=True),
             vertex=fields.NOT_NEGATIVE,
             joint=fields.NOT_NEGATIVE,
         )
+        if self.branch == "anchor" and self.unconditional > 0:
+            raise fields.error(
+                self,
+                "unconditional",
+                f"is {self.unconditional}, but the branch 'anchor' learns the "
+                "unconditional hand from every sample; set it to 0.",
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,7 +140,7 @@ class PriorExperiment(Experiment):
     """
 
     kind: ClassVar[str] = "prior"
-    model: DenoiserConfig
+    model: DenoiserConfig | ResidualDenoiserConfig
     diffusion: DiffusionConfig
     loss: PriorLossConfig
     data: PosesConfig
@@ -125,18 +162,23 @@ class PriorExperiment(Experiment):
             )
 
 
-def network(config: DenoiserConfig) -> Network:
+def network(config: DenoiserConfig | ResidualDenoiserConfig) -> Network:
     """The prior's network as pure functions."""
+    if isinstance(config, ResidualDenoiserConfig):
+        return apply.network(lambda rngs: ResidualDenoiser(config, rngs=rngs))
     return apply.network(lambda rngs: Denoiser(config, rngs=rngs))
 
 
 def fixed_numbers(
-    settings: DiffusionConfig, statistics: Statistics, schedule: NoiseSchedule
-) -> dict[str, Array]:
+    experiment: PriorExperiment, constants: "PriorConstants"
+) -> dict[str, Any]:
     """What the denoiser keeps beside its weights, see ``models.denoiser``."""
-    share = jnp.sqrt(schedule.alphas_cumprod)
-    keep = share if settings.precondition else jnp.zeros_like(share)
-    return statistics._asdict() | {"keep": keep}
+    share = jnp.sqrt(constants.schedule.alphas_cumprod)
+    keep = share if experiment.diffusion.precondition else jnp.zeros_like(share)
+    fixed: dict[str, Any] = constants.statistics._asdict() | {"keep": keep}
+    if getattr(experiment.model, "geometry", False):
+        fixed["geometry"] = skeleton(constants.model)._asdict()
+    return fixed
 
 
 class PriorConstants(NamedTuple):
@@ -155,6 +197,7 @@ def loss(network: Network, config: PriorLossConfig) -> Loss:
     those of the other half counted from the end.
     """
     measures_surface = config.vertex > 0 or config.joint > 0
+    by_velocity = config.weighting == "velocity"
 
     def compute(
         params: Weights,
@@ -166,25 +209,42 @@ def loss(network: Network, config: PriorLossConfig) -> Loss:
         model, statistics, schedule = constants
         vectors = representation.normalise(batch.vectors, statistics)
         reference, other = vectors[:, 0], vectors[:, 1]
-        keys = jax.random.split(key, 3)
+        keys = jax.random.split(key, 4)
         t = antithetic(keys[0], len(other), len(schedule.betas))
-        noise = jax.random.normal(keys[1], other.shape)
+        kept = schedule.alphas_cumprod[t]
+        divisor = jnp.maximum(1.0 - kept, config.floor) if by_velocity else 1.0
+
+        def denoise(
+            clean: Float[Array, "b 64"],
+            condition: Float[Array, "b 64"],
+            key: Key[Array, ""],
+        ) -> Float[Array, "b 64"]:
+            noisy = add_noise(clean, jax.random.normal(key, clean.shape), t, schedule)
+            variables = Variables(params, batch_stats)
+            return network.apply(variables, noisy, t, condition, train=True)[0]
+
+        def mean(squared: Float[Array, "b n"], divisor: Any = 1.0) -> Mean:
+            each = jnp.mean(squared, axis=-1) / divisor
+            return Mean(jnp.sum(each * batch.weight), jnp.sum(batch.weight))
+
         blind = jax.random.bernoulli(keys[2], config.unconditional, t.shape)
         condition = jnp.where(blind[:, None], 0.0, reference)
-        noisy = add_noise(other, noise, t, schedule)
-        estimate, updated = network.apply(
-            Variables(params, batch_stats), noisy, t, condition, train=True
-        )
-        squared = jnp.mean((estimate - other) ** 2, axis=-1)
-        terms = {"mse": Mean(jnp.sum(squared * batch.weight), jnp.sum(batch.weight))}
-        total = terms["mse"].value(empty=0.0)
+        estimate = denoise(other, condition, keys[1])
+        squared = (estimate - other) ** 2
+        terms = {"mse": mean(squared), "beside": mean(squared, divisor)}
+        total = terms["beside"].value(empty=0.0)
+        if config.branch == "anchor":
+            alone = denoise(reference, jnp.zeros_like(reference), keys[3])
+            squared = (alone - reference)[:, : RELATIVE.start] ** 2
+            terms["alone"] = mean(squared, divisor)
+            total += terms["alone"].value(empty=0.0)
         if measures_surface:
             found = representation.denormalise(estimate, statistics, hand=OTHER)
             surface = surface_errors(model, found, batch.vectors[:, 1], batch.weight)
             terms |= surface
             total += config.vertex * surface["vertex"].value(empty=0.0)
             total += config.joint * surface["joint"].value(empty=0.0)
-        return total, (terms, updated.batch_stats)
+        return total, (terms, batch_stats)
 
     return compute
 
@@ -230,7 +290,7 @@ def outline(experiment: PriorExperiment) -> Outline:
         network=net,
         loss=loss(net, experiment.loss),
         constants=PriorConstants(
-            mano.load(), Statistics(numbers, numbers), experiment.diffusion.schedule()
+            mano.load(), Statistics(numbers, numbers), experiment.diffusion.noise()
         ),
         batch=dry_run.abstract_pairs(loop.batch_size),
         optim=experiment.optim,
@@ -248,8 +308,8 @@ def task(experiment: PriorExperiment) -> Task:
     statistics = representation.compute_statistics(
         jnp.asarray(vectors[:, 1]), kind=settings.normalise
     )
-    constants = PriorConstants(model, statistics, settings.schedule())
-    fixed = fixed_numbers(settings, statistics, constants.schedule)
+    constants = PriorConstants(model, statistics, settings.noise())
+    fixed = fixed_numbers(experiment, constants)
     return Task(
         network=net,
         loss=loss(net, experiment.loss),

@@ -101,7 +101,7 @@ class Prior:
     @property
     def schedule(self) -> NoiseSchedule:
         """The noise it was trained with."""
-        return self.settings.schedule()
+        return self.settings.noise()
 
     @property
     def parts(self) -> PriorParts:
@@ -183,7 +183,7 @@ def parts(
     return PriorParts(
         denoise=jax.tree_util.Partial(_denoiser(network), variables),
         statistics=_statistics(variables),
-        schedule=settings.schedule(),
+        schedule=settings.noise(),
         hand_model=settings.hand,
         kind=settings.normalise,
     )
