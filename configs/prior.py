@@ -3,34 +3,53 @@
     twohand data build poses --out data/poses --train 65536 --test 4096 --seed 7
     twohand train --config configs/prior.py --workdir workdirs/prior
 
-Cost and result are in the model card, twohand_jax/assets/open_prior/card.md. The
-network is InterHandGen's (METHOD §5) with a fifth of its width; its three tokens
-attend to each other, and numbers are divided by their standard deviation.
-``configs/prior.py:paper`` has the published sizes, attention and schedule of rates.
+Cost and result are in the model card, twohand_jax/assets/open_prior/card.md. Noise ends
+where samples start, in no signal at all; residual blocks see both hands' joints beside
+their numbers. ``configs/prior.py:paper`` is InterHandGen as it is trained (METHOD §5):
+its network and sizes, its linear noise, numbers divided by their variance, the anchor
+hand denoised without condition; only its attention runs over the tokens.
 """
 
 from ml_collections import ConfigDict
 
-WIDTHS = {
-    "open": {"embedding": 128, "hidden": 512, "mlp": 256, "attention": "tokens"},
-    "paper": {"embedding": 512, "hidden": 2056, "mlp": 2048, "attention": "tokens"},
+MODELS = {
+    "open": {"width": 512, "residual_blocks": 6, "geometry": True},
+    "paper": {
+        "embedding": 512,
+        "hidden": 2056,
+        "mlp": 2048,
+        "heads": 4,
+        "layers": 2,
+        "blocks": 7,
+        "attention": "tokens",
+    },
 }
-
-OPTIONS = tuple(WIDTHS)
+NOISES = {
+    "open": {"timesteps": 129, "schedule": "cosine", "hand": "open-hand-1"},
+    "paper": {
+        "timesteps": 129,
+        "schedule": "linear",
+        "beta_start": 1e-4,
+        "beta_end": 1e-2,
+        "normalise": "variance",
+        "precondition": False,
+        "hand": "open-hand-1",
+    },
+}
+LOSSES = {
+    "open": {"unconditional": 0.2, "weighting": "velocity"},
+    "paper": {"branch": "anchor", "unconditional": 0.0},
+}
+OPTIONS = tuple(MODELS)
 
 
 def get_config(name: str = "open") -> ConfigDict:
     """The experiment; ``name`` is "open" or "paper"."""
     config = ConfigDict()
     config.experiment = "prior"
-    config.model = {"heads": 4, "layers": 2, "blocks": 7} | WIDTHS[name]
-    config.diffusion = {
-        "timesteps": 129,
-        "beta_start": 1e-4,
-        "beta_end": 1e-2,
-        "hand": "open-hand-1",
-    }
-    config.loss = {"unconditional": 0.2}
+    config.model = MODELS[name]
+    config.diffusion = NOISES[name]
+    config.loss = LOSSES[name]
     config.optim = {
         "learning_rate": 1e-3,
         "schedule": "cosine",
@@ -40,10 +59,10 @@ def get_config(name: str = "open") -> ConfigDict:
         "ema_decay": 0.999,
     }
     config.train = {
-        "total_steps": 16000,
+        "total_steps": 40000,
         "batch_size": 256,
         "log_every": 100,
-        "save_every": 2000,
+        "save_every": 1000,
         "evaluate_every": 2000,
         "best_metric": "conditional/mse",
     }

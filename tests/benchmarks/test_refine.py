@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from twohand_jax import mano
 from twohand_jax.benchmarks import examples
 from twohand_jax.benchmarks import refine as benchmark
 from twohand_jax.benchmarks.report import Timing
 from twohand_jax.cli import main
 from twohand_jax.diffusion import representation
 from twohand_jax.diffusion.gate import Status
-from twohand_jax.inference.prior import Prior
 from twohand_jax.types import LEFT, RIGHT
 
 STEPS = 4
@@ -21,7 +21,7 @@ STEPS = 4
 
 @pytest.fixture(scope="module")
 def prior():
-    return Prior.load()
+    return examples.random_prior(mano.load())
 
 
 @pytest.mark.slow
@@ -76,7 +76,7 @@ def test_pytorch_gets_the_first_pairs(prior):
 def test_the_configuration_has_guided_steps_only():
     config = benchmark.configuration(42)
     assert config.ddim.steps == 42 and config.guidance.settle == 0
-    assert config.search.reach == 0 and config.gate.when == "always"
+    assert config.evidence is None and config.gate.when == "always"
 
 
 def test_the_table_divides_times_a_pair(tmp_path, monkeypatch, capsys):

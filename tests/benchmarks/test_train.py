@@ -153,8 +153,7 @@ def test_the_command_measures_every_program(tmp_path):
 @pytest.mark.slow
 def test_a_prior_has_its_training_step_alone():
     small = config("prior")
-    small["model"] |= {"embedding": 16, "hidden": 16, "mlp": 16, "blocks": 2}
-    small["model"] |= {"skips": (1,)}
+    small["model"] |= {"width": 16, "residual_blocks": 1}
     (row,) = benchmark.measure(small, batch=2, seconds=0.01, product=64)
     assert (row.task, row.dtype) == (steps.TRAINING_STEP, "float32")
     assert row.program.flops > 0

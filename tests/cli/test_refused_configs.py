@@ -69,16 +69,20 @@ REFUSED = [  # config, change, field that the sentence names
         "data.train=({'directory': 'a', 'weight': 0.0},)",
         r"config.data.train\[0\].weight is 0.0",
     ),
-    ("prior", "model.heads=0", "config.model.heads is 0"),
-    ("prior", "model.heads=3", "config.model.embedding is 128"),
+    ("prior:paper", "model.heads=0", "config.model.heads is 0"),
+    ("prior:paper", "model.heads=3", "config.model.embedding is 512"),
+    ("prior", "model.width=0", "config.model.width is 0"),
     ("prior", "model.timesteps=64", "config.model.timesteps is 64"),
     ("prior", "model.numbers=63", "config.model.numbers is 63"),
-    ("prior", "model.attention='all'", "config.model.attention is 'all'"),
+    ("prior:paper", "model.attention='all'", "config.model.attention is 'all'"),
     ("prior", "diffusion.timesteps=0", "config.diffusion.timesteps is 0"),
     ("prior", "diffusion.beta_start=0.5", "config.diffusion.beta_start is 0.5"),
+    ("prior", "diffusion.schedule='flat'", "config.diffusion.schedule is 'flat'"),
     ("prior", "diffusion.beta_end=1.0", "config.diffusion.beta_end is 1"),
     ("prior", "diffusion.normalise='max'", "config.diffusion.normalise is 'max'"),
     ("prior", "loss.unconditional=2.0", "config.loss.unconditional is 2"),
+    ("prior", "loss.branch='anchor'", "config.loss.unconditional is 0.2"),
+    ("prior", "loss.weighting='snr'", "config.loss.weighting is 'snr'"),
     ("pair_encoder", "loss.noise=-1.0", "config.loss.noise is -1"),
     ("pair_encoder", "model.points=0", "config.model.points is 0"),
     ("pair_encoder", "model.outputs=3", "config.model.outputs is 3"),
@@ -111,7 +115,9 @@ def refusal(capsys, tmp_path: Path, config: str, *words: str) -> str:
 
 @pytest.mark.parametrize(("config", "change", "field"), REFUSED)
 def test_a_field_out_of_range_is_named(config, change, field, tmp_path, capsys):
-    told = refusal(capsys, tmp_path, str(CONFIGS / f"{config}.py"), "--set", change)
+    file, *option = config.split(":")
+    path = ":".join([str(CONFIGS / f"{file}.py"), *option])
+    told = refusal(capsys, tmp_path, path, "--set", change)
     assert re.search(field, told), told
 
 

@@ -18,7 +18,6 @@ from twohand_jax.diffusion.refine import (
     refine,
     refine_selected,
 )
-from twohand_jax.diffusion.search import SearchConfig
 from twohand_jax.errors import InputError
 from twohand_jax.types import LEFT, RIGHT
 
@@ -26,7 +25,7 @@ QUICK = RefineConfig(
     ddim=DdimConfig(steps=8),
     guidance=GuidanceConfig(limit=0.3),
     energy=EnergyConfig(collision=1e4),
-    search=SearchConfig(reach=0.0),
+    evidence=None,
 )
 KEY = jax.random.key(0)
 _refine = jax.jit(refine, static_argnames="config")

@@ -7,20 +7,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from twohand_jax import experiments
+from twohand_jax import experiments, mano
 from twohand_jax.data import poses
-from twohand_jax.diffusion import schedule
 from twohand_jax.diffusion.cascade import SampleConfig
 from twohand_jax.diffusion.ddim import DdimConfig
 from twohand_jax.diffusion.representation import Statistics
 from twohand_jax.experiments import prior
-from twohand_jax.experiments.prior import PriorExperiment
+from twohand_jax.experiments.prior import PriorConstants, PriorExperiment
 from twohand_jax.models import apply
 from twohand_jax.types import ManoParams
 from twohand_jax.weights import native
 
 ROOT = Path(__file__).parents[2]
-DENOISER = {"embedding": 8, "hidden": 16, "mlp": 16, "layers": 1, "heads": 2}
+DENOISER = {"width": 16, "residual_blocks": 1, "embedding": 8}
 FEW = SampleConfig(ddim=DdimConfig(steps=2))
 QUICK = {"measured": 3, "batch": 8, "free": FEW, "guided": FEW}  # of a TableConfig
 FEATURES = {"points": 16, "widths": [8], "hidden": 8, "features": 4}
@@ -39,7 +38,9 @@ def write_prior(directory: Path, **diffusion) -> Path:
     experiment = experiments.parse_as(PriorExperiment, settings)
     drawn = _draw(experiments.network(experiment))
     statistics = Statistics(mean=jnp.zeros(64), scale=jnp.full(64, 0.2))
-    fixed = prior.fixed_numbers(experiment.diffusion, statistics, schedule.linear())
+    noise = experiment.diffusion.noise()
+    constants = PriorConstants(mano.load(), statistics, noise)
+    fixed = prior.fixed_numbers(experiment, constants)
     native.save(directory, drawn._replace(batch_stats=fixed), settings)
     return directory
 

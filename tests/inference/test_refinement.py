@@ -14,7 +14,6 @@ from twohand_jax.diffusion.ddim import DdimConfig
 from twohand_jax.diffusion.gate import GateConfig, Status
 from twohand_jax.diffusion.guidance import EnergyConfig, GuidanceConfig
 from twohand_jax.diffusion.refine import RefineConfig
-from twohand_jax.diffusion.search import SearchConfig
 from twohand_jax.errors import InputError
 from twohand_jax.inference import refinement
 from twohand_jax.inference.prior import Prior
@@ -24,7 +23,7 @@ from twohand_jax.types import LEFT, NO_CUES, RIGHT
 # The test prior's weights are random: where it looks for a hand means nothing.
 QUICK = RefineConfig(
     ddim=DdimConfig(steps=3),
-    search=SearchConfig(reach=0.0),
+    evidence=None,
     guidance=GuidanceConfig(across=0.3, others=0.01, settle=6, limit=0.1),
 )
 
@@ -46,7 +45,7 @@ def one(tree):
 @pytest.mark.slow
 def test_hands_in_each_other_are_separated_and_the_better_seen_one_stays(prior):
     prediction = fakes.estimate(fakes.clasped(2))
-    config = RefineConfig(search=SearchConfig(reach=0.0))
+    config = RefineConfig(evidence=None)
     visible = np.array([[1.0, 2.0]] * 2)
     found = refinement.refine(prior, prediction, config=config, visible=visible)
     assert (found.status == Status.REFINED).all()
@@ -184,7 +183,7 @@ def test_the_energy_sees_the_reference_as_a_left_hand_at_the_origin(prior):
         return jnp.zeros(pair.joints.shape[:-3])
 
     visible = np.array([[1.0, 2.0], [2.0, 1.0]])
-    config = dataclasses.replace(TOUCH, ddim=DdimConfig(steps=1))
+    config = dataclasses.replace(TOUCH, ddim=DdimConfig(steps=1, horizon=1))
     prediction = fakes.estimate(fakes.clasped(2))
     th.refine(prior, prediction, config=config, energy=look, visible=visible)
     jax.effects_barrier()

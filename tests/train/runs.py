@@ -11,10 +11,9 @@ from twohand_jax.types import ManoParams
 ROOT = Path(__file__).parents[2]
 # Of configs/prior.py: needs no pictures and so no TensorFlow.
 SMALL_PRIOR = {
+    "model.width": 16,
+    "model.residual_blocks": 1,
     "model.embedding": 8,
-    "model.hidden": 16,
-    "model.mlp": 16,
-    "model.heads": 2,
     "optim.warmup_steps": 0,
     "train.batch_size": 8,
 }

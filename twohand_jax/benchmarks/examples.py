@@ -9,7 +9,10 @@ from jaxtyping import Array
 
 from twohand_jax import mano
 from twohand_jax.benchmarks.steps import filled
+from twohand_jax.experiments.prior import DiffusionConfig, network
 from twohand_jax.geometry import boxes, cameras
+from twohand_jax.inference.prior import Prior
+from twohand_jax.models.denoiser import DenoiserConfig
 from twohand_jax.train import dry_run
 from twohand_jax.types import (
     LEFT,
@@ -132,4 +135,23 @@ def _beside_each_other(model: ManoModel, params: ManoParams) -> Prediction:
         camera=Camera(jnp.full((count, 2), 500.0), jnp.full((count, 2), 128.0)),
         box=jnp.broadcast_to(jnp.array([0.0, 0.0, 200.0, 200.0]), (count, 2, 4)),
         score=jnp.broadcast_to(jnp.array([0.5, 0.9]), (count, 2)),
+    )
+
+
+def random_prior(model: ManoModel) -> Prior:
+    """InterHandGen's network with a quarter of its width and random weights.
+
+    Its numbers have the shipped prior's statistics, so that steps are as long.
+    """
+    sizes = DenoiserConfig(embedding=128, hidden=512, mlp=256, attention="tokens")
+    net, settings = network(sizes), DiffusionConfig(hand=model.name)
+    statistics = Prior.load(model=model).statistics
+    fixed = statistics._asdict() | {"keep": jnp.sqrt(settings.noise().alphas_cumprod)}
+    variables = net.init(jax.random.key(0))._replace(batch_stats=fixed)
+    return Prior(
+        network=net,
+        variables=variables,
+        settings=settings,
+        sizes=sizes,
+        model=model,
     )

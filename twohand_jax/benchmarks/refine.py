@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from twohand_jax import arguments, collision
+from twohand_jax import arguments, collision, mano
 from twohand_jax.benchmarks import examples, report
 from twohand_jax.benchmarks.report import Report, Timing, interleaved
 from twohand_jax.diffusion import guidance, representation
@@ -27,8 +27,9 @@ from twohand_jax.diffusion.ddim import DdimConfig, PriorParts
 from twohand_jax.diffusion.gate import GateConfig
 from twohand_jax.diffusion.refine import RefineConfig, Refined, refine
 from twohand_jax.diffusion.representation import OTHER, REFERENCE
-from twohand_jax.diffusion.search import SearchConfig
+from twohand_jax.errors import InputError
 from twohand_jax.inference.prior import Prior
+from twohand_jax.models.denoiser import DenoiserConfig
 from twohand_jax.types import LEFT, RIGHT, ManoModel, Prediction
 
 OURS, PEER = "twohand_jax", "PyTorch"
@@ -60,13 +61,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=arguments.positive, default=2, help="threads of PyTorch"
     )
-    parser.add_argument("--prior", help="model directory; default: the shipped prior")
+    parser.add_argument(
+        "--prior",
+        help="model directory of a prior with InterHandGen's network; default: random "
+        "weights of a quarter of its width",
+    )
 
 
 def run(args: argparse.Namespace) -> Report:
     """Pairs a second of both, and what nearest neighbours take of ours."""
     rows = measure(
-        Prior.load(args.prior),
+        network_of(args.prior),
         batches=tuple(args.batches),
         config=configuration(args.steps),
         seconds=args.seconds,
@@ -93,11 +98,29 @@ def run(args: argparse.Namespace) -> Report:
     )
 
 
+def network_of(directory: str | None) -> Prior:
+    """The prior to time: both programs must know its network.
+
+    Raises:
+        InputError: the directory holds a network that the PyTorch program is not of.
+    """
+    if directory is None:
+        return examples.random_prior(mano.load())
+    prior = Prior.load(directory)
+    if not isinstance(prior.sizes, DenoiserConfig):
+        raise InputError(
+            f"The prior in {directory} is a {type(prior.sizes).__name__}, but the "
+            "PyTorch program beside has InterHandGen's network; name a prior trained "
+            "with configs/prior.py:paper, or leave out --prior."
+        )
+    return prior
+
+
 def configuration(steps: int) -> RefineConfig:
-    """Exactly so many guided steps of every pair, no search before or descent after."""
+    """Exactly so many guided steps of every pair, no descent after."""
     return RefineConfig(
         ddim=DdimConfig(steps=steps),
-        search=SearchConfig(reach=0.0),
+        evidence=None,
         guidance=guidance.GuidanceConfig(
             across=PAPER.guidance.across,
             others=PAPER.guidance.others,

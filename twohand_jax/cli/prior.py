@@ -1,6 +1,7 @@
 """``twohand prior``: draw pairs of hands from a prior, judge it, compare refinement."""
 
 import argparse
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,9 @@ def add_compare(actions: Any) -> None:
         "compare",
         help="estimates before and after refinement",
         description="What refinement does to a regressor's estimates of overlapping "
-        "hands, beside plain descent on the collision energy without the prior.",
+        "hands, to true pairs with one hand disturbed, and to hidden fingers: beside "
+        "plain descent on the collision energy, a prior with random weights, and the "
+        "paper's way.",
     )
     option = parser.add_argument
     option("--dataset", type=Path, required=True, metavar="DIR", help="of records")
@@ -111,6 +114,12 @@ def add_compare(actions: Any) -> None:
     option("--model", type=Path, metavar="DIR", help="the shipped one")
     option("--mano", type=Path, help="folder or .npz of the hand model")
     option("--pairs", type=arguments.positive, default=500, help="how many hands")
+    option(
+        "--gate",
+        choices=("auto", "always"),
+        default="auto",
+        help="refine what the gate lets through, or every pair",
+    )
     option("--out", type=Path, help="folder for the tables")
     parser.set_defaults(run=run_compare)
 
@@ -119,11 +128,18 @@ def run_compare(args: argparse.Namespace) -> None:
     """Print and write what refinement does to the estimates."""
     from twohand_jax import assets, experiments
     from twohand_jax.cli import common
+    from twohand_jax.diffusion.gate import GateConfig
     from twohand_jax.evaluation import outputs
-    from twohand_jax.evaluation.prior import plausibility, refinement
+    from twohand_jax.evaluation.prior import (
+        disturbances,
+        pairs,
+        plausibility,
+        refinement,
+    )
     from twohand_jax.experiments import data
     from twohand_jax.experiments.regressor import RegressorExperiment
     from twohand_jax.inference.prior import Prior
+    from twohand_jax.inference.refinement import DEFAULT
     from twohand_jax.mano import load
     from twohand_jax.models import apply
     from twohand_jax.weights import native
@@ -139,7 +155,7 @@ def run_compare(args: argparse.Namespace) -> None:
     model = load(args.mano)
     prior = Prior.load(args.prior, model=model)
     encoder = plausibility.TrainedPairEncoder.load(model=model)
-    pairs = refinement.collect(
+    estimates = pairs.collect(
         network,
         variables,
         reader.once(),
@@ -148,18 +164,22 @@ def run_compare(args: argparse.Namespace) -> None:
         count=args.pairs,
     )
     title = (
-        f"{len(pairs.keypoints)} pairs of overlapping hands of {args.dataset} "
+        f"{len(estimates.keypoints)} pairs of overlapping hands of {args.dataset} "
         f"({args.split}), protocol wrist; errors and depths in mm, volumes in cm³"
     )
     print(title)
-    for name, one in refinement.cases(pairs, model).items():
-        rows = refinement.table(prior.parts, model, one, features=encoder)
+    config = dataclasses.replace(DEFAULT, gate=GateConfig(when=args.gate))
+    compared = refinement.ways(prior, config)
+    judged = {"estimates of the network": estimates}
+    judged |= disturbances.cases(estimates, model)
+    for name, one in judged.items():
+        rows = refinement.table(compared, model, one, features=encoder)
         print(f"\n{name}\n\n{outputs.markdown(rows, columns=refinement.COLUMNS)}")
         if args.out is not None:
             for path in outputs.write_table(
                 rows,
                 args.out,
-                name=f"refine-{name.split()[0]}",
+                name="refine-" + name.replace(",", "").replace(" ", "-"),
                 title=f"{title}: {name}",
                 columns=refinement.COLUMNS,
             ):

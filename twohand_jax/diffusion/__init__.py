@@ -7,6 +7,7 @@ are their parts and settings.
 from twohand_jax.diffusion import ddim, guidance, representation, schedule
 from twohand_jax.diffusion.cascade import Collision, SampleConfig
 from twohand_jax.diffusion.ddim import DdimConfig, Inversion, PriorParts, invert, sample
+from twohand_jax.diffusion.evidence import EvidenceConfig
 from twohand_jax.diffusion.gate import SENTENCES, GateConfig, Status, choose_reference
 from twohand_jax.diffusion.guidance import (
     EnergyConfig,
@@ -25,7 +26,6 @@ from twohand_jax.diffusion.refine import (
     refine_selected,
 )
 from twohand_jax.diffusion.representation import Statistics
-from twohand_jax.diffusion.search import SearchConfig
 from twohand_jax.diffusion.visibility import labelled_area, visible_area
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "Collision",
     "DdimConfig",
     "EnergyConfig",
+    "EvidenceConfig",
     "GateConfig",
     "GateResult",
     "GuidanceConfig",
@@ -42,7 +43,6 @@ __all__ = [
     "RefineConfig",
     "Refined",
     "SampleConfig",
-    "SearchConfig",
     "Statistics",
     "Status",
     "by_energy",

@@ -55,7 +55,9 @@ class DdimConfig:
     def __post_init__(self) -> None:
         """Refuse settings that nothing can be computed with."""
         if self.steps < 1:
-            raise InputError(f"There are {self.steps} denoising steps; give at least 1.")
+            raise InputError(
+                f"There are {self.steps} denoising steps; give at least 1."
+            )
         if self.horizon is not None and self.steps > self.horizon:
             raise InputError(
                 f"{self.steps} denoising steps do not fit into {self.horizon} "
@@ -99,7 +101,7 @@ class Inversion(NamedTuple):
     residual: Float[Array, "k *b 64"]
 
 
-class _Level(NamedTuple):
+class Level(NamedTuple):
     """A timestep, how much signal is left at it, and the same one step further down."""
 
     step: Int[Array, "*k"]
@@ -168,13 +170,13 @@ def sample(
             f"Sampling with eta = {config.eta} draws noise; pass a key, or set eta = 0."
         )
     chex.assert_equal_shape([latent, condition])
-    levels = _levels(schedule, config)
+    walk = levels(schedule, config)
     if residual is None:
         residual = jnp.zeros((config.steps, *(1,) * latent.ndim), latent.dtype)
 
-    def step(x: Vector, now: tuple[_Level, Vector]) -> tuple[Vector, None]:
+    def step(x: Vector, now: tuple[Level, Vector]) -> tuple[Vector, None]:
         level, missed = now
-        estimate = _predict(denoise, x, level.t, condition, config)
+        estimate = predict(denoise, x, level.t, condition, config)
         clean = estimate if change is None else change(estimate, level.step)
         predicted = _predicted_noise(x, estimate, clean, level.alpha, config)
         noise = None
@@ -184,7 +186,7 @@ def sample(
             )
         return _down(clean, predicted, level, noise, config) + missed, None
 
-    return jax.lax.scan(step, latent, (levels, residual))[0]
+    return jax.lax.scan(step, latent, (walk, residual))[0]
 
 
 def invert(
@@ -208,14 +210,14 @@ def invert(
     still = dataclasses.replace(config, eta=0.0)
 
     def step(
-        carry: tuple[Vector, Vector], level: _Level
+        carry: tuple[Vector, Vector], level: Level
     ) -> tuple[tuple[Vector, Vector], Vector]:
         below, noise = carry
 
         def up(noise: Vector) -> tuple[Vector, Vector, Vector]:
             x = _up(below, noise, level)
-            estimate = _predict(denoise, x, level.t, condition, still)
-            return x, estimate, _noise(x, estimate, level.alpha)
+            estimate = predict(denoise, x, level.t, condition, still)
+            return x, estimate, noise_of(x, estimate, level.alpha)
 
         if config.fixed_point:
             noise = jax.lax.fori_loop(
@@ -228,20 +230,20 @@ def invert(
 
     start = (clean, jnp.zeros_like(clean))
     (latent, _), residual = jax.lax.scan(
-        step, start, _levels(schedule, config), reverse=True
+        step, start, levels(schedule, config), reverse=True
     )
     return Inversion(latent=latent, residual=residual)
 
 
-def _levels(schedule: NoiseSchedule, config: DdimConfig) -> _Level:
+def levels(schedule: NoiseSchedule, config: DdimConfig) -> Level:
     """The levels in sampling's order; below timestep 0 all is signal."""
     t = timesteps(config, schedule.alphas_cumprod.shape[-1])
     alpha = schedule.alphas_cumprod[t]
     below = jnp.concatenate([alpha[1:], jnp.ones_like(alpha[:1])])
-    return _Level(jnp.arange(config.steps), jnp.asarray(t, jnp.int32), alpha, below)
+    return Level(jnp.arange(config.steps), jnp.asarray(t, jnp.int32), alpha, below)
 
 
-def _predict(
+def predict(
     denoise: Denoise,
     x: Vector,
     t: Int[Array, ""],
@@ -259,7 +261,8 @@ def _predict(
     return jnp.where(jnp.arange(SIZE) >= RELATIVE.start, mixed, given)
 
 
-def _noise(x: Vector, clean: Vector, alpha: Float[Array, ""]) -> Vector:
+def noise_of(x: Vector, clean: Vector, alpha: Float[Array, ""]) -> Vector:
+    """The noise that makes ``x`` of a clean vector."""
     return (x - jnp.sqrt(alpha) * clean) * jax.lax.rsqrt(1.0 - alpha)
 
 
@@ -278,13 +281,13 @@ def _predicted_noise(
     """
     if config.update == "interhandgen":
         return clean - x
-    return _noise(x, estimate, alpha)
+    return noise_of(x, estimate, alpha)
 
 
 def _down(
     clean: Vector,
     predicted: Vector,
-    level: _Level,
+    level: Level,
     noise: Vector | None,
     config: DdimConfig,
 ) -> Vector:
@@ -295,7 +298,7 @@ def _down(
     return stepped if noise is None else stepped + jnp.sqrt(variance) * noise
 
 
-def _up(below: Vector, noise: Vector, level: _Level) -> Vector:
+def _up(below: Vector, noise: Vector, level: Level) -> Vector:
     """The noisier vector that steps down to ``below`` if ``noise`` is its noise."""
     clean = (below - jnp.sqrt(1 - level.alpha_below) * noise) * jax.lax.rsqrt(
         level.alpha_below

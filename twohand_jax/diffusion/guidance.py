@@ -249,6 +249,16 @@ def line_of_sight(scene: PairContext) -> Float[Array, "*b 3"]:
     return towards * jax.lax.rsqrt(jnp.maximum(squared, 1e-12))
 
 
+def joint_weights(scene: PairContext) -> Float[Array, "*b 21"]:
+    """How well each joint of the other hand was seen, from 0 to 1.
+
+    The scores of its keypoints; a hand without any score counts as seen whole.
+    """
+    score = jnp.clip(scene.keypoints[..., 2], 0.0, 1.0)
+    known = jnp.any(score > 0, axis=-1, keepdims=True)
+    return jnp.where(known, score, 1.0)
+
+
 def hand_values(values: Array, hand: Int[Array, "*b"]) -> Array:
     """The rows of one hand, which may differ from sample to sample."""
     index = hand.reshape(hand.shape + (1,) * (values.ndim - hand.ndim))

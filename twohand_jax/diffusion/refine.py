@@ -1,10 +1,13 @@
 """Separating two estimated hands with the prior (METHOD §5, §6).
 
-The better-seen hand stays where it is. The other one is inverted to noise given it,
-and denoised again under the gradient of a collision energy, and of the user's own if
-there is one. ``refine`` computes every sample and can be traced; ``refine_selected``
-computes those that need it, on the host; ``gradient_descent`` follows the same energy
-without the prior, for comparison.
+The better-seen hand stays where it is. The other one is denoised given it, held to the
+estimate as far as that can be trusted (``evidence``), under the gradient of a collision
+energy, and of the user's own if there is one. The paper's way, ``PRESETS["paper"]``,
+inverts it to noise instead and lets go of the estimate.
+
+``refine`` computes every sample and can be traced; ``refine_selected`` computes those
+that need it, on the host; ``gradient_descent`` follows the same energy without the
+prior, for comparison.
 """
 
 import dataclasses
@@ -17,14 +20,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, Key, PyTree
 
-from twohand_jax import mano
-from twohand_jax.diffusion import ddim, gate, guidance, representation, search
+from twohand_jax import collision, mano
+from twohand_jax.diffusion import ddim, evidence, gate, guidance, representation
 from twohand_jax.diffusion.ddim import Change, DdimConfig, PriorParts, check_hand_model
+from twohand_jax.diffusion.evidence import EvidenceConfig
 from twohand_jax.diffusion.gate import GateConfig, Status
-from twohand_jax.diffusion.guidance import EnergyConfig, GuidanceConfig, PairEnergy
-from twohand_jax.diffusion.representation import OTHER, REFERENCE, TRANSLATION
-from twohand_jax.diffusion.search import SearchConfig
+from twohand_jax.diffusion.guidance import (
+    EnergyConfig,
+    GuidanceConfig,
+    PairContext,
+    PairEnergy,
+)
+from twohand_jax.diffusion.representation import OTHER, REFERENCE
 from twohand_jax.errors import InputError
+from twohand_jax.models import pair_geometry
 from twohand_jax.types import (
     LEFT,
     RIGHT,
@@ -34,34 +43,32 @@ from twohand_jax.types import (
     Prediction,
 )
 
-# (raw vectors of the pair, line of sight) -> shift of the other hand along it
-Place = Callable[[Float[Array, "n 2 64"], Float[Array, "n 3"]], Float[Array, "n"]]
-Solve = Callable[[Float[Array, "n 64"], Float[Array, "n 64"], Change], Array]
+# (normalised other hand and reference, scene, change of a step) -> other hand
+Solve = Callable[
+    [Float[Array, "n 64"], Float[Array, "n 64"], PairContext, Change], Array
+]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RefineConfig:
     """How estimates are refined.
 
-    The defaults move the hand mainly along the line of sight, where a regressor errs
-    most, and change its pose little; METHOD §5's own are those of ``DdimConfig``,
-    ``GuidanceConfig`` and ``EnergyConfig``.
-
     Attributes:
-        ddim: the walk to noise and back.
-        search: first, the most plausible place along the line of sight.
+        ddim: the walk from the noise of its horizon; without evidence, there and back.
+        evidence: how far the estimate can be trusted; None inverts it to noise and
+            follows the prior from there, as the paper does (METHOD §5).
         guidance: step sizes.
         energy: what guidance descends.
         gate: which estimates are refined.
-        residual: share of what unguided inversion and sampling lose of the estimate
-            that is given back: 1 changes nothing but by guidance, 0 lets the prior pull
-            the estimate towards what it knows.
+        residual: without evidence, the share of what unguided inversion and sampling
+            lose of the estimate that is given back: 1 changes nothing but by guidance,
+            0 lets the prior pull the estimate towards what it knows.
     """
 
-    ddim: DdimConfig = DdimConfig()
-    search: SearchConfig = SearchConfig()
+    ddim: DdimConfig = DdimConfig(steps=10, horizon=80)
+    evidence: EvidenceConfig | None = EvidenceConfig()
     guidance: GuidanceConfig = GuidanceConfig(
-        across=0.3, others=0.01, settle=84, limit=0.05
+        across=0.3, others=0.3, settle=24, limit=0.05
     )
     energy: EnergyConfig = EnergyConfig(collision=30.0)
     gate: GateConfig = GateConfig()
@@ -73,6 +80,21 @@ class RefineConfig:
             raise InputError(
                 f"RefineConfig.residual is {self.residual}; a share lies in [0, 1]."
             )
+
+
+# "paper": inversion of the estimate, guided DDIM of the hidden hand given the visible
+# one, nothing else. The published step sizes go with the weight of 1000 that the energy
+# has in the code they come from.
+PRESETS = {
+    "default": RefineConfig(),
+    "paper": RefineConfig(
+        ddim=dataclasses.replace(ddim.PUBLISHED, fixed_point=0),
+        evidence=None,
+        guidance=GuidanceConfig(),
+        energy=EnergyConfig(collision=1000.0, criteria=collision.PRESETS["paper"]),
+        residual=0.0,
+    ),
+}
 
 
 class Refined(NamedTuple):
@@ -98,13 +120,9 @@ class _Case(NamedTuple):
 
 
 class _Method(NamedTuple):
-    """How the other hand is found: a way downhill, and what lies below.
-
-    ``place`` comes first and may be left out; ``energy`` is the user's.
-    """
+    """How the other hand is found; ``energy`` is the user's."""
 
     solve: Solve
-    place: Place | None = None
     energy: PairEnergy | None = None
 
 
@@ -148,7 +166,9 @@ def refine(
         InputError: the prior belongs to another hand model.
     """
 
-    def solve(clean: Array, condition: Array, change: Change) -> Array:
+    def invert(
+        clean: Array, condition: Array, scene: PairContext, change: Change
+    ) -> Array:
         found = ddim.invert(
             prior.denoise, prior.schedule, clean, condition, config=config.ddim
         )
@@ -163,18 +183,25 @@ def refine(
             residual=config.residual * found.residual,
         )
 
-    def place(vectors: Array, sight: Array) -> Array:
-        return search.along_sight(
-            prior.denoise,
-            prior.schedule,
-            prior.statistics,
-            vectors,
-            sight,
-            config=config.search,
+    def restore(
+        clean: Array, condition: Array, scene: PairContext, change: Change
+    ) -> Array:
+        assert config.evidence is not None
+        known = pair_geometry.skeleton(model), prior.statistics
+        seen = evidence.gather(
+            *known,
+            clean,
+            guidance.line_of_sight(scene),
+            guidance.joint_weights(scene),
+            config=config.evidence,
+        )
+        agree = evidence.agreement(*known, seen, config=config.evidence)
+        return evidence.restore(
+            prior, clean, condition, config=config.ddim, agree=agree, change=change
         )
 
     case = _Case(prediction, keypoints, visible)
-    method = _Method(solve, place if config.search.reach > 0 else None, energy)
+    method = _Method(invert if config.evidence is None else restore, energy)
     return _on_one_axis(prior, model, case, method, config=config)
 
 
@@ -252,13 +279,15 @@ def gradient_descent(
     Gate, hand that stays, energy and step sizes are those of ``refine``.
     """
 
-    def solve(clean: Array, condition: Array, change: Change) -> Array:
+    def solve(
+        clean: Array, condition: Array, scene: PairContext, change: Change
+    ) -> Array:
         return jax.lax.fori_loop(
             0, config.ddim.steps, lambda step, x: change(x, step), clean
         )
 
     case = _Case(prediction, keypoints, visible)
-    method = _Method(solve, energy=energy)
+    method = _Method(solve, energy)
     return _on_one_axis(prior, model, case, method, config=config)
 
 
@@ -352,19 +381,15 @@ def _solved(
     sizes = guidance.step_sizes(
         config.ddim.steps, statistics, prior.kind, config=config.guidance
     )
-    sight = guidance.line_of_sight(scene)
     change = guidance.by_energy(
         energy,
         sizes,
         limit=config.guidance.limit,
-        sight=sight,
+        sight=guidance.line_of_sight(scene),
         across=config.guidance.across,
     )
-    if method.place is not None:
-        shift = method.place(vectors, sight)[:, None] * sight
-        vectors = vectors.at[:, OTHER, TRANSLATION].add(shift)
     pair = representation.normalise(vectors, statistics)
-    clean = method.solve(pair[:, OTHER], pair[:, REFERENCE], change)
+    clean = method.solve(pair[:, OTHER], pair[:, REFERENCE], scene, change)
     clean = jax.lax.fori_loop(
         0,
         config.guidance.settle,

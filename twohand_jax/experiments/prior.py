@@ -94,9 +94,10 @@ class PriorLossConfig:
 
     Attributes:
         branch: how the network learns to do without a condition. "share": some samples
-            denoise the other hand with their condition zeroed. "anchor", as InterHandGen
-            is trained: every sample denoises the reference hand, too, without condition
-            and with the placement's nine numbers out of the loss, which is the sum.
+            denoise the other hand with their condition zeroed. "anchor", as in
+            InterHandGen: every sample denoises the reference hand, too, without
+            condition and with the placement's nine numbers out of the loss, which is
+            the sum.
         unconditional: share of samples whose condition is zeroed; 0 for "anchor".
         weighting: "clean" weighs squared errors of the clean vectors alike at all
             timesteps; "velocity" those of the velocities, that is by 1 / (1 - ᾱ) at

@@ -164,7 +164,7 @@ class PostNormLayer(nnx.Module):
 
 
 class ResidualBlock(nnx.Module):
-    """Normalise, modulate by the timestep, transform, and add; at first, add nothing."""
+    """Normalise, modulate by the timestep, transform and add; at first, nothing."""
 
     def __init__(self, config: ResidualDenoiserConfig, *, rngs: nnx.Rngs):
         width, inner = config.width, config.expansion * config.width

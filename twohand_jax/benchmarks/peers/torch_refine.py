@@ -49,8 +49,9 @@ class Refiner:
         model, walk = prior.model, config.ddim
         self.config, self.tensor = config, tensor
         self.denoiser = Denoiser(prior.sizes, prior.variables).to(device)
-        self.times = ddim.timesteps(walk).tolist()
-        kept = np.asarray(prior.schedule.alphas_cumprod, np.float64)[self.times]
+        schedule = np.asarray(prior.schedule.alphas_cumprod, np.float64)
+        self.times = ddim.timesteps(walk, len(schedule)).tolist()
+        kept = schedule[self.times]
         self.alphas, self.below = kept.tolist(), [*kept[1:].tolist(), 1.0]
         self.mean, self.scale = (tensor(part) for part in prior.statistics)
         self.components = tensor(model.pose_components[RIGHT])

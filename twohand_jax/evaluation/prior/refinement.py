@@ -1,36 +1,41 @@
-"""What refinement does to a regressor's estimates of interacting hands.
+"""What refinement does to estimates of interacting hands.
 
-The same pairs as they were estimated, after plain gradient descent on the collision
-energy, and after refinement with the prior: errors, penetration, plausibility.
+The same pairs as they were estimated and after five ways of refining them: errors,
+penetration, plausibility, and how far each way changes the error of the pairs.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Key
+from jaxtyping import Float
 from tqdm import tqdm
 
-from twohand_jax import mano
 from twohand_jax.collision import penetration
-from twohand_jax.crops.cue_table import NAMES
-from twohand_jax.crops.inputs import CropConfig
 from twohand_jax.diffusion.ddim import PriorParts
 from twohand_jax.diffusion.gate import Status
-from twohand_jax.diffusion.refine import RefineConfig, Refined, gradient_descent, refine
-from twohand_jax.evaluation import methods, protocols, truth
+from twohand_jax.diffusion.refine import (
+    PRESETS,
+    RefineConfig,
+    Refined,
+    gradient_descent,
+    refine,
+)
+from twohand_jax.evaluation import protocols, truth
+from twohand_jax.evaluation.prior.pairs import Pairs, rows_of
 from twohand_jax.evaluation.protocols import MetricValues
 from twohand_jax.evaluation.protocols.two_hands import wrist
-from twohand_jax.geometry import boxes
+from twohand_jax.inference.prior import Prior
+from twohand_jax.mano.joints import WRIST
 from twohand_jax.mano.topology import close_wrist
-from twohand_jax.models.apply import Network, Variables
+from twohand_jax.models.apply import Variables
 from twohand_jax.types import (
     LEFT,
     RIGHT,
-    Array,
-    Batch,
     HandGeometry,
     ManoModel,
     ManoParams,
@@ -41,10 +46,13 @@ from twohand_jax.types import (
 # Hands whose solids share more than this run into each other, cubic centimetres.
 NEGLIGIBLE_CM3 = 0.001
 CHUNK = 64
-DEFAULT = RefineConfig()
+DRAWS = 2000  # of the bootstrap
 COLUMNS = (
     "pairs",
     "MPJPE",
+    "change %",
+    "from %",
+    "to %",
     "MPVPE",
     "MRRPE",
     "volume",
@@ -54,183 +62,104 @@ COLUMNS = (
     "Fréchet",
     "refined",
 )
+ESTIMATE = "estimate"
 Features = Callable[[ManoParams], Float[np.ndarray, "n d"]]
 
 
-class Pairs(NamedTuple):
-    """Estimates of two overlapping hands, their labels, and what was seen of them.
+class Way(NamedTuple):
+    """One way of refining: a function of ``diffusion.refine``, with what prior."""
 
-    ``visible`` is the visible area of each hand, any unit.
+    run: Callable[..., Refined]
+    parts: PriorParts
+    config: RefineConfig
+
+
+def ways(prior: Prior, config: RefineConfig) -> dict[str, Way]:
+    """The ways that are compared.
+
+    A prior with random weights shows what the algorithm does by itself, and plain
+    descent what the energy does.
     """
-
-    prediction: Prediction
-    targets: Targets
-    keypoints: Float[Array, "n 2 21 3"]
-    visible: Float[Array, "n 2"]
-
-
-def collect(
-    network: Network,
-    variables: Variables,
-    batches: Iterable[Batch],
-    model: ManoModel,
-    *,
-    crop: CropConfig,
-    count: int,
-) -> Pairs:
-    """Estimates of the first ``count`` records with two overlapping hands.
-
-    Args:
-        network: pure functions of the regressor.
-        variables: its weights.
-        batches: records.
-        model: hand model.
-        crop: how hands are cut out.
-        count: how many; fewer if the records end before.
-    """
-    ask = methods.estimator(network, crop=crop)
-
-    @jax.jit
-    def usable(prediction: Prediction, batch: Batch) -> Bool[Array, "b"]:
-        fitted = jnp.all(batch.targets.mano_valid, axis=-1) & (batch.weight > 0)
-        return fitted & boxes.overlap(prediction.box, prediction.score > 0)
-
-    parts: list[Pairs] = []
-    found = 0
-    for batch in batches:
-        estimate = ask(variables, batch, model, NAMES)
-        rows = np.flatnonzero(np.asarray(usable(estimate, batch)))
-        points = batch.cues.values["keypoints"]
-        area = methods.visible(model, estimate, batch.cues)
-        pairs = Pairs(estimate, batch.targets, points, area)
-        parts.append(_rows(pairs, rows))
-        found += len(rows)
-        if found >= count:
-            break
-    joined = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
-    return _rows(joined, np.arange(min(found, count)))
-
-
-def disturbed(
-    pairs: Pairs,
-    model: ManoModel,
-    key: Key[Array, ""],
-    *,
-    transl_m: float = 0.01,
-    orient: float = 0.15,
-    pose: float = 0.1,
-) -> Pairs:
-    """The true hands as estimates, the worse seen one disturbed by known noise.
-
-    The left hand is made the worse seen one by score and visible area. Standard
-    deviations of the noise are per coordinate.
-
-    Args:
-        pairs: whose labels are taken.
-        model: hand model.
-        key: decides every number.
-        transl_m: metres.
-        orient: radians, of the global orientation.
-        pose: radians, of each finger joint.
-    """
-    truth = pairs.targets.mano
-    keys = jax.random.split(key, 3)
-    spread = ManoParams(orient, pose, 0.0, transl_m)
-    is_left = jnp.arange(2) == LEFT
-    noise = ManoParams(
-        *(
-            scale * jax.random.normal(k, leaf.shape)
-            for k, leaf, scale in zip(
-                (keys[0], keys[1], keys[1], keys[2]), truth, spread, strict=True
-            )
-        )
-    )
-    params = jax.tree.map(
-        lambda leaf, n: leaf + jnp.where(_like(is_left, leaf), n, 0.0), truth, noise
-    )
-    geometry = _pose(model, params)
-    wrists = geometry.joints[:, :, mano.joints.WRIST]
-    prediction = pairs.prediction._replace(
-        mano=params,
-        geometry=geometry,
-        rel_trans=wrists[:, LEFT] - wrists[:, RIGHT],
-        score=jnp.broadcast_to(jnp.array([1.0, 0.5]), pairs.prediction.score.shape),
-    )
-    blind = pairs.keypoints * jnp.asarray([1.0, 1.0, 0.0])
-    seen = prediction.score  # any unit: the right hand more than the left one
-    return jax.tree.map(np.asarray, Pairs(prediction, pairs.targets, blind, seen))
-
-
-def cases(pairs: Pairs, model: ManoModel) -> dict[str, Pairs]:
-    """What refinement is judged by: estimates, and truths with one hand disturbed."""
+    fresh = prior.network.init(jax.random.key(1)).params
+    variables = Variables(fresh, prior.variables.batch_stats)
+    random = dataclasses.replace(prior, variables=variables)
     return {
-        "estimates of the network": pairs,
-        "disturbed truths, one hand off by known noise": disturbed(
-            pairs, model, jax.random.key(0)
+        "descent": Way(gradient_descent, prior.parts, config),
+        "random prior": Way(refine, random.parts, config),
+        "prior": Way(refine, prior.parts, config),
+        "paper": Way(
+            refine,
+            prior.parts,
+            dataclasses.replace(PRESETS["paper"], gate=config.gate),
         ),
     }
 
 
 def table(
-    prior: PriorParts,
+    compared: Mapping[str, Way],
     model: ManoModel,
     pairs: Pairs,
     *,
-    config: RefineConfig = DEFAULT,
     features: Features | None = None,
     workers: int = 0,
     progress: bool = False,
 ) -> dict[str, MetricValues]:
-    """A row for the estimates, for descent without the prior, and for refinement.
+    """A row for the estimates and for each way of refining them.
 
     Args:
-        prior: of this hand model.
+        compared: from ``ways``.
         model: hand model.
-        pairs: from ``collect`` or ``disturbed``.
-        config: of both ways of refining.
+        pairs: estimates, or true pairs that were disturbed.
         features: of two-hand poses, for the Fréchet distance to the labels.
         workers: processes for the volumes.
         progress: whether to show a bar.
     """
-    key = jax.random.key(0)
-
-    @jax.jit
-    def with_prior(prior: PriorParts, model: ManoModel, chunk: Pairs) -> Refined:
-        return refine(
-            prior,
-            model,
-            chunk.prediction,
-            key,
-            config=config,
-            keypoints=chunk.keypoints,
-            visible=chunk.visible,
-        )
-
-    @jax.jit
-    def without(prior: PriorParts, model: ManoModel, chunk: Pairs) -> Refined:
-        return gradient_descent(
-            prior,
-            model,
-            chunk.prediction,
-            config=config,
-            keypoints=chunk.keypoints,
-            visible=chunk.visible,
-        )
-
-    estimates: dict[str, Prediction] = {"estimate": pairs.prediction}
-    rows: dict[str, MetricValues] = {}
-    for name, way in (("descent", without), ("prior", with_prior)):
-        found = _in_chunks(way, prior, model, pairs, progress=name if progress else "")
+    estimates: dict[str, Prediction] = {ESTIMATE: pairs.prediction}
+    refined: dict[str, MetricValues] = {ESTIMATE: {}}
+    for name, way in compared.items():
+        found = _in_chunks(way, model, pairs, progress=name if progress else "")
         estimates[name] = found.prediction
-        rows[name] = {"refined": float(np.sum(found.status == Status.REFINED))}
-    truth = pairs.targets.mano
+        refined[name] = {"refined": float(np.sum(found.status == Status.REFINED))}
+    labels = pairs.targets.mano
+    before = joint_errors(pairs.prediction, pairs.targets, model)
+    rows: dict[str, MetricValues] = {}
     for name, prediction in estimates.items():
         row = errors(prediction, pairs.targets, model)
+        if name != ESTIMATE:
+            after = joint_errors(prediction, pairs.targets, model)
+            row |= dict(zip(COLUMNS[2:5], relative_change(before, after), strict=True))
         row |= penetrations(prediction.geometry, model, workers=workers)
         if features is not None:
-            row |= _plausibility(features(prediction.mano), features(truth))
-        rows[name] = row | rows.get(name, {})
-    return {name: rows[name] for name in estimates}
+            row |= _plausibility(features(prediction.mano), features(labels))
+        rows[name] = row | refined[name]
+    return rows
+
+
+def joint_errors(
+    prediction: Prediction, targets: Targets, model: ManoModel
+) -> Float[np.ndarray, "n"]:
+    """Mean error of both hands' joints, each hand about its own wrist, mm a pair."""
+    known = truth.batch_truth(targets, model)
+    found, wanted = (
+        np.asarray(x) - np.asarray(x)[:, :, WRIST : WRIST + 1]
+        for x in (prediction.geometry.joints, known.hands.joints)
+    )
+    return 1e3 * np.linalg.norm(found - wanted, axis=-1).mean(axis=(1, 2))
+
+
+def relative_change(
+    before: Float[np.ndarray, "n"], after: Float[np.ndarray, "n"], *, seed: int = 0
+) -> tuple[float, float, float]:
+    """How far the mean falls or rises, in percent, and where that lies (95 %).
+
+    Pairs are drawn with replacement, the same before and after (the bootstrap).
+    """
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(0, len(before), (DRAWS, len(before)))
+    ratios = after[drawn].mean(axis=1) / before[drawn].mean(axis=1)
+    low, high = np.percentile(ratios, (2.5, 97.5))
+    ratio = after.mean() / before.mean()
+    return tuple(100.0 * float(x - 1.0) for x in (ratio, low, high))
 
 
 def errors(prediction: Prediction, targets: Targets, model: ManoModel) -> MetricValues:
@@ -269,30 +198,29 @@ def _plausibility(
     return {"Fréchet": figures.frechet}
 
 
-def _in_chunks(
-    way: Callable[..., Refined],
-    prior: PriorParts,
-    model: ManoModel,
-    pairs: Pairs,
-    *,
-    progress: str,
-) -> Refined:
+def _in_chunks(way: Way, model: ManoModel, pairs: Pairs, *, progress: str) -> Refined:
     """All pairs through a jitted function of one batch size."""
     count = len(pairs.prediction.score)
     rows = np.resize(np.arange(count), -(-count // CHUNK) * CHUNK).reshape(-1, CHUNK)
     bar = tqdm(rows, desc=progress, unit="chunk", disable=not progress)
-    parts = [jax.device_get(way(prior, model, _rows(pairs, chunk))) for chunk in bar]
+    parts = [
+        jax.device_get(
+            _run(way.run, way.config, way.parts, model, rows_of(pairs, chunk))
+        )
+        for chunk in bar
+    ]
     return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
 
 
-@jax.jit
-def _pose(model: ManoModel, params: ManoParams) -> HandGeometry:
-    return mano.forward(model, params)
-
-
-def _rows(tree: Any, rows: np.ndarray) -> Any:
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[rows], tree)
-
-
-def _like(mask: Array, leaf: Array) -> Array:
-    return mask.reshape(mask.shape + (1,) * (leaf.ndim - 2))
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _run(
+    run: Callable[..., Refined],
+    config: RefineConfig,
+    parts: PriorParts,
+    model: ManoModel,
+    chunk: Pairs,
+) -> Refined:
+    how = dict(keypoints=chunk.keypoints, visible=chunk.visible, config=config)
+    if run is refine:
+        return refine(parts, model, chunk.prediction, jax.random.key(0), **how)
+    return run(parts, model, chunk.prediction, **how)
