@@ -35,6 +35,21 @@ def test_touching_hands_are_refined_and_others_are_not():
     assert _status(_estimate(), min_depth=0.05) == Status.NOT_NEEDED
 
 
+def test_hands_with_hidden_fingers_are_refined():
+    """Keypoints without a score beside others that have one; not a hand with none."""
+    apart = _estimate(gap=0.2)
+    depth = _depth(apart)
+
+    def found(hidden, **settings):
+        points = jnp.ones((2, 21, 3)).at[LEFT, :hidden, 2].set(0.0)
+        config = GateConfig(**settings)
+        return int(gate.status(apart, depth, config=config, keypoints=points))
+
+    assert [found(n) for n in (0, 2, 3, 20)] == [1, 1, 0, 0]
+    assert found(21) == Status.NOT_NEEDED
+    assert found(3, hidden=0.5) == Status.NOT_NEEDED
+
+
 def test_hands_whose_boxes_are_apart_are_left_alone():
     prediction = _estimate()
     box = prediction.box.at[LEFT].add(500.0)
@@ -112,7 +127,8 @@ def test_the_hand_seen_better_stays():
 
 
 @pytest.mark.parametrize(
-    "settings", [{"when": "never"}, {"min_depth": -1.0}, {"max_distance": 0.0}]
+    "settings",
+    [{"when": "never"}, {"min_depth": -1.0}, {"max_distance": 0.0}, {"hidden": 0.0}],
 )
 def test_impossible_gates_are_refused(settings):
     with pytest.raises(InputError, match=next(iter(settings))):

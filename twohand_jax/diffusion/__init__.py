@@ -5,6 +5,7 @@ are their parts and settings.
 """
 
 from twohand_jax.diffusion import ddim, guidance, representation, schedule
+from twohand_jax.diffusion.cascade import PRESETS as SAMPLE_PRESETS
 from twohand_jax.diffusion.cascade import Collision, SampleConfig
 from twohand_jax.diffusion.ddim import DdimConfig, Inversion, PriorParts, invert, sample
 from twohand_jax.diffusion.evidence import EvidenceConfig
@@ -16,6 +17,7 @@ from twohand_jax.diffusion.guidance import (
     by_energy,
     step_sizes,
 )
+from twohand_jax.diffusion.refine import PRESETS as REFINE_PRESETS
 from twohand_jax.diffusion.refine import (
     GateResult,
     RefineConfig,
@@ -29,6 +31,8 @@ from twohand_jax.diffusion.representation import Statistics
 from twohand_jax.diffusion.visibility import labelled_area, visible_area
 
 __all__ = [
+    "REFINE_PRESETS",
+    "SAMPLE_PRESETS",
     "SENTENCES",
     "Collision",
     "DdimConfig",

@@ -37,7 +37,10 @@ class Status(enum.IntEnum):
 
 SENTENCES = {
     Status.REFINED: "The hands were refined.",
-    Status.NOT_NEEDED: "The hands do not run into each other, so nothing was changed.",
+    Status.NOT_NEEDED: (
+        "The hands do not run into each other and no finger is hidden, so nothing was "
+        "changed."
+    ),
     Status.HAND_MISSING: "One hand is missing, so there is no pair to refine.",
     Status.NOT_FINITE: "The estimate has numbers that are not finite.",
     Status.TOO_LARGE: "The estimate has angles, shapes or positions no hand can have.",
@@ -54,14 +57,17 @@ class GateConfig:
     """When to refine.
 
     Attributes:
-        when: "auto" refines hands whose boxes overlap and which run into each other,
-            "always" every pair of usable hands.
+        when: "auto" refines hands whose boxes overlap, and which run into each other or
+            have hidden joints; "always" every pair of usable hands.
         min_depth: penetration that calls for refinement, metres.
+        hidden: share of a hand's joints whose keypoints were not found, while others
+            were, that calls for refinement.
         max_distance: between the middle-finger bases, metres.
     """
 
     when: Literal["auto", "always"] = "auto"
     min_depth: float = 0.001
+    hidden: float = 0.1
     max_distance: float = 0.5
 
     def __post_init__(self) -> None:
@@ -75,22 +81,35 @@ class GateConfig:
                 f"GateConfig.min_depth ({self.min_depth} m) must not be negative and "
                 f"max_distance ({self.max_distance} m) must be positive."
             )
+        if not 0 < self.hidden <= 1:
+            raise InputError(
+                f"GateConfig.hidden is {self.hidden}; a share of joints that calls for "
+                "refinement lies in (0, 1]."
+            )
 
 
 def status(
-    prediction: Prediction, depth: Float[Array, "*b"], *, config: GateConfig
+    prediction: Prediction,
+    depth: Float[Array, "*b"],
+    *,
+    config: GateConfig,
+    keypoints: Float[Array, "*b 2 21 3"] | None = None,
 ) -> Int[Array, "*b"]:
     """``Status`` before refinement; REFINED for samples that should be.
 
     Args:
         prediction: both hands.
         depth: from ``penetration_depth``, metres.
+        keypoints: x, y, score of both hands.
         config: the conditions, of which the first that fails is reported.
     """
     joints = prediction.geometry.joints[..., CANONICAL.MIDDLE_BASE, :]
     apart = jnp.linalg.norm(joints[..., LEFT, :] - joints[..., RIGHT, :], axis=-1)
     overlap = boxes.iou(prediction.box[..., RIGHT, :], prediction.box[..., LEFT, :])
-    needed = (overlap > 0) & (depth >= config.min_depth) & (depth > 0)
+    needed = (depth >= config.min_depth) & (depth > 0)
+    if keypoints is not None:
+        needed |= jnp.max(hidden_share(keypoints), axis=-1) >= config.hidden
+    needed &= overlap > 0
     conditions = (
         (jnp.all(prediction.score > 0, axis=-1), Status.HAND_MISSING),
         (_finite(prediction), Status.NOT_FINITE),
@@ -102,6 +121,12 @@ def status(
     for holds, otherwise in reversed(conditions):
         found = jnp.where(holds, found, otherwise)
     return found
+
+
+def hidden_share(keypoints: Float[Array, "*b h 21 3"]) -> Float[Array, "*b h"]:
+    """Share of each hand's keypoints without a score; 0 for hands that have none."""
+    found = keypoints[..., 2] > 0
+    return jnp.where(found.any(axis=-1), jnp.mean(~found, axis=-1), 0.0)
 
 
 def usable(prediction: Prediction) -> Bool[Array, "*b"]:

@@ -302,7 +302,7 @@ def check_gate(
     """What ``refine`` will do: status before it, hand that stays, penetration (m)."""
     depth = gate.penetration_depth(model, prediction, criteria=config.energy.criteria)
     return GateResult(
-        status=gate.status(prediction, depth, config=config.gate),
+        status=gate.status(prediction, depth, config=config.gate, keypoints=keypoints),
         reference=gate.choose_reference(
             prediction.score, visible=visible, keypoints=keypoints
         ),

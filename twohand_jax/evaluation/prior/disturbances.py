@@ -7,7 +7,7 @@ right hand is true. A hand whose fingers are hidden has keypoints that say so.
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Float, Key
 
 from twohand_jax import mano
 from twohand_jax.evaluation.prior.pairs import Pairs
@@ -85,7 +85,7 @@ def hidden_fingers(
     bent = np.array(truth.hand_pose)
     seen = np.ones((count, 2, 21), np.float32)
     for finger, (base, first) in enumerate(zip(MANO16, CANONICAL, strict=True)):
-        rows: Bool[np.ndarray, n] = hidden[:, finger]
+        rows = hidden[:, finger]
         bent[rows, LEFT, base - 1 : base + 2] = 0.0
         seen[rows, LEFT, first + 1 : first + 4] = 0.0
     return _estimates(pairs, model, truth._replace(hand_pose=bent), seen)
