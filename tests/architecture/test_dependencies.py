@@ -1,11 +1,16 @@
 """What ``make demo`` installs is enough for what it runs."""
 
+import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from twohand_jax import assets
+
+ROOT = Path(__file__).parents[2]
 
 # Makes every package that the core requirements do not bring look absent.
 CORE_ONLY = """
@@ -33,20 +38,32 @@ absent = {
     if not core & {owner.lower().replace("_", "-") for owner in owners}
 } - {"twohand_jax"}
 
-class Absent:
+class Core:
+    def __init__(self, finder):
+        self.finder = finder
+
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in absent:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        if name.split(".")[0] not in absent:
+            return self.finder.find_spec(name, path, target)
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
 
 for name in [name for name in sys.modules if name.split(".")[0] in absent]:
     del sys.modules[name]
-sys.meta_path.insert(0, Absent())
+sys.meta_path[:] = [Core(finder) for finder in sys.meta_path]
 """
 
 
-def run_core(code: str) -> subprocess.CompletedProcess:
-    words = [sys.executable, "-c", CORE_ONLY + code]
-    return subprocess.run(words, capture_output=True, text=True)
+def run_core(
+    code: str, *arguments: str, folder: Path = ROOT
+) -> subprocess.CompletedProcess:
+    words = [sys.executable, "-c", CORE_ONLY + code, *arguments]
+    places = f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    surroundings = os.environ | {"PYTHONPATH": places}
+    return subprocess.run(
+        words, capture_output=True, text=True, cwd=folder, env=surroundings
+    )
 
 
 def test_other_packages_look_absent():
@@ -60,3 +77,52 @@ def test_the_demo_needs_no_extra(tmp_path):
     done = run_core(f"from twohand_jax.cli import main; sys.exit(main.main({words}))")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "demo_overlay.png").exists()
+
+
+COMMANDS = {  # of which each needs an extra, or several
+    "reconstruct photo.heic --out out": "heic",
+    "reconstruct photo.jpg --out out --detector net.onnx": "onnx",
+    "cues photo.jpg --out out --detector net.onnx": "onnx",
+    "view results": "view",
+    "train --config tiny --workdir run": "data",
+    "evaluate --dataset records": "data",
+    "evaluate --peer mediapipe --dataset records": "data",
+    "data build synthetic --out out": "data,render",
+    "data build benchmark --out out": "data,render",
+    "data build freihand --source records --out out": "data",
+    "data cues records --out out": "data",
+    "data cues records --out out --beam runner=DirectRunner": "data,beam",
+    "data inspect records": "data",
+    "weights convert torchvision net.pth --arch resnet18 --out out": "weights",
+    "weights convert torchvision net.safetensors --arch resnet18 --out out": "weights",
+    "prior evaluate --data records": "data",
+}
+RUN = """
+import contextlib, io, json, shlex
+from twohand_jax.cli import main
+told = {}
+for line in json.loads(sys.argv[1]):
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        code = main.main(shlex.split(line))
+    told[line] = code, said.getvalue()
+print(json.dumps(told))
+"""
+
+
+@pytest.mark.slow
+def test_every_command_names_the_extra_that_it_lacks(tmp_path):
+    (tmp_path / "photo.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    for name in ("net.onnx", "net.pth", "net.safetensors"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "photo.jpg").write_bytes(assets.DEMO.read_bytes())
+    (tmp_path / "results").mkdir()
+    (tmp_path / "records").mkdir()
+    done = run_core(RUN, json.dumps([*COMMANDS]), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for line, (code, said) in json.loads(done.stdout.splitlines()[-1]).items():
+        told = (
+            f"install it with `python -m pip install 'twohand_jax[{COMMANDS[line]}]'`"
+        )
+        assert (code, told in said) == (2, True), f"{line}: {said}"
+    assert not (tmp_path / "out").exists() and not (tmp_path / "run").exists()
