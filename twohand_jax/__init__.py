@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 if sys.maxsize < 2**32:
     raise ImportError(
-        "twohand_jax needs a 64-bit Python, and this is a 32-bit one: JAX has no builds "
-        "for it. Install a 64-bit Python."
+        "twohand_jax needs a 64-bit Python, and this is a 32-bit one: JAX has no "
+        "builds for it. Install a 64-bit Python."
     )
 
 __version__ = "0.1.0"

@@ -8,51 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.architecture import core
+from tests.data.records import Squares
 from twohand_jax import assets
+from twohand_jax.pipelines import writer
 
 ROOT = Path(__file__).parents[2]
 
-# Makes every package that the core requirements do not bring look absent.
-CORE_ONLY = """
-import importlib.metadata as metadata, sys
-from packaging.requirements import Requirement
-
-def needed(name, extras, seen):
-    if (name, extras) in seen:
-        return
-    seen.add((name, extras))
-    for line in metadata.requires(name) or ():
-        one = Requirement(line)
-        if one.marker and not any(
-            one.marker.evaluate({"extra": extra}) for extra in ("", *extras)
-        ):
-            continue
-        needed(one.name.lower().replace("_", "-"), tuple(sorted(one.extras)), seen)
-
-seen = set()
-needed("twohand-jax", (), seen)
-core = {name for name, _ in seen}
-absent = {
-    module
-    for module, owners in metadata.packages_distributions().items()
-    if not core & {owner.lower().replace("_", "-") for owner in owners}
-} - {"twohand_jax"}
-
-class Core:
-    def __init__(self, finder):
-        self.finder = finder
-
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] not in absent:
-            return self.finder.find_spec(name, path, target)
-
-    def __getattr__(self, name):
-        return getattr(self.finder, name)
-
-for name in [name for name in sys.modules if name.split(".")[0] in absent]:
-    del sys.modules[name]
-sys.meta_path[:] = [Core(finder) for finder in sys.meta_path]
-"""
+CORE_ONLY = "import sys; from tests.architecture import core; core.hide_others()\n"
 
 
 def run_core(
@@ -71,6 +34,15 @@ def test_other_packages_look_absent():
     assert "No module named 'torch'" in done.stderr
 
 
+def test_the_core_stays_small():
+    found = core.sizes()
+    largest = sorted(found, key=found.__getitem__, reverse=True)[:10]
+    assert sum(found.values()) < core.LIMIT_MB
+    page = (ROOT / "docs" / "dependencies.md").read_text()
+    listed = page.split("## How large the core is")[1].split("\n## ")[0]
+    assert all(f"| {name} |" in listed for name in largest[:5])
+
+
 @pytest.mark.slow
 def test_the_demo_needs_no_extra(tmp_path):
     words = ["reconstruct", str(assets.DEMO), "--out", str(tmp_path)]
@@ -85,8 +57,9 @@ COMMANDS = {  # of which each needs an extra, or several
     "cues photo.jpg --out out --detector net.onnx": "onnx",
     "view results": "view",
     "train --config tiny --workdir run": "data",
-    "evaluate --dataset records": "data",
-    "evaluate --peer mediapipe --dataset records": "data",
+    "evaluate --dataset records": "data,evaluation",
+    "evaluate --dataset records --no-plots": "data",
+    "evaluate --peer mediapipe --dataset records --no-plots": "data",
     "data build synthetic --out out": "data,render",
     "data build benchmark --out out": "data,render",
     "data build freihand --source records --out out": "data",
@@ -117,7 +90,8 @@ def test_every_command_names_the_extra_that_it_lacks(tmp_path):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "photo.jpg").write_bytes(assets.DEMO.read_bytes())
     (tmp_path / "results").mkdir()
-    (tmp_path / "records").mkdir()
+    squares = Squares(sizes=(("test", (2,)),))
+    writer.write(squares, tmp_path / "records", workers=0, progress=False)
     done = run_core(RUN, json.dumps([*COMMANDS]), folder=tmp_path)
     assert done.returncode == 0, done.stderr
     for line, (code, said) in json.loads(done.stdout.splitlines()[-1]).items():

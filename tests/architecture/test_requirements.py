@@ -50,6 +50,7 @@ TOOLS = {  # required for working on the library and imported nowhere
     "pytest-timeout": "setup.cfg sets its limit",
     "pytest-xdist": "make test runs two processes",
     "ruff": "make lint",
+    "uv": "make wheels",
 }
 
 
