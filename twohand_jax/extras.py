@@ -34,10 +34,8 @@ EXTRAS = {
     "weights": Extra("weights in PyTorch's files", ("torch", "safetensors")),
     "heic": Extra("HEIC photographs", ("pillow_heif",)),
     "view": Extra("the view in the browser", ("viser",)),
-    "notebooks": Extra(
-        "running the notebooks",
-        ("ipykernel", "matplotlib", "nbclient", "nbformat", "jupytext"),
-    ),
+    # What else it brings are tools that run notebooks; who has one open has one.
+    "notebooks": Extra("the notebooks", ("matplotlib",)),
 }
 
 
