@@ -240,7 +240,7 @@ def add_config(parser: Parser) -> None:
 class _ListConfigs(argparse.Action):
     """Print the name of each shipped config and the first line of its docstring."""
 
-    def __call__(self, parser, *_: object) -> NoReturn:  # type: ignore[override]
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         """As ``--version``: what else is on the command line doesn't matter."""
         for name, path in shipped_configs().items():
             about = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
