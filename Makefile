@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast fuzz lint system clean
+.PHONY: demo test test-fast test-lowest wheels fuzz lint system clean
 
 demo: $(VENV)/demo.installed
 	$(BIN)/twohand reconstruct twohand_jax/assets/demo.jpg --out demo_output --timing
@@ -14,6 +14,24 @@ test: $(VENV)/dev.installed system lint
 
 test-fast: $(VENV)/dev.installed
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not egl"
+
+# A quick part of the tests with the lowest versions that setup.cfg allows.
+LOWEST := .venv-lowest
+test-lowest:
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install -q -r tests/lowest.txt \
+	  packaging "pytest>=8" pytest-timeout pytest-xdist
+	$(LOWEST)/bin/python -m pip install -q --no-deps -e .
+	$(LOWEST)/bin/python -m pytest -n 2 --dist worksteal -m "not slow and not egl" \
+	  tests/geometry tests/mano/test_forward.py tests/viz tests/crops tests/data \
+	  tests/cues/test_mediapipe.py tests/inference/test_reconstruct.py \
+	  tests/inference/test_fit.py tests/train/test_step.py tests/train/test_loop.py \
+	  tests/evaluation/test_error_plots.py tests/collision/test_penetration.py \
+	  tests/data_pipelines/freihand tests/data_pipelines/test_writer.py
+
+# Which wheels there are for each platform, as the package index has it today.
+wheels: $(VENV)/dev.installed
+	$(BIN)/python -m tests.architecture.wheels
 
 # Longer than the slice that is part of the tests; docs/reliability.md has the figures.
 fuzz: $(VENV)/dev.installed
@@ -46,4 +64,4 @@ $(VENV)/dev.installed: $(BIN)/python setup.cfg pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo_output
+	rm -rf $(VENV) $(LOWEST) demo_output

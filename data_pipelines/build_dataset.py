@@ -18,8 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from twohand_jax import arguments
-from twohand_jax.errors import InputError, MissingDependencyError
+from twohand_jax import arguments, extras
+from twohand_jax.errors import InputError
 from twohand_jax.pipelines import writer
 from twohand_jax.pipelines.datasets import DatasetEntry, add_limit
 from twohand_jax.pipelines.labelled import Dataset, LabelledSource, ShardConfig
@@ -120,13 +120,8 @@ def write(dataset: Dataset, args: argparse.Namespace) -> writer.BuildReport:
     }
     if args.beam is None:
         return writer.write(source, args.out, workers=args.workers, **kept)
-    try:
+    with extras.needed_for("--beam needs", "data", "beam"):
         from twohand_jax.pipelines import beam
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"--beam needs the package {error.name}: install the extras with "
-            "pip install 'twohand_jax[data,beam]'."
-        ) from error
     make = beam.maker(args.beam)
     return writer.write(source, args.out, make=make, progress=False, **kept)
 

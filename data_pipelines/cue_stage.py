@@ -300,12 +300,12 @@ def _with_maps(
 ) -> Cues:
     """Label and relative depth of the first surface at each pixel's centre."""
     height, width = size
-    rays = _rays(camera, height, width)
-    hits = scene.first_hit(np.zeros_like(rays), rays)
-    found = hits["primID"] >= 0
-    owner = np.where(found, labels[scene.owner[hits["primID"]]], 0)
+    plane = (_grid(height, width) - np.asarray(camera.center)) / camera.focal
+    hits = scene.first_hits(plane)
+    found = hits.triangle >= 0
+    owner = np.where(found, labels[scene.owner[hits.triangle]], 0)
     segmentation = owner.reshape(height, width).astype(np.uint8)
-    depth = relative_depth(np.where(found, hits["tfar"], 0).reshape(height, width))
+    depth = relative_depth(np.where(found, hits.depth, 0).reshape(height, width))
     is_there = bool(found.any())
     return cues.put("segmentation", segmentation, is_there).put(
         "depth", depth, is_there
@@ -326,9 +326,3 @@ def relative_depth(depth_m: Float[np.ndarray, "h w"]) -> Float32[np.ndarray, "h 
 def _grid(height: int, width: int) -> Float32[np.ndarray, "n 2"]:
     y, x = np.mgrid[:height, :width].astype(np.float32)
     return np.stack([x.ravel(), y.ravel()], axis=-1)
-
-
-def _rays(camera: Camera, height: int, width: int) -> Float32[np.ndarray, "n 3"]:
-    """Directions with z = 1 through all pixel centres, so lengths are depths."""
-    plane = (_grid(height, width) - np.asarray(camera.center)) / camera.focal
-    return np.column_stack([plane, np.ones(len(plane))]).astype(np.float32)

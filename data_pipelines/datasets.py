@@ -11,8 +11,8 @@ import importlib
 from collections.abc import Callable
 from pathlib import Path
 
-from twohand_jax import arguments
-from twohand_jax.errors import InputError, MissingDependencyError
+from twohand_jax import arguments, extras
+from twohand_jax.errors import InputError
 
 DRAWN = {
     "synthetic": "twohand_jax.pipelines.synthetic.source",
@@ -75,14 +75,9 @@ def get(name: str) -> DatasetEntry:
         raise InputError(
             f"There is no dataset {name!r}; choose from {', '.join(DATASETS)}."
         )
-    try:
+    wanted = ("data", "render") if name in DRAWN else ("data",)
+    with extras.needed_for(f"Dataset {name} needs", *wanted):
         return importlib.import_module(DATASETS[name]).ENTRY
-    except ImportError as error:
-        extras = "data,render" if name in DRAWN else "data"
-        raise MissingDependencyError(
-            f"Dataset {name} needs the package {error.name}: install the extras with "
-            f"pip install 'twohand_jax[{extras}]'."
-        ) from error
 
 
 def add_limit(parser: argparse.ArgumentParser) -> None:

@@ -1,7 +1,7 @@
 """One command in a directory: who holds it is said, what a killed one left is known."""
 
 import contextlib
-import fcntl
+import errno
 import json
 import os
 import signal
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 
 import pytest
 
@@ -85,7 +86,7 @@ def test_without_locks_of_the_system_a_process_of_this_host_is_looked_for(
     def none(*_: object) -> None:
         raise OSError(locks.NO_LOCKS[0], "No locks available")
 
-    monkeypatch.setattr(fcntl, "flock", none)
+    monkeypatch.setattr(locks.fcntl, "flock", none)
     holder = locks.Holder("train", socket.gethostname(), pid, "then")
     (tmp_path / locks.LOCK).write_text(json.dumps(holder._asdict()))
     is_there = pid == os.getppid()
@@ -93,6 +94,29 @@ def test_without_locks_of_the_system_a_process_of_this_host_is_looked_for(
     with refused if is_there else contextlib.nullcontext():
         with locks.held(tmp_path, "train"):
             assert not is_there
+
+
+def test_windows_locks_a_byte_that_nobody_reads(tmp_path, monkeypatch):
+    """With the system's lock of this machine in the place of Windows'."""
+    system, places = locks.fcntl, []
+
+    def locking(descriptor: int, mode: int, count: int) -> None:
+        places.append((os.lseek(descriptor, 0, os.SEEK_CUR), mode, count))
+        try:
+            system.flock(descriptor, system.LOCK_EX | system.LOCK_NB)
+        except BlockingIOError as error:  # what Windows says
+            raise PermissionError(errno.EACCES, "Permission denied") from error
+
+    msvcrt = types.SimpleNamespace(locking=locking, LK_NBLCK=2)
+    monkeypatch.setitem(sys.modules, "msvcrt", msvcrt)
+    monkeypatch.setattr(locks, "fcntl", None)
+    with locks.held(tmp_path, "train"):
+        told = rf"in use by train \(process {os.getpid()} on"
+        with pytest.raises(InputError, match=told), locks.held(tmp_path, "train"):
+            pass
+        assert (tmp_path / locks.LOCK).stat().st_size < places[0][0]
+    assert set(places) == {(locks.BYTE, 2, 1)}
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_holder_gives_signs_of_life(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ others are the records that go in and out; ``mano``, ``collision``, ``geometry``
 is first used, so that ``import twohand_jax`` costs nothing.
 """
 
+import sys
 from typing import TYPE_CHECKING
 
 from twohand_jax import lazy
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
         ManoModel,
         ManoParams,
         Prediction,
+    )
+
+if sys.maxsize < 2**32:
+    raise ImportError(
+        "twohand_jax needs a 64-bit Python, and this is a 32-bit one: JAX has no "
+        "builds for it. Install a 64-bit Python."
     )
 
 __version__ = "0.1.0"

@@ -4,11 +4,12 @@ The lock is a file that says who holds it. The system's own lock on that file
 (``flock``) ends with the process, so what a killed one left is known at once. Where a
 network file system keeps such locks to each host, or has none, the file's time tells:
 the holder renews it every few seconds, and whoever comes watches whether it changes.
+Windows locks a byte of the file (``msvcrt``), which ends with the process as well.
 """
 
 import contextlib
 import errno
-import fcntl
+import importlib.util
 import json
 import os
 import socket
@@ -17,13 +18,19 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from twohand_jax.errors import FailedError, InputError, of_writing
+
+# Windows has none.
+fcntl: Any = (
+    importlib.import_module("fcntl") if importlib.util.find_spec("fcntl") else None
+)
 
 LOCK = ".lock"
 BEAT_S = 5.0
 WATCH_S = 4 * BEAT_S
+BYTE = 1 << 30  # Windows keeps others from what is locked: beyond what is read
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 
@@ -55,16 +62,26 @@ def held(directory: Path, what: str) -> Iterator[None]:
         _remove_empty(made)
         raise
     done = threading.Event()
-    beat = threading.Thread(target=_renew, args=(descriptor, done), daemon=True)
+    path = directory / LOCK
+    beat = threading.Thread(target=_renew, args=(descriptor, path, done), daemon=True)
     beat.start()
     try:
         yield
     finally:
         done.set()
         beat.join()
-        (directory / LOCK).unlink(missing_ok=True)
-        os.close(descriptor)
+        _release(descriptor, path)
         _remove_empty(made)
+
+
+def _release(descriptor: int, path: Path) -> None:
+    if fcntl is not None:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+        return
+    os.close(descriptor)  # Windows removes no file that is open, here or by the next
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _make(directory: Path) -> list[Path]:
@@ -120,7 +137,10 @@ def _take(directory: Path, what: str) -> int:
 def _flock(descriptor: int, directory: Path) -> bool:
     """Take the system's lock; False where the file system has none."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            _lock_byte(descriptor)
     except BlockingIOError as error:
         raise _in_use(directory, _read(descriptor)) from error
     except OSError as error:
@@ -128,6 +148,16 @@ def _flock(descriptor: int, directory: Path) -> bool:
             raise
         return False
     return True
+
+
+def _lock_byte(descriptor: int) -> None:
+    """What ``flock`` does, on Windows."""
+    msvcrt: Any = importlib.import_module("msvcrt")
+    os.lseek(descriptor, BYTE, os.SEEK_SET)
+    try:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    except PermissionError as error:
+        raise BlockingIOError(error.errno, error.strerror) from error
 
 
 def _is_same(descriptor: int, path: Path) -> bool:
@@ -155,6 +185,8 @@ def _is_alive(holder: Holder, descriptor: int, has_locks: bool) -> bool:
 
 
 def _runs(pid: int) -> bool:
+    if os.name == "nt":  # where os.kill sends Ctrl-C instead of asking
+        return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -167,7 +199,8 @@ def _runs(pid: int) -> bool:
 def _read(descriptor: int) -> Holder | None:
     """What a lock's file says; None where it says nothing."""
     try:
-        content = json.loads(os.pread(descriptor, 4096, 0))
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        content = json.loads(os.read(descriptor, 4096))
         what, host, pid, since = (content[name] for name in Holder._fields)
         return Holder(str(what), str(host), int(pid), str(since))
     except (ValueError, KeyError, TypeError):
@@ -178,14 +211,16 @@ def _write(descriptor: int, what: str) -> None:
     now = time.strftime("%Y-%m-%d %H:%M:%S")
     holder = Holder(what, socket.gethostname(), os.getpid(), now)
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, json.dumps(holder._asdict()).encode(), 0)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    os.write(descriptor, json.dumps(holder._asdict()).encode())
 
 
-def _renew(descriptor: int, done: threading.Event) -> None:
+def _renew(descriptor: int, path: Path, done: threading.Event) -> None:
     """Give the lock's file a new time again and again."""
+    file = descriptor if os.utime in os.supports_fd else path
     while not done.wait(BEAT_S):
         with contextlib.suppress(OSError):
-            os.utime(descriptor)
+            os.utime(file)
 
 
 def _told(holder: Holder) -> str:

@@ -29,7 +29,7 @@ LAYERS = (  # a module may import from its own line and from those below
     ("types",),
     ("files",),
     ("locks", "reading", "switches"),
-    ("arguments", "errors", "fields", "lazy", "timing", "assets"),
+    ("arguments", "errors", "extras", "fields", "lazy", "timing", "assets"),
 )
 PIPELINES = ("data_pipelines/", "twohand_jax/cli/data")  # import the pipelines
 RANK = {name: -rank for rank, layer in enumerate(LAYERS) for name in layer}
@@ -113,3 +113,18 @@ def test_importing_the_public_face_loads_neither_tensorflow_nor_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.split("\n")[:2] == ["False", "set()"], done.stderr
+
+
+def test_training_and_evaluation_load_nothing_that_only_draws():
+    code = (
+        "import sys; "
+        "from twohand_jax.cli import evaluate, main, train; "
+        "from twohand_jax import experiments; "
+        "from twohand_jax.train import distributed, dry_run, loop, sharding, state; "
+        "from twohand_jax.evaluation import monitors, outputs, results, run; "
+        "from twohand_jax.evaluation.tables import filling; "
+        "drawing = ('trimesh', 'matplotlib', 'viser', 'PIL', 'twohand_jax.viz'); "
+        "print([name for name in sys.modules if name.startswith(drawing)])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr

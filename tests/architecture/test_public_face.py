@@ -36,7 +36,7 @@ def test_type_checkers_and_python_see_the_same_names(package):
         for node in blocks[0].body
         for alias in node.names
     }
-    call = blocks[1].body[0].value
+    call = blocks[-1].body[0].value
     modules = ast.literal_eval(call.args[1])
     given = {(m, name) for m, names in modules.items() for name in names or ()}
     given |= {("", module) for module, names in modules.items() if not names}

@@ -33,7 +33,7 @@ LIBRARY_EXTRAS = (
     "heic",
     "view",
 )
-TOOL_EXTRAS = ("dev", "notebooks", "gpu", "tpu")
+TOOL_EXTRAS = ("dev", "notebooks", "cuda12", "cuda13", "gpu", "tpu")
 NOT_REQUIRED = {  # imported and in no requirement of the library
     "openexr": "only whoever makes the shipped environments again reads EXR files",
     "smplx": "the peer of a benchmark, which is not in the wheel; extra dev has it",
@@ -44,12 +44,13 @@ NOT_IMPORTED = {  # required by the library and imported nowhere
 }
 TOOLS = {  # required for working on the library and imported nowhere
     "ipykernel": "runs the notebooks",
-    "jax": "extras gpu and tpu choose its build",
+    "jax": "extras cuda12, cuda13, gpu and tpu choose its build",
     "jupytext": "writes the notebooks",
     "mypy": "make lint",
     "pytest-timeout": "setup.cfg sets its limit",
     "pytest-xdist": "make test runs two processes",
     "ruff": "make lint",
+    "uv": "make wheels",
 }
 
 

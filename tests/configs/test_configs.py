@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from twohand_jax import experiments
-from twohand_jax.cli import common
+from twohand_jax.cli import common, main
 from twohand_jax.errors import InputError
 from twohand_jax.train import optim, state, step
 
@@ -65,8 +65,21 @@ def test_a_change_reaches_the_object():
 
 
 def test_a_missing_config_file_is_named():
-    with pytest.raises(InputError, match="no config file nowhere.py"):
+    with pytest.raises(InputError, match="no config file nowhere.py.*config: ablation"):
         common.load_config("nowhere.py", [])
+
+
+def test_a_shipped_config_has_a_name_everywhere(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("tiny", "prior:paper"):
+        file = name.replace(":", ".py:") if ":" in name else f"{name}.py"
+        wanted = common.load_config(str(FOLDER / file), [])
+        assert common.load_config(name, []).to_dict() == wanted.to_dict()
+    with pytest.raises(SystemExit) as end:
+        main.main(["train", "--list-configs"])
+    listed = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    assert end.value.code == 0
+    assert {name for name, _ in listed} == {path.stem for path in FOLDER.glob("*.py")}
 
 
 def test_schedules_reach_their_documented_values():

@@ -1,5 +1,7 @@
 """The view in the browser: what it needs, and what its scene holds."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -33,7 +35,7 @@ def picture(number: int) -> ShownPicture:
 
 
 def test_a_missing_viser_names_the_extra(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(browser.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "viser", None)
     assert cli.main(["view", str(tmp_path / "photo.json")]) == 2
     told = capsys.readouterr().err
     assert "pip install 'twohand_jax[view]'" in told and told.count("\n") == 1

@@ -140,8 +140,9 @@ def require_packages(*packages: str) -> None:
     for package in packages:
         if importlib.util.find_spec(package) is None:
             raise MissingDependencyError(
-                f"The comparison needs the package {package}: pip install {package}, "
-                "or pass --peers none."
+                f"The comparison needs the package {package}, which is not installed: "
+                f"install it with `python -m pip install {package}`, or pass "
+                "--peers none."
             )
 
 

@@ -8,7 +8,7 @@ squared.
 """
 
 import argparse
-import resource
+import importlib.util
 import sys
 import tempfile
 import time
@@ -129,7 +129,7 @@ def measure(
     speed = {
         "frames_a_second": count / wall,
         "cpu_s_a_frame": cpu / count,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": _peak_mb(),
     }
     there = np.ones(truth.shape[:2], bool)
     kinds = {
@@ -157,6 +157,15 @@ def _reconstruct(
 
     videos.reconstruct(reconstructor, clip, "clip", output, {}, given, keep=keep)
     return kept[0]
+
+
+def _peak_mb() -> float:
+    """Most memory that this process had; NaN on Windows, which does not say."""
+    if importlib.util.find_spec("resource") is None:
+        return float("nan")
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _joints(

@@ -230,9 +230,28 @@ class Parser(argparse.ArgumentParser):
 
 def add_config(parser: Parser) -> None:
     """Add ``--config`` and ``--set``, see ``load_config``."""
-    text = "Python file, e.g. configs/open.py, or FILE.py:OPTION"
-    parser.add_argument("--config", required=True, help=text)
+    text = "a shipped config's name, as open, or a Python file; NAME:OPTION"
+    parser.add_argument("--config", required=True, metavar="NAME", help=text)
+    text = "print the shipped configs and exit"
+    parser.add_argument("--list-configs", action=_ListConfigs, nargs=0, help=text)
     add_changes(parser)
+
+
+class _ListConfigs(argparse.Action):
+    """Print the name of each shipped config and the first line of its docstring."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """As ``--version``: what else is on the command line doesn't matter."""
+        for name, path in shipped_configs().items():
+            about = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+            print(f"{name:<13} {about.splitlines()[0]}")
+        parser.exit()
+
+
+def shipped_configs() -> dict[str, Path]:
+    """The configs of the package by their names."""
+    folder = Path(__file__).parents[1] / "configs"
+    return {path.stem: path for path in sorted(folder.glob("*.py"))}
 
 
 def add_changes(parser: Parser) -> None:
@@ -268,8 +287,9 @@ def load_config(path: str, changes: Sequence[str] = ()) -> ConfigDict:
     """The config of a Python file, with ``section.field=value`` changes applied.
 
     Args:
-        path: ``FILE.py`` or ``FILE.py:OPTION``; the file defines ``get_config``, which
-            takes the option when one is given. A file with ``OPTIONS`` takes these.
+        path: ``FILE.py``, or the name of a shipped config; with ``:OPTION`` or without.
+            The file defines ``get_config``, which takes the option when one is given. A
+            file with ``OPTIONS`` takes these.
         changes: values are read as Python literals where they are some. A section that
             the config leaves out starts from its defaults.
 
@@ -279,7 +299,13 @@ def load_config(path: str, changes: Sequence[str] = ()) -> ConfigDict:
     """
     file, option = _split_option(path)
     if not Path(file).is_file():
-        raise InputError(f"There is no config file {file}; try configs/open.py.")
+        shipped = shipped_configs()
+        if file not in shipped:
+            raise InputError(
+                f"There is no config file {file}; give a file, or the name of a "
+                f"shipped config: {', '.join(shipped)}."
+            )
+        file = str(shipped[file])
     config = _call(file, option)
     for change in changes:
         _apply(config, change)

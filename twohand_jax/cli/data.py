@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from twohand_jax import arguments
+from twohand_jax import arguments, extras
 from twohand_jax.cli import common
-from twohand_jax.errors import InputError, MissingDependencyError
+from twohand_jax.errors import InputError
 from twohand_jax.pipelines import datasets
 from twohand_jax.pipelines.datasets import add_limit
 
@@ -78,16 +78,12 @@ def add_cues(actions: Any) -> None:
 
 def run_cues(args: argparse.Namespace) -> None:
     """Extract and write what is missing; print what came of it."""
-    try:
+    wanted = ("data", "beam") if args.beam else ("data",)
+    with extras.needed_for("`twohand data cues` needs", *wanted):
         from twohand_jax.pipelines import cue_stage, writer
 
         if args.beam:
             from twohand_jax.pipelines import beam
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"`twohand data cues` needs the package {error.name}: install the extras "
-            "with pip install 'twohand_jax[data]' (with --beam: [data,beam])."
-        ) from error
     if args.out.resolve() == args.directory.resolve():
         raise InputError("--out must be another directory than that of the records.")
     is_truth = args.cues == LABELS

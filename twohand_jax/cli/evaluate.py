@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twohand_jax import arguments
+from twohand_jax import arguments, extras
 from twohand_jax.cli import common
 from twohand_jax.errors import InputError
 
@@ -158,7 +158,7 @@ def evaluate_outside(args: argparse.Namespace) -> None:
     name = args.peer or args.predictions.stem
     default = Path("results") / f"{source}-{args.split}-{args.protocol}-{name}"
     out = args.out or default
-    with _alone(out):
+    with _alone(out, draws=args.plots):
         found = comparison.compare_set(
             directory,
             args.dataset,
@@ -192,7 +192,7 @@ def evaluate_set(args: argparse.Namespace) -> None:
     directory = args.model or assets.REGRESSOR
     source = shards.open_split(args.dataset, args.split).dataset
     out = args.out or Path("results") / f"{source}-{args.split}-{args.protocol}"
-    with _alone(out):
+    with _alone(out, draws=args.plots):
         found = run.evaluate_set(
             directory,
             args.dataset,
@@ -235,7 +235,7 @@ def evaluate_photographs(args: argparse.Namespace) -> None:
     for dataset in args.photographs:
         name = f"{dataset.resolve().name}-{args.split}-{told.replace(' ', '-')}"
         out = (args.out or RESULTS / "photographs") / name
-        with _alone(out):
+        with _alone(out, draws=args.plots):
             found = photographs.evaluate(
                 reconstructor,
                 dataset,
@@ -253,8 +253,12 @@ def evaluate_photographs(args: argparse.Namespace) -> None:
             _tell(table.summary(), table, out, args)
 
 
-def _alone(out: Path) -> AbstractContextManager[None]:
-    """The results' directory for this command alone."""
+def _alone(out: Path, *, draws: bool) -> AbstractContextManager[None]:
+    """The results' directory for this command alone; what draws there is at hand."""
+    if draws:
+        wanted = ("data", "evaluation")
+        with extras.needed_for("Plots need", *wanted, instead="pass --no-plots"):
+            import matplotlib  # noqa: F401 - before the work, not after it
     return common.alone(out, COMMAND, "samples", "plots")
 
 
@@ -355,7 +359,7 @@ def fill_table(args: argparse.Namespace) -> None:
             batch_size=args.batch,
         ).results
 
-    with _alone(out):
+    with _alone(out, draws=False):
         if distributed.is_first():
             common.say(f"{subject}: {rendering.outlook(jobs)}")
         sections = filling.fill(jobs, evaluate)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 
 import twohand_jax
-from twohand_jax import reading, switches
+from twohand_jax import extras, reading, switches
 from twohand_jax.cli import (
     benchmark,
     common,
@@ -108,7 +108,9 @@ def _run(args: argparse.Namespace) -> int:
         code = BAD_INPUT if error.errno in OF_PATHS else FAILED
         message = _system_sentence(error)
     except Exception as error:
-        if _is_lost(error):
+        if lacking := _missing_extra(error):
+            code, message = BAD_INPUT, lacking
+        elif _is_lost(error):
             from twohand_jax.train import distributed
 
             code, message = FAILED, distributed.LOST
@@ -119,6 +121,19 @@ def _run(args: argparse.Namespace) -> int:
     lines = (reading.shown(line, LONGEST) for line in message.splitlines())
     print(f"twohand {args.command}: " + "\n".join(lines), file=sys.stderr)
     return code
+
+
+def _missing_extra(error: Exception) -> str | None:
+    """What to say of a package that an extra brings, where it is not installed."""
+    if not isinstance(error, ModuleNotFoundError) or error.name is None:
+        return None
+    extra = extras.of_module(error.name)
+    if extra is None:
+        return None
+    return (
+        f"The package {error.name} is not installed: install it with "
+        f"{extras.command(extra)}."
+    )
 
 
 def _is_lost(error: Exception) -> bool:
@@ -143,7 +158,7 @@ def _missing_platform() -> str | None:
     except Exception:  # whatever JAX raises for one
         return (
             f"JAX_PLATFORMS is {wanted!r}, but JAX finds no such device here: unset "
-            "it, or install the extra for it, such as 'twohand_jax[gpu]'."
+            "it, or install the extra for it, such as 'twohand_jax[cuda13]'."
         )
     return None
 

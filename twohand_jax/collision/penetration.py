@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import functools
-import importlib.util
 import multiprocessing
 from typing import NamedTuple
 
@@ -12,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from twohand_jax import switches
+from twohand_jax import extras, switches
 from twohand_jax.collision.surface import surface_distance, winding_number
-from twohand_jax.errors import InputError, MissingDependencyError
+from twohand_jax.errors import InputError
 
 CONTACT_DISTANCE = 0.002
 PIECE = 128  # points are padded to a multiple, so that few programs are compiled
@@ -173,8 +172,7 @@ def _check(
         raise InputError(
             "A vertex coordinate is not finite; drop such pairs before measuring."
         )
-    if volume and importlib.util.find_spec("manifold3d") is None:
-        raise MissingDependencyError(
-            "Intersection volumes need the package manifold3d: pip install manifold3d, "
-            "or pass volume=False."
-        )
+    if volume:
+        wanted = "Intersection volumes need"
+        with extras.needed_for(wanted, "evaluation", instead="pass volume=False"):
+            import manifold3d  # noqa: F401 - whether it is there

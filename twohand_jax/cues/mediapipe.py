@@ -384,8 +384,8 @@ def _interpreter(name: str, *, num_threads: int) -> Any:
     except ImportError as error:
         raise MissingDependencyError(
             "The MediaPipe keypoint source runs its networks with the package "
-            "ai-edge-litert, which is not installed here. Install it with "
-            "`python -m pip install ai-edge-litert`, or give the hands' keypoints "
+            "ai-edge-litert, which is not installed here, or does not load: install it "
+            "with `python -m pip install ai-edge-litert`, or give the hands' keypoints "
             "in a file (--keypoints FILE)."
         ) from error
     path = resources.files("twohand_jax.cues") / "assets" / f"{name}.tflite"

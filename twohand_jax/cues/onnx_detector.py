@@ -19,8 +19,9 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
+from twohand_jax import extras
 from twohand_jax.cues.palm import box_iou
-from twohand_jax.errors import InputError, MissingDependencyError
+from twohand_jax.errors import InputError
 
 UNKNOWN_SIDE = -1
 FORMS = "dets (1, n, 5) + labels (1, n), or one output (1, n, 6) or (1, n, 5)"
@@ -231,15 +232,9 @@ def _in_picture(
 
 
 def _session(path: Path, num_threads: int) -> Any:
-    try:
+    instead = "leave --detector out to find hands with MediaPipe's networks"
+    with extras.needed_for("A detector in an ONNX file needs", "onnx", instead=instead):
         import onnxruntime
-    except ImportError as error:
-        raise MissingDependencyError(
-            "A detector in an ONNX file is run by the package onnxruntime, which is "
-            "not installed here. Install it with `python -m pip install "
-            "'twohand_jax[onnx]'`, or leave --detector out to find hands with "
-            "MediaPipe's networks."
-        ) from error
     if not path.is_file():
         raise InputError(f"There is no detector file {path}; give an ONNX file.")
     options = onnxruntime.SessionOptions()

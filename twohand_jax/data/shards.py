@@ -222,7 +222,8 @@ def _fits(path: str, size: int, changed: int) -> bool:
     place = 0
     with open(path, "rb", buffering=0) as file:
         while place < size:
-            length = int.from_bytes(os.pread(file.fileno(), 8, place), "little")
+            file.seek(place)
+            length = int.from_bytes(file.read(8), "little")
             if length == 0:  # zeros, as a power cut leaves them, are no records
                 return False
             place += HEADER + length + FOOTER

@@ -18,21 +18,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from twohand_jax import extras
 from twohand_jax.crops import cue_table
 from twohand_jax.crops.canvas import CanvasConfig
 from twohand_jax.data import decode, order, schema, shards
 from twohand_jax.data.decode import RecordFields, Rows
 from twohand_jax.data.order import Group, Piece, regroup
-from twohand_jax.errors import InputError, MissingDependencyError
+from twohand_jax.errors import InputError
 from twohand_jax.types import Batch, ManoParams
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-try:
+with extras.needed_for("Reading record sets needs", "data"):
     import tensorflow as tf
-except ImportError as error:
-    raise MissingDependencyError(
-        "Reading record sets needs TensorFlow: pip install 'twohand_jax[data]'."
-    ) from error
 
 _MANO = ManoParams._fields
 _NONE = np.zeros(0, np.int64)

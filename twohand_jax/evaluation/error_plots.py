@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from twohand_jax import files
-from twohand_jax.errors import InputError, MissingDependencyError
+from twohand_jax import extras, files
+from twohand_jax.errors import InputError
 from twohand_jax.evaluation import breakdown, protocols
 from twohand_jax.evaluation.breakdown import Bins, Line
 from twohand_jax.evaluation.results import Result
@@ -100,13 +100,8 @@ def _check(results: list[Result]) -> None:
 
 def _style() -> Callable[[], Any]:
     """A context in which matplotlib has its own defaults and ours."""
-    try:
+    with extras.needed_for("Plots of errors need", "evaluation"):
         import matplotlib.style
-    except ImportError as error:
-        raise MissingDependencyError(
-            "Plots of errors need the package matplotlib: install it with "
-            "pip install 'twohand_jax[evaluation]'."
-        ) from error
     return lambda: matplotlib.style.context(["default", STYLE])
 
 

@@ -31,7 +31,6 @@ from twohand_jax.experiments.segdepth import SegDepthExperiment
 from twohand_jax.models.apply import Network, Variables
 from twohand_jax.train.task import Task
 from twohand_jax.types import Batch, Camera, ManoModel, Prediction
-from twohand_jax.viz.overlay import hand_meshes, overlay
 
 PICTURED = 6
 PAIRS = 1024  # that the pair encoder is measured on
@@ -190,6 +189,8 @@ def _one(
     prediction: Prediction, batch: Batch, model: ManoModel, row: int
 ) -> UInt8[np.ndarray, "h w 3"]:
     """The canvas of a record with the predicted meshes, and the side view."""
+    from twohand_jax.viz.overlay import hand_meshes, overlay
+
     meshes = hand_meshes(
         model, prediction.geometry.vertices[row], prediction.score[row] > 0
     )

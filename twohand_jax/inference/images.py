@@ -20,8 +20,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from twohand_jax import reading
-from twohand_jax.errors import InputError, MissingDependencyError, MissingFileError
+from twohand_jax import extras, reading
+from twohand_jax.errors import InputError, MissingFileError
 from twohand_jax.inference.output_folder import FRAME, OutputFolder, video_of
 
 if TYPE_CHECKING:
@@ -389,14 +389,9 @@ def check_file(path: Path) -> None:
 
 
 def _load_heif(path: Path) -> None:
-    try:
+    what = f"{path} is a HEIC picture, which needs"
+    with extras.needed_for(what, "heic", instead="save the picture as JPEG"):
         import pillow_heif
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"{path} is a HEIC picture, for which the package pillow-heif is missing: "
-            "install it with `python -m pip install 'twohand_jax[heic]'`, or save the "
-            "picture as JPEG."
-        ) from error
     pillow_heif.register_heif_opener()
 
 

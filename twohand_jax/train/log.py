@@ -16,7 +16,6 @@ import jax
 import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
-from PIL import Image
 
 from twohand_jax import files, reading
 from twohand_jax.train import sharding
@@ -64,6 +63,8 @@ class MetricsLog:
         """Keep an RGB picture of a step as ``pictures/NAME-STEP.png``."""
         if not self._writes:
             return
+        from PIL import Image
+
         path = self._directory / "pictures" / f"{name}-{step:08d}.png"
         with files.replacing(path) as beside:
             Image.fromarray(image).save(beside)

@@ -4,14 +4,13 @@ The scene is the picture's camera frame; the camera stands at the origin, and it
 picture lies just behind the hands. The server listens on this machine alone.
 """
 
-import importlib.util
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from twohand_jax.errors import MissingDependencyError
+from twohand_jax import extras
 from twohand_jax.mano import topology
 from twohand_jax.types import SIDES, ManoModel
 from twohand_jax.viz import html
@@ -30,12 +29,9 @@ UP = (0.0, -1.0, 0.0)
 
 def check() -> None:
     """Raises MissingDependencyError where viser is not installed."""
-    if importlib.util.find_spec("viser") is None:
-        raise MissingDependencyError(
-            "The view in the browser needs the package viser: install it with "
-            "`python -m pip install 'twohand_jax[view]'`, or write a page with "
-            "--html FILE, which needs none."
-        )
+    instead = "write a page with --html FILE, which needs none"
+    with extras.needed_for("The view in the browser needs", "view", instead=instead):
+        import viser  # noqa: F401 - whether it is there
 
 
 class Viewer:

@@ -10,11 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import trimesh
 from jaxtyping import Float, Int
-from trimesh.exchange.obj import export_obj
-from trimesh.visual import TextureVisuals
-from trimesh.visual.material import PBRMaterial
 
 from twohand_jax.collision import vertex_normals
 from twohand_jax.viz.render import Mesh
@@ -28,6 +24,9 @@ def write_obj(
     faces: Int[np.ndarray, "f 3"],
 ) -> None:
     """Write one surface as Wavefront OBJ, in the camera frame and metres."""
+    import trimesh
+    from trimesh.exchange.obj import export_obj
+
     text = export_obj(
         # process=True would merge vertices.
         trimesh.Trimesh(vertices, faces, process=False),
@@ -47,6 +46,10 @@ def write_glb(path: str | Path, meshes: Sequence[Mesh], names: Sequence[str]) ->
 
 def glb(meshes: Sequence[Mesh], names: Sequence[str]) -> bytes:
     """The bytes of a glTF 2.0 binary file."""
+    import trimesh
+    from trimesh.visual import TextureVisuals
+    from trimesh.visual.material import PBRMaterial
+
     scene = trimesh.Scene()
     for name, mesh in zip(names, meshes, strict=True):
         points = np.asarray(mesh.vertices) * GLTF_FROM_CAMERA

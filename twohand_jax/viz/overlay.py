@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Float32, UInt8
 from twohand_jax.geometry import cameras
 from twohand_jax.mano import topology
 from twohand_jax.types import Camera, ManoModel
+from twohand_jax.viz import rays
 from twohand_jax.viz.render import (
     HAND_COLORS,
     UP,
@@ -24,6 +25,7 @@ MIN_SIDE = 320
 PAPER = (247, 246, 243)
 OPACITY = 0.93
 SHADOW = 0.38
+SHADOW_RAYS = 48
 SIDE_YAW, SIDE_PITCH = np.radians(78.0), np.radians(14.0)
 
 
@@ -146,18 +148,17 @@ def _ground_shadow(
     """Share of a wide light above that the hands hide from the ground, 0 to 1."""
     y, x = np.mgrid[0:height:step, 0:width:step].astype(np.float32)
     pixels = np.stack([x, y], axis=-1).reshape(-1, 2)
-    rays = cameras.backproject(pixels, np.ones(len(pixels)), view.camera)
-    slope = rays @ view.up
-    seen = slope < -1e-3
-    distance = view.ground / np.where(seen, slope, -1.0)
-    points = (rays * distance[:, None])[seen].astype(np.float32)
-    lamp = sphere_points(48) * 0.55 + view.up.astype(np.float32)
-    lamp = (lamp / np.linalg.norm(lamp, axis=1, keepdims=True)).astype(np.float32)
-    origins = np.repeat(points, len(lamp), axis=0)
-    blocked = scene.is_blocked(origins, np.tile(lamp, (len(points), 1)))
-    shade = np.zeros(len(rays), np.float32)
-    shade[seen] = blocked.reshape(-1, len(lamp)).mean(axis=1)
-    smooth = cv2.GaussianBlur(shade.reshape(x.shape), (0, 0), 1.5)
+    points = cameras.backproject(pixels, np.ones(len(pixels)), view.camera)
+    seen = np.flatnonzero(points @ view.up < -1e-3)
+    shade = np.zeros(len(points), np.float32)
+    if len(seen):
+        sites = rays.Sites(points[seen, :2])
+        lamps = sphere_points(SHADOW_RAYS) * 0.55 + view.up
+        above = scene.corners @ view.up - view.ground
+        for lamp in lamps:
+            fallen = scene.corners - (above / (lamp @ view.up))[..., None] * lamp
+            shade[seen] += rays.are_hit(sites, fallen)
+    smooth = cv2.GaussianBlur(shade.reshape(x.shape) / SHADOW_RAYS, (0, 0), 1.5)
     return cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR)
 
 

@@ -1,4 +1,4 @@
-"""Ray casting of hand meshes with embree: no display, no system library.
+"""Ray casting of hand meshes in NumPy: no display, no system library, no compiler.
 
 A picture is made in four steps: cast one ray a pixel inside the meshes' bounding
 rectangle, cast more where the outline or an inner edge passes, shade each hit with
@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from embreex.mesh_construction import TriangleMesh
-from embreex.rtcore_scene import EmbreeScene
 from jaxtyping import Bool, Float, Float32, Int, UInt8
 
 from twohand_jax.collision import vertex_normals
 from twohand_jax.geometry import cameras
 from twohand_jax.types import Camera
+from twohand_jax.viz import rays
+from twohand_jax.viz.rays import Hits
 
 # Colours of the right and the left hand, sRGB in [0, 1].
 HAND_COLORS = ((0.93, 0.56, 0.42), (0.36, 0.63, 0.86))
@@ -25,7 +25,6 @@ SUBPIXELS = ((0.125, 0.375), (-0.375, 0.125), (0.375, -0.125), (-0.125, -0.375))
 EDGE_DEPTH = 0.004
 UP = (0.0, -1.0, 0.0)
 KEY_LIGHT = (-0.45, -0.75, -0.6)
-MISS_DEPTH = np.inf
 
 
 class Mesh(NamedTuple):
@@ -49,10 +48,16 @@ class Render(NamedTuple):
 
 
 class RayScene:
-    """Meshes prepared for rays: the search tree, normals and vertex occlusion."""
+    """Meshes prepared for rays: corners, normals and vertex occlusion."""
 
-    def __init__(self, meshes: Sequence[Mesh], *, occlusion_rays: int = 48) -> None:
-        """Build the tree over all meshes (at least one)."""
+    def __init__(self, meshes: Sequence[Mesh], *, occlusion_rays: int = 64) -> None:
+        """Join the meshes (at least one).
+
+        Args:
+            meshes: in the frame of the camera that will look at them.
+            occlusion_rays: directions in which vertices look for what shades them; each
+                looks in about a quarter of these.
+        """
         sizes = np.cumsum([0, *(len(m.vertices) for m in meshes)])
         self.vertices = np.concatenate([m.vertices for m in meshes]).astype(np.float32)
         self.faces = np.concatenate(
@@ -61,50 +66,37 @@ class RayScene:
         self.owner = np.repeat(np.arange(len(meshes)), [len(m.faces) for m in meshes])
         self.colors = np.array([m.color for m in meshes], np.float32) ** 2.2
         self.normals = vertex_normals(self.vertices, self.faces)
-        self._tree = EmbreeScene()
-        TriangleMesh(self._tree, self.vertices, self.faces)
+        self.corners = self.vertices[self.faces.T]  # (3, f, 3)
         self.openness = self._vertex_openness(occlusion_rays)
 
-    def first_hit(
-        self,
-        origins: Float32[np.ndarray, "n 3"],
-        directions: Float32[np.ndarray, "n 3"],
-    ) -> dict[str, np.ndarray]:
-        """Nearest triangle (``primID``, -1 for none), ``u``, ``v`` and ``tfar``."""
-        return self._tree.run(origins, directions, query="INTERSECT", output=True)
+    def first_hits(self, points: Float[np.ndarray, "n 2"]) -> Hits:
+        """The nearest triangles on the rays through (x, y, 1) of each point."""
+        return rays.first_hits(points, self.corners)
 
-    def is_blocked(
-        self,
-        origins: Float32[np.ndarray, "n 3"],
-        directions: Float32[np.ndarray, "n 3"],
-        *,
-        reach: float = 10.0,
-    ) -> Bool[np.ndarray, "n"]:
-        """Whether anything lies on each ray within ``reach`` lengths of it."""
-        distance = np.full(len(origins), reach, np.float32)
-        return self._tree.run(origins, directions, distance, query="OCCLUDED") >= 0
+    def _vertex_openness(self, count: int) -> Float32[np.ndarray, "v"]:
+        """Share of the space above each vertex that is free within 6 cm.
 
-    def _vertex_openness(self, rays: int) -> Float32[np.ndarray, "v"]:
-        """Share of the hemisphere above each vertex that is free within 6 cm."""
-        directions = sphere_points(rays)
-        flipped = np.sign(self.normals @ directions.T)[..., None]
-        # Halfway between the normal and a direction of the hemisphere: cosine-like.
-        towards = directions * np.where(flipped == 0, 1, flipped)
-        towards = towards + self.normals[:, None]
-        towards /= np.linalg.norm(towards, axis=-1, keepdims=True) + 1e-6
-        origins = self.vertices[:, None] + 1e-3 * self.normals[:, None]
-        blocked = self.is_blocked(
-            np.broadcast_to(origins, towards.shape).reshape(-1, 3).astype(np.float32),
-            towards.reshape(-1, 3).astype(np.float32),
-            reach=0.06,
-        )
-        return 1.0 - blocked.reshape(-1, rays).mean(axis=1).astype(np.float32)
+        Directions weigh the more the nearer they are to the normal, and nothing at 60
+        degrees from it.
+        """
+        origins = self.vertices + 1e-3 * self.normals
+        free, total = np.zeros((2, len(origins)), np.float32)
+        for direction in sphere_points(count):
+            weight = np.maximum(self.normals @ direction - 0.5, 0)
+            looking = np.flatnonzero(weight)
+            if len(looking):
+                blocked = rays.are_blocked(
+                    origins[looking], direction, self.corners, reach=0.06
+                )
+                free[looking] += weight[looking] * ~blocked
+                total += weight
+        return np.where(total > 0, free / np.maximum(total, 1e-6), 1.0)
 
 
 def render(scene: RayScene, camera: Camera, *, height: int, width: int) -> Render:
     """Draw a scene as a pinhole camera at the origin sees it, on transparent ground."""
     rgba = np.zeros((height, width, 4), np.uint8)
-    depth = np.full((height, width), MISS_DEPTH, np.float32)
+    depth = np.full((height, width), np.inf, np.float32)
     x0, y0, x1, y1 = _visible_rectangle(scene.vertices, camera, height, width)
     if x1 <= x0 or y1 <= y0:
         return Render(rgba, depth)
@@ -161,31 +153,25 @@ def _cast(
 ) -> tuple[Float32[np.ndarray, "n 4"], Float32[np.ndarray, "n"], Int[np.ndarray, "n"]]:
     """Premultiplied linear colour, depth and mesh number (-1) at pixel positions."""
     focal, center = np.asarray(camera.focal), np.asarray(camera.center)
-    directions = np.stack(
-        [(x - center[0]) / focal[0], (y - center[1]) / focal[1], np.ones_like(x)],
-        axis=-1,
-    ).astype(np.float32)
-    hits = scene.first_hit(np.zeros_like(directions), directions)
-    found = hits["primID"] >= 0
+    points = (np.stack([x, y], axis=-1) - center) / focal
+    hits = scene.first_hits(points)
+    found = hits.triangle >= 0
     color = np.zeros((len(x), 4), np.float32)
-    depth = np.where(found, hits["tfar"], MISS_DEPTH).astype(np.float32)
-    owner = np.where(found, scene.owner[hits["primID"]], -1)
-    hits = {key: value[found] for key, value in hits.items()}
-    color[found, :3] = _shade(scene, directions[found], hits)
+    owner = np.where(found, scene.owner[hits.triangle], -1)
+    color[found, :3] = _shade(scene, points[found], Hits(*(a[found] for a in hits)))
     color[found, 3] = 1.0
-    return color, depth, owner
+    return color, hits.depth, owner
 
 
 def _shade(
-    scene: RayScene, directions: Float32[np.ndarray, "n 3"], hits: dict[str, np.ndarray]
+    scene: RayScene, points: Float[np.ndarray, "n 2"], hits: Hits
 ) -> Float32[np.ndarray, "n 3"]:
-    """Linear colour of hits seen along ``directions``."""
-    corners = scene.faces[hits["primID"]]
-    u, v = hits["u"][:, None], hits["v"][:, None]
-    share = np.concatenate([1 - u - v, u, v], axis=-1)
-    normal = np.einsum("nk,nkc->nc", share, scene.normals[corners])
-    openness = np.einsum("nk,nk->n", share, scene.openness[corners])
-    view = -directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+    """Linear colour of hits on the rays through (x, y, 1) of each point."""
+    corners = scene.faces[hits.triangle]
+    normal = np.einsum("nk,nkc->nc", hits.share, scene.normals[corners])
+    openness = np.einsum("nk,nk->n", hits.share, scene.openness[corners])
+    view = -np.pad(points, ((0, 0), (0, 1)), constant_values=1).astype(np.float32)
+    view /= np.linalg.norm(view, axis=-1, keepdims=True)
     facing = np.sum(normal * view, axis=-1, keepdims=True)
     normal = np.where(facing < 0, -normal, normal)
     normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-6)
@@ -197,7 +183,7 @@ def _shade(
     half /= np.linalg.norm(half, axis=-1, keepdims=True)
     gloss = 0.07 * np.maximum(np.sum(normal * half, axis=-1), 0) ** 24
     rim = 0.10 * (1 - np.clip(np.abs(facing[:, 0]), 0, 1)) ** 3 * openness
-    color = scene.colors[scene.owner[hits["primID"]]]
+    color = scene.colors[scene.owner[hits.triangle]]
     return color * (ambient + key)[:, None] + (gloss + rim)[:, None]
 
 

@@ -25,7 +25,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from twohand_jax.errors import InputError, MissingDependencyError
+from twohand_jax import extras
+from twohand_jax.errors import InputError
 from twohand_jax.mano.safe_pickle import Record
 
 StateDict = dict[str, np.ndarray]
@@ -93,10 +94,8 @@ def read(path: str | Path) -> StateDict:
 
 
 def _load_safetensors(path: Path) -> StateDict:
-    try:
+    with extras.needed_for(f"Reading {path.name} needs", "weights"):
         import safetensors.numpy
-    except ImportError as error:
-        raise _missing("safetensors", path) from error
     try:
         arrays = safetensors.numpy.load_file(path)
     except safetensors.SafetensorError as error:
@@ -105,10 +104,8 @@ def _load_safetensors(path: Path) -> StateDict:
 
 
 def _load_pickle(path: Path) -> StateDict:
-    try:
+    with extras.needed_for(f"Reading {path.name} needs", "weights"):
         import torch
-    except ImportError as error:
-        raise _missing("torch", path) from error
     content = _unwrapped(torch.load(path, map_location="cpu", weights_only=True))
     if not isinstance(content, Mapping) or not content:
         raise InputError(
@@ -142,13 +139,6 @@ def _unwrapped(content: Any) -> Any:
 
 def _float32(value: np.ndarray) -> np.ndarray:
     return value if value.dtype.kind in "iub" else value.astype(np.float32)
-
-
-def _missing(package: str, path: Path) -> MissingDependencyError:
-    return MissingDependencyError(
-        f"Reading {path.name} needs the package {package}: install it with "
-        "pip install 'twohand_jax[weights]'."
-    )
 
 
 class WeightSource(NamedTuple):
