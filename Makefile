@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast fuzz lint docs system clean
+.PHONY: demo test test-fast fuzz lint docs dist system clean
 
 demo: $(VENV)/demo.installed
 	$(BIN)/twohand reconstruct twohand_jax/assets/demo.jpg --out demo_output --timing
@@ -23,6 +23,13 @@ fuzz: $(VENV)/dev.installed
 # The site, in site/; a warning is an error. The tests build it as well.
 docs: $(VENV)/docs.installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# The source archive and the wheel of it, in dist/ (docs/releasing.md).
+dist: $(BIN)/python
+	$(BIN)/python -m pip install -q build twine
+	rm -rf build dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
 
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .
@@ -54,4 +61,4 @@ $(VENV)/dev.installed: $(BIN)/python setup.cfg pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo_output site
+	rm -rf $(VENV) demo_output site build dist

@@ -22,6 +22,7 @@ DISTRIBUTIONS = {  # of imports that are named otherwise
     "orbax": "orbax-checkpoint",
     "PIL": "pillow",
     "tensorflow_datasets": "tensorflow-datasets",
+    "yaml": "pyyaml",
 }
 LIBRARY_EXTRAS = (
     "data",
