@@ -1,8 +1,8 @@
-"""Where along the line of sight a hand would be most plausible.
+"""The most plausible place of a hand along the line of sight.
 
-A picture says little about how far one hand lies behind the other, and a regressor
-errs there most. The prior compares a few distances: a hand that it knows well beside
-the other one comes back from noise nearly unchanged.
+A picture says little about how far one hand is behind the other, and a regressor errs
+most in this. The prior compares a few distances: a pair that it finds plausible is
+nearly unchanged after noise has been added and removed.
 """
 
 import dataclasses
@@ -32,13 +32,13 @@ class SearchConfig:
     """The distances that are compared.
 
     Attributes:
-        reach: largest shift along the line of sight, metres; 0 searches nothing.
-        places: compared shifts between the two ends; an odd number has no shift among
-            them.
+        reach: largest shift along the line of sight, metres; 0 for no search.
+        places: number of shifts that are compared, from one end to the other; an odd
+            number includes the shift 0.
         spread: standard deviation of the estimate's error along the line of sight,
             metres; larger shifts are less likely.
         levels: shares of the noise schedule at which hands are judged.
-        draws: noises of each level, in antithetic pairs.
+        draws: number of noises at each level, in antithetic pairs.
     """
 
     reach: float = 0.06

@@ -48,10 +48,10 @@ class Subject:
     """What is evaluated: methods and everything that decides their estimates.
 
     Attributes:
-        methods: by the name of their row.
-        identity: of weights and settings, as JSON has it.
-        experiment: decides how records are read.
-        hand: model of the estimated and of the true hands.
+        methods: the methods, by the name of their row.
+        identity: JSON values that identify weights and settings.
+        experiment: the experiment, which decides how records are read.
+        hand: hand model of the estimates and of the true hands.
     """
 
     methods: Mapping[str, Method]
