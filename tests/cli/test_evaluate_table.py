@@ -85,6 +85,7 @@ def ours(section: dict) -> dict[str, dict]:
     return {row["method"]: row for row in section["rows"] if row["by"] == "this model"}
 
 
+@pytest.mark.slow
 def test_freihand_is_filled_beside_the_published_rows(table, data, capsys):
     code, (section,) = table(3, data)
     assert code == 0

@@ -52,6 +52,7 @@ def _files(directory: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_kill_9_and_the_same_command_give_the_same_bytes(
     miniature: Path, whole: Path, tmp_path: Path
 ) -> None:
@@ -83,6 +84,7 @@ def test_the_same_command_again_writes_nothing(
     assert "images/s" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_beam_gives_the_same_bytes(miniature: Path, tmp_path: Path) -> None:
     pytest.importorskip("apache_beam", reason="the extra beam is not installed")
     few = ("--max-samples", "6")

@@ -263,6 +263,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_kill_9_then_resume_gives_the_same_bytes(tmp_path) -> None:
     source = Squares(sizes=(("train", (6,) * 8),))
     writer.write(source, tmp_path / "in", workers=0, progress=False)

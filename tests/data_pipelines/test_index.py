@@ -116,6 +116,7 @@ def test_a_missing_file_and_an_unwritable_place_are_said(tmp_path: Path) -> None
         index.build(tmp_path / "none.json" / "index.sqlite", [items])
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     def peak(entries: int) -> int:
         items = [{"id": n, "values": [0.5] * 40} for n in range(entries)]
