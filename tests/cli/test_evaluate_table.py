@@ -124,7 +124,7 @@ def test_without_records_nothing_is_evaluated(table, number, tmp_path, faked, ca
     [
         (5, (), "no table '5'"),
         ("one", (), "no table 'one'"),
-        (1, ("--model", "nowhere"), "is no model directory"),
+        (1, ("--model", "nowhere"), "is not a model directory"),
         (1, ("--mano", "nowhere"), "No hand model at nowhere"),
     ],
 )

@@ -155,7 +155,7 @@ def test_counts_must_be_positive(
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
         main.main(_command(tmp_path, tmp_path / "set", f"--max-samples={value}"))
-    assert "is no whole number from 1" in capsys.readouterr().err
+    assert "is not a whole number from 1" in capsys.readouterr().err
 
 
 def test_the_commands_help_names_every_dataset_without_tensorflow() -> None:

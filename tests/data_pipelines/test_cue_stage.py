@@ -214,7 +214,7 @@ def test_damage_is_left_out_and_counted(records, tmp_path) -> None:
 
 
 def test_a_set_that_is_none_and_useless_options_are_refused(records, tmp_path) -> None:
-    with pytest.raises(InputError, match="is no record set"):
+    with pytest.raises(InputError, match="is not a record set"):
         RecordCues(tmp_path, ANY)
     with pytest.raises(InputError, match="has no split 'val'"):
         RecordCues(records, StageConfig(cues=ANY.cues, splits=("val",)))

@@ -22,7 +22,7 @@ MODULE = re.compile(r"\b((?:twohand_jax|tests)(?:\.\w+)+)")
 
 
 def prose(path: Path) -> str:
-    """The text without fenced blocks, whose brackets are no links."""
+    """The text without fenced blocks, whose brackets are not links."""
     return re.sub(r"^```.*?^```", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 

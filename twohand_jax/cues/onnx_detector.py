@@ -124,7 +124,7 @@ class OnnxDetector:
             or not (is_open[1] or shape[1] == 3)
         ):
             raise InputError(
-                f"{self.path} is no detector that can be used: it takes "
+                f"{self.path} is not a detector that can be used: it takes "
                 f"{_signature(found)}, but one input of float32 (1, 3, height, width) "
                 "is expected."
             )
@@ -147,7 +147,7 @@ class OnnxDetector:
             is_fit = is_fit and len(pair[1].shape) == 2
         if not is_fit:
             raise InputError(
-                f"{self.path} is no detector that can be used: it gives "
+                f"{self.path} is not a detector that can be used: it gives "
                 f"{_signature(found)}, but {FORMS} is expected, boxes x0, y0, x1, y1 "
                 "in pixels of the input. Export it with mmdeploy, non-maximum "
                 "suppression included."

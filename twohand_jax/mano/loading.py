@@ -194,7 +194,7 @@ def _checked(fields: Mapping[str, np.ndarray], where: str) -> ModelArrays:
     out: ModelArrays = {}
     for key, shape in SHAPES.items():
         if key not in fields:
-            raise InputError(f"{where} has no field {key!r}; it is no MANO hand model.")
+            raise InputError(f"{where} has no field {key!r}; it is not a MANO model.")
         value = np.asarray(fields[key])
         if value.shape != shape:
             raise InputError(

@@ -233,7 +233,7 @@ def _dtype(record: Any) -> np.dtype:
         raise ValueError(f"dtype {code!r} does not hold numbers")
     order: Any = record.state[1] if record.state else "="
     if order not in ("<", ">", "=", "|"):
-        raise ValueError(f"{order!r} is no byte order")
+        raise ValueError(f"{order!r} is not a byte order")
     return np.dtype(code).newbyteorder(order)
 
 

@@ -159,7 +159,7 @@ def test_missing_pictures_are_said_at_once(miniature: Path, tmp_path: Path) -> N
     ("text", "message"),
     [
         (None, "give --human-lists"),
-        ("0\nx\n", "no list of annotation ids"),
+        ("0\nx\n", "not a list of annotation ids"),
         ("0\n99\n", "lists 2 annotations, of which .* has 1: .* different releases"),
     ],
 )
