@@ -322,7 +322,7 @@ def _overview() -> str:
             there = f"{_reference_uri(public.path).removeprefix('reference/')}"
             link = f"[`th.{public.name}`]({there})"
         elif public.name.isupper():  # told in the docstring of their module
-            link = f"[`th.{public.name}`][{public.module}]"
+            link = f"[`th.{public.name}`]({_short(public.module)}.md)"
         else:
             link = f"[`th.{public.name}`][{public.path}]"
         lines.append(f"| {link} | {_doc(public)} |")
@@ -363,6 +363,8 @@ def _doc(public: Public) -> str:
     for node in ast.parse(_module_file(public.module).read_text()).body:
         if getattr(node, "name", None) == public.name:
             return _first_line(node)
+        if isinstance(node, ast.Assign) and public.name in ast.unparse(node.targets[0]):
+            return f"`{ast.unparse(node)}`"
     return ""
 
 
