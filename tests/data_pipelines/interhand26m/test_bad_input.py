@@ -137,7 +137,7 @@ def test_a_broken_file_is_refused_before_work_starts(
                 opened(root, tmp_path).counts()
     else:
         path.write_bytes(path.read_bytes()[:-3])
-    said = "missing: .*github.io" if damage == "missing" else "no complete JSON"
+    said = "missing: .*github.io" if damage == "missing" else "not complete JSON"
     with pytest.raises(InputError, match=f"{path.name} is {said}"):
         opened(root, tmp_path, splits=("test",)).counts()
 

@@ -216,7 +216,7 @@ ROWS = [[0.0, 0.0, 0.6]] * 21
         (lambda content: content["pictures"].append({}), r"picture 8, image: nothing"),
         (lambda content: content.update(x=1), "'x' means nothing here"),
         (put(1, "image", value="a\0b"), "path of a picture"),
-        (put(1, "image", value="\ud800"), "no valid text"),
+        (put(1, "image", value="\ud800"), "not valid text"),
         (put(1, "image", value="a" * 5000), "5000 bytes, more than 4096"),
         (put(1, "image", value="images/0000.jpg"), "'images/0000.jpg' 2 times: .*'id'"),
         (put(1, "id", value=""), "picture 1 .*, id: it is empty"),
