@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast test-lowest wheels fuzz lint system clean
+.PHONY: demo test test-fast test-lowest wheels fuzz lint docs dist system clean
 
 demo: $(VENV)/demo.installed
 	$(BIN)/twohand reconstruct twohand_jax/assets/demo.jpg --out demo_output --timing
@@ -38,6 +38,17 @@ fuzz: $(VENV)/dev.installed
 	$(BIN)/python -m tests.fuzz --cases 2000
 	$(BIN)/python -m tests.faults --kills 20
 
+# The site, in site/; a warning is an error. The tests build it as well.
+docs: $(VENV)/docs.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# The source archive and the wheel of it, in dist/ (docs/releasing.md).
+dist: $(BIN)/python
+	$(BIN)/python -m pip install -q build twine
+	rm -rf build dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -59,9 +70,13 @@ $(VENV)/demo.installed: $(BIN)/python setup.cfg pyproject.toml
 	$(BIN)/python -m pip install -q -e .
 	touch $@
 
+$(VENV)/docs.installed: $(BIN)/python setup.cfg pyproject.toml
+	$(BIN)/python -m pip install -q -e ".[docs]"
+	touch $@
+
 $(VENV)/dev.installed: $(BIN)/python setup.cfg pyproject.toml
-	$(BIN)/python -m pip install -q -e ".[data,beam,render,evaluation,notebooks,dev]"
+	$(BIN)/python -m pip install -q -e ".[data,beam,render,evaluation,notebooks,docs,dev]"
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(LOWEST) demo_output
+	rm -rf $(VENV) $(LOWEST) demo_output site build dist

@@ -35,7 +35,7 @@ def read_json(path: Path, advice: str) -> Any:
         advice: where the dataset comes from, a sentence without its full stop.
 
     Raises:
-        InputError: the file is missing or is no JSON.
+        InputError: the file is missing or is not JSON.
         UnreadableError: it is there, but the system cannot read it.
     """
     try:
@@ -277,7 +277,7 @@ def _fill(database: sqlite3.Connection, collection: Collection) -> None:
             database.commit()
 
 
-# Python writes NaN and infinities in a way that is no JSON; both are read as null.
+# Python writes NaN and infinities in a way that is not JSON; both are read as null.
 NOT_JSON = re.compile(rb"(?<=[\[,:\s])-?(?:NaN|Infinity)(?=[\s,\]}])")
 ENDS = b",]}"
 
@@ -302,7 +302,7 @@ def rows(collection: Collection) -> Iterator[KeyedEntry]:
         except (ijson.JSONError, RecursionError, UnicodeDecodeError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise InputError(
-                f"{path} is no complete JSON ({reason}); it is perhaps cut off: "
+                f"{path} is not complete JSON ({reason}); it is perhaps cut off: "
                 "download or unpack it again."
             ) from error
 

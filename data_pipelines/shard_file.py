@@ -43,7 +43,7 @@ class Receipt:
         """
         numbers = (self.examples, self.file_bytes, self.payload_bytes, self.crc32c)
         if not all(type(n) is int for n in (*numbers, *self.rejected.values())):
-            raise TypeError("a count is no whole number")
+            raise TypeError("a count is not a whole number")
         if self.rejected.keys() != self.rejected_samples.keys():
             raise ValueError("its rejections contradict each other")
 
@@ -205,12 +205,12 @@ def read_record(payload: bytes) -> dict[str, object]:
     features that this version does not know.
 
     Raises:
-        InputError: it is no record of this schema.
+        InputError: it is not a record of this schema.
     """
     try:
         message = tf_example_pb2.Example.FromString(payload)
     except DecodeError as error:
-        raise InputError("The record is no tf.train.Example.") from error
+        raise InputError("The record is not a tf.train.Example.") from error
     stored = message.features.feature
     held = [name for name in CUE_KINDS if f"cues/has_{name}" in stored]
     wanted = schema.features(held)
@@ -228,7 +228,7 @@ def _value(feature: schema.Feature, stored: Any) -> object:
     if feature.encoding is not schema.Encoding.TENSOR:
         if kind != "bytes_list" or len(values) != 1:
             raise InputError(
-                f"Feature {feature.name!r} of the record is no single text or file."
+                f"Feature {feature.name!r} of the record is not a single text or file."
             )
         is_text = feature.encoding is schema.Encoding.TEXT
         return values[0].decode() if is_text else values[0]

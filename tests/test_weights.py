@@ -89,7 +89,7 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path, variables, write, message
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "no model directory"),
+        (None, "not a model directory"),
         ("{", "as JSON"),
         ("[1]", "must hold a JSON object"),
     ],

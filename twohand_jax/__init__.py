@@ -1,10 +1,10 @@
 """Reconstruction of two interacting hands from one image, in JAX.
 
-What a user needs has a name here: ``Reconstructor`` makes hands of pictures; ``Prior``
-and ``refine`` are for two-hand poses; ``Prediction``, ``ManoParams``, ``Camera`` and
-others are the records that go in and out; ``mano``, ``collision``, ``geometry``,
-``diffusion``, ``metrics`` and ``losses`` hold the functions. Each is imported when it
-is first used, so that ``import twohand_jax`` costs nothing.
+Everything that most users need has a name here. ``Reconstructor`` reconstructs hands
+from pictures. ``Prior`` and ``refine`` are for two-hand poses. ``Prediction``,
+``ManoParams``, ``Camera`` and others are the records that go in and out. ``mano``,
+``collision``, ``geometry``, ``diffusion``, ``metrics`` and ``losses`` hold functions.
+Each is imported when it is first used, so that ``import twohand_jax`` is quick.
 """
 
 import sys

@@ -18,7 +18,7 @@ def whole(low: int, high: int = MOST) -> Callable[[str], int]:
             value = low - 1
         if not low <= value <= high:
             raise argparse.ArgumentTypeError(
-                f"{text[:40]} is no whole number from {low} to {high}"
+                f"{text[:40]} is not a whole number from {low} to {high}"
             )
         return value
 
@@ -39,7 +39,7 @@ def above_zero(text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text[:40]} is no finite number above 0")
+        raise argparse.ArgumentTypeError(f"{text[:40]} is not a finite number above 0")
     return value
 
 
@@ -51,5 +51,5 @@ def share(text: str) -> float:
     except ValueError:
         value = math.nan
     if rest or not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text[:40]} is no share such as 1% or 0.01")
+        raise argparse.ArgumentTypeError(f"{text[:40]} is not a share like 1% or 0.01")
     return value

@@ -4,7 +4,7 @@ import errno
 
 
 class InputError(ValueError):
-    """Something that came from outside (file, argument, record) is not usable.
+    """Something from outside (a file, an argument, a record) can't be used.
 
     The message is one sentence for the user: what was wrong, where, what was expected
     and what to do. The command line prints it without a traceback and exits with 2.
@@ -12,18 +12,19 @@ class InputError(ValueError):
 
 
 class MissingFileError(InputError):
-    """A file is not there."""
+    """A file is missing."""
 
 
 class FailedError(RuntimeError):
-    """The work could not be finished, though nothing that was asked for is wrong.
+    """The work could not be finished, though the input is right.
 
-    The message is one sentence, as an ``InputError``'s. The command line exits with 1.
+    The message is one sentence, as that of ``InputError``. The command line exits
+    with 1.
     """
 
 
 class UnreadableError(FailedError):
-    """A file is there, but the system could not read it (a disk, a network)."""
+    """A file exists, but the system could not read it (a bad disk or network)."""
 
 
 class NonFiniteLossError(FailedError):
@@ -44,5 +45,5 @@ OF_PATHS = frozenset(
 
 
 def of_writing(error: OSError) -> type[InputError] | type[FailedError]:
-    """Whose fault it is that a file cannot be written: the path's, or the system's."""
+    """The exception for a file that cannot be written: bad path or failing system."""
     return InputError if error.errno in OF_PATHS else FailedError

@@ -114,7 +114,7 @@ def names(cls: Any) -> list[str]:
 
 
 def sections_in(cls: Any, name: str) -> tuple[Any, ...]:
-    """The dataclasses that a field of a dataclass may hold; () if it is no section."""
+    """The dataclasses that a field may contain; () if it is not a section."""
     hint = _hints(cls).get(name)
     options = typing.get_args(hint) if typing.get_origin(hint) in UNIONS else (hint,)
     return tuple(option for option in options if dataclasses.is_dataclass(option))

@@ -19,7 +19,7 @@ from twohand_jax.types import RIGHT, Inputs, ManoModel, Mean, Output, Targets
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LossWeights:
-    """Factor of each term (METHOD §4); 0 leaves a term out of the sum only.
+    """Factor of each term (METHOD §4); a term with factor 0 is still reported.
 
     Attributes:
         pose: rotation matrices of MANO's 16 joints, the root included.
@@ -77,12 +77,13 @@ def compute(
 
     Args:
         output: the network's estimates.
-        model: its right hand poses both sides, as both are right hands here.
-        inputs: what the network saw, for the crops' maps.
+        model: hand model, of which only the right hand is used, since both hands are
+            right hands in the network frame.
+        inputs: the network's inputs, for the maps to the crops.
         targets: labels in crop pixels and network frame (from ``crops.augment``).
-        weight: 0 for padded samples.
+        weight: 0 for padding, else 1.
         weights: factor of each term.
-        crop: units of the heat maps and the virtual camera.
+        crop: sizes of crops and heat maps, and the virtual camera.
     """
     chex.assert_tree_shape_prefix((output, inputs, targets), weight.shape)
     output = jax.tree.map(lambda x: x.astype(jnp.float32), output)
@@ -110,7 +111,7 @@ def masked_l1(
     """Sum and number of the absolute differences over valid elements.
 
     Args:
-        estimate: values to judge; not looked at where invalid, NaN included.
+        estimate: values to judge; ignored where invalid, even if they are NaN.
         target: values of the same shape.
         valid: mask over the leading axes of the values.
         sample_valid: mask over the batch, for padding.
@@ -127,14 +128,14 @@ def masked_l1(
 def to_cells(
     joints_px: Float[Array, "*b 2"], *, crop: CropConfig
 ) -> Float[Array, "*b 2"]:
-    """Crop pixels in cells of the heat map."""
+    """Convert crop pixels to cells of the heat map."""
     return joints_px * (crop.cells / crop.crop_size)
 
 
 def depth_to_cells(
     depth: Float[Array, "*b"], *, crop: CropConfig
 ) -> Float[Array, "*b"]:
-    """Metres behind the wrist in cells; the wrist lies in the middle."""
+    """Convert metres behind the wrist to cells; the wrist is in the middle."""
     return (depth / (crop.box_3d_m / 2) + 1) / 2 * crop.cells
 
 

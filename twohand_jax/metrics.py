@@ -1,9 +1,9 @@
 """Errors of reconstructed hands, as pure functions over masked batches (METHOD §7).
 
-Positions are metres, errors millimetres. Every function returns a ``Mean``, whose
-totals and counts add up over batches, devices and hosts; its ``value`` divides. A
-split (single hand, interacting) is a mask. What is not valid is never looked at, NaN
-included. Which points, which root and which truth is a protocol's choice
+Positions are in metres and errors in millimetres. Every function returns a ``Mean``,
+whose totals and counts add up over batches, devices and hosts, and whose ``value``
+divides them. A split (single hand, interacting) is a mask. Invalid values are ignored,
+even if they are NaN. A protocol chooses the points, the root and the truth
 (``evaluation.protocols``).
 """
 
@@ -25,10 +25,10 @@ ROWS_AT_ONCE = 32  # of a table of distances: small enough for a CPU's cache
 
 
 def mean_of_means(record: Mean) -> Float[Array, ""]:
-    """Every entry's own mean averaged, entries without a count left out.
+    """Average the means of all entries, leaving out those without a count.
 
-    The mean over joints of per-joint means is what evaluation codes print that keep a
-    list for each joint (InterWild's ``print_eval_result``, FreiHAND's ``EvalUtil``).
+    Some evaluations keep a list for each joint and print the mean of the joints' means
+    (InterWild's ``print_eval_result``, FreiHAND's ``EvalUtil``).
     """
     total = jnp.sum(record.value(empty=0.0))
     return Mean(total, jnp.sum(record.count > 0)).value()
@@ -40,9 +40,9 @@ def masked(
     """Sum and number of the valid errors.
 
     Args:
-        errors: any numbers.
+        errors: errors in any unit.
         valid: which of them count.
-        keep: number of trailing axes that stay (1 for one mean a joint).
+        keep: number of trailing axes to keep (1 for a mean of each joint).
     """
     axes = tuple(range(errors.ndim - keep))
     total = jnp.sum(jnp.where(valid, errors, 0.0), axis=axes)
@@ -52,7 +52,7 @@ def masked(
 def relative(
     points: Float[Array, "*b n 3"], root: Float[Array, "*b 3"]
 ) -> Float[Array, "*b n 3"]:
-    """Points minus a root."""
+    """Points relative to one of them, the root."""
     chex.assert_shape([points, root], [(..., None, 3), (..., 3)])
     return points - root[..., None, :]
 
@@ -63,7 +63,7 @@ def point_errors(
     *,
     axes: str = "xyz",
 ) -> Float[Array, "*b n"]:
-    """Distance of corresponding points in millimetres, in space, in XY or along Z."""
+    """Distances of corresponding points in mm: in space, in the XY plane or along Z."""
     chex.assert_equal_shape([estimate, target])
     # Coordinates first: a slice along points takes XLA on a CPU thirty times as long.
     gap = jnp.swapaxes(estimate - target, -1, -2)
@@ -82,14 +82,14 @@ def mpjpe(
     """Mean per-joint position error, each hand relative to its own root.
 
     Args:
-        estimate: joints of both hands, any frame.
-        target: joints in the same order.
-        valid: joints that count; none of a hand does whose root is not valid.
-        root: joint that is subtracted (METHOD §7: 0 wrist, 9 middle base);
-            None when roots are subtracted already.
+        estimate: joints of both hands in any frame, metres.
+        target: true joints in the same order, metres.
+        valid: joints that count. If a hand's root is invalid, none of the hand counts.
+        root: joint that is subtracted (METHOD §7: 0 wrist, 9 middle base); None if the
+            root is subtracted already.
         axes: "xyz", "xy" or "z".
-        keep: trailing axes that stay: 1 for one mean a joint, 2 for one a hand and
-            joint.
+        keep: number of trailing axes to keep: 1 for a mean of each joint, 2 for a mean
+            of each hand and joint.
     """
     chex.assert_shape([estimate, target], (..., 2, None, 3))
     chex.assert_shape(valid, estimate.shape[:-1])
@@ -112,7 +112,7 @@ def mpvpe(
 ) -> Mean:
     """Mean per-vertex position error, each hand relative to its own root joint.
 
-    Hands are counted, each with the mean over its vertices.
+    The mean is over hands, each counted with the mean of its vertices.
     """
     errors = point_errors(
         relative(estimate, estimate_root), relative(target, target_root), axes=axes
@@ -125,7 +125,7 @@ def mrrpe(
     target: Float[Array, "*b 3"],
     valid: Bool[Array, "*b"],
 ) -> Mean:
-    """Mean relative-root position error: of left wrist minus right wrist."""
+    """Mean relative-root position error: that of left wrist minus right wrist."""
     chex.assert_shape([estimate, target], (*valid.shape, 3))
     return masked(MM * jnp.linalg.norm(estimate - target, axis=-1), valid)
 
@@ -137,9 +137,9 @@ def rrve(
     target_wrist: Float[Array, "*b 2 3"],
     valid: Bool[Array, "*b 2"],
 ) -> Mean:
-    """Mean vertex error of both hands relative to the right wrist (both must exist).
+    """Mean vertex error of both hands relative to the right wrist, if both are there.
 
-    Pictures are counted, each with the mean over the vertices of its hands.
+    The mean is over pictures, each counted with the mean of all vertices.
     """
     errors = point_errors(
         relative(estimate, estimate_wrist[..., RIGHT, None, :]),
@@ -156,7 +156,7 @@ def pa_errors(
     *,
     allow_reflection: bool = False,
 ) -> Float[Array, "*b n"]:
-    """Point errors (mm) after the best similarity of each set onto its target.
+    """Point errors (mm) after aligning each set by the best similarity.
 
     FreiHAND's official evaluation allows reflections.
     """
@@ -199,9 +199,9 @@ def scaled_to_bone(
     bone: Float[Array, "*b 3"],
     target_bone: Float[Array, "*b 3"],
 ) -> Float[Array, "*b n 3"]:
-    """Root-relative points at the size at which a bone has its true length.
+    """Scale root-relative points such that a bone has its true length.
 
-    A bone without length (a hand that is not there) leaves the points as they are.
+    If the bone has no length (an absent hand), the points are unchanged.
     """
     length = jnp.linalg.norm(bone, axis=-1)
     true_length = jnp.linalg.norm(target_bone, axis=-1)
@@ -228,8 +228,8 @@ def f_score(
 ) -> Mean:
     """Harmonic mean of precision and recall of surface points, in [0, 1].
 
-    A point is right when the nearest point of the other set is nearer than the
-    threshold (Knapitsch et al., 2017; FreiHAND at 5 and 15 mm).
+    A point counts as right if the nearest point of the other set is closer than the
+    threshold (Knapitsch et al., 2017; FreiHAND uses 5 and 15 mm).
     """
     (only,) = f_scores(estimate, target, valid, thresholds_mm=(threshold_mm,))
     return only
@@ -242,7 +242,7 @@ def f_scores(
     *,
     thresholds_mm: tuple[float, ...],
 ) -> list[Mean]:
-    """``f_score`` at several thresholds; neighbours are searched once."""
+    """``f_score`` at several thresholds, with one search for neighbours."""
     chex.assert_shape([estimate, target], (*valid.shape, None, 3))
     nearest = _nearest(estimate, target)
     scores = []
@@ -264,17 +264,19 @@ def contact(
     *,
     contact_distance: float = CONTACT_DISTANCE,
 ) -> dict[str, Mean]:
-    """How far hands run into each other: ``depth`` in mm and share in ``contact``.
+    """How far hands penetrate each other: ``depth`` in mm, and the ``contact`` ratio.
 
-    The same figures as ``collision.measure``, which adds the exact volume on the host:
-    the deepest vertex of either hand below the other's surface, and the share of all
-    vertices inside the other hand or as near to its surface as ``contact_distance``.
+    ``depth`` is that of the deepest vertex of either hand below the other's surface.
+    ``contact`` is the share of all vertices that are inside the other hand or within
+    ``contact_distance`` of its surface. ``collision.measure`` gives the same numbers
+    and, on the host, the exact volume.
 
     Args:
-        vertices: both hands, metres.
-        faces: of each side, closed (``mano.topology.close_wrist``).
+        vertices: vertices of both hands, metres.
+        faces: faces of each side, closed (``mano.topology.close_wrist``).
         valid: pictures whose two hands count.
-        contact_distance: metres.
+        contact_distance: largest distance at which a vertex touches the other hand,
+            metres.
     """
     chex.assert_shape([vertices, faces], [(*valid.shape, 2, None, 3), (2, None, 3)])
     vertices = jnp.where(valid[..., None, None, None], vertices, 0.0)
@@ -297,7 +299,7 @@ def pck(
     max_mm: float = 50.0,
     steps: int = 100,
 ) -> Mean:
-    """Share of errors at or below each of ``steps`` thresholds from 0 to ``max_mm``."""
+    """Share of errors up to each of ``steps`` thresholds from 0 to ``max_mm``."""
     thresholds = jnp.asarray(np.linspace(0.0, max_mm, steps), errors_mm.dtype)
     right = (errors_mm[..., None] <= thresholds).astype(errors_mm.dtype)
     mask = jnp.broadcast_to(valid[..., None], right.shape)
@@ -315,9 +317,9 @@ def acceleration_error(
     target: Float[Array, "*b t 2 n 3"],
     valid: Bool[Array, "*b t 2 n"],
 ) -> Mean:
-    """Difference of accelerations in mm per frame², by second central differences.
+    """Error of accelerations in mm per frame², from second central differences.
 
-    A joint counts in a frame when it is valid there and in both neighbours.
+    A joint counts in a frame if it is valid in this one and in both neighbours.
     """
     chex.assert_shape([estimate, target], (*valid.shape, 3))
 

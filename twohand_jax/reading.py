@@ -46,7 +46,7 @@ def read_bytes(path: str | Path, *, limit: int = FILE_BYTES) -> bytes:
 
     Raises:
         MissingFileError: it is not there.
-        InputError: it is no ordinary file, or larger than ``limit``.
+        InputError: it is not an ordinary file, or larger than ``limit``.
         UnreadableError: the system could not read it, also not when asked again.
     """
 
@@ -63,7 +63,7 @@ def check_file(path: str | Path, *, limit: int | None = None) -> int:
 
     Raises:
         MissingFileError: it is not there.
-        InputError: it is no ordinary file, or larger than ``limit``.
+        InputError: it is not an ordinary file, or larger than ``limit``.
         OSError: the system could not tell.
     """
     try:
@@ -71,7 +71,7 @@ def check_file(path: str | Path, *, limit: int | None = None) -> int:
     except ABSENT as error:
         raise MissingFileError(f"{shown(path)} is missing.") from error
     except ValueError as error:  # a name with a zero byte
-        raise InputError(f"{shown(path)} is no name of a file: {error}.") from error
+        raise InputError(f"{shown(path)} is not a name of a file: {error}.") from error
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or device"
         raise InputError(f"{shown(path)} is {kind}; a file is needed.")
@@ -110,7 +110,7 @@ def read_text(path: str | Path, *, limit: int = TEXT_BYTES) -> str:
     try:
         return read_bytes(path, limit=limit).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{shown(path)} is no text in UTF-8: {error}.") from error
+        raise InputError(f"{shown(path)} is not text in UTF-8: {error}.") from error
 
 
 def read_json(path: str | Path, *, limit: int = TEXT_BYTES) -> Any:
@@ -118,7 +118,7 @@ def read_json(path: str | Path, *, limit: int = TEXT_BYTES) -> Any:
 
     Raises:
         MissingFileError, UnreadableError: as ``read_bytes`` does.
-        InputError: as ``read_bytes`` does; or it is no JSON, or absurdly nested.
+        InputError: as ``read_bytes`` does; or it is not JSON, or absurdly nested.
     """
     text = read_text(path, limit=limit)
     try:
@@ -134,7 +134,7 @@ def parse_json(text: str) -> Any:
     """The value of a JSON text.
 
     Raises:
-        ValueError: it is no JSON, or nested more than ``JSON_DEPTH`` deep.
+        ValueError: it is not JSON, or nested more than ``JSON_DEPTH`` deep.
     """
     if depth(text) > JSON_DEPTH:
         raise ValueError(f"it is nested more than {JSON_DEPTH} deep")
@@ -186,7 +186,7 @@ def read_npz(
 
     Raises:
         MissingFileError, UnreadableError: as ``read_bytes`` does.
-        InputError: it is no archive of arrays, lacks one, or is too large.
+        InputError: it is not an archive of arrays, lacks one, or is too large.
     """
 
     def read() -> dict[str, np.ndarray]:
@@ -225,7 +225,7 @@ MALFORMED_ARRAYS = (
     EOFError,
     RuntimeError,  # an encrypted member
     NotImplementedError,  # another compression
-    SyntaxError,  # a header that is no literal
+    SyntaxError,  # a header that is not a literal
     tokenize.TokenError,
     OverflowError,
     MemoryError,
@@ -253,7 +253,7 @@ def read_npy(path: str | Path, *, limit: int = ARRAY_BYTES) -> np.ndarray:
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
     if not info.filename.endswith(".npy"):
-        raise ValueError(f"member {info.filename!r} is no array")
+        raise ValueError(f"member {info.filename!r} is not an array")
     with archive.open(info) as file:
         _check_header(file, info.file_size)
     with archive.open(info) as file:

@@ -1,13 +1,13 @@
-"""Every record that crosses a package border, with its frames and units.
+"""Records that are passed between packages, with their frames and units.
 
-Conventions, said once: metres and radians; camera frame x right, y down, z forward;
-rotations are axis-angle at the borders; pixel centres lie at integer coordinates.
-Both hands share one array axis of size 2, RIGHT = 0 and LEFT = 1. ``*b`` is any
-leading batch. The 21 joints are in the canonical order: wrist, thumb 1-4, index 1-4,
-middle 1-4, ring 1-4, pinky 1-4, where 4 is the tip.
+These conventions hold everywhere: lengths are in metres and angles in radians. The
+camera frame has x to the right, y down and z forward. Public rotations are axis-angles.
+Pixel centres are at integer coordinates. Both hands share one array axis of size 2,
+RIGHT = 0 and LEFT = 1. ``*b`` is any leading batch. The 21 joints are in the canonical
+order: wrist, thumb 1-4, index 1-4, middle 1-4, ring 1-4, pinky 1-4, where 4 is the tip.
 
-The *network frame* of a hand is the frame of its crop after the left hand's crop was
-mirrored: there both hands are right hands.
+The *network frame* of a hand is the frame of its crop, in which the left hand is
+mirrored, so that both hands are right hands.
 """
 
 import dataclasses
@@ -35,12 +35,17 @@ NUM_JOINTS = 21
 
 
 def array_module(*arrays: Array) -> ModuleType:
-    """``jax.numpy`` where one of the arrays is JAX's, else ``numpy``."""
+    """``jax.numpy`` if one of the arrays is JAX's, else ``numpy``."""
     return jnp if any(isinstance(array, jax.Array) for array in arrays) else np
 
 
 class Camera(NamedTuple):
-    """A pinhole camera without distortion, in pixels."""
+    """A pinhole camera without distortion.
+
+    Attributes:
+        focal: focal lengths along x and y, pixels.
+        center: principal point, pixels.
+    """
 
     focal: Float[Array, "*b 2"]
     center: Float[Array, "*b 2"]
@@ -49,8 +54,12 @@ class Camera(NamedTuple):
 class ManoParams(NamedTuple):
     """Pose, shape and place of both hands.
 
-    ``hand_pose`` is relative to the model's mean pose, ``transl`` is in metres and is
-    added after posing, so the wrist lies at ``transl`` plus its rest position.
+    Attributes:
+        global_orient: rotation about the wrist, axis-angle.
+        hand_pose: rotations of 15 joints relative to the model's mean pose, axis-angle.
+        betas: shape coefficients.
+        transl: translation in metres, added after posing, so the wrist is at
+            ``transl`` plus its rest position.
     """
 
     global_orient: Float[Array, "*b 2 3"]
@@ -65,10 +74,22 @@ class ManoModel:
     """The arrays of a two-hand model in MANO's layout (Romero et al., 2017).
 
     The joint tree is a constant (``mano.joints.PARENTS``). The last three arrays follow
-    from the others and are kept because every forward pass needs them:
-    ``joint_template`` and ``joint_shapedirs`` are the joint regressor applied to
-    template and shape directions; ``directions`` holds template, shapedirs and posedirs
-    as rows, coordinates before vertices.
+    from the others and are stored because every forward pass needs them.
+
+    Attributes:
+        template: vertices of the mean shape at rest, metres.
+        shapedirs: shape directions.
+        posedirs: pose-dependent corrections.
+        joint_regressor: weights that give joints from vertices.
+        weights: blend weights of the joints for each vertex.
+        pose_mean: mean pose, axis-angle.
+        pose_components: principal components of the pose, one in each row.
+        faces: vertex indices, outward winding.
+        joint_template: the joint regressor applied to the template, metres.
+        joint_shapedirs: the joint regressor applied to the shape directions.
+        directions: template, shapedirs and posedirs as rows, coordinates before
+            vertices.
+        name: name of the model, which trained networks are tied to.
     """
 
     template: Float[Array, "2 778 3"]
@@ -86,7 +107,12 @@ class ManoModel:
 
 
 class HandGeometry(NamedTuple):
-    """Posed surface and joints of both hands, metres."""
+    """Posed surface and joints of both hands.
+
+    Attributes:
+        vertices: vertices, metres.
+        joints: joints in the canonical order, metres.
+    """
 
     vertices: Float[Array, "*b 2 778 3"]
     joints: Float[Array, "*b 2 21 3"]
@@ -96,28 +122,28 @@ class Cues(NamedTuple):
     """2D information about an image, by the name of the cue (``crops.cue_table``).
 
     Attributes:
-        values: each cue in the pixels of the picture it belongs to: ``keypoints`` x, y
+        values: arrays of the cues, in pixels of their picture: ``keypoints`` with x, y
             and score ``*b 2 21 3``; ``segmentation`` ``*b h w`` uint8, 0 background,
             1 right, 2 left; ``depth`` ``*b h w``, relative, 0 near to 1 far over the
-            foreground; further ones as their kind says.
-        present: a flag ``*b`` for each; a cue whose flag is false holds zeros. A cue
-            with neither is not there at all.
+            foreground; others as described by their kind.
+        present: a flag ``*b`` for each cue in ``values``. A cue whose flag is false
+            holds zeros.
     """
 
     values: dict[str, Array]
     present: dict[str, Bool[Array, "*b"]]
 
     def has(self, name: str) -> Bool[Array, "*b"]:
-        """The flag of a cue; false for one that is not there at all."""
+        """The flag of a cue; false for a cue that has no array."""
         return self.present.get(name, np.zeros((), bool))
 
     def put(self, name: str, value: Array, present: Array = True) -> "Cues":
-        """These cues and another one, or one in another's place."""
+        """A copy with one more cue, or with one replaced."""
         flag = np.asarray(present) if isinstance(present, bool) else present
         return Cues({**self.values, name: value}, {**self.present, name: flag})
 
     def only(self, names: Iterable[str]) -> "Cues":
-        """Those of these cues that are named."""
+        """A copy with only the named cues."""
         kept = [name for name in names if name in self.values]
         return Cues(
             {name: self.values[name] for name in kept},
@@ -129,10 +155,25 @@ NO_CUES = Cues({}, {})
 
 
 class Targets(NamedTuple):
-    """Labels of both hands with a validity flag for each.
+    """Labels of both hands, with validity flags.
 
-    From the reader: full-image pixels and camera frame. After ``crops.augment``: crop
-    pixels and the network frame of each hand (``rel_trans`` keeps the camera frame).
+    The reader gives them in full-image pixels and the camera frame. After
+    ``crops.augment`` they are in crop pixels and each hand's network frame, except
+    ``rel_trans``, which stays in the camera frame.
+
+    Attributes:
+        camera: the picture's camera.
+        camera_valid: whether the camera is known.
+        box: unexpanded hand boxes, pixels.
+        hand_valid: which hands are labelled.
+        joints_2d: joints, pixels.
+        joints_2d_valid: which of them are labelled.
+        joints_3d: joints, metres.
+        joints_3d_valid: which of them are labelled.
+        mano: parameters of the fitted hand model.
+        mano_valid: which hands have a fit.
+        rel_trans: left wrist minus right wrist, metres.
+        rel_trans_valid: whether it is known.
     """
 
     camera: Camera
@@ -150,10 +191,15 @@ class Targets(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What the host hands to the device: one canvas per record and its labels.
+    """A batch of records as it is sent to the device.
 
-    ``T_canvas_image`` maps full-image pixels to canvas pixels; the cues' maps live on
-    the canvas, the keypoints in full-image pixels. ``weight`` is 0 for padding.
+    Attributes:
+        canvas: part of each picture that shows both hands, RGB.
+        T_canvas_image: maps full-image pixels to canvas pixels.
+        cues: maps in canvas pixels, keypoints in full-image pixels.
+        targets: labels in full-image pixels.
+        weight: 1 for records, 0 for padding.
+        record: number of each record in its set.
     """
 
     canvas: UInt8[Array, "*b c c 3"]
@@ -165,18 +211,18 @@ class Batch(NamedTuple):
 
 
 class CanvasView(NamedTuple):
-    """What is known of a picture when the network is asked (``inference.predict``).
+    """Everything that ``inference.predict`` needs of a picture.
 
     Attributes:
-        canvas: the part of the picture that shows both hands (``crops.canvas``).
-        T_canvas_image: pixels of the picture to pixels of the canvas.
-        cues: maps on the canvas, keypoints in pixels of the picture.
-        box: unexpanded hand boxes, pixels of the picture.
-        score: of each hand, 0 for one that is not there.
-        camera: of the picture.
-        angle: radians by which each box is turned about its centre, x towards y, so
-            that its fingers point to its upper side (``crops.pointing``); only looked
-            at for networks that want turned crops. None for upright boxes.
+        canvas: the part of the picture that shows both hands (``crops.canvas``), RGB.
+        T_canvas_image: maps picture pixels to canvas pixels.
+        cues: maps in canvas pixels, keypoints in picture pixels.
+        box: unexpanded hand boxes, picture pixels.
+        score: score of each hand, 0 if it is absent.
+        camera: the picture's camera.
+        angle: rotation of each box about its centre, radians, x towards y, such that
+            the fingers point to its upper side (``crops.pointing``). It is used for
+            networks with rotated crops only. None for upright boxes.
     """
 
     canvas: UInt8[Array, "*b c c 3"]
@@ -189,14 +235,19 @@ class CanvasView(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """What the network sees: per hand a square crop and its drawn cues.
+    """The network's inputs: a square crop of each hand, and its cues as pictures.
 
-    ``cues`` holds a picture ``*b 2 s s 3`` and ``present`` a flag ``*b`` for each cue.
-    ``T_crop_image`` includes the left hand's mirroring; ``box`` is the unexpanded hand
-    box in full-image pixels, of a turned crop to be turned as much about its centre;
-    ``overlap`` says whether the two boxes intersect. ``features`` are what the frozen
-    stages of the picture's backbone say of ``image``, where another run of these has
-    made them already (``models.hand_landmark``).
+    Attributes:
+        image: crops, RGB.
+        cues: each cue as pictures.
+        present: for each cue whether it is known.
+        T_crop_image: maps full-image pixels to crop pixels; mirrors the left hand.
+        box: unexpanded hand boxes, full-image pixels. If the crop is rotated, the box
+            has to be rotated by the same angle about its centre.
+        hand_valid: which hands are there.
+        overlap: whether the two boxes intersect.
+        features: output of the backbone's frozen stages for ``image`` if it has been
+            computed before (``models.hand_landmark``), else None.
     """
 
     image: Float[Array, "*b 2 s s 3"]
@@ -210,12 +261,16 @@ class Inputs(NamedTuple):
 
 
 class Output(NamedTuple):
-    """Raw estimates of the network, each hand in its network frame.
+    """The network's raw estimates, each hand in its network frame.
 
-    ``joints_25d`` is in heat-map cells (x, y of the crop, z relative to the wrist);
-    rotations are 6D (two rows); ``camera`` is the wrist's place in the crop's virtual
-    camera; ``rel_trans`` is left wrist minus right wrist in the camera frame, metres,
-    and None of a network that does not estimate it.
+    Attributes:
+        joints_25d: joints in heat-map cells: x and y in the crop, z from the wrist.
+        global_orient_6d: rotation about the wrist, its matrix' first two rows.
+        hand_pose_6d: absolute rotations of 15 joints, likewise.
+        betas: shape coefficients.
+        camera: wrist in the frame of the crop's virtual camera.
+        rel_trans: left wrist minus right wrist in the camera frame, metres; None if
+            the network does not estimate it.
     """
 
     joints_25d: Float[Array, "*b 2 21 3"]
@@ -229,7 +284,14 @@ class Output(NamedTuple):
 class Prediction(NamedTuple):
     """Both hands in the picture's camera, ready for metrics, files and refinement.
 
-    ``score`` is 0 for a hand that is not there; its other fields are then meaningless.
+    Attributes:
+        mano: parameters of both hands in the camera frame.
+        geometry: their vertices and joints in the camera frame, metres.
+        rel_trans: left wrist minus right wrist, metres.
+        camera: the picture's camera.
+        box: unexpanded hand boxes, pixels.
+        score: score of each hand. It is 0 for an absent hand, whose other values then
+            mean nothing.
     """
 
     mano: ManoParams
@@ -243,7 +305,11 @@ class Prediction(NamedTuple):
 class Mean(NamedTuple):
     """A mean that can be summed over batches, devices and hosts.
 
-    A sum adds fields; the tuple's own joining of two would be of no use here.
+    ``+`` adds the fields of two means, unlike that of tuples.
+
+    Attributes:
+        total: sum of the values.
+        count: number of the values.
     """
 
     total: Float[Array, "*b"]
@@ -253,14 +319,19 @@ class Mean(NamedTuple):
         return Mean(self.total + other.total, self.count + other.count)
 
     def value(self, *, empty: float = math.nan) -> Float[Array, "*b"]:
-        """The mean itself, ``empty`` where nothing was counted."""
+        """The mean, or ``empty`` where nothing was counted."""
         xp = array_module(self.total, self.count)
         counted = self.count > 0
         return xp.where(counted, self.total / xp.where(counted, self.count, 1), empty)
 
 
 class NoiseSchedule(NamedTuple):
-    """Cumulative products of a diffusion's noise schedule, one entry a timestep."""
+    """A diffusion's noise schedule, one entry for each timestep.
+
+    Attributes:
+        betas: variance of the noise that is added at each timestep.
+        alphas_cumprod: cumulative products of 1 - betas.
+    """
 
     betas: Float[Array, "t"]
     alphas_cumprod: Float[Array, "t"]

@@ -155,7 +155,7 @@ def _fits(root: Path) -> Path:
 
 
 def has_hands(annotation: Mapping[str, Any]) -> bool:
-    """Whether a person has a labelled hand and is no crowd.
+    """Whether a person has a labelled hand and is not a crowd.
 
     The rule of facebookresearch/InterWild, ``data/MSCOCO/MSCOCO.py``, which also leaves
     out people without a labelled body joint because it looks for hands in body boxes;

@@ -35,7 +35,7 @@ CENTER = (319.5, 239.5)
 FINGERTIPS = "interwild"
 SPLIT = "test"
 BAD_MESH = "a hand's mesh is missing or not in MANO's topology"
-# In standard deviations of hands: shapes far outside can imitate what is no hand.
+# In standard deviations of hands: shapes far outside can imitate what is not a hand.
 MAX_BETA = 10.0
 HandMeshes = Sequence[Float[np.ndarray, "778 3"] | None]
 FILE = "HIC.json"
@@ -225,7 +225,7 @@ def read_mesh(root: Path, path: str) -> Float[np.ndarray, "778 3"]:
     """A hand's vertices, metres, camera frame.
 
     Raises:
-        InputError: the file is missing or is no mesh in MANO's topology.
+        InputError: the file is missing or is not a mesh in MANO's topology.
     """
     return read_vertices(root / path, NUM_VERTICES)
 
@@ -282,7 +282,7 @@ def read_vertices(path: Path, count: int) -> Float[np.ndarray, "count 3"]:
     """The vertices, in order, of a PLY mesh that must have ``count`` of them.
 
     Raises:
-        InputError: the file is missing, is no PLY, or has other vertices.
+        InputError: the file is missing, is not a PLY, or has other vertices.
     """
     data = reading.read_bytes(path, limit=MAX_BYTES)
     try:

@@ -158,7 +158,7 @@ class Layout:
             return array.array("q", sorted(map(int, reading.read_text(path).split())))
         except ValueError as error:
             raise InputError(
-                f"{path} is no list of annotation ids, one in each line: {error}."
+                f"{path} is not a list of annotation ids, one in each line: {error}."
             ) from error
 
 

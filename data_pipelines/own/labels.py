@@ -135,7 +135,7 @@ def _picture(entry: Any, path: Path, number: int) -> Picture:
     split = _text(entry.get("split", "test"), f"{where}, split", 32)
     if not SPLIT.fullmatch(split):
         raise InputError(
-            f"{where}, split: {split!r} is no name of a split: use up to 32 small "
+            f"{where}, split: {split!r} is not a name of a split: use up to 32 small "
             "letters, digits and underscores."
         )
     image_id = _text(entry.get("id", image), f"{where}, id", MAX_ID)
@@ -304,7 +304,7 @@ def _number(value: Any, where: str, most: float) -> float:
         raise InputError(f"{where}: {_kind(value)}, expected a number.")
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(
-            f"{where}: {value} is no finite number; null stands for an unknown joint."
+            f"{where}: {value} is not a finite number; use null for an unknown joint."
         )
     if abs(value) > most:
         hint = {
@@ -321,7 +321,7 @@ def _text(value: Any, where: str, longest: int) -> str:
     try:
         size = len(value.encode())
     except UnicodeEncodeError as error:
-        raise InputError(f"{where}: it is no valid text ({error.reason}).") from error
+        raise InputError(f"{where}: it is not valid text ({error.reason}).") from error
     if size > longest:
         raise InputError(f"{where}: {size} bytes, more than {longest}; shorten it.")
     return value

@@ -22,6 +22,7 @@ DISTRIBUTIONS = {  # of imports that are named otherwise
     "orbax": "orbax-checkpoint",
     "PIL": "pillow",
     "tensorflow_datasets": "tensorflow-datasets",
+    "yaml": "pyyaml",
 }
 LIBRARY_EXTRAS = (
     "data",
@@ -33,7 +34,7 @@ LIBRARY_EXTRAS = (
     "heic",
     "view",
 )
-TOOL_EXTRAS = ("dev", "notebooks", "cuda12", "cuda13", "gpu", "tpu")
+TOOL_EXTRAS = ("dev", "docs", "notebooks", "cuda12", "cuda13", "gpu", "tpu")
 NOT_REQUIRED = {  # imported and in no requirement of the library
     "openexr": "only whoever makes the shipped environments again reads EXR files",
     "smplx": "the peer of a benchmark, which is not in the wheel; extra dev has it",
@@ -46,10 +47,13 @@ TOOLS = {  # required for working on the library and imported nowhere
     "ipykernel": "runs the notebooks",
     "jax": "extras cuda12, cuda13, gpu and tpu choose its build",
     "jupytext": "writes the notebooks",
+    "latex2mathml": "formulas of the site: docs/_site/hooks.py",
+    "mkdocs-material": "make docs",
+    "mkdocstrings": "the reference of the site",
     "mypy": "make lint",
     "pytest-timeout": "setup.cfg sets its limit",
     "pytest-xdist": "make test runs two processes",
-    "ruff": "make lint",
+    "ruff": "make lint, and signatures of the site",
     "uv": "make wheels",
 }
 

@@ -37,6 +37,7 @@ def twin(name, samples, regressor):
     return twins.wrist(samples, regressor)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "metrics"),
     [
@@ -129,6 +130,7 @@ def test_whole_evaluations_score_every_picture(task, model):
     assert np.isfinite(part.scores[task].joints_mm).all()
 
 
+@pytest.mark.slow
 def test_the_command_measures_and_writes(tmp_path, capsys):
     out = tmp_path / "figures.json"
     words = ["benchmark", "evaluate", *SMALL, "--peers", "numpy", "--out", str(out)]

@@ -56,4 +56,4 @@ def test_the_command_measures_and_writes(record_set: Path, tmp_path: Path) -> No
 
 def test_a_missing_set_is_said(tmp_path: Path, capsys) -> None:
     assert main.main(["benchmark", "input", "--dataset", str(tmp_path)]) == 2
-    assert "is no record set" in capsys.readouterr().err
+    assert "is not a record set" in capsys.readouterr().err

@@ -114,7 +114,7 @@ def test_checkpoint_of_another_config(
 
 
 def test_no_checkpoint(fails, tmp_path, photo) -> None:
-    assert "no model directory" in fails(photo, model=tmp_path / "nowhere")
+    assert "not a model directory" in fails(photo, model=tmp_path / "nowhere")
 
 
 def test_unwritable_output(tmp_path, photo, capsys) -> None:
@@ -136,7 +136,9 @@ def test_bad_boxes_and_keypoints_files(fails, tmp_path, photo) -> None:
 
 
 def test_options_of_later_versions(fails, photo) -> None:
-    assert "no model directory" in fails(photo, "--refine", "always", "--prior", "no")
+    assert "not a model directory" in fails(
+        photo, "--refine", "always", "--prior", "no"
+    )
     assert "sapiens" in fails(photo, "--cues", "sapiens")
     assert "positive" in fails(photo, "--focal", "-1")
 

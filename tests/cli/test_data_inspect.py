@@ -69,4 +69,4 @@ def test_bad_options_give_exit_code_2(record_sets, capsys, options):
 
 def test_a_folder_that_is_no_record_set(tmp_path, capsys):
     assert cli.main(["data", "inspect", str(tmp_path)]) == 2
-    assert "is no record set" in capsys.readouterr().err
+    assert "is not a record set" in capsys.readouterr().err

@@ -63,6 +63,7 @@ def evaluate(checkpoint, records, quick_to_compile):
     return run
 
 
+@pytest.mark.slow
 def test_a_table_by_the_official_protocol(evaluate, tmp_path, capsys):
     assert evaluate("--protocol", "freihand", "--out", tmp_path) == 0
     rows = json.loads((tmp_path / "freihand.json").read_text())["rows"]
@@ -83,6 +84,7 @@ def test_the_labels_have_no_error_of_their_own(evaluate, tmp_path):
     assert (tmp_path / "samples" / "labels.npz").exists()
 
 
+@pytest.mark.slow
 def test_labels_without_fits_are_none_found(evaluate, tmp_path, monkeypatch, capsys):
     labels = methods.labels
 
@@ -102,6 +104,7 @@ def test_labels_without_fits_are_none_found(evaluate, tmp_path, monkeypatch, cap
     assert "nan" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_is_there_is_not_computed_again(evaluate, tmp_path, capsys, monkeypatch):
     words = ("--protocol", "freihand", "--out", tmp_path / "out", "--no-plots")
     assert evaluate(*words) == 0
@@ -114,6 +117,7 @@ def test_what_is_there_is_not_computed_again(evaluate, tmp_path, capsys, monkeyp
     assert "another evaluation (batch_size differs)" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_interrupted_evaluation_goes_on(evaluate, tmp_path, monkeypatch):
     words = ("--protocol", "freihand", "--batch", 1, "--no-plots", "--out")
     monkeypatch.setattr(evaluator, "BATCHES", 1)
@@ -182,6 +186,7 @@ def test_a_submission_to_freihand_is_in_the_order_of_numbers(
     assert "2 pictures; the server expects 3,960" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_submission_to_ho3d_has_the_given_wrists(evaluate, ho3d_records, tmp_path):
     words = ("--dataset", ho3d_records, "--protocol", "ho3d")
     listing = ho3d_records.parent / "source" / "evaluation.txt"
@@ -223,6 +228,7 @@ def test_what_does_not_fit_is_one_sentence(evaluate, words, message, capsys):
     assert line.startswith("twohand evaluate: ") and message in line
 
 
+@pytest.mark.slow
 def test_photographs_of_several_sets(tmp_path, checkpoint, capsys):
     sets = []
     for name in ("first", "second"):

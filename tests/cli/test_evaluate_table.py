@@ -85,6 +85,7 @@ def ours(section: dict) -> dict[str, dict]:
     return {row["method"]: row for row in section["rows"] if row["by"] == "this model"}
 
 
+@pytest.mark.slow
 def test_freihand_is_filled_beside_the_published_rows(table, data, capsys):
     code, (section,) = table(3, data)
     assert code == 0
@@ -123,7 +124,7 @@ def test_without_records_nothing_is_evaluated(table, number, tmp_path, faked, ca
     [
         (5, (), "no table '5'"),
         ("one", (), "no table 'one'"),
-        (1, ("--model", "nowhere"), "is no model directory"),
+        (1, ("--model", "nowhere"), "is not a model directory"),
         (1, ("--mano", "nowhere"), "No hand model at nowhere"),
     ],
 )

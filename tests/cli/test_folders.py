@@ -73,6 +73,7 @@ def seen(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.json", "b_right.obj", "b_overlay.png"])
 def test_a_person_s_files_are_named_and_stay(folder, name, capsys, fake) -> None:
     (folder / name).write_text("mine")
@@ -123,6 +124,7 @@ def test_what_changed_is_made_again(folder, tmp_path, change, fake) -> None:
     assert [shape for shape, _ in fake.asked] == expected
 
 
+@pytest.mark.slow
 def test_pages_are_made_where_they_are_asked_for(folder, tmp_path, capsys) -> None:
     (folder / "a.html").write_text("mine")
     assert run(folder / "a.png", "--out", folder) == 0

@@ -45,7 +45,7 @@ def test_the_seed_decides(prior, tmp_path):
 
 def test_bad_requests_end_in_one_sentence(prior, tmp_path, capsys):
     assert sample(tmp_path, tmp_path / "out") == 2
-    assert "no model directory" in capsys.readouterr().err
+    assert "not a model directory" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         sample(prior, tmp_path / "out", "--n", 0)
     assert "from 1 to" in capsys.readouterr().err

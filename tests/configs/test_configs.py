@@ -23,7 +23,13 @@ EXPERIMENTS = [
 ]
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name == "tiny.py" else pytest.mark.slow)
+        for name in EXPERIMENTS
+    ],
+)
 def test_every_config_builds_and_abstractly_runs_one_step(name):
     config = common.load_config(str(FOLDER / name), []).to_dict()
     outline = experiments.outline(experiments.parse(json.loads(json.dumps(config))))

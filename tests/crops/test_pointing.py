@@ -228,6 +228,7 @@ def test_an_absent_hands_crop_is_the_others_turned_as_that_one(scene):
     np.testing.assert_array_equal(T[1, :, 1, 0], 0.0)
 
 
+@pytest.mark.slow
 def test_angles_are_disturbed_within_their_limit_and_nothing_else(scene, model):
     still = AugmentConfig(rotation_probability=0.0, box_jitter=0.05)
     shaken = AugmentConfig(rotation_probability=0.0, box_jitter=0.05, angle_jitter=0.2)

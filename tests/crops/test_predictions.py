@@ -61,6 +61,7 @@ def setup(model, *, crop_view: bool, fingers_up=False, shape=(3,), seed=0, by="c
     return crop, scene, inputs, output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "crop_view", "fingers_up", "by"),
     [

@@ -191,7 +191,7 @@ OTHER_OUTPUTS = {
 @pytest.mark.parametrize("case", OTHER_INPUTS)
 def test_other_inputs_are_refused(tmp_path, case) -> None:
     path = save(tmp_path / "m.onnx", FORMS["one without"], inputs=OTHER_INPUTS[case])
-    message = r"m\.onnx is no detector .* it takes a tensor.*float32 \(1, 3, height"
+    message = r"m\.onnx is not a detector .* it takes a tensor.*float32 \(1, 3, height"
     with pytest.raises(InputError, match=message):
         OnnxDetector(path)
 

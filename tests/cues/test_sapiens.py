@@ -132,6 +132,7 @@ def test_it_takes_part_in_batched_extraction(extractor, found):
         np.testing.assert_allclose(depth, expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_four_devices_see_what_one_sees(tmp_path):
     process = launch.start(["-m", "tests.cues.sapiens_devices"], devices=4)
     out, error = process.communicate(timeout=launch.SECONDS)

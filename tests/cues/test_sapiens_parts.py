@@ -131,6 +131,7 @@ def test_decoding_agrees_with_the_twin_on_noisy_maps():
     np.testing.assert_allclose(sapiens_decode.refined_peaks(maps), want, atol=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [(), (3,), (2, 1, 4)])
 def test_peaks_of_any_batch(batch):
     maps = np.random.default_rng(0).uniform(size=(*batch, 20, 16)).astype(np.float32)

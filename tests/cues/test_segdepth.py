@@ -132,7 +132,7 @@ def test_it_is_an_extractor_with_a_name():
 
 
 def test_what_is_no_map_network_is_refused(tmp_path):
-    with pytest.raises(InputError, match="no model directory"):
+    with pytest.raises(InputError, match="not a model directory"):
         SegDepthCues.load(tmp_path)
     with pytest.raises(InputError, match="experiment 'regressor'.*one of 'segdepth'"):
         SegDepthCues.load(assets.REGRESSOR)

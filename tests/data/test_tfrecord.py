@@ -197,7 +197,7 @@ def test_unknown_splits_and_directories_are_said(
         InputError, match=r"no split 'val'; it holds \['test', 'train'\]"
     ):
         _reader(record_set, split="val")
-    with pytest.raises(InputError, match="is no record set"):
+    with pytest.raises(InputError, match="is not a record set"):
         _reader(tmp_path)
 
 

@@ -52,6 +52,7 @@ def _files(directory: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_kill_9_and_the_same_command_give_the_same_bytes(
     miniature: Path, whole: Path, tmp_path: Path
 ) -> None:
@@ -83,6 +84,7 @@ def test_the_same_command_again_writes_nothing(
     assert "images/s" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_beam_gives_the_same_bytes(miniature: Path, tmp_path: Path) -> None:
     pytest.importorskip("apache_beam", reason="the extra beam is not installed")
     few = ("--max-samples", "6")
@@ -153,7 +155,7 @@ def test_counts_must_be_positive(
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
         main.main(_command(tmp_path, tmp_path / "set", f"--max-samples={value}"))
-    assert "is no whole number from 1" in capsys.readouterr().err
+    assert "is not a whole number from 1" in capsys.readouterr().err
 
 
 def test_the_commands_help_names_every_dataset_without_tensorflow() -> None:

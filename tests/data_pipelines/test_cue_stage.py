@@ -214,7 +214,7 @@ def test_damage_is_left_out_and_counted(records, tmp_path) -> None:
 
 
 def test_a_set_that_is_none_and_useless_options_are_refused(records, tmp_path) -> None:
-    with pytest.raises(InputError, match="is no record set"):
+    with pytest.raises(InputError, match="is not a record set"):
         RecordCues(tmp_path, ANY)
     with pytest.raises(InputError, match="has no split 'val'"):
         RecordCues(records, StageConfig(cues=ANY.cues, splits=("val",)))
@@ -263,6 +263,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_kill_9_then_resume_gives_the_same_bytes(tmp_path) -> None:
     source = Squares(sizes=(("train", (6,) * 8),))
     writer.write(source, tmp_path / "in", workers=0, progress=False)

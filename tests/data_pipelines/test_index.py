@@ -81,9 +81,9 @@ def test_nan_and_infinity_are_nulls(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
-        ("list", json.dumps(LIST)[:-9], "list.json is no complete JSON .* cut off"),
-        ("list", "", "list.json is no complete JSON"),
-        ("list", "\x80\x02", "list.json is no complete JSON"),
+        ("list", json.dumps(LIST)[:-9], "list.json is not complete JSON .* cut off"),
+        ("list", "", "list.json is not complete JSON"),
+        ("list", "\x80\x02", "list.json is not complete JSON"),
         ("list", '{"images": [{"id": 7}, {"id": 7}]}', "holds images 7 twice"),
         ("list", '{"images": [{"id": 7}, {}]}', "Entry 1 of 'images' .* no field 'id'"),
         ("nested", '{"a": {"1": 2, "1": 3}}', "holds nested a/1 twice"),
@@ -116,6 +116,7 @@ def test_a_missing_file_and_an_unwritable_place_are_said(tmp_path: Path) -> None
         index.build(tmp_path / "none.json" / "index.sqlite", [items])
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     def peak(entries: int) -> int:
         items = [{"id": n, "values": [0.5] * 40} for n in range(entries)]

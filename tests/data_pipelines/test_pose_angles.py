@@ -31,6 +31,7 @@ def _tips(model, bones, values):
     return np.asarray(found)[list(TIPS.values())] @ np.asarray(bones.palm).T
 
 
+@pytest.mark.slow
 def test_the_templates_own_angles_turn_nothing(bones):
     fingers = angles.to_matrices(bones, bones.rest)[:12]
     np.testing.assert_allclose(fingers, np.tile(np.eye(3), (12, 1, 1)), atol=1e-5)
@@ -67,6 +68,7 @@ def test_thumb_leaves_the_hand(model, bones, name, axis):
     assert (_tips(model, bones, out) - _tips(model, bones, flat))[0, axis] > 0.01
 
 
+@pytest.mark.slow
 def test_axes_follow_a_model_that_is_turned(model, bones):
     Q = Rotation.from_rotvec([0.4, -1.1, 0.7]).as_matrix()
     turned = dataclasses.replace(

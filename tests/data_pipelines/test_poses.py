@@ -21,6 +21,8 @@ from twohand_jax.pipelines.synthetic.poses import (
 from twohand_jax.pipelines.synthetic.poses.pair import Pair, mirrored, pose, to_params
 from twohand_jax.types import LEFT, RIGHT
 
+pytestmark = pytest.mark.slow
+
 SIZE = (192, 256)
 POSE = jax.jit(pose)
 FORWARD = jax.jit(mano.forward)

@@ -36,6 +36,7 @@ def test_a_second_run_writes_the_same_bytes(tmp_path: Path) -> None:
     assert _files(tmp_path / "a") == _files(tmp_path / "b")
 
 
+@pytest.mark.slow
 def test_processes_write_the_same_bytes(tmp_path: Path) -> None:
     _write(tmp_path / "one")
     _write(tmp_path / "two", workers=2)
@@ -95,6 +96,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_kill_9_then_resume_gives_the_same_bytes(tmp_path: Path) -> None:
     script, out = tmp_path / "slow.py", tmp_path / "set"
     script.write_text(SLOW)

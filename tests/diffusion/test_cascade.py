@@ -73,6 +73,7 @@ def test_first_and_second_hand_come_from_different_noise():
     assert abs(np.corrcoef(pose[:, 0].ravel(), pose[:, 1].ravel())[0, 1]) < 0.3
 
 
+@pytest.mark.slow
 def test_a_hand_drawn_alone_becomes_its_mirror_image_at_the_origin():
     pairs = vectors(5)
     first = cascade.as_reference(pairs[:, OTHER])
@@ -86,6 +87,7 @@ def test_a_hand_drawn_alone_becomes_its_mirror_image_at_the_origin():
     np.testing.assert_array_equal(first[:, kept], pairs[:, OTHER, kept])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [(), (2, 1, 4)])
 def test_an_energy_of_vectors_sees_the_pair_in_the_prior_frame(batch):
     pairs = vectors(8)[: int(np.prod(batch))].reshape(*batch, 2, 64)
@@ -123,6 +125,7 @@ def index_tips(model, pair):
     return jnp.sum(offset**2, axis=-1)
 
 
+@pytest.mark.slow
 def test_guidance_lowers_an_energy_and_the_limit_holds():
     """A denoiser that knows the answer is steered away from it."""
     pairs = vectors(6)

@@ -127,6 +127,7 @@ def test_parameters_geometry_and_relative_translation_agree():
     np.testing.assert_array_equal(refined.rel_trans, wrists[:, LEFT] - wrists[:, RIGHT])
 
 
+@pytest.mark.slow
 def test_nothing_is_changed_without_guidance():
     """Inversion, sampling, and the way to the prior frame and back lose nothing."""
     config = dataclasses.replace(QUICK, energy=EnergyConfig(collision=0.0))
@@ -135,6 +136,7 @@ def test_nothing_is_changed_without_guidance():
     np.testing.assert_allclose(found, _mixed().geometry.vertices[:3], atol=5e-6)
 
 
+@pytest.mark.slow
 def test_a_sample_alone_and_in_a_batch():
     alone = _refine(
         fakes.prior(), fakes.hand_model(), _sample(_mixed(), 1), KEY, config=QUICK
@@ -147,6 +149,7 @@ def test_a_sample_alone_and_in_a_batch():
     )
 
 
+@pytest.mark.slow
 def test_leading_batch_axes_are_kept():
     prediction = jax.tree.map(lambda x: x.reshape(2, 1, 4, *x.shape[1:]), _mixed())
     result = jax.eval_shape(
@@ -167,6 +170,7 @@ def _constant(value, x, t, condition):
     return jnp.full_like(x, value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", [jnp.nan, jnp.inf, 0.0])
 def test_a_prior_that_fails_changes_nothing(answer):
     """It gives no hands, or (for 0) hands deeper in each other than before."""
@@ -181,6 +185,7 @@ def test_a_prior_that_fails_changes_nothing(answer):
     np.testing.assert_array_equal(result.depth_after, result.depth_before)
 
 
+@pytest.mark.slow
 def test_exactly_coincident_hands_come_back_finite():
     """Every vertex on its twin: no direction is better than another."""
     pair = fakes.estimate(fakes.clasped(2))
@@ -204,6 +209,7 @@ def test_exactly_coincident_hands_come_back_finite():
         assert all(np.all(np.isfinite(leaf)) for leaf in leaves)
 
 
+@pytest.mark.slow
 def test_seen_keypoints_and_areas_choose_the_hand_that_stays():
     visible = jnp.ones((8, 2)).at[0, RIGHT].set(2.0)
     keypoints = jnp.zeros((8, 2, 21, 3)).at[1, RIGHT, :, 2].set(0.5)
@@ -234,6 +240,7 @@ def test_shares_lie_between_0_and_1(share):
         RefineConfig(residual=share)
 
 
+@pytest.mark.slow
 def test_selective_refinement_is_the_same():
     """Three samples in chunks of two: one full chunk and one padded to one."""
     result = refine_selected(

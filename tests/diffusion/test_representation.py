@@ -36,6 +36,7 @@ def test_round_trip_of_random_hands(batch):
         np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_round_trip_in_double_precision():
     with jax.enable_x64(True):
         model = mano.load(dtype=jnp.float64)
@@ -62,6 +63,7 @@ def test_mirrored_pair_has_the_same_vectors(variant):
     np.testing.assert_allclose(right, left, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_moving_both_hands_together_changes_nothing():
     model, params, reference = fakes.hand_model(), fakes.hands(4), jnp.arange(4) % 2
     R = rotations.axis_angle_to_matrix(jnp.array([0.3, -1.0, 0.5]))
@@ -83,6 +85,7 @@ def test_relative_translation_joins_the_middle_finger_bases():
     np.testing.assert_allclose(found, between, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_other_hand_and_frames_agree_with_the_camera():
     model, params, reference = fakes.hand_model(), fakes.hands(4), jnp.arange(4) % 2
     vectors = pack(model, params, reference)
@@ -96,6 +99,7 @@ def test_other_hand_and_frames_agree_with_the_camera():
     np.testing.assert_allclose(joints, seen, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_at_origin_the_reference_is_the_left_hand():
     model, params = fakes.hand_model(), fakes.hands(2)
     vectors = pack(model, params, jnp.array([RIGHT, LEFT]))

@@ -5,13 +5,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.docs.pages import PAGES, ROOT, name
+
 METHOD = ROOT / "docs" / "method.md"
-MARKDOWN = [
-    ROOT / "README.md",
-    *sorted((ROOT / "docs").rglob("*.md")),
-    *sorted((ROOT / "twohand_jax" / "assets").glob("*/card.md")),
-]
 CODE = sorted(
     path
     for folder in ("twohand_jax", "data_pipelines", "configs")
@@ -25,12 +21,8 @@ PATH = re.compile(rf"`((?:{FOLDERS})/[\w./-]*\.(?:py|md|ipynb|npz|jpg))`")
 MODULE = re.compile(r"\b((?:twohand_jax|tests)(?:\.\w+)+)")
 
 
-def name(path: Path) -> str:
-    return str(path.relative_to(ROOT))
-
-
 def prose(path: Path) -> str:
-    """The text without fenced blocks, whose brackets are no links."""
+    """The text without fenced blocks, whose brackets are not links."""
     return re.sub(r"^```.*?^```", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
@@ -81,7 +73,7 @@ def test_citations_are_recognised(text, numbers):
 
 def test_cited_sections_of_the_method_exist():
     sections = {int(number) for number in SECTION.findall(METHOD.read_text())}
-    found = {path: cited(path.read_text()) for path in (*CODE, *MARKDOWN)}
+    found = {path: cited(path.read_text()) for path in (*CODE, *PAGES)}
     assert set().union(*found.values()), "Nothing cites the method."
     wrong = {name(path): sorted(n - sections) for path, n in found.items()}
     assert not {path: n for path, n in wrong.items() if n}
@@ -92,7 +84,7 @@ def test_code_cites_the_method_by_section():
     assert not [name(path) for path in CODE if bare.search(path.read_text())]
 
 
-@pytest.mark.parametrize("path", MARKDOWN, ids=name)
+@pytest.mark.parametrize("path", PAGES, ids=name)
 def test_relative_links_lead_somewhere(path):
     broken = []
     for target in LINK.findall(prose(path)):
@@ -105,7 +97,7 @@ def test_relative_links_lead_somewhere(path):
     assert not broken
 
 
-@pytest.mark.parametrize("path", MARKDOWN, ids=name)
+@pytest.mark.parametrize("path", PAGES, ids=name)
 def test_named_files_and_modules_exist(path):
     # A change that a reader is to make may name what is not there yet.
     text = re.sub(r"```diff\n.*?```", "", path.read_text(), flags=re.DOTALL)

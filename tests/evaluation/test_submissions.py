@@ -62,7 +62,7 @@ def test_a_known_wrist_moves_the_whole_hand(estimates):
     ("names", "message"),
     [
         (["evaluation/00000000", "evaluation/00000002"], "00000001 is not among"),
-        (["training/00000000"], "no evaluation picture of FreiHAND"),
+        (["training/00000000"], "not an evaluation picture of FreiHAND"),
     ],
 )
 def test_freihand_needs_every_evaluation_picture(names, message):

@@ -65,7 +65,7 @@ def test_pipes_devices_folders_and_giants_are_not_read(tmp_path):
         tmp_path: "is a folder",
         tmp_path / "giant": "1,048,576 MiB",
         tmp_path / ("a" * 5000): "could not be read: File name too long",
-        tmp_path / "a\0b": "no name of a file",
+        tmp_path / "a\0b": "not a name of a file",
     }
     for path, words in cases.items():
         for read in (reading.read_json, reading.read_npz, reading.read_npy):
@@ -94,7 +94,7 @@ def test_json_with_a_byte_order_mark_and_brackets_in_texts_is_read(tmp_path):
     path.write_text("[" * 90 + "]" * 90)
     assert len(reading.read_json(path)) == 1
     path.write_bytes(b"\xff\xfe{\x00}\x00")
-    with pytest.raises(InputError, match="no text in UTF-8"):
+    with pytest.raises(InputError, match="not text in UTF-8"):
         reading.read_json(path)
 
 

@@ -42,7 +42,7 @@ def model(folders):
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory, model) -> Path:
-    """Two photographs' result files, three people each, and one that is no result."""
+    """Result files of two photographs, three people each, and a file that is none."""
     folder = tmp_path_factory.mktemp("results")
     for number, name in enumerate(("a", "b")):
         content = result_file.to_json(

@@ -219,5 +219,5 @@ def test_files_of_several_people(tmp_path: Path) -> None:
     path.write_text(json.dumps(several))
     assert len(given.given_people(hint_files.HintFile(path, ["x"]).of("x"))) == 2
     path.write_text(json.dumps({"a": [{"Right": box}]}))
-    with pytest.raises(InputError, match="list of such objects, one a person"):
+    with pytest.raises(InputError, match="list of such objects, one for each person"):
         hint_files.HintFile(path, ["a"]).of("a")

@@ -44,8 +44,8 @@ def test_a_regressor_starts_from_the_shipped_weights():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is no network file of LiteRT"),
-        (b"not a network", "is no network file of LiteRT"),
+        (b"", "is not a network file of LiteRT"),
+        (b"not a network", "is not a network file of LiteRT"),
         (CONTENT[:5_000_000], "is damaged or holds another network"),
         (CONTENT[:8], "is damaged or holds another network"),
         (

@@ -119,7 +119,7 @@ def require_peers(*packages: str) -> None:
     """Refuse a comparison whose peers, or packages of theirs, are not there.
 
     Raises:
-        MissingDependencyError: this is no checkout, or a package is absent.
+        MissingDependencyError: this is not a checkout, or a package is absent.
     """
     if importlib.util.find_spec(PEERS) is None:
         raise MissingDependencyError(

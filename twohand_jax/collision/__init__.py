@@ -1,4 +1,4 @@
-"""Two hands in each other's way: contacts, a differentiable energy, exact figures."""
+"""Collisions of two hands: contacts, a differentiable energy, exact penetration."""
 
 from twohand_jax.collision.energy import (
     DEFAULT,

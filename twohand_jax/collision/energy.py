@@ -1,8 +1,8 @@
-"""How far two hands run into each other, as a differentiable energy (METHOD §6).
+"""How far two hands penetrate each other, as a differentiable energy (METHOD §6).
 
-For every vertex the nearest vertex of the other hand decides whether it collides; the
-robust distance of the colliding pairs is what descent shrinks. The choice of pairs is
-under stop-gradient, the distances are not.
+The nearest vertex of the other hand decides whether a vertex collides. The energy is
+the robust distance of all colliding pairs. The choice of pairs has no gradient; the
+distances have one.
 """
 
 import dataclasses
@@ -24,15 +24,17 @@ class CollisionConfig:
     """Which pairs of vertices collide, and what each of them costs.
 
     Attributes:
-        half_space: a colliding vertex lies behind its neighbour's tangent plane.
-        angle: the two normals differ by more than this, radians; None: any.
-        cutoff: the two vertices are closer than this, metres; None: any.
+        half_space: whether a colliding vertex must lie behind its neighbour's tangent
+            plane.
+        angle: smallest angle between the two normals, radians; None for any.
+        cutoff: largest distance of the two vertices, metres; None for any.
         rho: distance at which the robust cost d² / (d² + rho²) is one half, metres.
-        coordinatewise: the robust cost of each coordinate apart, averaged.
+        coordinatewise: whether the robust cost is taken of each coordinate separately
+            and averaged.
         directions: vertices of ``a`` against ``b``, the reverse, or both.
-        stop_gradient: the hand held fixed as reference; None: both move.
-        average: the sum is divided by the number of colliding pairs of both directions
-            together or of each direction apart; "none" keeps the plain sum.
+        stop_gradient: the hand that is held fixed as reference; None if both move.
+        average: whether the sum is divided by the number of colliding pairs of both
+            directions together or of each direction separately; "none" keeps the sum.
         weight: factor on the whole energy.
     """
 
@@ -60,7 +62,7 @@ PRESETS = {
 
 
 def preset(name: str) -> CollisionConfig:
-    """The named configuration: "default", "paper" or "interhandgen"."""
+    """Configuration by name: "default", "paper" or "interhandgen"."""
     if name not in PRESETS:
         known = ", ".join(PRESETS)
         raise InputError(
@@ -71,7 +73,7 @@ def preset(name: str) -> CollisionConfig:
 
 
 class Contacts(NamedTuple):
-    """Nearest neighbours of both hands and which of those pairs collide."""
+    """Nearest neighbours of both hands' vertices, and which of these pairs collide."""
 
     index_a: Int[Array, "*b n"]
     index_b: Int[Array, "*b m"]
@@ -94,12 +96,12 @@ def energy(
     """Collision energy of two meshes; exactly 0 when no pair collides.
 
     Args:
-        vertices_a: metres, any leading batch.
-        vertices_b: metres, any leading batch.
-        faces_a: outward winding.
-        faces_b: outward winding.
+        vertices_a: vertices of one hand, metres.
+        vertices_b: vertices of the other hand, metres.
+        faces_a: faces with outward winding.
+        faces_b: faces with outward winding.
         config: the criteria and the cost.
-        contacts: what ``find_contacts`` said of these very meshes, if it was asked.
+        contacts: the result of ``find_contacts`` for these meshes, if it is known.
     """
     chex.assert_shape([vertices_a, vertices_b], (..., None, 3))
     chex.assert_shape([faces_a, faces_b], (None, 3))
@@ -130,10 +132,10 @@ def find_contacts(
     *,
     config: CollisionConfig = DEFAULT,
 ) -> Contacts:
-    """Colliding pairs in both directions, without gradient.
+    """Find the colliding pairs in both directions, without a gradient.
 
-    ``depth`` is how far a vertex lies behind its neighbour's tangent plane, metres;
-    negative in front of it, whether or not the pair collides.
+    ``depth`` is the distance of a vertex behind its neighbour's tangent plane in
+    metres, negative in front of it, whether or not the pair collides.
     """
     a, b = jax.lax.stop_gradient((vertices_a, vertices_b))
     normals_a, normals_b = vertex_normals(a, faces_a), vertex_normals(b, faces_b)
@@ -156,9 +158,9 @@ def find_contacts(
 
 @switches.promotions()
 def largest_depth(contacts: Contacts) -> Float[Array, "*b"]:
-    """Deepest colliding vertex below the other hand's tangent planes, metres.
+    """Depth of the deepest colliding vertex below the other's tangent planes, metres.
 
-    A fast estimate in static shapes; ``penetration.measure`` has the exact figure.
+    This is a fast estimate with static shapes; ``penetration.measure`` is exact.
     """
     depth_a = jnp.where(contacts.collides_a, contacts.depth_a, 0.0)
     depth_b = jnp.where(contacts.collides_b, contacts.depth_b, 0.0)
@@ -178,7 +180,8 @@ def colliding_pairs(
     """Which vertices collide with their neighbours ``index`` in ``target``.
 
     Returns:
-        The mask, and how far each vertex lies behind the neighbour's tangent plane.
+        The mask, and each vertex' distance behind the neighbour's tangent plane in
+        metres.
     """
     towards = gather(target, index) - query
     normal = gather(normals_target, index)

@@ -22,15 +22,15 @@ def nearest(
     *,
     barred: Bool[Array, "n m"] | None = None,
 ) -> tuple[Int[Array, "*b n"], Int[Array, "*b m"]]:
-    """Nearest vertex of the other set for every vertex of both sets.
+    """Find the nearest vertex of the other set, for every vertex of both sets.
 
-    Ties go to the lowest index. The indices carry no gradient: gather with them and
-    differentiate the distances of what was gathered. No table of distances is kept.
+    Ties go to the lowest index. Indices have no gradient: ``gather`` the vertices and
+    differentiate their distances. No table of all distances is stored.
 
     Args:
-        first: any unit.
-        second: the same unit.
-        barred: pairs that do not count as neighbours, for every mesh of the batch.
+        first: points in any unit.
+        second: points in the same unit.
+        barred: pairs that do not count as neighbours, in every mesh of the batch.
 
     Returns:
         For each vertex of ``first`` an index into ``second``, and the reverse.
@@ -53,7 +53,7 @@ def nearest(
 def gather(
     values: Float[Array, "*b m k"], index: Int[Array, "*b n"]
 ) -> Float[Array, "*b n k"]:
-    """The rows of ``values`` named by ``index``."""
+    """Rows of ``values`` at the positions ``index``."""
     return jnp.take_along_axis(values, index[..., None], axis=-2)
 
 
@@ -84,8 +84,8 @@ def vertex_normals(
 ) -> Float[Array, "*b v 3"]:
     """Unit normals, each the area-weighted mean of the faces around its vertex.
 
-    Numpy arrays give numpy arrays. A vertex whose faces are all degenerate gets the
-    zero vector, so that every test of a direction against it fails.
+    The result is a numpy array if the vertices are one. A vertex whose faces are all
+    degenerate gets the zero vector, so that no direction passes a test against it.
     """
     chex.assert_shape([vertices, faces], [(..., None, 3), (None, 3)])
     corners = vertices[..., faces, :]

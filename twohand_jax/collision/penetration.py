@@ -20,12 +20,14 @@ PIECE = 128  # points are padded to a multiple, so that few programs are compile
 
 
 class Penetration(NamedTuple):
-    """How far two hands run into each other.
+    """How far two hands penetrate each other.
 
-    ``max_depth_mm``: deepest vertex of either hand below the other's surface.
-    ``volume_cm3``: volume shared by the closed meshes; NaN when it was not asked for.
-    ``contact_ratio``: share of all vertices inside the other hand or within the contact
-    distance of its surface.
+    Attributes:
+        max_depth_mm: depth of the deepest vertex of either hand below the other's
+            surface.
+        volume_cm3: volume shared by the closed meshes; NaN if it was not asked for.
+        contact_ratio: share of all vertices that are inside the other hand or within
+            the contact distance of its surface.
     """
 
     max_depth_mm: Float[np.ndarray, "*b"]
@@ -47,17 +49,19 @@ def measure(
     """Measure every pair of a batch.
 
     Args:
-        vertices_a: metres.
-        vertices_b: metres.
-        faces_a: closed, outward winding (``mano.topology.close_wrist``).
-        faces_b: closed, outward winding.
-        contact_distance: a vertex this close to the other surface touches it, metres.
-        volume: whether to compute the intersection (needs manifold3d).
-        workers: processes to share the volumes; 0 stays in this one.
+        vertices_a: vertices of one hand, metres.
+        vertices_b: vertices of the other hand, metres.
+        faces_a: faces of a closed mesh with outward winding
+            (``mano.topology.close_wrist``).
+        faces_b: faces of a closed mesh with outward winding.
+        contact_distance: largest distance at which a vertex touches the other surface,
+            metres.
+        volume: whether to compute the shared volume (needs manifold3d).
+        workers: processes that share the work on volumes; 0 for this process alone.
 
     Raises:
         InputError: batch shapes differ, or a coordinate is not finite.
-        MissingDependencyError: volumes are wanted and manifold3d is not installed.
+        MissingDependencyError: volumes were asked for and manifold3d is not installed.
     """
     a, b = np.asarray(vertices_a), np.asarray(vertices_b)
     faces_a, faces_b = np.asarray(faces_a), np.asarray(faces_b)

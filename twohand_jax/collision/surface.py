@@ -1,7 +1,7 @@
 """Points against a closed triangle mesh: winding number and distance, exactly.
 
-All points against all faces in static shapes, one mesh at a time; no gradient is meant
-to pass. For evaluation: the energy needs nearest vertices only.
+Every point is compared with every face in static shapes, one mesh at a time, and not
+for gradients. This is for evaluation; the energy needs nearest vertices only.
 """
 
 import jax
@@ -16,8 +16,8 @@ def winding_number(
 ) -> Float[Array, "*b p"]:
     """How often a closed mesh goes round each point: 0 outside, 1 inside.
 
-    Sums the solid angles of the faces (van Oosterom and Strackee, 1983). Where a posed
-    hand runs into itself the number is 2.
+    It sums the solid angles of the faces (van Oosterom and Strackee, 1983). The number
+    is 2 where a posed hand penetrates itself.
     """
 
     def of_pair(pair: tuple[Array, Array]) -> Array:

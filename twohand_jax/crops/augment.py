@@ -1,8 +1,8 @@
-"""Random changes of pictures with their exact effect on labels, on the device.
+"""Random changes of pictures and of their labels, on the device.
 
-``prepare`` is the same way without chance, for evaluation. The picture is mirrored and
-turned first (``crops.motion``), without touching a canvas pixel: the maps of the
-crops take the motion in. Crops are then cut from the new picture and the colours
+``prepare`` does the same without random changes, for evaluation. The picture is first
+mirrored and rotated (``crops.motion``); no canvas pixel is touched, since the maps to
+the crops include the motion. Crops are then cut from the new picture, and colours
 change last.
 """
 
@@ -37,20 +37,20 @@ LUMINANCE = (0.299, 0.587, 0.114)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """What is drawn for every sample; the defaults are METHOD §4's recipe.
+    """Ranges of the random changes; the defaults are the recipe of METHOD §4.
 
     Attributes:
         scale: the crops' side is multiplied by ``1 + scale · clip(N, ±1)``.
-        rotation_deg: the picture turns by ``rotation_deg · clip(N, ±2)``.
-        rotation_probability: share of samples that turn.
+        rotation_deg: the picture is rotated by ``rotation_deg · clip(N, ±2)`` degrees.
+        rotation_probability: share of samples that are rotated.
         color: range of the factor of each colour channel.
         flip_probability: share of mirrored samples.
         grey_probability: share of samples without colour.
-        noise: standard deviation of Gaussian pixel noise, of [0, 1].
-        box_jitter: largest shift and relative growth of a hand box, of its side.
-        angle_jitter: largest error of a turned crop's angle, radians.
-        keypoint_jitter: standard deviation of the keypoint cue's error, of the hand
-            box's longer side.
+        noise: standard deviation of Gaussian noise on pixels in [0, 1].
+        box_jitter: largest shift and growth of a hand box, relative to its side.
+        angle_jitter: largest error of a rotated crop's angle, radians.
+        keypoint_jitter: standard deviation of the keypoint cue's error, relative to
+            the longer side of the hand box.
         cue_dropout: share of samples without a cue, by its name; 0 for others.
     """
 
@@ -102,7 +102,7 @@ class _Draw(NamedTuple):
 
 
 def prepare(batch: Batch, *, crop: CropConfig) -> tuple[Inputs, Targets]:
-    """Inputs and labels of a batch as it is."""
+    """Inputs and labels of a batch, unchanged."""
     angle = inputs_.hand_angles(batch.targets, batch.cues, crop=crop)
     inputs = inputs_.make_inputs(
         batch.canvas,
@@ -124,17 +124,17 @@ def augment(
     crop: CropConfig,
     augment: AugmentConfig,
 ) -> tuple[Inputs, Targets]:
-    """Inputs and labels of a batch changed at random.
+    """Inputs and labels of a batch with random changes.
 
     Args:
-        key: used up by this call.
-        batch: canvases should have room for the largest turned and grown crop.
-        model: its rest wrist is what a turned hand's ``transl`` depends on.
+        key: random key, used up by this call.
+        batch: a batch whose canvases have room for the largest rotated and grown crop.
+        model: hand model; a rotated hand's ``transl`` depends on its rest wrist.
         crop: how hands are cut out.
-        augment: ranges of the random draws.
+        augment: ranges of the random changes.
 
     Returns:
-        As from ``prepare``; the picture is the mirrored and turned one throughout.
+        As from ``prepare``, for the mirrored and rotated picture.
     """
     geometry_key, color_key, drop_key = jax.random.split(key, 3)
     draw = _draw(geometry_key, batch.weight.shape, augment)

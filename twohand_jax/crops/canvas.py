@@ -1,11 +1,11 @@
-"""The canvas: the part of a picture that the device cuts its hand crops from.
+"""The canvas: the part of a picture from which hand crops are cut on the device.
 
-A canvas covers both hands' crops and has one fixed size, so that pictures of any size
-form a batch and share a compiled program. It is a square window of the picture, shrunk
-by area averaging where it is larger than the canvas, so that the bilinear crops do not
-alias; a canvas never enlarges. A picture that fits is taken unchanged, which costs
-nothing. Training, evaluation and photographs all come through here; training alone
-asks for room that its random motions need.
+A canvas covers the crops of both hands and has a fixed size, so that pictures of any
+size form a batch and share a compiled program. It is a square window of the picture. A
+window larger than the canvas is shrunk by area averaging, so that the bilinear crops do
+not alias; a window is never enlarged. A picture that fits is used unchanged. Training,
+evaluation and photographs all use this code; only training asks for extra room, for its
+random motions.
 """
 
 import dataclasses

@@ -79,7 +79,7 @@ def shape_of(name: str, height: int, width: int) -> tuple[tuple[int, ...], np.dt
 
 
 def map_storage(name: str) -> MapStorage | None:
-    """How a map is stored; None for cues that are no maps."""
+    """How a map is stored; None for cues that are not maps."""
     storage = CUE_KINDS[name].storage
     return storage if isinstance(storage, MapStorage) else None
 

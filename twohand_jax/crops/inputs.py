@@ -1,7 +1,7 @@
-"""From a canvas, hand boxes and cues to what the network sees.
+"""From a canvas, hand boxes and cues to the network's inputs.
 
-Training, evaluation and inference all come through ``make_inputs``, so a crop means
-the same thing everywhere (METHOD §§2-3).
+Training, evaluation and inference all use ``make_inputs``, so a crop means the same
+thing everywhere (METHOD §§2-3).
 """
 
 import dataclasses
@@ -24,25 +24,27 @@ PLACED_BY = ("camera", "joints")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CropConfig:
-    """How hands are cut out and in which units the network speaks.
+    """How hands are cut out, and the units of the network's estimates.
 
     Attributes:
         crop_size: side of a hand's crop in pixels.
-        box_scale: hand box over the tight box of the 2D joints.
-        crop_scale: side of the crop over the longer side of the hand box.
+        box_scale: ratio of the hand box to the tight box of the 2D joints.
+        crop_scale: ratio of the crop's side to the longer side of the hand box.
         cells: side of the heat map in cells (x, y and z).
-        box_3d_m: depth that the heat map spans about the wrist.
-        focal: virtual camera's focal length in pixels of a 256-pixel crop.
-        gate: cues that overlapping hands reduce to what cannot mix them up: of the
-            keypoints the wrists remain, in the segmentation both hands share a label.
-        crop_view: the network speaks of a hand as its crop sees it, turned about the
-            wrist by the angle between the crop's ray and the optical axis, which a
-            crop can't show; otherwise of its orientation in the picture's camera.
-        fingers_up: each crop is turned so that its hand points up (``crops.pointing``),
-            and the network speaks of the hand as it is turned there.
-        placed_by: what puts a hand into the picture's camera: "camera", the camera
-            head, and TransNet where two overlap; or "joints", the 2D joints, on which
-            the posed hand is laid, and TransNet's difference of depths for all pairs.
+        box_3d_m: depth that the heat map spans about the wrist, metres.
+        focal: focal length of the virtual camera in pixels of a 256-pixel crop.
+        gate: cues that are reduced when hands overlap, so that the hands can't be
+            confused: of keypoints only the wrists are left, and in the segmentation
+            both hands have the same label.
+        crop_view: whether the network estimates a hand's orientation relative to the
+            crop's ray instead of the optical axis of the picture's camera, which a
+            crop does not show.
+        fingers_up: whether each crop is rotated so that its hand points up
+            (``crops.pointing``), and estimates are those of the rotated hand.
+        placed_by: what places a hand in the picture's camera: "camera" is the camera
+            head, with TransNet for overlapping hands; "joints" is the alignment of the
+            posed hand with the 2D joints, with TransNet's difference of depths for all
+            pairs.
     """
 
     crop_size: int = 256
@@ -103,14 +105,14 @@ def hand_boxes(
     crop: CropConfig,
     angle: Float[Array, "*b 2"] | None = None,
 ) -> Float[Array, "*b 2 4"]:
-    """Unexpanded hand boxes: about the 2D joints, else those of the labels.
+    """Unexpanded hand boxes in pixels: around the 2D joints, else those of the labels.
 
-    The joints' box counts where more than half of the joints are labelled.
+    The joints' box is used if more than half of the joints are labelled.
 
     Args:
         targets: labels of the picture.
         crop: how hands are cut out.
-        angle: radians by which the boxes are turned about their centres.
+        angle: angle of the boxes about their centres, radians, x towards y.
     """
     valid = targets.joints_2d_valid
     enough = 2 * jnp.sum(valid, axis=-1) > valid.shape[-1]
@@ -134,11 +136,11 @@ def make_inputs(
     """Cut both hands' crops and draw their cues.
 
     Args:
-        canvas: 8-bit RGB that covers both crops as far as the picture does.
-        T_canvas_image: picture pixels to canvas pixels; may turn and mirror.
-        cues: maps on the canvas, keypoints in picture pixels; each is drawn.
+        canvas: 8-bit RGB canvas that covers both crops as far as the picture does.
+        T_canvas_image: maps picture pixels to canvas pixels; may rotate and mirror.
+        cues: maps in canvas pixels, keypoints in picture pixels; each is drawn.
         hand_boxes: unexpanded boxes in picture pixels, right then left.
-        hand_valid: hands that are there; an absent hand's crop shows the other's box.
+        hand_valid: which hands are there; an absent hand's crop shows the other's box.
         scale: extra factor on the side of the crops.
         angle: radians by which the boxes are turned about their centres, see
             ``CanvasView``; left alone where the crops stand upright.

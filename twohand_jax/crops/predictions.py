@@ -1,6 +1,6 @@
 """Two hands in the picture's camera: from the network's raw estimates or parameters.
 
-``decode`` is the way back of ``crops.labels``.
+``decode`` is the inverse of ``crops.labels``.
 """
 
 import jax
@@ -36,21 +36,21 @@ def decode(
     *,
     crop: CropConfig,
 ) -> Prediction:
-    """Both hands in the picture's camera.
+    """Turn the network's estimates into hands in the picture's camera.
 
-    By the camera head, each wrist's pixel is kept exactly, its depth such that the hand
-    keeps its size in pixels; overlapping hands are placed relative to the right one by
-    ``rel_trans``. By the joints, each posed hand is laid on its 2D joints, and of
-    ``rel_trans`` the depth counts: both wrists keep their pixels and their mean depth.
-    A network that does not estimate ``rel_trans`` has it from the places. Boxes are
-    upright ones about turned ones.
+    With ``placed_by`` "camera", each wrist keeps its pixel exactly, and its depth is
+    such that the hand keeps its size in pixels; overlapping hands are placed relative
+    to the right one by ``rel_trans``. With "joints", each posed hand is aligned with
+    its 2D joints, and only the depth of ``rel_trans`` is used: both wrists keep their
+    pixels and their mean depth. If the network does not estimate ``rel_trans``, it
+    follows from the places. Boxes are upright boxes around the rotated ones.
 
     Args:
         output: estimates in the network frame.
-        model: the model the network was trained with.
-        inputs: what the network saw.
-        camera: of the picture that ``inputs.T_crop_image`` starts from.
-        crop: units of the network.
+        model: the hand model that the network was trained with.
+        inputs: the network's inputs.
+        camera: camera of the picture that ``inputs.T_crop_image`` refers to.
+        crop: how hands were cut out, and units of the estimates.
     """
     output = jax.tree.map(lambda x: x.astype(jnp.float32), output)
     params = _params(output, model, inputs, camera, crop)
@@ -156,17 +156,17 @@ def prediction_from_params(
     box: Float[Array, "*b 2 4"] | None = None,
     score: Float[Array, "*b 2"] | None = None,
 ) -> Prediction:
-    """A prediction of known parameters: what refinement, metrics and files take.
+    """Make a prediction from known parameters, for refinement, metrics and files.
 
     Args:
         model: hand model.
-        params: both hands in the camera, metres; any leading batch.
-        camera: that sees them; one for all samples or one for each. None for a picture
-            of 512 x 512 pixels (``geometry.cameras.default``).
+        params: parameters of both hands in the camera, metres; any leading batch.
+        camera: the camera, one for all samples or one for each. None for that of a
+            picture of 512 x 512 pixels (``geometry.cameras.default``).
         box: hand boxes in pixels. By default 1.2 times the tight box of the projected
-            joints; of hands that are not wholly in front of the camera, such as those
-            that a prior draws about the origin, the whole picture.
-        score: how sure it is that each hand is there; 1 by default.
+            joints, or the whole picture for hands that are not entirely in front of
+            the camera, such as those that a prior draws about the origin.
+        score: confidence that each hand is there, by default 1.
     """
     batch = params.transl.shape[:-2]
     if camera is None:

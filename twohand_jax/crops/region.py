@@ -1,4 +1,4 @@
-"""The square about both hands: what the segmentation and depth network looks at."""
+"""The square around both hands, which is the input of the segdepth network."""
 
 import dataclasses
 from typing import ClassVar
@@ -20,8 +20,8 @@ class RegionConfig:
 
     Attributes:
         crop_size: side of the region in pixels.
-        crop_scale: side of the region over the longer side of the box about both hands.
-        box_scale: hand box over the tight box of the 2D joints, in training.
+        crop_scale: ratio of the region's side to the longer side of both hands' box.
+        box_scale: ratio of the hand box to the tight box of the 2D joints, in training.
     """
 
     crop_size: int = 160

@@ -1,7 +1,7 @@
-"""What makes cues of pictures: one protocol, and how several makers become one.
+"""The interface of cue extractors, and the combination of several into one.
 
-Detection comes first: an extractor is told where the hands are and which is which, so
-the same one serves photographs, folders and record sets.
+Hands are detected first. An extractor is given their boxes and sides, so it works alike
+for photographs, folders and record sets.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,23 +18,23 @@ from twohand_jax.types import NO_CUES, Cues
 class Extractor(Protocol):
     """Makes some of the cues of pictures whose hands have been found.
 
-    One made of several networks is best a ``combine`` of one for each, so that every
-    cue's provenance names its own network.
+    For several networks, ``combine`` an extractor for each, so that every cue's
+    provenance names its own network.
     """
 
     @property
     def name(self) -> str:
-        """What made the cue, with its size, such as ``sapiens_0.3b``."""
+        """Name and size of what makes the cues, such as ``sapiens_0.3b``."""
         ...
 
     @property
     def version(self) -> str:
-        """Changes whenever the cues it makes do."""
+        """A text that changes whenever the cues change."""
         ...
 
     @property
     def makes(self) -> tuple[str, ...]:
-        """Names of the cues that it makes (``crops.cue_table``)."""
+        """Names of the cues that the extractor makes (``crops.cue_table``)."""
         ...
 
     def __call__(
@@ -43,7 +43,7 @@ class Extractor(Protocol):
         boxes: Float[np.ndarray, "n 2 4"],
         valid: Bool[np.ndarray, "n 2"],
     ) -> list[Cues]:
-        """Cues of each picture, numpy, in the pixels of the whole picture.
+        """Make the cues of each picture: numpy, in pixels of the whole picture.
 
         Args:
             images: uint8 RGB, of any sizes.
@@ -51,13 +51,13 @@ class Extractor(Protocol):
             valid: which hands are there.
 
         Returns:
-            One record a picture, with the cues that were made.
+            One record for each picture, with the cues that were made.
         """
         ...
 
 
 class Provenance(NamedTuple):
-    """What made a cue, as records and files tell it."""
+    """Name and version of what made a cue, as records and files store it."""
 
     source: str
     version: str
@@ -117,10 +117,10 @@ class Combined:
 
 
 def combine(extractors: Sequence[Extractor]) -> Extractor:
-    """One extractor; for each kind of cue the first that makes it counts.
+    """Combine extractors; each kind of cue comes from the first one that makes it.
 
     Raises:
-        InputError: none is given, or one makes what is no cue.
+        InputError: there is no extractor, or one makes an unknown kind of cue.
     """
     if not extractors:
         raise InputError("No cue extractor is given; at least one is needed.")
@@ -159,14 +159,14 @@ def extract(
     *,
     batch: int = 8,
 ) -> list[Cues]:
-    """Cues of many pictures, in batches of pictures of one size.
+    """Extract the cues of many pictures, in batches of pictures of one size.
 
     Args:
         extractor: see ``Extractor``.
         images: uint8 RGB, of any sizes.
         boxes: see ``Extractor``.
         valid: see ``Extractor``.
-        batch: most pictures that the extractor is given at once.
+        batch: largest number of pictures that the extractor is given at once.
     """
     found: dict[int, Cues] = {}
     by_size: dict[tuple[int, ...], list[int]] = {}

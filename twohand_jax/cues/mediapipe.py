@@ -57,13 +57,14 @@ class MediaPipeHands:
     """MediaPipe's palm and landmark networks as a function of a picture.
 
     Attributes:
-        max_hands: the search ends, and the list is cut, at this many hands.
-        palm_score: least palm score in the whole picture; half of it suffices in
-            tiles and boxes, where the landmark network has the last word.
-        presence: least probability that a region holds a hand: of a first look, and of
-            a box that is known to hold one.
-        sure: the same of the closer look at a hand that nobody told of. On photographs
-            of people nearly all that scores less is an elbow, a neck, a sleeve.
+        max_hands: largest number of hands; the search ends when they are found.
+        palm_score: lowest palm score in the whole picture. Half of it is enough in
+            tiles and boxes, where the landmark network decides.
+        presence: lowest probability that a region shows a hand, for a first look and
+            for boxes that are known to contain a hand.
+        sure: the same for a closer look at a hand that only the search has found. In
+            photographs of people, nearly everything below it is an elbow, a neck or a
+            sleeve.
     """
 
     def __init__(
@@ -89,14 +90,14 @@ class MediaPipeHands:
         boxes: Float[np.ndarray, "n 4"] | None = None,
         sides: Sequence[int] | None = None,
     ) -> list[HandDetection]:
-        """Hands of an RGB picture, those of the surest person first.
+        """Find the hands of a picture, those of the most certain person first.
 
         Args:
             image: uint8 RGB.
-            boxes: x0, y0, x1, y1 of the hands, pixels; then only these are looked
-                at, one hand each at most, in their order.
-            sides: anatomical side (0 right, 1 left) of each box; the picture decides
-                when left out.
+            boxes: x0, y0, x1, y1 of hands in pixels. If they are given, the networks
+                look for at most one hand in each, in their order, and nowhere else.
+            sides: anatomical side (0 right, 1 left) of each box; by default the
+                picture decides.
         """
         _check(image, boxes, sides)
         if boxes is None:

@@ -28,12 +28,12 @@ FORMS = "dets (1, n, 5) + labels (1, n), or one output (1, n, 6) or (1, n, 5)"
 
 
 class HandBoxes(NamedTuple):
-    """What a detector found, surest first.
+    """Boxes that a detector found, the most certain first.
 
     Attributes:
-        boxes: x0, y0, x1, y1 in pixels of the picture, centres at integers.
+        boxes: x0, y0, x1, y1 in pixels of the picture, with pixel centres at integers.
         scores: probability of a hand.
-        sides: 0 right, 1 left, -1 where the detector does not know.
+        sides: 0 right, 1 left, -1 if the detector does not know.
     """
 
     boxes: Float32[np.ndarray, "n 4"]
@@ -43,18 +43,19 @@ class HandBoxes(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OnnxDetectorConfig:
-    """What an ONNX file does not say of itself; defaults are RTMDet's in mmdetection.
+    """Settings that an ONNX file does not contain; defaults as RTMDet in mmdetection.
 
     Attributes:
-        size: side in pixels of the input of a model that takes any.
-        mean, std: subtracted and divided by, values 0 to 255, in the order of channels.
+        size: side of the input in pixels, for models that take any size.
+        mean: mean that is subtracted, 0 to 255, in the order of channels.
+        std: deviation that pixels are then divided by.
         is_bgr: whether channels are blue, green, red.
-        padding: value beside the picture, before mean and std.
-        min_score: least score of a hand.
-        nms_iou: of boxes that overlap by more, only the surest counts.
-        classes: those that are hands; every class when empty.
-        sides: side (0 right, 1 left) of each class; empty if the classes have none.
-        num_threads: of onnxruntime; 0 takes all.
+        padding: value of pixels outside the picture, before mean and std.
+        min_score: lowest score of a hand.
+        nms_iou: overlap above which only the most certain of two boxes is kept.
+        classes: classes that are hands; every class if empty.
+        sides: side (0 right, 1 left) of each class; empty if classes have no side.
+        num_threads: threads of onnxruntime; 0 for all.
     """
 
     size: int = 640
@@ -97,7 +98,7 @@ class OnnxDetector:
         """Hands of an RGB picture.
 
         Raises:
-            InputError: the model fails, or its answer is not as documented.
+            InputError: the model fails, or its output is not as documented.
         """
         blob, scale = letterbox(image, self._shape, self.config)
         try:
@@ -124,7 +125,7 @@ class OnnxDetector:
             or not (is_open[1] or shape[1] == 3)
         ):
             raise InputError(
-                f"{self.path} is no detector that can be used: it takes "
+                f"{self.path} is not a detector that can be used: it takes "
                 f"{_signature(found)}, but one input of float32 (1, 3, height, width) "
                 "is expected."
             )
@@ -147,7 +148,7 @@ class OnnxDetector:
             is_fit = is_fit and len(pair[1].shape) == 2
         if not is_fit:
             raise InputError(
-                f"{self.path} is no detector that can be used: it gives "
+                f"{self.path} is not a detector that can be used: it gives "
                 f"{_signature(found)}, but {FORMS} is expected, boxes x0, y0, x1, y1 "
                 "in pixels of the input. Export it with mmdeploy, non-maximum "
                 "suppression included."

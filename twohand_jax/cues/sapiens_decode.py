@@ -110,7 +110,7 @@ def _newton_step(patch: Float[Array, "*b 3 3"]) -> Float[Array, "*b 2"]:
 def hand_margins(scores: Float[Array, "b h w k"]) -> Float[Array, "b h w 3"]:
     """By how much the right hand, the left hand and the foreground win.
 
-    The hands against the best class that is no hand, the foreground's best class
+    The hands against the best class that is not a hand, the foreground's best class
     against the background. Three margins stand for 28 maps when they are interpolated
     to the picture's size: what is then a hand is one by all 28, and only where other
     classes meet beside it can the hand lose a part of a cell.

@@ -1,4 +1,4 @@
-"""Hands found in a picture: which are the same hand, and which is right or left."""
+"""Deciding which detections are the same hand, and which hand is right or left."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -13,15 +13,15 @@ from twohand_jax.types import LEFT, NUM_JOINTS, RIGHT, Cues
 
 
 class HandDetection(NamedTuple):
-    """One hand of a picture.
+    """One detected hand of a picture.
 
     Attributes:
-        side: 0 right, 1 left: the anatomical side in a picture that is not mirrored.
+        side: anatomical side in a picture that is not mirrored; 0 right, 1 left.
         side_score: probability of that side.
-        score: probability that this is a hand at all.
-        keypoints: 21 joints x, y in pixels and a score (the hand's).
-        world: 21 joints, metres, about the hand's centre; x right, y down, z forward.
-        box: x0, y0, x1, y1 about the keypoints, pixels.
+        score: probability that this is a hand.
+        keypoints: x and y of 21 joints in pixels, and the hand's score for each.
+        world: 21 joints about the hand's centre, metres; x right, y down, z forward.
+        box: x0, y0, x1, y1 of the keypoints' box, pixels.
     """
 
     side: int
@@ -139,10 +139,10 @@ def two_hands(
 ) -> TwoHands:
     """Choose one right and one left hand.
 
-    Of several hands of a side the surest (presence × side) wins. If then the other
-    side is free, the runner-up takes it, provided that it is less sure of its own
-    side than `reassign_below`: sides are mistaken more often than a picture shows
-    two hands of the same side.
+    If several hands have the same side, the most certain one (presence × side) wins. If
+    the other side is free, the runner-up takes it, unless the probability of its own
+    side is at least ``reassign_below``: a wrong side is more frequent than two hands of
+    the same side in a picture.
 
     Args:
         reassign_below: 1 gives every runner-up the free side, 0 drops it.

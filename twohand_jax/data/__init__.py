@@ -1,6 +1,6 @@
-"""Record sets and pose sets: reading, mixing, handing to the devices.
+"""Record sets and pose sets: reading, mixing, and batches on the devices.
 
-The reader loads TensorFlow, and only when it is used.
+TensorFlow is loaded when a reader is first used.
 """
 
 from typing import TYPE_CHECKING

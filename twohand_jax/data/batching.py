@@ -1,4 +1,4 @@
-"""From host batches to sharded device arrays, prefetched, with the waiting measured."""
+"""From host batches to sharded device arrays: prefetching, and time spent waiting."""
 
 import queue
 import threading
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def pad(batch: Batch, size: int) -> Batch:
-    """The batch with repetitions of its last row of weight 0 up to ``size`` rows."""
+    """Fill a batch up to ``size`` rows with copies of its last row, of weight 0."""
     count = batch.weight.shape[0]
     if not 0 < count <= size:
         raise InputError(f"A batch of {count} records cannot be padded to {size}.")
@@ -28,14 +28,14 @@ def pad(batch: Batch, size: int) -> Batch:
 
 
 def to_global(batch: Batch, sharding: NamedSharding) -> Batch:
-    """Arrays over all processes' devices from each process's part of the batch.
+    """Make arrays over the devices of all processes from each process's rows.
 
     Args:
         batch: this process's rows as numpy arrays.
         sharding: splits the leading axis over the mesh.
 
     Raises:
-        InputError: the rows do not divide by this process's devices.
+        InputError: the number of rows is not a multiple of this process's devices.
     """
     devices = len(sharding.addressable_devices)
     rows = batch.weight.shape[0]
@@ -65,8 +65,8 @@ def _replicas(sharding: NamedSharding) -> int:
 class Prefetcher(Generic[T]):
     """Runs an iterator in a thread, some items ahead, and measures the waiting.
 
-    Iterating gives the items in order; an exception of the source is raised at its
-    place. Use it as a context manager, so that the thread ends with the block.
+    Items come in order. An exception of the source is raised in place of the item that
+    it prevented. Use it as a context manager, so that the thread ends with the block.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Prefetcher(Generic[T]):
             yield value
 
     def waiting_share(self) -> float:
-        """Share of the time since the last call that the consumer spent waiting."""
+        """Share of the time since the last call in which the consumer has waited."""
         now = self._clock()
         share = self._waited / max(now - self._since, 1e-9)
         self._waited, self._since = 0.0, now

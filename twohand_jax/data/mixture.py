@@ -29,7 +29,7 @@ class Mixture:
             readers: of the same canvas and process; their batch sizes do not matter,
                 and the first one's number of workers counts.
             weights: relative shares of the sets, positive.
-            batch_size: records a batch of this process.
+            batch_size: records in a batch of this process.
 
         Raises:
             InputError: numbers do not fit.
@@ -43,23 +43,23 @@ class Mixture:
 
     @property
     def skipped(self) -> list[str]:
-        """What was wrong with each damaged record that was passed over."""
+        """The problem of each damaged record that was skipped."""
         return [text for reader in self.readers for text in reader.skipped]
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches that hold as many records as all sets together."""
+        """Number of batches with as many records as all sets together."""
         processes = self.readers[0].num_processes
         return max(1, int(self._starts[-1]) // (self._batch_size * processes))
 
     def batches(self, step: int = 0) -> Iterator[Batch]:
-        """Endless stream of full batches from batch number ``step`` on."""
+        """Endless stream of full batches, beginning with batch number ``step``."""
         return self._assemble(self._mixed(step))
 
     def once(self) -> Iterator[Batch]:
-        """Every record of the process once, set after set, padded with weight 0.
+        """Every record of this process once, set after set, padded with weight 0.
 
-        Every process yields the same number of batches.
+        All processes yield the same number of batches.
         """
         return self._assemble(
             self._renumbered(number, group)

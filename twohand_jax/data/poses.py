@@ -1,8 +1,8 @@
-"""Sets of two-hand poses without pictures: what the prior is trained on.
+"""Sets of two-hand poses without pictures, on which the prior is trained.
 
-A pose set is a directory of ``SPLIT-00000.npz`` shards, each the arrays of a
-``ManoParams``, beside ``poses.json``. Record sets with MANO fits of both hands can be
-read as pose sets, too.
+A pose set is a directory with ``poses.json`` and shards ``SPLIT-00000.npz``, each of
+which has the arrays of a ``ManoParams``. Record sets with MANO fits of both hands can
+be read as pose sets, too.
 """
 
 import dataclasses
@@ -30,12 +30,12 @@ _SHAPES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PoseSetInfo:
-    """What ``poses.json`` says.
+    """The content of ``poses.json``.
 
     Attributes:
         model: name of the hand model.
-        splits: poses in each shard, by split.
-        settings: what the set was made with; decides every number in it.
+        splits: number of poses in each shard, by split.
+        settings: settings of the generator, which determine every number in the set.
     """
 
     model: str
@@ -44,10 +44,10 @@ class PoseSetInfo:
 
 
 class PairBatch(NamedTuple):
-    """Pairs of hands as the prior's vectors, reference before other, raw numbers.
+    """Pairs of hands as vectors of the prior, reference first, not normalised.
 
-    ``record`` counts pairs of the split; each is there twice, with either hand as the
-    reference. ``weight`` is 0 for padding.
+    ``record`` is the number of the pair in its split. Each pair occurs twice, with
+    either hand as reference. ``weight`` is 0 for padding.
     """
 
     vectors: Float[Array, "b 2 64"]
@@ -64,17 +64,17 @@ def batches(
     process: int = 0,
     num_processes: int = 1,
 ) -> Iterator[PairBatch]:
-    """Endless stream of one process's shuffled batches from batch ``step`` on.
+    """Endless stream of one process's shuffled batches, beginning with batch ``step``.
 
-    A function of (seed, step), like that of the record reader.
+    It is a function of (seed, step), like that of the record reader.
 
     Args:
         vectors: all pairs.
         step: number of the first batch.
-        batch_size: rows of this process.
-        seed: of the order.
-        process: this process's number; it sees every ``num_processes``-th pair.
-        num_processes: how many there are.
+        batch_size: number of rows of this process.
+        seed: seed of the order.
+        process: this process's number; it gets every ``num_processes``-th pair.
+        num_processes: number of processes.
     """
     own = np.arange(process, len(vectors), num_processes)
     if len(own) == 0:
@@ -92,11 +92,11 @@ def batches(
 
 
 def load(directory: str | Path, split: str) -> ManoParams:
-    """All pairs of a split in memory, float32.
+    """Load all pairs of a split into memory, as float32.
 
     Args:
-        directory: a pose set, or a record set; of records, those with a MANO fit of
-            both hands are taken.
+        directory: a pose set, or a record set, of which records with a MANO fit of
+            both hands are used.
         split: "train" or "test".
 
     Raises:
@@ -114,13 +114,13 @@ def load(directory: str | Path, split: str) -> ManoParams:
 
 
 def read_info(directory: str | Path) -> PoseSetInfo:
-    """The description of a pose set."""
+    """Read the description of a pose set."""
     path = Path(directory) / INFO
     try:
         content = reading.read_object(path)
         splits = {name: tuple(sizes) for name, sizes in content["splits"].items()}
         if not all(type(n) is int and n >= 0 for s in splits.values() for n in s):
-            raise ValueError("a shard's size is no whole number")
+            raise ValueError("a shard's size is not a whole number")
         return PoseSetInfo(
             model=str(content["model"]),
             splits=splits,

@@ -50,8 +50,8 @@ def open_split(directory: str | Path, name: str) -> Split:
     """Find a split's shards and check that all of them are there.
 
     Raises:
-        InputError: the directory is no record set, or the split is absent, empty or
-            lacks shards.
+        InputError: the directory is not a record set, or the split is missing, empty
+            or without some of its shards.
     """
     root = Path(directory)
     info = read_info(directory)
@@ -85,7 +85,7 @@ def digest(directory: str | Path, name: str) -> str:
 
 
 def split_names(directory: str | Path) -> list[str]:
-    """The splits a directory holds."""
+    """Names of the splits in a record directory."""
     return list(_shard_lengths(read_info(directory)))
 
 
@@ -110,23 +110,23 @@ def cue_names(directory: str | Path) -> tuple[str, ...]:
 
 
 def read_info(directory: str | Path) -> dict:
-    """The TFDS metadata of a record directory.
+    """Read the TFDS metadata of a record directory.
 
     Raises:
-        InputError: there is none, or it is damaged.
+        InputError: the metadata are missing or damaged.
     """
     path = Path(directory) / INFO
     try:
         info = reading.read_object(path)
     except MissingFileError as error:
         raise InputError(
-            f"{directory} is no record set: it has no {INFO}; give the directory that "
-            "`twohand data build` wrote, or let the build finish."
+            f"{directory} is not a record set: it has no {INFO}; give the directory "
+            "that `twohand data build` wrote, or let the build finish."
         ) from error
     try:
         _shard_lengths(info)
         if not isinstance(info["name"], str):
-            raise TypeError("its name is no text")
+            raise TypeError("its name is not text")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"{path} does not describe a record set ({type(error).__name__}: {error}): "
@@ -224,7 +224,7 @@ def _fits(path: str, size: int, changed: int) -> bool:
         while place < size:
             file.seek(place)
             length = int.from_bytes(file.read(8), "little")
-            if length == 0:  # zeros, as a power cut leaves them, are no records
+            if length == 0:  # zeros, as a power cut leaves them, are not records
                 return False
             place += HEADER + length + FOOTER
     return place == size

@@ -41,19 +41,20 @@ tf.config.set_visible_devices([], "GPU")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReaderConfig:
-    """What to read and how.
+    """Settings of a reader.
 
     Attributes:
-        directory: record set as written by ``twohand data build``.
+        directory: record set written by ``twohand data build``.
         split: name of the split.
-        batch_size: records a batch of this process.
-        cues: kinds of cues to hand over; a record that lacks one has its flag cleared.
+        batch_size: number of records in a batch of this process.
+        cues: kinds of cues to read; if a record lacks one, its flag is false.
         canvas: size and coverage of the canvas.
-        shuffle: whether to shuffle; without, records come as they lie on disk.
-        seed: of the order.
-        window_shards: shards mixed with each other, and held in memory.
-        workers: decoding threads.
-        skip_corrupt: count damaged records and give them weight 0 instead of stopping.
+        shuffle: whether to shuffle; otherwise records come in their order on disk.
+        seed: seed of the order.
+        window_shards: number of shards that are in memory and mixed at a time.
+        workers: number of decoding threads.
+        skip_corrupt: whether to count damaged records and give them weight 0, instead
+            of stopping.
     """
 
     directory: str
@@ -71,7 +72,7 @@ class ReaderConfig:
 class Reader:
     """Batches of one process's share of a split.
 
-    ``skipped`` lists what was wrong with each damaged record that was passed over.
+    ``skipped`` lists the problem of each damaged record that was skipped.
     """
 
     def __init__(
@@ -102,13 +103,13 @@ class Reader:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches in which all processes together see about every record once."""
+        """Number of batches in which all processes read about every record once."""
         return max(
             1, self.split.num_records // (self.config.batch_size * self.num_processes)
         )
 
     def batches(self, step: int = 0) -> Iterator[Batch]:
-        """Endless stream of full batches from batch number ``step`` on."""
+        """Endless stream of full batches, beginning with batch number ``step``."""
         size = self.config.batch_size
         return self._assemble(self.groups(step * size, itertools.repeat(size)))
 

@@ -1,7 +1,7 @@
 """The two-hand prior: representation, sampling, guidance, refinement.
 
-``Prior`` and ``refine`` at the top of the library are the way in for most uses; here
-are their parts and settings.
+Most users need only ``Prior`` and ``refine`` at the top of the library. This package
+has their parts and settings.
 """
 
 from twohand_jax.diffusion import ddim, guidance, representation, schedule

@@ -1,7 +1,7 @@
-"""Pairs from a model of single hands: the first drawn alone, the second beside it.
+"""Drawing pairs of hands: the first one alone, the second one beside it.
 
-The cascade of InterHandGen (Lee et al., CVPR 2024). A hand drawn alone keeps its pose
-and shape and becomes the reference of the second one.
+This is the cascade of InterHandGen (Lee et al., CVPR 2024). The first hand keeps its
+pose and shape and becomes the reference of the second one.
 """
 
 import dataclasses
@@ -24,9 +24,9 @@ AT_ORIGIN = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0)
 
 @dataclasses.dataclass(frozen=True)
 class Collision:
-    """The built-in energy: how far the hands of a pair run into each other.
+    """The built-in energy: how far the hands of a pair penetrate each other.
 
-    Its weight suits ``GuidanceConfig``'s step sizes and samples from noise.
+    Its weight suits the step sizes of ``GuidanceConfig`` and samples from noise.
     """
 
     config: CollisionConfig = CollisionConfig(weight=30.0)
@@ -44,7 +44,7 @@ class SampleConfig:
     """How samples are drawn.
 
     Attributes:
-        ddim: steps and randomness of the way from noise.
+        ddim: number of denoising steps, and their randomness.
         same_noise: both hands of a pair start from the same noise, as in InterHandGen's
             released code; by default each has its own.
         energy: ``(model, pair) -> *b`` steers the second hand downhill; None for free

@@ -22,25 +22,25 @@ Change = Callable[[Vector, Int[Array, ""]], Vector]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DdimConfig:
-    """How the noise is walked.
+    """Steps of sampling and inversion.
 
     Attributes:
-        steps: denoising steps.
-        horizon: timesteps that the steps are spread over evenly, from 0 on; None for
-            all of the schedule's. Fewer leave part of the signal in the noise.
+        steps: number of denoising steps.
+        horizon: number of timesteps, from 0 on, over which the steps are spread; None
+            for the whole schedule. A shorter one leaves part of the signal in the noise.
         spacing: "even" includes the horizon's last timestep, where sampling from pure
             noise must start; "leading" has equal strides from 0 on and stops a stride
             short of the end, as the released InterHandGen does with a horizon of 126.
-        eta: 0 deterministic, 1 as random as the diffusion itself.
-        update: "ddim", or "interhandgen" for what its released code computes, which
-            puts ``x̂0 - x``, with x̂0 as guidance left it, in the place of the predicted
-            noise (comparison only).
-        guidance_scale: of classifier-free guidance; 1 uses the condition as it is, 0
-            ignores it, more than 1 exaggerates it.
-        guided: the numbers that it acts on: "all", or "placement" for the last nine,
-            rotation and translation; the others use the condition as it is.
-        fixed_point: extra evaluations per inversion step, which make the step the
-            inverse of sampling's instead of an approximation to it.
+        eta: randomness; 0 is deterministic, 1 as random as the diffusion itself.
+        update: "ddim", or "interhandgen" for what its released code computes, with
+            ``x̂0 - x`` in place of the predicted noise, where x̂0 is the clean vector
+            after guidance (for comparison only).
+        guidance_scale: scale of classifier-free guidance; 1 uses the condition as it
+            is, 0 ignores it, more than 1 exaggerates it.
+        guided: numbers on which classifier-free guidance acts: "all", or "placement"
+            for the last nine, rotation and translation.
+        fixed_point: extra evaluations in each inversion step, which make it the exact
+            inverse of a sampling step instead of an approximation.
     """
 
     steps: int = 42
@@ -91,10 +91,11 @@ RELEASED = dataclasses.replace(
 
 
 class Inversion(NamedTuple):
-    """What noise a clean vector comes from.
+    """The noise that a clean vector comes from.
 
-    ``residual`` is, step by step in the order of sampling, what unguided sampling from
-    ``latent`` misses of the way that inversion took; added back it leads exactly home.
+    ``residual`` holds, for each sampling step, the difference between the path of
+    inversion and unguided sampling from ``latent``. Sampling that adds it back ends
+    exactly at the clean vector.
     """
 
     latent: Float[Array, "*b 64"]
@@ -153,17 +154,17 @@ def sample(
 
     Args:
         denoise: predicts the clean vector from a noisy one, its timestep and condition.
-        schedule: that the denoiser was trained with.
+        schedule: the noise schedule that the denoiser was trained with.
         latent: noise at the first timestep, standard normal or from ``invert``.
-        condition: the reference hand, or zeros for none.
-        config: the walk.
-        key: needed when ``config.eta`` is not 0.
-        change: turns the predicted clean vector of step k into the one used; such as
+        condition: normalised vectors of the reference hand, or zeros for none.
+        config: number, spacing and randomness of the steps.
+        key: random key; needed when ``config.eta`` is not 0.
+        change: a function that changes the clean vector predicted in step k, such as
             ``guidance.by_energy``.
-        residual: from ``invert``, added after each step.
+        residual: result of ``invert`` that is added after each step.
 
     Returns:
-        Normalised vectors.
+        Normalised clean vectors.
     """
     if config.eta > 0 and key is None:
         raise InputError(
@@ -197,14 +198,14 @@ def invert(
     *,
     config: DdimConfig,
 ) -> Inversion:
-    """The noise that unguided sampling turns into ``clean``, and what it then misses.
+    """Find the noise that unguided sampling turns into ``clean``, and its residual.
 
     Args:
         denoise: as in ``sample``.
         schedule: as in ``sample``.
         clean: normalised vectors.
         condition: as in ``sample``.
-        config: the walk; its ``eta`` plays no role.
+        config: number and spacing of the steps; ``eta`` is ignored.
     """
     chex.assert_equal_shape([clean, condition])
     still = dataclasses.replace(config, eta=0.0)
@@ -309,15 +310,15 @@ def _up(below: Vector, noise: Vector, level: Level) -> Vector:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PriorParts:
-    """What refinement needs of a trained prior; passes through ``jax.jit``.
+    """The parts of a trained prior that refinement needs; a pytree.
 
     Attributes:
         denoise: predicts normalised clean vectors; ``jax.tree_util.Partial`` of a
-            function and its weights, so that the weights are an argument of the jit.
-        statistics: that normalise the vectors.
-        schedule: that the denoiser was trained with.
-        hand_model: name of the hand model it was trained on.
-        kind: "std" or "variance", what the statistics' scale is.
+            function and its weights, so that weights are arguments of compiled code.
+        statistics: mean and scale that normalise the vectors.
+        schedule: the noise schedule that the denoiser was trained with.
+        hand_model: name of the hand model that the prior was trained on.
+        kind: "std" or "variance": the meaning of the statistics' scale.
     """
 
     denoise: Denoise
@@ -328,7 +329,7 @@ class PriorParts:
 
 
 def check_hand_model(prior: PriorParts, model: ManoModel) -> None:
-    """Refuse hands of another model than the prior's.
+    """Refuse hands of a model that the prior was not trained on.
 
     Raises:
         InputError: the names differ; the message says both.

@@ -1,4 +1,4 @@
-"""Which estimates are refined, which of their hands stays, and why others are not."""
+"""The gate: which estimates are refined, which hand stays, and why others are not."""
 
 import dataclasses
 import enum
@@ -24,7 +24,7 @@ INSIDE = CollisionConfig(angle=None)
 
 
 class Status(enum.IntEnum):
-    """What became of a sample; all but REFINED come back unchanged."""
+    """Outcome of a sample; all but REFINED are returned unchanged."""
 
     REFINED = 0
     NOT_NEEDED = 1
@@ -54,15 +54,15 @@ SENTENCES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GateConfig:
-    """When to refine.
+    """Conditions for refinement.
 
     Attributes:
-        when: "auto" refines hands whose boxes overlap, and which run into each other or
-            have hidden joints; "always" every pair of usable hands.
-        min_depth: penetration that calls for refinement, metres.
-        hidden: share of a hand's joints whose keypoints were not found, while others
-            were, that calls for refinement.
-        max_distance: between the middle-finger bases, metres.
+        when: "auto" refines hands whose boxes overlap, and which penetrate each other
+            or have hidden joints; "always" refines every pair of usable hands.
+        min_depth: smallest penetration that is refined, metres.
+        hidden: smallest share of hidden joints that is refined. A joint is hidden if
+            its keypoint has no score while others of the hand have one.
+        max_distance: largest distance of the middle-finger bases, metres.
     """
 
     when: Literal["auto", "always"] = "auto"
@@ -174,15 +174,15 @@ def choose_reference(
     visible: Float[Array, "*b 2"] | None = None,
     keypoints: Float[Array, "*b 2 21 3"] | None = None,
 ) -> Int[Array, "*b"]:
-    """The hand that was seen better, RIGHT or LEFT for each sample (METHOD §6).
+    """Choose the hand that was seen better, RIGHT or LEFT for each sample (METHOD §6).
 
     The larger visible area decides, then the higher mean keypoint score, then the
     higher score of the hand, then the right hand.
 
     Args:
-        score: of the prediction.
+        score: score of each hand in the prediction.
         visible: visible area of each hand, any unit (``visibility.visible_area``).
-        keypoints: x, y, score.
+        keypoints: x and y in pixels, and score.
     """
     left = score[..., LEFT] > score[..., RIGHT]
     means = None if keypoints is None else jnp.mean(keypoints[..., 2], axis=-1)

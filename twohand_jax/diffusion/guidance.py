@@ -1,4 +1,4 @@
-"""What guidance descends, and how it steers the samples (METHOD §5)."""
+"""Energies that guidance descends, and the steps by which it does (METHOD §5)."""
 
 import dataclasses
 import math
@@ -44,16 +44,15 @@ class GuidanceConfig:
     """Step sizes λ of gradient descent on the predicted clean vector.
 
     Attributes:
-        last: step size at the last step, for variance-normalised vectors.
-        ratio: of each step's size to the next one's; 0.9 makes 0.093 of 42 steps'
-            first.
-        others_at_last: factor on all but the translation at the last step.
-        others: factor on all but the translation at every step.
-        across: share of a translation across the line of sight that is made. The
-            picture shows where a hand is across, and leaves open how far away it is.
-        settle: steps of the last one's size that follow without the prior.
-        limit: longest change of a vector in one step, in its normalised units; None
-            sets no limit.
+        last: size of the last step, for variance-normalised vectors.
+        ratio: ratio of each step's size to the next one's.
+        others_at_last: factor on all but the translation in the last step.
+        others: factor on all but the translation in every step.
+        across: factor on translations across the line of sight. The picture shows
+            where a hand is in these directions, but not how far away it is.
+        settle: number of steps of the last size that follow without the prior.
+        limit: largest change of a vector in one step, in normalised units; None sets
+            no limit.
     """
 
     last: float = 7.0
@@ -85,16 +84,16 @@ class GuidanceConfig:
 def step_sizes(
     steps: int, statistics: Statistics, kind: str, *, config: GuidanceConfig
 ) -> Float[Array, "k 64"]:
-    """Step size of every coordinate at every sampling step.
+    """Step size of every coordinate in every sampling step.
 
-    A gradient step of size λ on variance-normalised vectors moves the raw coordinate by
-    λ·variance²·gradient. The sizes returned move it as far in the prior's own space.
+    A gradient step of size λ on variance-normalised vectors moves a raw coordinate by
+    λ·variance²·gradient. The returned sizes move it equally far in the prior's space.
 
     Args:
-        steps: sampling steps.
-        statistics: of the prior.
-        kind: "std" or "variance", what the statistics' scale is.
-        config: the sizes.
+        steps: number of sampling steps.
+        statistics: mean and scale of the prior's vectors.
+        kind: "std" or "variance": the meaning of the statistics' scale.
+        config: sizes of the steps.
     """
     check_statistics(statistics)
     if kind not in KINDS:
@@ -120,13 +119,13 @@ def by_energy(
     sight: Float[Array, "*b 3"] | None = None,
     across: float = 1.0,
 ) -> Change:
-    """One gradient step on an energy, for ``ddim.sample``.
+    """A function that makes one gradient step on an energy, for ``ddim.sample``.
 
     Samples do not influence each other: the energy of each depends on its own vector.
 
     Args:
-        energy: from normalised clean vectors to one value a sample.
-        sizes: from ``step_sizes``.
+        energy: maps normalised clean vectors to one value for each sample.
+        sizes: step sizes from ``step_sizes``.
         limit: as in ``GuidanceConfig``.
         sight: unit vector from the camera to the hand, in the frame of its translation.
         across: as in ``GuidanceConfig``; needs ``sight``.
@@ -157,13 +156,13 @@ class EnergyConfig:
     """Weights and lengths of the terms; a weight of 0 leaves a term out.
 
     Attributes:
-        collision: weight of the hands running into each other.
-        keypoints: weight of the other hand's joints leaving its 2D keypoints.
-        estimate: weight of its joints leaving the estimate.
+        collision: weight of the collision energy.
+        keypoints: weight of the distance of the other hand's joints from its keypoints.
+        estimate: weight of the distance of its joints from the estimate.
         criteria: which pairs of vertices collide.
         keypoint_scale: distance in the picture at which a keypoint's robust cost is one
-            half, as a share of the hand's box diagonal.
-        estimate_scale: distance from the estimate that costs 1, metres.
+            half, as a share of the diagonal of the hand's box.
+        estimate_scale: distance from the estimate at which the cost is 1, metres.
     """
 
     collision: float = 1.0

@@ -1,13 +1,13 @@
 """Separating two estimated hands with the prior (METHOD §5, §6).
 
-The better-seen hand stays where it is. The other one is denoised given it, held to the
-estimate as far as that can be trusted (``evidence``), under the gradient of a collision
-energy, and of the user's own if there is one. The paper's way, ``PRESETS["paper"]``,
-inverts it to noise instead and lets go of the estimate.
+The better-seen hand stays where it is. The other one is denoised, with the first as
+condition, held to the estimate as far as that can be trusted (``evidence``), and guided
+by the gradient of a collision energy and of the user's own energy if there is one. The
+paper's way, ``PRESETS["paper"]``, inverts the estimate to noise and then lets go of it.
 
-``refine`` computes every sample and can be traced; ``refine_selected`` computes those
-that need it, on the host; ``gradient_descent`` follows the same energy without the
-prior, for comparison.
+``refine`` computes every sample and can be traced; ``refine_selected`` computes only
+those that need it; ``gradient_descent`` follows the same energy without the prior, for
+comparison.
 """
 
 import dataclasses
@@ -54,15 +54,16 @@ class RefineConfig:
     """How estimates are refined.
 
     Attributes:
-        ddim: the walk from the noise of its horizon; without evidence, there and back.
-        evidence: how far the estimate can be trusted; None inverts it to noise and
-            follows the prior from there, as the paper does (METHOD §5).
-        guidance: step sizes.
-        energy: what guidance descends.
+        ddim: steps of denoising, from the noise of the horizon on; without evidence
+            also those of inversion.
+        evidence: how far the estimate can be trusted. With None it is inverted to noise,
+            and the prior alone decides from there, as in the paper (METHOD §5).
+        guidance: step sizes of guidance.
+        energy: terms of the energy that guidance descends.
         gate: which estimates are refined.
-        residual: without evidence, the share of what unguided inversion and sampling
-            lose of the estimate that is given back: 1 changes nothing but by guidance,
-            0 lets the prior pull the estimate towards what it knows.
+        residual: without evidence, the share of the residual of inversion that sampling
+            adds back: with 1 only guidance changes the estimate, with 0 the prior also
+            pulls it towards what it knows.
     """
 
     ddim: DdimConfig = DdimConfig(steps=10, horizon=80)
@@ -98,10 +99,14 @@ PRESETS = {
 
 
 class Refined(NamedTuple):
-    """Refined estimates, or the unchanged ones with the reason.
+    """Refined estimates; unchanged ones with the reason.
 
-    ``status`` holds ``gate.Status`` numbers; ``reference`` the hand that stayed;
-    ``depth_before`` and ``depth_after`` the deepest colliding vertex in metres.
+    Attributes:
+        prediction: both hands in the camera.
+        status: outcome of each sample, a number of ``gate.Status``.
+        reference: the hand that stayed, RIGHT or LEFT.
+        depth_before: depth of the deepest colliding vertex before, metres.
+        depth_after: the same after refinement, metres.
     """
 
     prediction: Prediction
@@ -127,7 +132,7 @@ class _Method(NamedTuple):
 
 
 class GateResult(NamedTuple):
-    """What the gate says of each sample: as in ``Refined``, before refinement."""
+    """Result of the gate for each sample; fields as in ``Refined``."""
 
     status: Int[Array, "*b"]
     reference: Int[Array, "*b"]
@@ -145,21 +150,22 @@ def refine(
     keypoints: Float[Array, "*b 2 21 3"] | None = None,
     visible: Float[Array, "*b 2"] | None = None,
 ) -> Refined:
-    """Refine the samples that need it; all others come back bit for bit.
+    """Refine the samples that need it; all others are returned bit for bit.
 
     Every sample is computed, so that shapes are static: wrap it in ``jax.jit`` with
     ``config`` and ``energy`` static. It can be differentiated and vmapped.
 
     Args:
-        prior: trained on this hand model.
+        prior: parts of a prior that was trained on this hand model.
         model: two-hand model.
         prediction: both hands in the camera, any leading batch.
-        key: draws the noise of ``config.ddim.eta`` above 0.
-        config: how.
-        energy: the user's own, as in ``cascade.SampleConfig``, added to the terms of
-            ``config.energy``. With ``config.energy.collision`` 0 it takes the collision
-            energy's place, and hands that share more space than before are kept.
-        keypoints: x, y, score of both hands in the picture.
+        key: random key of the noise that is drawn if ``config.ddim.eta`` is above 0.
+        config: settings of all steps.
+        energy: an energy of the user's own, as in ``cascade.SampleConfig``, added to
+            the terms of ``config.energy``. With ``config.energy.collision`` 0 it takes
+            the place of the collision energy; then results are kept even if the hands
+            share more space than before.
+        keypoints: x and y in pixels, and score, of both hands in the picture.
         visible: visible area of each hand, any unit (``visibility.visible_area``).
 
     Raises:
@@ -220,18 +226,18 @@ def refine_selected(
     """``refine``, compiled, where it is needed; not for the inside of a trace.
 
     Args:
-        prior: its ``denoise`` must be a ``jax.tree_util.Partial``.
+        prior: parts of a prior whose ``denoise`` is a ``jax.tree_util.Partial``.
         model: two-hand model.
         prediction: both hands in the camera, any leading batch.
-        key: another one is derived from it for each chunk.
-        config: how.
+        key: random key, from which one is derived for each chunk.
+        config: settings of all steps.
         energy: as in ``refine``. Programs are compiled once for each function.
         keypoints: as in ``refine``.
         visible: as in ``refine``.
-        chunk: most samples at a time.
+        chunk: largest number of samples that are computed at once.
 
     Returns:
-        Host arrays.
+        Results as numpy arrays.
     """
     if chunk < 1:
         raise InputError(f"Chunks of {chunk} samples hold none; give at least 1.")
@@ -274,9 +280,9 @@ def gradient_descent(
     keypoints: Float[Array, "*b 2 21 3"] | None = None,
     visible: Float[Array, "*b 2"] | None = None,
 ) -> Refined:
-    """The same with plain gradient descent on the energy, the denoiser unused.
+    """Refine by plain gradient descent on the energy, without the denoiser.
 
-    Gate, hand that stays, energy and step sizes are those of ``refine``.
+    The gate, the hand that stays, the energy and the step sizes are as in ``refine``.
     """
 
     def solve(
@@ -299,7 +305,7 @@ def check_gate(
     keypoints: Float[Array, "*b 2 21 3"] | None = None,
     visible: Float[Array, "*b 2"] | None = None,
 ) -> GateResult:
-    """What ``refine`` will do: status before it, hand that stays, penetration (m)."""
+    """Predict what ``refine`` will do: status, the hand that stays, depth in metres."""
     depth = gate.penetration_depth(model, prediction, criteria=config.energy.criteria)
     return GateResult(
         status=gate.status(prediction, depth, config=config.gate, keypoints=keypoints),

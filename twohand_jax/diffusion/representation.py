@@ -1,4 +1,4 @@
-"""Two hands as 64 normalised numbers each, one beside the other (METHOD §5)."""
+"""Each of two hands as 64 normalised numbers, relative to the other (METHOD §5)."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -57,16 +57,16 @@ class PairFrame(NamedTuple):
 def pack(
     model: ManoModel, params: ManoParams, reference: Int[Array, "*b"]
 ) -> Float[Array, "*b 2 64"]:
-    """Both hands as vectors, the reference first; ``unpack`` is the exact inverse.
+    """Turn both hands into vectors, the reference first; ``unpack`` is the inverse.
 
     Args:
         model: two-hand model.
-        params: metres, radians; any leading batch.
+        params: parameters of both hands, metres and radians.
         reference: RIGHT or LEFT, for each sample.
 
     Returns:
-        Per hand 45 PCA coefficients of the pose, 10 shape, 6D rotation (two rows),
-        position of the middle-finger base in metres; not normalised.
+        For each hand 45 PCA coefficients of the pose, 10 of the shape, a 6D rotation
+        (two rows) and the position of the middle-finger base in metres; not normalised.
     """
     mano.params.assert_shapes(params)
     canonical = _reference_left(params, reference)
@@ -87,7 +87,7 @@ def pack(
 def pair_frame(
     model: ManoModel, params: ManoParams, reference: Int[Array, "*b"]
 ) -> PairFrame:
-    """The prior frame of each sample: what places the reference hand in the camera."""
+    """The prior frame of each sample, which places the reference hand in the camera."""
     canonical = _reference_left(params, reference)
     orient = rotations.axis_angle_to_matrix(canonical.global_orient)
     base = canonical.transl + middle_base(model, canonical.betas, orient)
@@ -100,13 +100,13 @@ def unpack(
     reference: Int[Array, "*b"],
     frame: PairFrame,
 ) -> ManoParams:
-    """The hands in the camera that ``pack`` made these vectors of.
+    """Turn vectors of ``pack`` back into hands in the camera.
 
     Args:
         model: two-hand model.
         vectors: reference and other hand, not normalised.
-        reference: RIGHT or LEFT, for each sample: which side the first vector is.
-        frame: where the reference hand lies.
+        reference: side of the first vector, RIGHT or LEFT, for each sample.
+        frame: place of the reference hand in the camera.
     """
     chex.assert_shape([vectors, *frame], [(..., 2, SIZE), (..., 3, 3), (..., 3)])
     sides = vectors[..., ::-1, :]
@@ -127,7 +127,7 @@ def unpack(
 
 
 def unpack_at_origin(model: ManoModel, vectors: Float[Array, "*b 2 64"]) -> ManoParams:
-    """The hands in the prior frame itself, the reference as the left hand."""
+    """Turn vectors into hands in the prior frame, the reference as the left hand."""
     batch = vectors.shape[:-2]
     identity = jnp.broadcast_to(jnp.eye(3, dtype=vectors.dtype), (*batch, 3, 3))
     origin = jnp.zeros((*batch, 3), vectors.dtype)
@@ -157,7 +157,7 @@ def other_hand(
 def to_prior(
     points: Float[Array, "*b n 3"], reference: Int[Array, "*b"], frame: PairFrame
 ) -> Float[Array, "*b n 3"]:
-    """Points of the camera in the prior frame."""
+    """Move points from the camera to the prior frame."""
     seen = _mirrored(points, reference)
     return _rotate_back(frame.rotation, seen - frame.origin[..., None, :])
 
@@ -165,7 +165,7 @@ def to_prior(
 def to_camera(
     points: Float[Array, "*b n 3"], reference: Int[Array, "*b"], frame: PairFrame
 ) -> Float[Array, "*b n 3"]:
-    """Points of the prior frame in the camera."""
+    """Move points from the prior frame to the camera."""
     turned = jnp.einsum("...ij,...nj->...ni", frame.rotation, points, precision=HIGHEST)
     return _mirrored(turned + frame.origin[..., None, :], reference)
 
@@ -221,7 +221,7 @@ RELEASED = {"mano_mean": 55, "mano_var": 55, "rel_mean": 9, "rel_var": 9}
 
 
 class Statistics(NamedTuple):
-    """What normalises the other hand: ``(vector - mean) / scale``."""
+    """Mean and scale that normalise the other hand: ``(vector - mean) / scale``."""
 
     mean: Float[Array, "64"]
     scale: Float[Array, "64"]
@@ -230,7 +230,7 @@ class Statistics(NamedTuple):
 def compute_statistics(
     vectors: Float[Array, "n 2 64"] | Float[Array, "n 64"], kind: str = "std"
 ) -> Statistics:
-    """Mean and scale of raw vectors.
+    """Compute mean and scale of raw vectors.
 
     Args:
         vectors: at least two pairs from ``representation.pack``, whose poses and shapes
@@ -259,7 +259,7 @@ def compute_statistics(
 
 
 def load_released_statistics(directory: str | Path) -> Statistics:
-    """The four ``.npy`` files that InterHandGen releases (kind "variance").
+    """Load the four ``.npy`` files that InterHandGen releases (kind "variance").
 
     Raises:
         InputError: a file is missing, damaged or of another size.
@@ -291,11 +291,11 @@ def normalise(
     *,
     hand: int | None = None,
 ) -> Float[Array, "*b 2 64"] | Float[Array, "*b 64"]:
-    """Vectors in the space the denoiser works in.
+    """Normalise vectors to the space in which the denoiser works.
 
     Args:
         vectors: pairs ``*b 2 64``; with ``hand``, vectors ``*b 64`` of that hand.
-        statistics: of the other hand.
+        statistics: mean and scale of the other hand.
         hand: None for pairs, or REFERENCE or OTHER.
     """
     mean, scale = _rows(vectors, statistics, hand)

@@ -11,9 +11,9 @@ from twohand_jax.types import NoiseSchedule
 
 
 def linear(steps: int = 129, start: float = 1e-4, stop: float = 1e-2) -> NoiseSchedule:
-    """Noise variances that grow linearly (Ho et al., 2020).
+    """Noise schedule whose variances grow linearly (Ho et al., 2020).
 
-    The defaults are InterHandGen's: half of the signal's variance survives to the end.
+    The defaults are InterHandGen's: half of the signal's variance is left at the end.
 
     Args:
         steps: number of timesteps T.
@@ -21,7 +21,7 @@ def linear(steps: int = 129, start: float = 1e-4, stop: float = 1e-2) -> NoiseSc
         stop: variance added at the last timestep.
 
     Raises:
-        InputError: no timestep, or variances outside (0, 1).
+        InputError: there is no timestep, or a variance is outside (0, 1).
     """
     _check_length(steps)
     if not 0.0 < start <= stop < 1.0:
@@ -78,11 +78,11 @@ def add_noise(
     t: Int[Array, "*b"],
     schedule: NoiseSchedule,
 ) -> Float[Array, "*b n"]:
-    """Samples at timestep ``t``: sqrt(a) x0 + sqrt(1 - a) noise, a cumulative.
+    """Noisy samples at timestep ``t``: sqrt(a) x0 + sqrt(1 - a) noise, cumulative a.
 
     Args:
         x0: clean samples, normalised.
-        noise: standard normal.
+        noise: standard normal noise of the same shape.
         t: timesteps from 0.
         schedule: noise schedule.
     """

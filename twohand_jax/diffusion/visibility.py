@@ -16,13 +16,13 @@ def visible_area(
     prediction: Prediction,
     labelled: Float[Array, "*b 2"] | None = None,
 ) -> Float[Array, "*b 2"]:
-    """Visible area of each hand, to compare within a sample.
+    """Visible area of each hand, for comparison within a sample only.
 
     Args:
         model: hand model.
         prediction: both hands in the camera, any leading batch.
-        labelled: from ``labelled_area``; samples where both areas are 0, and all when
-            left out, get that of the meshes drawn over each other.
+        labelled: areas from ``labelled_area``. Samples in which both are 0, and all
+            samples without this argument, get the visible areas of the drawn meshes.
     """
     drawn = drawn_area(model, prediction)
     if labelled is None:
@@ -34,11 +34,11 @@ def visible_area(
 def labelled_area(
     segmentation: UInt8[Array, "*b h w"], present: Bool[Array, "*b"] | bool = True
 ) -> Float[Array, "*b 2"]:
-    """Pixels of each hand in a segmentation (``types.Cues``); numpy stays numpy.
+    """Number of pixels of each hand in a segmentation (``types.Cues``).
 
     Args:
-        segmentation: 0 background, 1 right, 2 left.
-        present: samples that have one; others get zeros.
+        segmentation: labels 0 background, 1 right, 2 left; numpy or JAX.
+        present: samples that have a segmentation; others get zeros.
     """
     xp = np if isinstance(segmentation, np.ndarray) else jnp
     counts = [xp.sum(segmentation == label, axis=(-2, -1)) for label in (1, 2)]

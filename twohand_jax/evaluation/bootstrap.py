@@ -1,9 +1,9 @@
-"""How far figures would move with other records: the percentile bootstrap.
+"""Confidence intervals of figures by the percentile bootstrap (Efron, 1979).
 
-Records are drawn with replacement as often as there are records, the figures of every
-draw are computed from the drawn records' sums and counts as those of the whole set
-are, and the interval holds the middle of them (Efron, 1979). Where records hang
-together (views of one pose, frames of a sequence), whole groups are drawn.
+Each draw takes as many records as there are, with replacement. Its figures are
+computed from the sums and counts of the drawn records, like those of the whole set, and
+the interval contains the middle of them. Where records depend on each other (views of
+one pose, frames of a sequence), whole groups are drawn.
 """
 
 from collections.abc import Mapping
@@ -26,14 +26,14 @@ _figures_of_draws = jax.jit(jax.vmap(protocols.reduced_means))
 
 
 class Interval(NamedTuple):
-    """Where a figure lies; NaN where the figure is."""
+    """Bounds of a figure; NaN if the figure is NaN."""
 
     low: float
     high: float
 
 
 class Difference(NamedTuple):
-    """A figure of one method minus that of another, and where the difference lies."""
+    """A figure of one method minus that of another, with bounds of the difference."""
 
     value: float
     low: float
@@ -51,11 +51,11 @@ def intervals(
     """Confidence intervals of all figures of ``Result.figures``.
 
     Args:
-        result: of one method.
-        draws: how many sets are drawn.
-        seed: of the draws; the same seed draws the same records.
-        level: share of the draws that an interval holds.
-        groups: what each record belongs to, where records are not independent.
+        result: result of one method.
+        draws: number of draws.
+        seed: seed of the draws; the same seed draws the same records.
+        level: share of the draws that an interval contains.
+        groups: group of each record, if records are not independent.
 
     Raises:
         InputError: there is no record.
@@ -74,15 +74,15 @@ def difference(
     level: float = LEVEL,
     groups: Shaped[np.ndarray, "n"] | None = None,
 ) -> dict[str, Difference]:
-    """Figures of ``first`` minus those of ``second``, both of the same drawn records.
+    """Figures of ``first`` minus those of ``second``, both from the same drawn records.
 
-    What makes a record hard for both methods cancels, so this interval is narrower
-    than two separate ones suggest.
+    The difficulty that a record has for both methods cancels, so this interval is
+    narrower than two separate ones suggest.
 
     Args:
-        first: one method's errors; ``groups`` are in the order of its records.
-        second: another's on the same records, in any order.
-        draws: as in ``intervals``, like the other arguments.
+        first: one method's result; ``groups`` are in the order of its records.
+        second: another method's result on the same records, in any order.
+        draws: as in ``intervals``.
         seed: as in ``intervals``.
         level: as in ``intervals``.
         groups: as in ``intervals``.

@@ -1,6 +1,6 @@
-"""The rows of a table: the regressor with more and more of its cues, and the prior.
+"""The rows of a table: the regressor with more and more cues, then with the prior.
 
-Beside them the labels themselves, to read the others by.
+The labels themselves can be one more row, for comparison.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -59,7 +59,7 @@ def trained_rows(
 
 
 def estimator(network: Network, *, crop: CropConfig) -> Estimate:
-    """Estimates of a batch as a function of weights, batch, model and cues.
+    """A function from weights, batch, hand model and cues to a batch of estimates.
 
     It is compiled once for all sets of cues.
 
@@ -117,7 +117,7 @@ def cue_methods(
         estimate: from ``estimator``.
         variables: the network's weights.
         model: hand model.
-        cue_sets: names of cues by the name of their row.
+        cue_sets: names of the cues of each row, by the row's name.
     """
     weights = jax.device_put(variables, everywhere(local_mesh()))
     hands = jax.device_put(model, everywhere(local_mesh()))
@@ -129,10 +129,11 @@ def cue_methods(
 
 
 def refined(method: Method, prior: Prior) -> Method:
-    """A method's estimates after refinement with the two-hand prior.
+    """A method's estimates, refined with the two-hand prior.
 
-    The hand with the larger visible area stays, by the segmentation where a record has
-    one. Keypoints only decide between equal areas; they hold no hand in place.
+    The hand with the larger visible area stays; the area comes from the segmentation
+    if a record has one. Keypoints only decide between equal areas; they do not hold a
+    hand in place.
     """
 
     def refine_batch(batch: Batch) -> Prediction:
@@ -163,14 +164,14 @@ def _visible(
 
 
 def labels(model: ManoModel) -> Method:
-    """The records' own fits as estimates; hands without one are not found.
+    """The records' own fits as estimates; hands without a fit count as not found.
 
-    Where a protocol compares with the dataset's own joints, their error is that of the
-    fits, and no method that learned from these is expected below it. Their contact is
-    that of true hands.
+    If a protocol compares with the dataset's own joints, the error is that of the
+    fits, and no method that learned from them can be expected to have a smaller one.
+    Their contact is that of true hands.
 
     Args:
-        model: poses the fits.
+        model: hand model that poses the fits.
     """
     pose = jax.jit(mano.forward)
 

@@ -48,10 +48,10 @@ class Subject:
     """What is evaluated: methods and everything that decides their estimates.
 
     Attributes:
-        methods: by the name of their row.
-        identity: of weights and settings, as JSON has it.
-        experiment: decides how records are read.
-        hand: model of the estimated and of the true hands.
+        methods: the methods, by the name of their row.
+        identity: JSON values that identify weights and settings.
+        experiment: the experiment, which decides how records are read.
+        hand: hand model of the estimates and of the true hands.
     """
 
     methods: Mapping[str, Method]
@@ -71,7 +71,7 @@ def regressor(
         refine: adds the estimates from all cues refined with this prior.
 
     Raises:
-        InputError: it was trained for cues that are no row of a table.
+        InputError: it was trained for cues that are not a row of a table.
     """
     config = native.load_config(directory)
     experiment = experiments.parse_as(RegressorExperiment, config)
@@ -83,8 +83,8 @@ def regressor(
     if not known:
         raise InputError(
             f"{directory} was trained for the cues {', '.join(model.cues)} alone, "
-            f"which is no row of a table: rows are {', '.join(methods.CUE_SETS)}, each "
-            "with the cues before it."
+            f"which is not a row of a table: rows are {', '.join(methods.CUE_SETS)}, "
+            "each with the cues before it."
         )
     rows = methods.cue_methods(estimate, variables, hand, cue_sets=known)
     identity = {"model": digest(directory), "hand": hand.name, "prior": ""}
@@ -126,7 +126,7 @@ def evaluate_set(
         refine: adds ``+ diffusion``, and figures of contact before and after it.
         labels: puts the records' own fits first, with their contact if refined.
         out: keeps what was computed; the same call continues there.
-        batch_size: records a batch of this process; rounded up to its devices.
+        batch_size: records in a batch of this process; rounded up to its devices.
         progress: whether to show a bar.
 
     Raises:

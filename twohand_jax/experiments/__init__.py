@@ -1,4 +1,4 @@
-"""What can be trained, a file each: config, network, loss, data (see ``base``)."""
+"""Kinds of experiments, one file for each: config, network, loss and data."""
 
 from twohand_jax.experiments.base import (
     Experiment,

@@ -1,4 +1,4 @@
-"""What can be trained: a table of kinds, and configs checked where they are built."""
+"""The table of everything that can be trained; configs are checked here."""
 
 import dataclasses
 import importlib
@@ -34,13 +34,13 @@ Sections = dict[str, dict[str, Any]]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """A whole experiment, checked and typed; each kind adds its sections.
+    """The settings of an experiment, checked and typed; each kind adds its sections.
 
     Attributes:
-        kind: its name in the table.
+        kind: name of the kind of experiment in the table.
         model: sizes of the network.
-        train: length and intervals.
-        optim: optimiser.
+        train: length of the run, and intervals of its reports.
+        optim: settings of the optimiser.
     """
 
     kind: ClassVar[str]
@@ -93,10 +93,10 @@ class Run(NamedTuple):
 
 
 def kind_of(config: ConfigDict | Mapping[str, Any]) -> str:
-    """What a config trains, a name of the table; "regressor" when it does not say.
+    """Name of a config's kind of experiment; "regressor" if it has none.
 
     Raises:
-        InputError: something else.
+        InputError: the name is not in the table.
     """
     found = _plain(config).get(native.EXPERIMENT, DEFAULT)
     if found not in MODULES:
@@ -107,27 +107,27 @@ def kind_of(config: ConfigDict | Mapping[str, Any]) -> str:
 
 
 def entry(name: str) -> Kind[Any]:
-    """The table's entry of a kind."""
+    """The entry of a kind of experiment in the table."""
     module = importlib.import_module(f"twohand_jax.experiments.{MODULES[name]}")
     return module.KIND
 
 
 def parse(config: ConfigDict | Mapping[str, Any]) -> Experiment:
-    """Turn a config (ConfigDict or parsed JSON, old ones too) into dataclasses.
+    """Turn a config (ConfigDict or parsed JSON, old versions too) into dataclasses.
 
     Raises:
         InputError: a section or field is unknown, missing, of the wrong type or out of
-            range, or sections contradict each other; one sentence naming the field.
+            range, or sections contradict each other; the message names the field.
     """
     chosen = entry(kind_of(config))
     return fields.dataclass_of(chosen.config, _sections(chosen, config), "config")
 
 
 def parse_as(cls: type[E], config: ConfigDict | Mapping[str, Any]) -> E:
-    """``parse`` for a caller that needs one kind.
+    """``parse`` for callers that need a certain kind of experiment.
 
     Raises:
-        InputError: as ``parse``, or the config is of another kind.
+        InputError: as in ``parse``, or the config is of another kind.
     """
     found = kind_of(config)
     if found != cls.kind:
@@ -146,15 +146,15 @@ def network(experiment: Experiment) -> Network:
 
 
 def outline(experiment: Experiment) -> Outline:
-    """What an experiment would train, in shapes only; opens no data."""
+    """Shapes of everything that an experiment would train; opens no data."""
     return entry(experiment.kind).outline(experiment)
 
 
 def run(experiment: Experiment) -> Run:
-    """What ``train.loop`` takes; opens the data.
+    """Open the data of an experiment and make what ``train.loop`` needs.
 
     Raises:
-        InputError: the experiment cannot run here, or its data are not usable.
+        InputError: the experiment can't run here, or its data can't be used.
     """
     check_runnable(experiment)
     return Run(
@@ -166,12 +166,13 @@ def run(experiment: Experiment) -> Run:
 
 
 def check_runnable(experiment: Experiment) -> None:
-    """Refuse what cannot be trained on the devices at hand.
+    """Refuse experiments that can't be trained on the available devices.
 
-    A model directory may come from other devices, so ``parse`` does not ask for this.
+    ``parse`` does not check this, because a model directory may come from a machine
+    with other devices.
 
     Raises:
-        InputError: names the field.
+        InputError: the experiment does not fit; the message names the field.
     """
     loop, devices = experiment.train, jax.device_count()
     if loop.total_steps < 1:

@@ -20,12 +20,12 @@ def crop(
     angle: Float[Array, "*b"] | float = 0.0,
     mirror: Bool[Array, "*b"] | bool = False,
 ) -> Float[Array, "*b 2 3"]:
-    """Map from image to the ``size`` x ``size`` crop of a square box.
+    """Affine map from image pixels to pixels of the crop that shows a square box.
 
     Args:
-        box: square box; its centre lands on the middle of the crop, ``(size - 1) / 2``.
+        box: square box, pixels; its centre maps to the crop's, ``(size - 1) / 2``.
         size: side of the crop in pixels.
-        angle: the content turns by this many radians, x towards y.
+        angle: angle by which the content is rotated, radians, x towards y.
         mirror: whether the crop is then mirrored, x to ``size - 1 - x``.
     """
     chex.assert_shape(box, (..., 4))
@@ -49,7 +49,7 @@ def crop(
 def apply(
     T: Float[Array, "*b 2 3"], points: Float[Array, "*b n 2"]
 ) -> Float[Array, "*b n 2"]:
-    """Map points."""
+    """Apply a map to points, pixels."""
     chex.assert_shape([T, points], [(..., 2, 3), (..., None, 2)])
     linear, offset = T[..., :2], T[..., 2]
     moved = jnp.einsum("...ij,...nj->...ni", linear, points, precision=HIGHEST)
@@ -57,7 +57,7 @@ def apply(
 
 
 def invert(T: Float[Array, "*b 2 3"]) -> Float[Array, "*b 2 3"]:
-    """The map back."""
+    """The inverse of a map."""
     chex.assert_shape(T, (..., 2, 3))
     a, b, c, d = T[..., 0, 0], T[..., 0, 1], T[..., 1, 0], T[..., 1, 1]
     adjugate = jnp.stack([jnp.stack([d, -b], -1), jnp.stack([-c, a], -1)], -2)

@@ -15,13 +15,14 @@ def procrustes(
     *,
     allow_reflection: bool = False,
 ) -> Float[Array, "*b n 3"]:
-    """The source moved onto the target by the best scale, rotation and translation.
+    """Move the source onto the target by the best scale, rotation and translation.
 
     Args:
         source: points to move.
         target: points to reach.
-        valid: points that take part; all are moved.
-        allow_reflection: FreiHAND's official evaluation does not exclude reflections.
+        valid: points that determine the motion; all points are moved.
+        allow_reflection: whether the motion may mirror the points, as it may in
+            FreiHAND's official evaluation.
     """
     chex.assert_equal_shape([source, target])
     chex.assert_shape(source, (..., None, 3))

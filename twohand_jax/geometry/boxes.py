@@ -30,15 +30,15 @@ def around_joints(
     least: float = 0.0,
     angle: Float[Array, "*b"] | None = None,
 ) -> Float[Array, "*b 4"]:
-    """A hand's box: the tight one of its valid joints, grown about its centre.
+    """Box of a hand: the tight box of its valid joints, grown about its centre.
 
     Args:
         joints_px: 2D joints, pixels.
-        valid: joints that count; all by default. With none the box is all zeros.
-        scale: side of the hand's box over that of the tight one.
+        valid: joints that count, by default all; if none does, the box is all zeros.
+        scale: ratio of the box's side to that of the tight box.
         least: lower bound of the tight box's sides, pixels.
-        angle: radians by which the tight box is turned, x towards y; the box given
-            back is to be turned by as much about its centre. None for upright ones.
+        angle: angle of the tight box in radians, x towards y. The returned box has to
+            be rotated by the same angle about its centre. None for an upright box.
     """
     if angle is not None:
         joints_px = rotate(joints_px, -angle)
@@ -68,7 +68,7 @@ def size(box: Float[Array, "*b 4"]) -> Float[Array, "*b 2"]:
 def from_center(
     middle: Float[Array, "*b 2"], extent: Float[Array, "*b 2"]
 ) -> Float[Array, "*b 4"]:
-    """Box of width and height ``extent`` about ``middle``."""
+    """Box of width and height ``extent`` centred at ``middle``."""
     chex.assert_shape([middle, extent], (..., 2))
     xp = array_module(middle, extent)
     return xp.concatenate([middle - extent / 2, middle + extent / 2], axis=-1)
@@ -80,7 +80,7 @@ def scale(box: Float[Array, "*b 4"], factor: float) -> Float[Array, "*b 4"]:
 
 
 def square(box: Float[Array, "*b 4"]) -> Float[Array, "*b 4"]:
-    """Smallest square about the same centre that holds the box."""
+    """Smallest square with the same centre that contains the box."""
     xp = array_module(box)
     side = xp.max(size(box), axis=-1, keepdims=True)
     return from_center(center(box), xp.broadcast_to(side, (*side.shape[:-1], 2)))
@@ -89,7 +89,7 @@ def square(box: Float[Array, "*b 4"]) -> Float[Array, "*b 4"]:
 def union(
     first: Float[Array, "*b 4"], second: Float[Array, "*b 4"]
 ) -> Float[Array, "*b 4"]:
-    """Smallest box that holds both."""
+    """Smallest box that contains both."""
     chex.assert_shape([first, second], (..., 4))
     xp = array_module(first, second)
     low = xp.minimum(first[..., :2], second[..., :2])
@@ -121,12 +121,12 @@ def overlap(
     *,
     angle: Float[Array, "*b 2"] | None = None,
 ) -> Bool[Array, "*b"]:
-    """Whether both hands are there and their unexpanded boxes intersect.
+    """Whether both hands are present and their unexpanded boxes intersect.
 
     Args:
-        boxes: of both hands.
-        present: hands that are there.
-        angle: radians by which each box is turned about its centre, x towards y.
+        boxes: boxes of both hands, pixels.
+        present: which hands are present.
+        angle: angle of each box about its centre, radians, x towards y.
     """
     first, second = boxes[..., 0, :], boxes[..., 1, :]
     if angle is None:
@@ -143,7 +143,7 @@ def overlap(
 def rotate(
     points: Float[Array, "*b n 2"], angle: Float[Array, "*b"]
 ) -> Float[Array, "*b n 2"]:
-    """Points turned about the origin by an angle in radians, x towards y."""
+    """Rotate points about the origin by an angle in radians, x towards y."""
     xp = array_module(points, angle)
     cosine, sine = xp.cos(angle)[..., None], xp.sin(angle)[..., None]
     x, y = points[..., 0], points[..., 1]
@@ -153,7 +153,7 @@ def rotate(
 def around_turned(
     box: Float[Array, "*b 4"], angle: Float[Array, "*b"]
 ) -> Float[Array, "*b 4"]:
-    """The upright box about one that is turned about its centre (radians)."""
+    """Smallest upright box around a box that is rotated about its centre (radians)."""
     return from_center(center(box), _turned_size(box, angle))
 
 

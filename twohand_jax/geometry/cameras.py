@@ -1,6 +1,6 @@
 """Perspective cameras, and how a crop's virtual camera relates to the picture's.
 
-``project`` and ``backproject`` give numpy arrays for numpy arrays.
+``project`` and ``backproject`` return numpy arrays if they are given numpy arrays.
 """
 
 import chex
@@ -15,7 +15,7 @@ HIGHEST = jax.lax.Precision.HIGHEST
 
 
 def project(points: Float[Array, "*b n 3"], camera: Camera) -> Float[Array, "*b n 2"]:
-    """Pixels of points in the camera frame (metres); depth is kept above 1 mm."""
+    """Project points in the camera frame (metres) to pixels; depth is at least 1 mm."""
     chex.assert_shape([points, *camera], [(..., None, 3), (..., 2), (..., 2)])
     depth = array_module(points).maximum(points[..., 2:], NEAREST_M)
     focal, center = camera.focal[..., None, :], camera.center[..., None, :]
@@ -64,16 +64,16 @@ def place(
     *,
     nearest: float = 0.05,
 ) -> Float[Array, "*b 3"]:
-    """Where an object of known shape and rotation stands: a translation, metres.
+    """Translation (metres) of an object whose shape and rotation are known.
 
-    With rays ``a = (pixel - center) / focal`` each point asks for
-    ``t_xy - a t_z = a p_z - p_xy``; the least squares solution is closed.
+    With rays ``a = (pixel - center) / focal`` each point gives the equations
+    ``t_xy - a t_z = a p_z - p_xy``, which are solved by least squares in closed form.
 
     Args:
-        points: about any origin, in the camera's axes, metres.
-        pixels: where they are seen.
-        camera: that sees them.
-        nearest: the origin is no nearer to the camera than this, metres.
+        points: points of the object about any origin, in the camera's axes, metres.
+        pixels: their places in the picture.
+        camera: the picture's camera.
+        nearest: smallest distance of the origin from the camera, metres.
     """
     chex.assert_shape([points, pixels], [(..., None, 3), (..., None, 2)])
     rays = (pixels - camera.center[..., None, :]) / camera.focal[..., None, :]
@@ -92,11 +92,11 @@ def crop_to_image(
     crop_camera: Camera,
     image_camera: Camera,
 ) -> Float[Array, "*b 3"]:
-    """Where a point of a crop's virtual camera lies in the picture's camera.
+    """Move a point from a crop's virtual camera to the picture's camera.
 
-    The pixel is kept exactly, and depth is set so that an object about the point keeps
-    its size in pixels: ``Z = z · f_image · s / f_crop`` with s crop pixels an image
-    pixel. The point is in the crop's frame (mirrored crops give mirrored points).
+    The pixel is kept exactly, and the depth is such that an object around the point
+    keeps its size in pixels: ``Z = z · f_image · s / f_crop`` with s crop pixels to an
+    image pixel. The point is in the crop's frame (mirrored crops give mirrored points).
     """
     chex.assert_shape([point, T_crop_image], [(..., 3), (..., 2, 3)])
     linear = T_crop_image[..., :2]

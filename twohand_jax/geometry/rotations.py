@@ -108,7 +108,7 @@ def matrix_to_rotation_6d(matrix: Float[Array, "*b 3 3"]) -> Float[Array, "*b 6"
 
 
 def rotation_z(angle: Float[Array, "*b"]) -> Float[Array, "*b 3 3"]:
-    """Rotation about the optical axis; positive turns x towards y (clockwise seen)."""
+    """Rotation about the optical axis; positive is x towards y, clockwise as seen."""
     zero = jnp.zeros_like(angle)
     return axis_angle_to_matrix(jnp.stack([zero, zero, angle], axis=-1))
 

@@ -1,7 +1,7 @@
-"""The direction in which a crop looks, seen from the picture's camera.
+"""The viewing direction of a crop, in the frame of the picture's camera.
 
-A crop away from the picture's middle shows a hand from the side: the same pixels mean
-another orientation in the camera's frame. Turning a hand about its wrist by the
+A crop away from the picture's middle shows a hand from the side, so the same pixels
+mean another orientation in the camera's frame. Rotating a hand about its wrist by the
 inverse of ``rotation`` expresses it as the crop sees it.
 """
 
@@ -48,9 +48,9 @@ def toward(ray: Float[Array, "*b 3"]) -> Float[Array, "*b 3 3"]:
 
 
 def roll(T_crop_image: Float[Array, "*b 2 3"]) -> Float[Array, "*b"]:
-    """Angle by which a crop is turned against its picture, radians, x towards y.
+    """Angle by which a crop is rotated against its picture, radians, x towards y.
 
-    A crop is turned before it is mirrored.
+    A crop is rotated before it is mirrored.
     """
     chex.assert_shape(T_crop_image, (..., 2, 3))
     return jnp.arctan2(-T_crop_image[..., 1, 0], T_crop_image[..., 1, 1])
@@ -64,7 +64,7 @@ def roll_rotation(T_crop_image: Float[Array, "*b 2 3"]) -> Float[Array, "*b 3 3"
 def turn(
     R: Float[Array, "*b 3 3"], points: Float[Array, "*b n 3"]
 ) -> Float[Array, "*b n 3"]:
-    """Points turned about the first of them."""
+    """Rotate points about the first of them."""
     chex.assert_shape([R, points], [(..., 3, 3), (..., None, 3)])
     pivot = points[..., :1, :]
     moved = jnp.einsum("...ij,...nj->...ni", R, points - pivot, precision=HIGHEST)

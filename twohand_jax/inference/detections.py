@@ -1,4 +1,4 @@
-"""What is known of a picture's hands before the network looks: boxes, keypoints."""
+"""Boxes and keypoints of a picture's hands, which are found before the network runs."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -26,11 +26,12 @@ class Detector(Protocol):
         sides: Sequence[int] | None = None,
         /,
     ) -> list[HandDetection]:
-        """The hands of an RGB picture.
+        """Find the hands of a picture.
 
         Args:
             image: uint8 RGB.
-            boxes: of hands, pixels; then only these are looked at, one hand each.
+            boxes: hand boxes in pixels. If they are given, the detector looks for one
+                hand in each and nowhere else.
             sides: anatomical side (0 right, 1 left) of each box.
         """
         ...
@@ -43,15 +44,15 @@ BELIEVED.setflags(write=False)
 
 
 class Detections(NamedTuple):
-    """Right and left hand of a picture; what is not known is zero.
+    """The right and the left hand of a picture; unknown values are zero.
 
     Attributes:
-        boxes: hand boxes, picture pixels (1.2 times the tight box of the joints).
-        keypoints: x, y, score.
-        score: how sure it is that the hand is there, 0 for absent ones.
-        world: the detector's joints in metres about each hand's own centre, in the
+        boxes: hand boxes in picture pixels, 1.2 times the tight box of the joints.
+        keypoints: x and y in picture pixels, and score.
+        score: confidence that the hand is there; 0 for absent hands.
+        world: the detector's joints in metres about each hand's centre, in the
             picture's axes: x right, y down, z away from the camera.
-        trust: how far a hand's keypoints and ``world`` are to be believed, 0 to 1.
+        trust: how reliable a hand's keypoints and ``world`` are, 0 to 1.
     """
 
     boxes: Float32[np.ndarray, "2 4"]

@@ -1,4 +1,4 @@
-"""The trained network as one file that needs JAX alone to run, and no code of ours.
+"""Exporting the trained network as one file that runs with JAX alone.
 
 The file is a zip archive: ``program.stablehlo`` (of ``jax.export``), ``signature.json``
 (inputs, outputs, platforms), ``README.txt`` (how to call it) and, if the weights are

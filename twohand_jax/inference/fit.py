@@ -1,8 +1,8 @@
 """A short fit after the network: damped least squares on MANO parameters.
 
-The evidence are 2D keypoints and, where the detector has them, its joints in metres
-(MediaPipe's world landmarks): they turn the hand's palm to begin with, and draw the
-posture, whatever their size and place.
+The evidence is 2D keypoints and, if the detector gives them, joints in metres
+(MediaPipe's world landmarks). The latter give the palm's initial orientation and pull
+the posture; their size and place are not used.
 """
 
 import dataclasses
@@ -32,18 +32,19 @@ class FitConfig:
     """Standard deviations of the fit's terms.
 
     Attributes:
-        keypoint_sigma: of a keypoint, as part of the hand box's longer side.
-        keypoint_knee: error in sigmas from which it counts linearly, not squared.
-        orient_sigma: of the hand's rotation about the network's, radians.
-        pose_sigma: of each joint angle about the network's, radians.
-        world_sigma: of a joint in metres about the detector's, fingertips aside.
-        world_tip_sigma: the same of a fingertip, which detectors place less surely.
-        world_knee: error in sigmas from which it counts linearly, not squared.
-        shape_sigma: of shape coefficients about the network's; twice that about zero.
-        shared_shape_sigma: of the difference of both hands' shapes.
-        depth_sigma: of log depth about the network's.
-        relative_depth_sigma: of the difference of both hands' log depth changes.
-        max_steps: limit of Levenberg-Marquardt iterations.
+        keypoint_sigma: deviation of a keypoint, relative to the box's longer side.
+        keypoint_knee: error in sigmas above which it counts linearly, not squared.
+        orient_sigma: deviation of the hand's rotation from the network's, radians.
+        pose_sigma: deviation of each joint angle from the network's, radians.
+        world_sigma: deviation of a joint from the detector's, metres; not fingertips.
+        world_tip_sigma: the same for fingertips, which detectors find less exactly.
+        world_knee: error in sigmas above which it counts linearly, not squared.
+        shape_sigma: deviation of shape coefficients from the network's; twice that
+            from zero.
+        shared_shape_sigma: deviation between the shapes of both hands.
+        depth_sigma: deviation of log depth from the network's.
+        relative_depth_sigma: deviation between both hands' changes of log depth.
+        max_steps: largest number of Levenberg-Marquardt iterations.
     """
 
     keypoint_sigma: float = 0.008

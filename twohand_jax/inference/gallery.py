@@ -206,7 +206,7 @@ def _read(info: PictureInfo, folder: Path) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _text(name: str) -> str:
-    """A file's name where its bytes are no UTF-8, as text that can be written."""
+    """A file's name where its bytes are not UTF-8, as text that can be written."""
     return name.encode(errors="replace").decode()
 
 

@@ -29,7 +29,7 @@ def given_people(
     """Hints of one person or of several; those of whom no hand is known are left out.
 
     Args:
-        boxes: see ``given_detections``; or a list of such pairs, one a person.
+        boxes: see ``given_detections``; or a list of such pairs, one for each person.
         keypoints: see ``given_detections``; or a list of such pairs, of the same people
             in the same order.
         size: see ``given_detections``.
@@ -144,7 +144,7 @@ def _check_place(
     keypoints: Float32[np.ndarray, "21 3"],
     size: tuple[int, int],
 ) -> None:
-    """Refuse what is no hand in a picture of this size: other units, outliers."""
+    """Refuse what is not a hand in a picture of this size: other units, outliers."""
     height, width = size
     picture = f"the picture ({width} x {height} pixels)"
     reach = MOST_OUTSIDE * max(size)

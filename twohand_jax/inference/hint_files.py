@@ -8,9 +8,9 @@ names:
     keypoints   {"right": [[x, y, score], … 21 rows], "left": [[x, y], … 21 rows]}
     several     {"photo_1": {"right": …}, "photo_2": {"left": …}}
 
-Where a picture shows several people, a list of such objects, one a person, stands in
-the place of one; if there are boxes and keypoints of a picture, both are of the same
-people in the same order. Pixels, centres at integers; joints in the canonical order; a
+If a picture shows several people, its entry is a list of such objects, one for each
+person. If there are boxes and keypoints of a picture, both are of the same people in
+the same order. Pixels, centres at integers; joints in the canonical order; a
 missing score is 1. An entry of a picture that is not there is refused.
 """
 
@@ -168,7 +168,7 @@ def for_picture(
         if not isinstance(one, dict) or not set(one) <= set(SIDES):
             raise InputError(
                 f"{where}: the entry of {name!r} must be an object with the keys "
-                "'right' and 'left', or a list of such objects, one a person."
+                "'right' and 'left', or a list of such objects, one for each person."
             )
     pairs = [[one.get(side) for side in SIDES] for one in people]
     if not isinstance(entry, list):

@@ -78,7 +78,7 @@ class Expanded(NamedTuple):
 
 
 class Skipped(NamedTuple):
-    """What lies in the given folders and is no picture."""
+    """What lies in the given folders and is not a picture."""
 
     paths: list[Path]
 

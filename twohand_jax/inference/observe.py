@@ -1,4 +1,4 @@
-"""What is known of a picture before the network looks: its hands, and cues of them."""
+"""Finding the hands of a picture and extracting their cues, before the network runs."""
 
 import dataclasses
 import functools
@@ -78,14 +78,14 @@ class CueConfig:
 
     Attributes:
         source: one of ``SOURCES``.
-        sapiens_models: directories of ``twohand weights convert sapiens``, each with
-            the name of the cue that it makes.
-        sapiens_batch: pictures on each device at a time.
-        detector: ONNX file that finds the hands; None for MediaPipe's networks.
-        unseen: cues of "auto" that a reconstruction does not show to its network, nor
-            make where it wants no others. The shipped segdepth network's maps cost the
-            shipped regressor accuracy on photographs (docs/results.md); a regressor
-            that was trained with such maps may want them: give ().
+        sapiens_models: directories written by ``twohand weights convert sapiens``, by
+            the name of the cue that each one makes.
+        sapiens_batch: number of pictures on each device at a time.
+        detector: ONNX file of the hand detector; None for MediaPipe's networks.
+        unseen: cues of "auto" that a reconstruction does not show to its network, and
+            does not make if it needs no others. The shipped segdepth network's maps
+            make the shipped regressor less accurate on photographs (docs/results.md).
+            For a regressor that profits from them, give ().
     """
 
     source: str = "auto"
@@ -104,8 +104,9 @@ class Observer:
     """Finds the hands of pictures and extracts their cues.
 
     Attributes:
-        config: where they come from.
-        detector: picture -> hand detections; MediaPipe's, made when first needed.
+        config: where hands and cues come from.
+        detector: a function from picture to hand detections; MediaPipe's is made when
+            it is first needed.
     """
 
     def __init__(

@@ -230,7 +230,7 @@ def sha256_of(path: Path) -> str | None:
 
 
 def _entries(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a manifest; what is no line of ours (a torn one) is left out."""
+    """The lines of a manifest; what is not a line of ours (a torn one) is left out."""
     try:
         lines = path.read_bytes().splitlines()
     except OSError:

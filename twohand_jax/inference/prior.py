@@ -35,15 +35,15 @@ FREE = SampleConfig()
 class Prior:
     """A diffusion model of a hand, alone or beside another hand.
 
-    It passes through ``jax.jit`` as an argument (weights and hand model are arrays,
-    the rest is static), and it may be used inside any trace as a closure.
+    It is a pytree: it can be an argument of a function under ``jax.jit`` (weights and
+    hand model are arrays, the rest is static), or be used inside it as a closure.
 
     Attributes:
         network: pure functions of the denoiser.
-        variables: its weights; the statistics of its numbers are the ``batch_stats``.
-        settings: the noise and normalisation it was trained with.
-        sizes: of the network.
-        model: the hand model it belongs to.
+        variables: weights; statistics of the vectors are the ``batch_stats``.
+        settings: noise schedule and normalisation of its training.
+        sizes: sizes of the network.
+        model: the hand model that it was trained on.
     """
 
     network: Network
@@ -57,10 +57,10 @@ class Prior:
     def load(
         cls, directory: str | Path | None = None, *, model: ManoModel | None = None
     ) -> "Prior":
-        """The prior of a model directory.
+        """Load the prior of a model directory.
 
         Args:
-            directory: written by training; None for the shipped one.
+            directory: a directory written by training; None for the shipped prior.
             model: hand model; None for the open hand.
 
         Raises:
@@ -95,12 +95,12 @@ class Prior:
 
     @property
     def statistics(self) -> Statistics:
-        """What normalises the vectors of its hands."""
+        """Mean and scale that normalise the vectors of hands."""
         return _statistics(self.variables)
 
     @property
     def schedule(self) -> NoiseSchedule:
-        """The noise it was trained with."""
+        """The noise schedule of its training."""
         return self.settings.noise()
 
     @property
@@ -129,16 +129,16 @@ class Prior:
     def sample(
         self, key: Key[Array, ""], n: int, *, config: SampleConfig = FREE
     ) -> ManoParams:
-        """Pairs of hands; the reference is the right and the left hand in turn.
+        """Draw pairs of hands; the reference is the right and the left hand in turn.
 
         Args:
-            key: decides every number.
-            n: how many.
-            config: how.
+            key: random key.
+            n: number of pairs.
+            config: steps, and an energy that steers the samples.
 
         Returns:
-            Parameters ``n 2 ...`` in one frame a pair, metres: the reference hand is
-            unrotated, its middle-finger base at the origin.
+            Parameters ``n 2 ...`` in metres, each pair in its own frame, in which the
+            reference hand is not rotated and has its middle-finger base at the origin.
         """
         if n < 1:
             raise InputError(f"{n} samples were asked for; ask for at least 1.")
@@ -155,13 +155,14 @@ class Prior:
         *,
         config: SampleConfig = FREE,
     ) -> ManoParams:
-        """A second hand beside each reference hand, which stays exactly as it is.
+        """Draw a second hand beside each reference hand, which stays as it is.
 
         Args:
-            key: decides every number.
-            params: both hands, any leading batch; those drawn anew play no role.
+            key: random key.
+            params: parameters of both hands, any leading batch. Those of the hands
+                that are drawn are ignored.
             reference: RIGHT or LEFT, for each pair.
-            config: how.
+            config: steps, and an energy that steers the samples.
         """
         reference = jnp.broadcast_to(reference, params.transl.shape[:-2])
         return _sample_second(

@@ -91,7 +91,7 @@ def fingerprint(text: str) -> str:
 
 
 def keep(path: Path, content: bytes) -> None:
-    """Write a cache entry, complete or not at all; failing to is no error."""
+    """Write a cache entry, complete or not at all; failing to is not an error."""
     with contextlib.suppress(InputError, FailedError):
         files.write_bytes(path, hashlib.sha256(content).digest() + content)
 

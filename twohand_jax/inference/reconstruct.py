@@ -44,17 +44,17 @@ MAX_HANDS, MOST_ROWS = 16, 8
 
 
 class Reconstruction(NamedTuple):
-    """A prediction and how it came about.
+    """The result for one person, and the steps that led to it.
 
     Attributes:
-        prediction: the result; scores of 0 mean that a hand is not there.
-        network: the same before the keypoint fit and the refinement.
-        hands: boxes, keypoints and scores it started from.
-        provenance: what made each cue that the network saw.
-        refinement: what the prior did; None where it was not asked.
-        fitted: after the keypoint fit, before the refinement; ``network`` where nothing
-            was fitted.
-        camera_from: where focal length and principal point come from, see
+        prediction: the result; a score of 0 means that the hand is absent.
+        network: the prediction before the keypoint fit and the refinement.
+        hands: boxes, keypoints and scores of the detector.
+        provenance: the source of each cue that the network saw.
+        refinement: result of the two-hand prior; None if it was not used.
+        fitted: the prediction after the keypoint fit and before the refinement; equal
+            to ``network`` if nothing was fitted.
+        camera_from: source of focal length and principal point, see
             ``known_camera.KnownCamera``.
     """
 
@@ -73,7 +73,7 @@ class Reconstruction(NamedTuple):
         return found is not None and int(found.status) == Status.REFINED
 
     def errors(self) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"]]:
-        """Mean 2D error against the keypoints, network and fit, in hand sizes."""
+        """Mean 2D errors of network and fit against the keypoints, in hand sizes."""
         points = self.hands.keypoints
         return keypoint_error(self.network, points), keypoint_error(
             self.prediction, points
@@ -85,7 +85,7 @@ def keypoint_error(
 ) -> Float[np.ndarray, "2"]:
     """Mean distance of the projected joints from scored keypoints.
 
-    In longer sides of the keypoints' box; 0 for a hand without keypoints.
+    The unit is the longer side of the keypoints' box. A hand without keypoints has 0.
     """
     joints, camera = np.asarray(prediction.geometry.joints), prediction.camera
     depth = np.maximum(joints[..., 2:], 1e-3)
@@ -110,14 +110,14 @@ class _Scene(NamedTuple):
 
 
 class Reconstructor:
-    """A trained network and a hand model as a function of a picture.
+    """A trained network and a hand model, as a function of a picture.
 
     Attributes:
         model: the hand model of the results.
         crop: how hands are cut out for the network.
-        observer: finds hands and their cues.
-        programs: what was compiled.
-        timing: seconds by stage, added up over all calls.
+        observer: finds hands and extracts their cues.
+        programs: compiled programs.
+        timing: seconds spent in each stage, summed over all calls.
     """
 
     def __init__(
@@ -168,9 +168,11 @@ class Reconstructor:
 
         Args:
             checkpoint: model directory; None for the shipped one.
-            mano_path: see ``mano.load``; None for the open hand.
+            mano_path: source of the hand model, see ``mano.load``; None for the open
+                hand.
             cues: where hands and cues come from: "auto", "mediapipe", or a config.
-            detector: picture -> hand detections, in place of MediaPipe's networks.
+            detector: a function from picture to hand detections, to be used instead of
+                MediaPipe's networks.
             timing: see the constructor.
             cache: see the constructor.
             prior: see the constructor.
@@ -190,10 +192,10 @@ class Reconstructor:
 
     @property
     def has_prior(self) -> bool:
-        """Whether there is a two-hand prior that separates hands of this model.
+        """Whether there is a two-hand prior for this hand model.
 
         Raises:
-            InputError: one was named and cannot be loaded.
+            InputError: a prior was named and cannot be loaded.
         """
         return self._separator("auto") is not None
 
@@ -206,7 +208,7 @@ class Reconstructor:
         refine: str = "auto",
         camera: Camera | None = None,
     ) -> Prediction:
-        """Both hands of one person in an RGB picture, the surest; see ``detailed``."""
+        """Reconstruct the most certain person of a picture; see ``detailed``."""
         return self.detailed(
             image, boxes, keypoints, fit, refine=refine, camera=camera
         ).prediction
@@ -223,28 +225,28 @@ class Reconstructor:
         center: Sequence[float] | None = None,
         camera: Camera | None = None,
     ) -> Reconstruction:
-        """Reconstruct one person's hands, with all that is known on the way.
+        """Reconstruct one person's hands, and return the steps as well.
 
-        Where a picture shows several people, those are the surest hands that go
-        together; ``people`` reconstructs all of them.
+        If a picture shows several people, it takes the most certain hands that belong
+        together; ``people`` reconstructs everyone.
 
         Args:
-            image: uint8 RGB, an array of NumPy or JAX; or an image of Pillow, which is
-                turned upright as its EXIF says; or a ``Photo``.
+            image: uint8 RGB array of NumPy or JAX; or a Pillow image, which is rotated
+                as its EXIF orientation says; or a ``Photo``.
             boxes: hand boxes (right, left) in pixels, None for a missing hand.
             keypoints: 21 joints x, y(, score) of (right, left), None for a missing
-                hand. Without either the detector looks for hands; with boxes alone
-                it looks for joints inside them.
-            fit: "on" fits the hands to the keypoints, "off" does not, "auto" does
-                where keypoints are known.
-            focal: focal length in pixels, or that of x and that of y; when not known
+                hand. Without boxes and keypoints, the detector looks for hands; with
+                boxes alone, it looks for joints inside them.
+            fit: "on" fits the hands to the keypoints, "off" does not, "auto" does if
+                keypoints are known.
+            focal: focal length in pixels, one number or those of x and y. By default
                 EXIF's, or else the picture's diagonal.
-            refine: "auto" separates overlapping hands that run into each other with the
-                two-hand prior, if there is one of this hand model; "always" looks at
-                every pair of hands, "never" at none.
-            center: principal point in pixels; the picture's middle when not known. A
-                picture cut out of a larger one has it elsewhere.
-            camera: in place of ``focal`` and ``center``.
+            refine: "auto" uses the two-hand prior, if there is one for this hand model,
+                to separate overlapping hands that penetrate each other; "always" looks
+                at every pair of hands, "never" at none.
+            center: principal point in pixels, by default the picture's middle. It is
+                elsewhere if the picture was cut out of a larger one.
+            camera: the whole camera, instead of ``focal`` and ``center``.
 
         Raises:
             InputError: an argument is not of the documented form.
@@ -279,13 +281,13 @@ class Reconstructor:
         *,
         max_hands: int = MAX_HANDS,
     ) -> list[Reconstruction]:
-        """All hands of a picture: a reconstruction for each person, the surest first.
+        """Reconstruct all people of a picture, the most certain first.
 
-        A person is a right and a left hand that go together in size and place
-        (``cues.people``), or one of them alone. Nobody is there where no hand is found.
+        A person is a right and a left hand that fit each other in size and place
+        (``cues.people``), or a single hand. The list is empty if no hand is found.
 
         Args:
-            image: see ``detailed``, as of the other arguments.
+            image: see ``detailed``.
             boxes: see ``detailed``; or a list of such pairs, one for each person.
             keypoints: see ``detailed``; or a list of such pairs, one for each person.
             fit: see ``detailed``.
@@ -293,7 +295,7 @@ class Reconstructor:
             refine: see ``detailed``.
             center: see ``detailed``.
             camera: see ``detailed``.
-            max_hands: how many hands that are searched for are kept.
+            max_hands: largest number of hands, if the detector looks for them.
 
         Raises:
             InputError: an argument is not of the documented form.
@@ -471,10 +473,10 @@ def _make_fit() -> Any:
 
 
 def check_max_hands(number: Any) -> None:
-    """Refuse what is no number of hands.
+    """Refuse a value that is not a number of hands.
 
     Raises:
-        InputError: it is none.
+        InputError: the value is not a positive whole number.
     """
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise InputError(f"max_hands must be 1 or more, not {number!r}.")

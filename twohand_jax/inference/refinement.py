@@ -1,4 +1,4 @@
-"""Refinement with a loaded prior: of predictions in arrays, and of one photograph."""
+"""Refinement with a loaded prior, of batches of predictions and of one photograph."""
 
 import dataclasses
 from collections.abc import Callable
@@ -46,36 +46,35 @@ def refine(
     keypoints: Float[Array, "*b 2 21 3"] | None = None,
     visible: Float[Array, "*b 2"] | None = None,
 ) -> Refined:
-    """Separate two hands that run into each other, keeping what was seen (METHOD §5).
+    """Separate two hands that penetrate each other (METHOD §5).
 
-    The better-seen hand stays; samples that need nothing come back bit for bit. It can
-    be jitted, differentiated and vmapped: inside a trace every sample is computed,
-    outside only those that need it.
+    The better-seen hand stays. Samples that need no refinement are returned bit for
+    bit. It can be jitted, differentiated and vmapped: inside a trace every sample is
+    computed, outside only those that need it.
 
     Args:
-        prior: of the hand model of these hands.
-        prediction: both hands in the camera, any leading batch. Parameters become a
-            prediction with the defaults of ``prediction_from_params``.
-        key: only matters when ``config.ddim.eta`` is above 0.
-        config: the gate, the walk through noise, the energies.
+        prior: a prior for the hand model of these hands.
+        prediction: both hands in the camera, any leading batch; or their parameters,
+            which become a prediction with the defaults of ``prediction_from_params``.
+        key: random key; only used if ``config.ddim.eta`` is above 0.
+        config: the gate, the steps of diffusion, and the energies.
         energy: a function of your own, ``(model, pair) -> *b``, as for sampling
-            (``diffusion.PairEnergy``), that is added to the built-in energies and
+            (``diffusion.PairEnergy``). It is added to the built-in energies and
             descended with the step sizes of ``config.guidance``. With
-            ``EnergyConfig(collision=0)`` it takes their place; the hands may then end
-            up deeper in each other than before. Pass the same function again rather
-            than a new one: programs are compiled once for each.
-        keypoints: x, y, score of both hands in the picture's pixels.
-        visible: visible area of each hand, any unit: the larger one's hand stays. By
-            default that of the meshes drawn over each other
-            (``diffusion.visible_area``).
+            ``EnergyConfig(collision=0)`` it takes the place of the collision energy;
+            the hands may then penetrate each other more than before. Pass the same
+            function each time: a program is compiled for every new one.
+        keypoints: x and y in picture pixels, and score, of both hands.
+        visible: visible area of each hand, any unit: the hand with the larger one
+            stays. By default that of the drawn meshes (``diffusion.visible_area``).
 
     Returns:
-        ``status`` says what became of each sample (``diffusion.Status``). Numpy arrays
-        outside of traces, JAX arrays inside.
+        Refined hands; ``status`` has the outcome of each sample (``diffusion.Status``).
+        The arrays are NumPy's outside of traces and JAX's inside.
 
     Raises:
         InputError: the prior belongs to another hand model, the prediction is neither
-            of the two, or the energy is no function.
+            a prediction nor parameters, or the energy is not a function.
     """
     _check(prediction, energy)
     key = jax.random.key(0) if key is None else key

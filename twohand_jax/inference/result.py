@@ -83,14 +83,14 @@ def write_samples(
     *,
     overwrite: bool = False,
 ) -> list[Path]:
-    """Write pairs of hands; files of earlier ones that no longer hold go.
+    """Write pairs of hands, and remove the files of earlier samples.
 
     Args:
-        folder: made if missing.
+        folder: folder of the files, made if missing.
         model: hand model.
-        params: with one leading axis, metres; all of them go into ``poses.npz``, the
-            first 16 get a mesh and a tile on the sheet.
-        overwrite: whether files that no run made may be replaced.
+        params: parameters with one leading axis, metres. All go into ``poses.npz``;
+            the first 16 get a mesh and a tile on the sheet.
+        overwrite: whether files that no earlier run made may be replaced.
 
     Returns:
         The files written.

@@ -1,7 +1,7 @@
-"""Result files: what ``twohand reconstruct`` says of a picture as JSON, and back.
+"""Writing and reading the JSON files of ``twohand reconstruct``.
 
-A file has a list ``people``; a person is a right and a left hand, either of which may
-be null. The file of a whole video has ``frames`` instead, a list of objects with
+A file has a list ``people``. Each person has a right and a left hand, either of which
+may be null. The file of a video has ``frames`` instead, a list of objects with
 ``frame``, ``time_s`` and ``people``. docs/result_files.md explains every field, and
 ``assets/result.schema.json`` is the JSON Schema.
 """
@@ -47,15 +47,15 @@ CONVENTIONS = {
 
 
 class PictureInfo(NamedTuple):
-    """A picture of a result.
+    """A picture that a result is about.
 
     Attributes:
-        file: of the picture or the video.
-        height: pixels.
-        width: pixels.
-        frame: number in a video, from 0; None of a photograph.
-        time_s: when in the video it is shown, seconds; None where not known.
-        camera_from: see ``Reconstruction.camera_from``.
+        file: file of the picture or the video.
+        height: height in pixels.
+        width: width in pixels.
+        frame: number of the frame in a video, from 0; None for a photograph.
+        time_s: time of the frame in the video, seconds; None if it is not known.
+        camera_from: source of the camera, see ``Reconstruction.camera_from``.
     """
 
     file: str
@@ -67,16 +67,16 @@ class PictureInfo(NamedTuple):
 
 
 class Persons(NamedTuple):
-    """What a result says of each person besides the prediction; ``n`` counts people.
+    """What is known of each of ``n`` people besides the prediction.
 
     Attributes:
-        picture: which of the result's pictures the person is in.
-        number: of the person in its picture.
+        picture: index of the person's picture in the result.
+        number: number of the person in the picture.
         refined: whether the two-hand prior changed the person's hands.
-        max_depth_mm: how far the hands run into each other; NaN where not known.
-        volume_cm3: the volume that they share; NaN where not known.
-        before: parameters (n, 2, …) of hands that the prior changed, as they were; NaN
-            for others.
+        max_depth_mm: penetration of the hands, millimetres; NaN if it is not known.
+        volume_cm3: volume that the hands share; NaN if it is not known.
+        before: parameters (n, 2, …) before the refinement, for hands that the prior
+            changed; NaN for others.
     """
 
     picture: Int[np.ndarray, "n"]
@@ -91,10 +91,10 @@ class Result(NamedTuple):
     """The people of one or more pictures.
 
     Attributes:
-        prediction: numpy, with a leading axis of people. Hands that are not there have
-            the score 0 and NaN elsewhere, as has ``rel_trans`` of people with one hand.
+        prediction: numpy arrays with a leading axis of people. Absent hands have the
+            score 0 and NaN elsewhere; ``rel_trans`` of people with one hand is NaN.
         persons: what else is known of them, with the same axis.
-        pictures: with and without people.
+        pictures: all pictures, with and without people.
         model: name of the hand model.
     """
 
@@ -231,15 +231,15 @@ def _list(values: np.ndarray, digits: int) -> list[Any]:
 
 
 def load_result(path: str | Path, model: ManoModel | None = None) -> Result:
-    """Read a result file back, hands posed.
+    """Read a result file and pose its hands.
 
     Args:
         path: a JSON file that ``twohand reconstruct`` wrote.
-        model: the hand model of the result; the open hand when left out.
+        model: the hand model of the result, by default the open hand.
 
     Raises:
-        InputError: the file is missing, damaged, of another version or no result, or
-            the result is of another hand model.
+        InputError: the file is missing, damaged, of another version or not a result,
+            or the result belongs to another hand model.
     """
     return pose(read(path), model, str(path))
 
@@ -260,7 +260,7 @@ def read_content(path: Path) -> dict[str, Any]:
     """The JSON object of a result file of this version.
 
     Raises:
-        InputError: it is missing, no JSON, or no result of this version.
+        InputError: the file is missing, not JSON, or not a result of this version.
     """
     try:
         content = reading.read_json(path, limit=reading.FILE_BYTES)
@@ -282,7 +282,7 @@ def read_content(path: Path) -> dict[str, Any]:
 
 
 def is_result(content: Any) -> bool:
-    """Whether plain values say that they are a result."""
+    """Whether plain values are those of a result file."""
     is_one = isinstance(content, dict) and content.get("format") == FORMAT
     return is_one and "schema_version" in content
 
@@ -305,7 +305,7 @@ def pose(result: Result, model: ManoModel | None, where: str) -> Result:
 
 
 def check_model(result: Result, model: ManoModel, where: str) -> None:
-    """Refuse a hand model that is not the result's."""
+    """Refuse a hand model other than that of the result."""
     if result.model != model.name:
         raise InputError(
             f"{where} is of the hand model {result.model!r}, not {model.name!r}; load "
@@ -330,7 +330,7 @@ def _beside(there: Bool[np.ndarray, "n 2"], leaf: np.ndarray) -> np.ndarray:
 
 
 def joined(results: Sequence[Result]) -> Result:
-    """Results of one hand model as one, for tables.
+    """Join results of one hand model, for tables.
 
     Raises:
         InputError: they are of several hand models.

@@ -2,7 +2,7 @@
 
 A track is one hand through the frames. Its side is that of most of its frames; frames
 that saw it as the other hand count as not seen. Gaps of a few frames are left for
-bridging, and tracks of a few frames are dropped: they are no hands.
+bridging, and tracks of a few frames are dropped: they are not hands.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """What a hand's joints can do, and joint angles in anatomical axes.
 
-For each of the 15 joints three axes are built from the rest skeleton alone, so they
-serve any model in MANO's layout: flexion (positive closes the hand), twist about the
+Three axes are built for each of the 15 joints, from the rest skeleton alone, so they
+work for any model in MANO's layout: flexion (positive closes the hand), twist about the
 bone, and spread.
 """
 
@@ -74,13 +74,13 @@ def axes(model: ManoModel) -> Float[Array, "2 15 3 3"]:
 def angles(
     model: ManoModel, hand_pose: Float[Array, "*b 2 15 3"]
 ) -> Float[Array, "*b 2 15 3"]:
-    """Axis-angles against the rest pose as flexion, twist and spread."""
+    """Flexion, twist and spread of a hand pose, radians from the rest pose."""
     absolute = hand_pose + model.pose_mean
     return jnp.einsum("hjak,...hjk->...hja", axes(model), absolute, precision=HIGHEST)
 
 
 def flexion_limits(model: ManoModel) -> Float[Array, "2 15 2"]:
-    """Least and greatest flexion of each joint, radians from the model's rest pose."""
+    """Smallest and largest flexion of each joint, radians from the rest pose."""
     return jnp.deg2rad(jnp.array(_FLEXION_DEG)) - _rest_flexion(model)[..., None]
 
 
@@ -94,7 +94,7 @@ def implausibility(
 
     Args:
         angles: flexion, twist and spread, radians from the rest pose.
-        limits: of the flexion, from ``flexion_limits``.
+        limits: smallest and largest flexion, radians, from ``flexion_limits``.
     """
     flexion, twist, spread = angles[..., 0], angles[..., 1], angles[..., 2]
     low, high = limits[..., 0], limits[..., 1]

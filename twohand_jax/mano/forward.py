@@ -26,8 +26,8 @@ def forward(
 
     Args:
         model: two-hand model.
-        params: any leading batch; ``hand_pose`` is relative to the model's mean.
-        fingertips: named set of tip vertices (``mano.joints.FINGERTIPS``).
+        params: pose, shape and place; ``hand_pose`` is relative to the mean pose.
+        fingertips: name of a set of tip vertices (``mano.joints.FINGERTIPS``).
 
     Returns:
         Vertices and the 21 canonical joints in metres, in the frame of ``transl``.

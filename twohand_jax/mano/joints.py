@@ -13,7 +13,7 @@ from twohand_jax.errors import InputError
 
 
 class FingerBases(NamedTuple):
-    """Where the fingers' first joints stand in an order of joints."""
+    """Indices of the fingers' first joints in an order of joints."""
 
     THUMB_BASE: int
     INDEX_BASE: int
@@ -66,7 +66,7 @@ BONES = tuple(bone for finger in FINGER_BONES for bone in finger)
 
 
 def fingertips(name: str) -> tuple[int, ...]:
-    """The named set of fingertip vertices, thumb to pinky."""
+    """Vertex indices of the five fingertips, thumb to pinky, by the name of the set."""
     if name not in FINGERTIPS:
         known = ", ".join(sorted(FINGERTIPS))
         raise InputError(f"Unknown fingertip set {name!r}; known sets: {known}.")

@@ -37,16 +37,16 @@ def load(
     """Load a two-hand model.
 
     Args:
-        source: None for the embedded open hand; a directory that holds
-            ``MANO_RIGHT.pkl`` and ``MANO_LEFT.pkl`` (without the left, the right is
-            mirrored, and a sentence on stderr says so); or a ``.npz`` with MANO's
-            fields of the right hand, of both (prefixes ``right_`` and ``left_``), or
-            one written by ``save``.
+        source: None for the embedded open hand; a directory with ``MANO_RIGHT.pkl``
+            and ``MANO_LEFT.pkl`` (if the left one is missing, the right one is
+            mirrored and a sentence on stderr says so); or a ``.npz`` that ``save``
+            wrote or that holds MANO's fields, either those of the right hand alone
+            or those of both hands with the prefixes ``right_`` and ``left_``.
         dtype: floating-point type of the arrays.
 
     Raises:
-        InputError: a file is missing, hostile, has fields of the wrong shape, or the
-            hand of the other side.
+        InputError: a file is missing or hostile, has fields of the wrong shape, or
+            holds the hand of the other side.
     """
     path = OPEN_HAND if source is None else Path(source)
     if path.is_dir():
@@ -75,7 +75,7 @@ def load(
 
 
 def save(model: ManoModel, path: str | Path) -> None:
-    """Write a model as one ``.npz`` that ``load`` reads back without any pickle."""
+    """Write a model as one ``.npz`` file, which ``load`` reads without any pickle."""
     fields = {"name": np.asarray(model.name)}
     for index, side in enumerate(SIDES):
         fields |= {
@@ -93,7 +93,7 @@ def save(model: ManoModel, path: str | Path) -> None:
 
 
 def fix_left(left: ModelArrays, right: ModelArrays) -> ModelArrays:
-    """Undo the released left model's wrong sign of shape x (smplx issue 48)."""
+    """Correct the sign of x in MANO's left shape directions (smplx issue 48)."""
     difference = left["shapedirs"][:, 0, :] - right["shapedirs"][:, 0, :]
     if np.abs(difference).sum() >= 1:
         return left
@@ -103,7 +103,7 @@ def fix_left(left: ModelArrays, right: ModelArrays) -> ModelArrays:
 
 
 def mirrored(right: ModelArrays) -> ModelArrays:
-    """The left hand as the right one's mirror image: x negated, winding reversed."""
+    """Make the left hand by mirroring the right one: x negated, winding reversed."""
     x = np.array([-1.0, 1.0, 1.0])
     rotation_sign = np.tile(np.array([1.0, -1.0, -1.0]), 15)
     matrix_sign = np.tile(np.outer(x, x).reshape(9), 15)
@@ -194,7 +194,7 @@ def _checked(fields: Mapping[str, np.ndarray], where: str) -> ModelArrays:
     out: ModelArrays = {}
     for key, shape in SHAPES.items():
         if key not in fields:
-            raise InputError(f"{where} has no field {key!r}; it is no MANO hand model.")
+            raise InputError(f"{where} has no field {key!r}; it is not a MANO model.")
         value = np.asarray(fields[key])
         if value.shape != shape:
             raise InputError(

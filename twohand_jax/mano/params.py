@@ -12,7 +12,7 @@ HIGHEST = jax.lax.Precision.HIGHEST
 
 
 def zeros(*batch: int, dtype: jnp.dtype = jnp.float32) -> ManoParams:
-    """Both hands in the mean pose and shape at the origin."""
+    """Parameters of both hands in the mean pose and shape, at the origin."""
     return ManoParams(
         global_orient=jnp.zeros((*batch, 2, 3), dtype),
         hand_pose=jnp.zeros((*batch, 2, 15, 3), dtype),
@@ -22,7 +22,7 @@ def zeros(*batch: int, dtype: jnp.dtype = jnp.float32) -> ManoParams:
 
 
 def assert_shapes(params: ManoParams) -> None:
-    """Fail unless the parameters are of two hands; any leading batch."""
+    """Fail unless the arrays have the shapes of two hands' parameters."""
     chex.assert_shape(
         list(params), [(..., 2, 3), (..., 2, 15, 3), (..., 2, 10), (..., 2, 3)]
     )
@@ -31,7 +31,7 @@ def assert_shapes(params: ManoParams) -> None:
 def from_pca(
     model: ManoModel, coefficients: Float[Array, "*b 2 n"]
 ) -> Float[Array, "*b 2 15 3"]:
-    """Hand pose (relative to the mean) of the first n <= 45 PCA coefficients."""
+    """Hand pose, relative to the mean, from the first n <= 45 PCA coefficients."""
     count = coefficients.shape[-1]
     flat = jnp.einsum(
         "...hn,hnk->...hk",
@@ -45,7 +45,7 @@ def from_pca(
 def to_pca(
     model: ManoModel, hand_pose: Float[Array, "*b 2 15 3"]
 ) -> Float[Array, "*b 2 45"]:
-    """All 45 PCA coefficients of a hand pose; the components' exact inverse."""
+    """All 45 PCA coefficients of a hand pose; the exact inverse of ``from_pca``."""
     flat = hand_pose.reshape(*hand_pose.shape[:-2], 45)
     inverse = jnp.linalg.inv(model.pose_components)
     return jnp.einsum("...hk,hkn->...hn", flat, inverse, precision=HIGHEST)
@@ -62,12 +62,12 @@ def from_6d(
 def from_flat(
     model: ManoModel, absolute: Float[Array, "*b 2 15 3"]
 ) -> Float[Array, "*b 2 15 3"]:
-    """Hand pose relative to the mean from absolute axis-angle (``flat_hand_mean``)."""
+    """Hand pose relative to the mean from absolute axis-angles (``flat_hand_mean``)."""
     return absolute - model.pose_mean
 
 
 def mirror(params: ManoParams) -> ManoParams:
-    """Both hands seen in a mirror that negates x; the sides change places.
+    """Parameters of the hands seen in a mirror that negates x; the sides swap.
 
     Exact when the model's left hand is its mirrored right hand (METHOD §1).
     """
@@ -84,7 +84,7 @@ def mirror(params: ManoParams) -> ManoParams:
 def rest_wrist(
     model: ManoModel, betas: Float[Array, "*b 2 10"]
 ) -> Float[Array, "*b 2 3"]:
-    """The wrist's rest position J0, about which the hand turns."""
+    """Rest position J0 of each wrist, metres, about which the hand rotates."""
     moved = jnp.einsum(
         "hkc,...hc->...hk", model.joint_shapedirs[:, 0], betas, precision=HIGHEST
     )
@@ -97,9 +97,9 @@ def to_camera(
     R: Float[Array, "*b 3 3"],
     t: Float[Array, "*b 3"],
 ) -> ManoParams:
-    """World to camera: ``p_cam = R p + t`` for every vertex.
+    """Move parameters from world to camera: ``p_cam = R p + t`` for every vertex.
 
-    The hand turns about its own wrist, so ``t' = R (J0 + transl) + t - J0``.
+    The hand rotates about its own wrist, so ``t' = R (J0 + transl) + t - J0``.
     """
     assert_shapes(params)
     chex.assert_shape([R, t], [(..., 3, 3), (..., 3)])

@@ -62,12 +62,12 @@ def load_arrays(
 
     Args:
         path: ``MANO_RIGHT.pkl``, ``MANO_LEFT.pkl`` or another pickled dict like it.
-        fields: names to read; those that the file lacks or that are None are left out.
-        what: kind of file, for error messages.
+        fields: names to read; fields that are missing or None are left out.
+        what: the kind of file, for error messages.
 
     Raises:
-        InputError: the file is no such pickle, names a global that does not belong
-            into one, or a wanted field is not a numeric array.
+        InputError: the file is not such a pickle, names a global that has no place in
+            one, or a wanted field is not a numeric array.
     """
     path = Path(path)
     content = _unpickle(path, what)
@@ -91,7 +91,7 @@ def load_arrays(
 
 
 class Record:
-    """What a pickle says about one object: never the object itself."""
+    """The description of an object in a pickle; the object itself is never made."""
 
     __slots__ = ("args", "state")
     kind = ("", "")
@@ -161,10 +161,10 @@ _NUMERIC = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f
 
 
 def to_array(value: Any, depth: int = 0) -> np.ndarray:
-    """The numeric array that a value of the file stands for.
+    """Turn a value of the file into the numeric array that it describes.
 
     Raises:
-        ValueError, TypeError, LookupError: it stands for no numeric array.
+        ValueError, TypeError, LookupError: it does not describe a numeric array.
     """
     if depth > MAX_DEPTH:
         raise ValueError("its expression is nested too deeply")
@@ -233,7 +233,7 @@ def _dtype(record: Any) -> np.dtype:
         raise ValueError(f"dtype {code!r} does not hold numbers")
     order: Any = record.state[1] if record.state else "="
     if order not in ("<", ">", "=", "|"):
-        raise ValueError(f"{order!r} is no byte order")
+        raise ValueError(f"{order!r} is not a byte order")
     return np.dtype(code).newbyteorder(order)
 
 

@@ -1,7 +1,7 @@
 """The 21 joints of both hands without their surface: small, quick to differentiate.
 
-Same result as ``mano.forward(...).joints``. The five fingers move side by side, so the
-kinematic chain is three matrix products, and only the fingertip vertices are skinned.
+The result is that of ``mano.forward(...).joints``. All five fingers are computed at
+once, so the kinematic chain is three matrix products; only fingertips are skinned.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ HIGHEST = jax.lax.Precision.HIGHEST
 
 
 class Skeleton(NamedTuple):
-    """What the joints of both hands need of a ``ManoModel``; tips thumb to pinky."""
+    """The part of a ``ManoModel`` that determines the joints; tips thumb to pinky."""
 
     joint_template: Float[Array, "2 16 3"]
     joint_shapedirs: Float[Array, "2 16 3 10"]
@@ -29,7 +29,7 @@ class Skeleton(NamedTuple):
 
 
 def skeleton(model: ManoModel, *, fingertips: str = "interwild") -> Skeleton:
-    """Cut a model down to its joints and fingertips."""
+    """Reduce a model to its joints and fingertips."""
     tips = np.asarray(joint_sets.fingertips(fingertips))
     return Skeleton(
         joint_template=model.joint_template,

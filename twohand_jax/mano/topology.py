@@ -1,4 +1,4 @@
-"""Facts that follow from the faces alone: the wrist's boundary and its cap."""
+"""What follows from the faces alone: the boundary at the wrist, and its cap."""
 
 import numpy as np
 from jaxtyping import Int
@@ -7,7 +7,7 @@ from twohand_jax.errors import InputError
 
 
 def boundary_loop(faces: Int[np.ndarray, "f 3"]) -> Int[np.ndarray, "n"]:
-    """Vertices of the one boundary loop, in the order of the missing faces."""
+    """Vertices of the only boundary loop, in the winding of the missing faces."""
     directed = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     known = {(int(a), int(b)) for a, b in directed}
     open_edges = [(a, b) for a, b in known if (b, a) not in known]
@@ -26,7 +26,7 @@ def boundary_loop(faces: Int[np.ndarray, "f 3"]) -> Int[np.ndarray, "n"]:
 
 
 def close_wrist(faces: Int[np.ndarray, "f 3"]) -> Int[np.ndarray, "g 3"]:
-    """The faces with the wrist closed by a strip of triangles, no vertex added."""
+    """Close the wrist with a strip of triangles; no vertex is added."""
     loop = boundary_loop(faces)
     low, high, cap = 0, len(loop) - 1, []
     while high - low > 1:

@@ -1,4 +1,4 @@
-"""The one seam to Flax: modules become pure functions over plain nested dicts."""
+"""Flax modules as pure functions over plain nested dicts."""
 
 import functools
 from collections.abc import Callable
@@ -30,10 +30,10 @@ class Network(NamedTuple):
 
 
 def network(build: Callable[[nnx.Rngs], nnx.Module]) -> Network:
-    """Pure functions of a module.
+    """Make pure functions from a module.
 
     Args:
-        build: makes the module from named random streams.
+        build: a function that makes the module from named random streams.
     """
 
     @functools.cache

@@ -1,4 +1,4 @@
-"""What a regressor asks of the settings of its backbones."""
+"""The interface of backbone settings."""
 
 import abc
 import dataclasses
@@ -16,7 +16,8 @@ class BackboneConfig(abc.ABC):
     """Shape of a network from pictures to feature maps.
 
     Attributes:
-        mean, std: normalisation of RGB in [0, 1] that its pictures are given.
+        mean: mean of RGB in [0, 1] that is subtracted from pictures.
+        std: deviation by which they are then divided.
     """
 
     mean: ClassVar[Color] = IMAGENET_MEAN
@@ -34,7 +35,7 @@ class BackboneConfig(abc.ABC):
 
     @property
     def frozen(self) -> tuple[str, ...]:
-        """Parts that are not trained, as beginnings of their parameters' paths."""
+        """Prefixes of the paths of parameters that are not trained."""
         return ()
 
     @abc.abstractmethod

@@ -26,16 +26,18 @@ LONGEST_PERIOD = 10_000.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DenoiserConfig:
-    """Every size of the network; the defaults are the released model's.
+    """Sizes of the network; the defaults are those of InterHandGen's released model.
 
     Attributes:
         numbers: length of the vector of one hand.
         timesteps: length of the noise schedule.
         embedding: width of the three tokens.
         hidden: width of the linear blocks.
-        heads, mlp, layers: of the Transformer encoder over the three tokens.
-        blocks: linear blocks after the encoder.
-        skips: blocks that see the noisy vector again, counted from 0.
+        heads: attention heads of the Transformer encoder over the three tokens.
+        mlp: width of the encoder's feed-forward layers.
+        layers: number of the encoder's layers.
+        blocks: number of linear blocks after the encoder.
+        skips: blocks that get the noisy vector again, counted from 0.
         attention: "tokens" lets the three tokens attend to each other. "items" is for
             weights of the released model, whose attention ran across the items of a
             batch: with one item alone, each token attends to itself, and so it does

@@ -26,32 +26,32 @@ DTYPES = ("float32", "bfloat16")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RegressorConfig:
-    """Every size of the network.
+    """Sizes of the network.
 
     Attributes:
-        cues: those the network has an encoder for (``crops.cue_table``).
+        cues: names of the cues that have an encoder (``crops.cue_table``).
         image: backbone of the picture. Another kind of backbone is a
             ``BackboneConfig`` in this field's union.
         cue: backbone of each cue.
         fusion: Transformer encoder.
-        transnet: network of the relative translation; None leaves it to the cameras.
+        transnet: network of the relative translation; None to derive it from the
+            estimated cameras.
         crop_size: side of the crops in pixels.
         cells: side of the feature map and depth of the heat maps.
-        cue_shrink: a cue's encoder sees the means of so many by so many pixels: lines
-            and areas need fewer of them than skin does.
+        cue_shrink: factor by which cues are shrunk before their encoder, by averaging.
         head_channels: channels of the fused map that the heads read.
-        rotation_channels: channels sampled at the joints by the rotation head.
-        summary: width of a layer through which heads see the mean of the picture's map,
-            past the fusion; 0 for none. It is meant for frozen backbones.
-        position_std: spread of the heat maps' first weights; wider ones let the rest of
-            a network without pretrained backbones learn from the start.
+        rotation_channels: channels that the rotation head samples at the joints.
+        summary: width of a layer that gives the heads the mean of the picture's map
+            directly, without the fusion; 0 for none. It is meant for frozen backbones.
+        position_std: spread of the heat maps' initial weights. A larger one lets the
+            rest of a network without pretrained backbones learn from the start.
         camera_range: k in ``t_z = k sigmoid(.)``, metres.
-        image_mean, image_std: normalisation of RGB in [0, 1]; None for what the
-            backbone of the picture wants.
-        frozen_norm: batch norm uses its running statistics while training, too.
-        dtype: "float32" or "bfloat16" activations; weights stay float32.
-        remat: training keeps only the blocks' outputs for the backward pass and
-            computes the rest again: less memory, more time.
+        image_mean: mean of RGB in [0, 1] that is subtracted; None for the backbone's.
+        image_std: deviation by which RGB is divided; None for the backbone's.
+        frozen_norm: whether batch norm uses its running statistics in training, too.
+        dtype: type of activations, "float32" or "bfloat16"; weights are float32.
+        remat: whether training stores only the blocks' outputs for the backward pass
+            and computes the rest again, which takes less memory and more time.
     """
 
     cues: tuple[str, ...] = cue_table.DEFAULT
@@ -119,7 +119,7 @@ class RegressorConfig:
 
     @property
     def frozen(self) -> tuple[str, ...]:
-        """Parts that are not trained, as beginnings of their parameters' paths."""
+        """Prefixes of the paths of parameters that are not trained."""
         return tuple(f"image/{part}" for part in self.image.frozen)
 
 

@@ -17,10 +17,12 @@ class ResNetConfig(BackboneConfig):
     """Shape of a ResNet.
 
     Attributes:
-        depths: blocks of the four stages.
+        depths: number of blocks in each of the four stages.
         width: channels of the first stage (64 in the published networks).
-        bottleneck: three-layer blocks with fourfold output (ResNet-50 and deeper).
-        last_stride: 1 keeps stride 16, for crops of 128 pixels.
+        bottleneck: whether blocks have three layers and a fourfold output (ResNet-50
+            and deeper).
+        last_stride: stride of the last stage; 1 gives a total stride of 16, for crops
+            of 128 pixels.
     """
 
     depths: tuple[int, ...] = (2, 2, 2, 2)

@@ -80,10 +80,10 @@ class Checkpoints:
         return None if newest is None else newest.step
 
     def save(self, state: TrainState) -> None:
-        """Write a checkpoint of ``state.step``; at once, not in the background.
+        """Write a checkpoint of ``state.step`` at once, not in the background.
 
         Raises:
-            FailedError: it cannot be written; the older ones stay as they are.
+            FailedError: it can't be written; older ones are unchanged.
         """
         step = int(state.step)
         if self.latest() == step:
@@ -115,8 +115,8 @@ class Checkpoints:
 
         Args:
             abstract: shapes, types and shardings of the state.
-            step: to read; by default the newest one that is not damaged. Those after it
-                move to ``WORKDIR/damaged``, and a sentence on stderr says so.
+            step: the step to read, by default the newest one that is not damaged. Later
+                ones move to ``WORKDIR/damaged``, and a sentence on stderr says so.
 
         Raises:
             InputError: no checkpoint can be read, or they belong to another network.
@@ -175,7 +175,8 @@ class Checkpoints:
         """Save the run's config, or refuse to resume when it differs from the saved.
 
         Raises:
-            InputError: names every field that differs, with both values.
+            InputError: the configs differ; the message names every such field with both
+                values.
         """
         text = json.dumps(config, indent=2, sort_keys=True)
         if not _same_everywhere(text):
@@ -212,7 +213,7 @@ class Checkpoints:
             ) from error
 
     def abandon(self) -> None:
-        """Leave no trace of a run that was refused before it had a checkpoint."""
+        """Remove every trace of a run that was refused before its first checkpoint."""
         self.close()
         if jax.process_index() == 0 and not any(self._root.iterdir()):
             self._config_file.unlink(missing_ok=True)
@@ -275,10 +276,10 @@ class Best:
     def offer(
         self, step: int, scores: dict[str, float], variables: Variables
     ) -> float | None:
-        """Keep the weights if they are better; returns the best value so far.
+        """Keep the weights if they are better, and return the best value so far.
 
         Raises:
-            InputError: no score has the name of the metric.
+            InputError: there is no score with the metric's name.
         """
         if not self._metric:
             return None

@@ -27,18 +27,20 @@ SEEDS = fields.Range(low=0, high=2**32 - 1)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LoopConfig:
-    """How long a run is and how often it reports, saves, draws and evaluates.
+    """Length of a run, and how often it reports, saves, draws and evaluates.
 
     Attributes:
-        total_steps: optimiser sees this many batches.
-        batch_size: of all processes together.
-        seed: of initial weights, data order and augmentation.
-        log_every, save_every: in steps; at least 1.
-        evaluate_every, picture_every: in steps; 0 means never, not even at the end.
-        keep_checkpoints: newest ones kept.
-        best_metric: name of the evaluation's score whose lowest value is kept in
-            ``WORKDIR/best``; empty for none.
-        fsdp: devices over which weights are split.
+        total_steps: number of batches.
+        batch_size: number of samples in a batch, of all processes together.
+        seed: seed of initial weights, data order and augmentation.
+        log_every: steps between two reports, at least 1.
+        save_every: steps between two checkpoints, at least 1.
+        evaluate_every: steps between two evaluations; 0 for none, not even at the end.
+        picture_every: steps between two pictures; 0 for none, not even at the end.
+        keep_checkpoints: number of newest checkpoints that are kept.
+        best_metric: name of the score whose lowest value decides which weights are
+            kept in ``WORKDIR/best``; empty for none.
+        fsdp: number of devices over which weights are split.
     """
 
     total_steps: int
@@ -91,11 +93,11 @@ def train(
     Args:
         task: network, loss and data.
         optimizer: gradient transformation.
-        ema_decay: of the averaged weights.
+        ema_decay: decay of the averaged weights.
         loop: length and intervals.
-        workdir: where checkpoints and metrics go.
-        config: the whole experiment, saved beside them and compared on resume.
-        stop: asks for an early end; by default SIGINT and SIGTERM do.
+        workdir: directory of checkpoints and metrics.
+        config: the whole experiment, which is saved and compared when a run resumes.
+        stop: a request to end early; by default SIGINT and SIGTERM make one.
 
     Returns:
         The last state. After SIGINT or SIGTERM it is saved and returned early.

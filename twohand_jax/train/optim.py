@@ -19,11 +19,11 @@ class OptimConfig:
     Attributes:
         schedule: "constant", "step" (times ``factor`` at each of ``milestones``) or
             "cosine" (to zero at ``total_steps``).
-        warmup_steps: linear from zero.
-        weight_decay: on weights with two or more axes; norms and biases have none.
-        clip_norm: global gradient norm; 0 switches clipping off.
-        accumulate: micro-batches per update.
-        ema_decay: of the averaged weights; 0 makes them follow the weights.
+        warmup_steps: number of updates in which the rate grows linearly from zero.
+        weight_decay: decay of weights with two or more axes, not of norms and biases.
+        clip_norm: largest global gradient norm; 0 switches clipping off.
+        accumulate: number of micro-batches in an update.
+        ema_decay: decay of the averaged weights; with 0 they equal the weights.
     """
 
     learning_rate: float = 1e-4

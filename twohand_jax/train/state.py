@@ -1,4 +1,4 @@
-"""What a training run carries from step to step, and keys that are derived from it."""
+"""The state of a training run, and the random keys that are derived from it."""
 
 import zlib
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from twohand_jax.models.apply import Network, Variables
 
 
 class TrainState(NamedTuple):
-    """Everything that a checkpoint holds; ``step`` is also the data's position."""
+    """Everything that a checkpoint contains; ``step`` is also the data's position."""
 
     step: Int[Array, ""]
     params: PyTree[Array]
@@ -25,7 +25,7 @@ class TrainState(NamedTuple):
 def create(
     network: Network, optimizer: optax.GradientTransformation, key: Key[Array, ""]
 ) -> TrainState:
-    """A fresh state; run it under jit so that arrays are born where they belong."""
+    """Make a fresh state; under jit, so that arrays are made on their devices."""
     variables = network.init(key)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
@@ -37,14 +37,14 @@ def create(
 
 
 def inference_variables(state: TrainState) -> Variables:
-    """The averaged weights with the current statistics, as evaluation uses them."""
+    """The averaged weights with the current statistics, which evaluation uses."""
     return Variables(state.ema_params, state.batch_stats)
 
 
 def adopt(
     state: TrainState, adopt_into: Callable[[Variables], Variables]
 ) -> TrainState:
-    """The state with pretrained weights put into its own; the averages start there."""
+    """Put pretrained weights into a state; the averages start from them as well."""
     adopted = adopt_into(Variables(state.params, state.batch_stats))
     # Copies: the state's buffers are donated, and nobody else may hold them.
     variables = jax.tree.map(jnp.copy, adopted)

@@ -1,4 +1,4 @@
-"""One training step, whatever is trained: loss, gradient, update, average."""
+"""One training step of any task: loss, gradient, update, average."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,16 +28,16 @@ Step = Callable[
 def make(
     loss: Loss, optimizer: optax.GradientTransformation, *, ema_decay: float
 ) -> Step:
-    """The step as a pure function, to be jitted with the run's shardings.
+    """Make the step as a pure function, to be jitted with the run's shardings.
 
-    A step whose loss or gradient is not finite leaves the state as it was, and so do
-    all steps after it (their number is not the state's next one): the state can be
-    saved as it was before the bad batch.
+    A step whose loss or gradient is not finite leaves the state as it was. So do all
+    later steps, whose number is not the state's next one. Therefore the state before
+    the bad batch can still be saved.
 
     Args:
-        loss: of one batch; its key is the run's, folded with the step.
+        loss: loss of one batch; its key is the run's, folded with the step.
         optimizer: gradient transformation.
-        ema_decay: of the averaged weights.
+        ema_decay: decay of the averaged weights.
     """
 
     def step(

@@ -1,4 +1,4 @@
-"""What a run trains, as the loop sees it."""
+"""The interface between the training loop and what is trained."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -17,15 +17,15 @@ class Task(NamedTuple):
 
     Attributes:
         network: pure functions of the network.
-        loss: of one batch, see ``train.step``.
-        constants: arrays that the loss needs and nobody trains (the hand model).
-        batches: device batches with the given sharding from a step on, so that a
-            resumed run reads on exactly. Batches have a field ``record``.
-        describe: where a record lies, for messages.
-        evaluate: metrics of averaged weights on held-out data, or None.
-        pictures: a picture of what averaged weights predict, or None.
+        loss: loss of one batch, see ``train.step``.
+        constants: arrays that the loss needs and that are not trained (the hand model).
+        batches: gives device batches with a sharding, beginning at any step, so that a
+            resumed run continues exactly. Batches have a field ``record``.
+        describe: names a record in messages.
+        evaluate: computes metrics of averaged weights on held-out data, or None.
+        pictures: draws a picture of what averaged weights predict, or None.
         adopt: puts pretrained weights into fresh ones, or None.
-        unit: what a batch consists of.
+        unit: name of the things in a batch.
     """
 
     network: Network

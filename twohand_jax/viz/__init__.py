@@ -1,4 +1,4 @@
-"""Meshes as files, and pictures of hands: rendered, laid over, side by side."""
+"""Mesh files, and pictures of hands: rendered, over a photograph, or on a sheet."""
 
 from typing import TYPE_CHECKING
 

@@ -330,13 +330,13 @@ def pair_sheet(
     columns: int = 4,
     height: int = 240,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """All pairs row by row, each a tile of two views.
+    """Draw pairs of hands row by row, each as a tile with two views.
 
     Args:
-        model: for the faces.
-        vertices: both hands, metres; at least one pair.
-        columns: tiles in a row.
-        height: of a tile in pixels.
+        model: hand model, for its faces.
+        vertices: vertices of at least one pair, metres.
+        columns: number of tiles in a row.
+        height: height of a tile in pixels.
     """
     tiles = [pair_tile(model, pair, height=height) for pair in np.asarray(vertices)]
     return grid(tiles, columns=min(columns, len(tiles)))

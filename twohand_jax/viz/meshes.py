@@ -23,7 +23,7 @@ def write_obj(
     vertices: Float[np.ndarray, "v 3"],
     faces: Int[np.ndarray, "f 3"],
 ) -> None:
-    """Write one surface as Wavefront OBJ, in the camera frame and metres."""
+    """Write one surface as Wavefront OBJ, in metres and the camera frame."""
     import trimesh
     from trimesh.exchange.obj import export_obj
 
@@ -40,7 +40,7 @@ def write_obj(
 
 
 def write_glb(path: str | Path, meshes: Sequence[Mesh], names: Sequence[str]) -> None:
-    """Write coloured surfaces as one GLB file, a named node each, y up and metres."""
+    """Write coloured surfaces as one GLB file, a node for each, in metres and y up."""
     Path(path).write_bytes(glb(meshes, names))
 
 

@@ -43,9 +43,9 @@ def hand_meshes(
     vertices: Float[np.ndarray, "2 778 3"],
     present: Bool[np.ndarray, "2"],
 ) -> list[Mesh]:
-    """The hands that are there as closed, coloured surfaces, right before left.
+    """Make closed, coloured surfaces of the hands that are present, right before left.
 
-    The wrist's cap has vertices of its own, so that its edge is drawn sharp.
+    The cap at the wrist has separate vertices, so that its edge is sharp.
     """
     meshes = []
     for side in np.flatnonzero(present):

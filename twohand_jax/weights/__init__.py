@@ -1,4 +1,4 @@
-"""Model directories, and released weights of others converted into them."""
+"""Model directories, and the conversion of weights that others have released."""
 
 from typing import TYPE_CHECKING
 

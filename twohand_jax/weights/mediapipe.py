@@ -51,10 +51,11 @@ def read(path: str | Path = assets.HAND_LANDMARK) -> Variables:
     """All weights of ``models.hand_landmark.network()``.
 
     Args:
-        path: MediaPipe's full hand landmark network; the file that ships by default.
+        path: file of MediaPipe's full hand landmark network; by default the shipped
+            one.
 
     Raises:
-        InputError: the file is missing, damaged, or holds another network.
+        InputError: the file is missing or damaged, or contains another network.
     """
     layers = _layers(Path(path))
     names = list(_kernels())
@@ -141,7 +142,7 @@ def _layers(path: Path) -> list[_Layer]:
     except InputError as error:
         raise InputError(f"{path} is not readable: {error}") from error
     if content[4:8] != b"TFL3":
-        raise InputError(f"{path} is no network file of LiteRT (.tflite).")
+        raise InputError(f"{path} is not a network file of LiteRT (.tflite).")
     try:
         return _Program(content).layers()
     except (*MALFORMED, struct.error) as error:

@@ -41,8 +41,8 @@ def save(
         variables: weights and statistics.
         config: the experiment that the network is built from.
         dtype: "float32", or "float16" to halve the size. Statistics stay float32.
-        omit: beginnings of paths of weights to leave out: those of MediaPipe's network,
-            where the config starts from it and training has not moved them.
+        omit: prefixes of the paths of weights to leave out: those of MediaPipe's
+            network, if the config starts from it and training has not changed them.
     """
     directory = Path(directory)
     arrays: dict[str, Any] = {}
@@ -59,7 +59,7 @@ def save(
 
 
 def current(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A whole config of any version of this library in today's words, as a copy."""
+    """A copy of a config of any version of this library, in today's words."""
     out = dict(config)
     old = out.pop(OLD_KEY, None)
     if old is not None:
@@ -74,26 +74,27 @@ def load_config(directory: str | Path) -> dict[str, Any]:
     """The experiment of a model directory, in today's words.
 
     Raises:
-        InputError: the directory holds no model.
+        InputError: there is no model in the directory.
     """
     path = Path(directory) / CONFIG
     try:
         config = reading.read_object(path, limit=reading.SETTINGS_BYTES)
     except MissingFileError as error:
         raise InputError(
-            f"{directory} is no model directory: it has no {CONFIG}; give a directory "
-            "written by training, such as WORKDIR/model."
+            f"{directory} is not a model directory: it has no {CONFIG}; give a "
+            "directory written by training, such as WORKDIR/model."
         ) from error
     return current(config)
 
 
 def load(directory: str | Path, shapes: Variables) -> Variables:
-    """The weights of a model directory, as float32.
+    """Load the weights of a model directory, as float32.
 
-    Those that it leaves out are MediaPipe's, where its config starts from them.
+    If the config starts from MediaPipe's network, weights that the directory leaves
+    out are read from the file of that network.
 
     Args:
-        directory: written by ``save``.
+        directory: a directory written by ``save``.
         shapes: shapes the network expects (``models.apply.shapes``).
 
     Raises:

@@ -69,7 +69,7 @@ def read(path: str | Path) -> StateDict:
     path = Path(path)
     if path.suffix not in (*PICKLES, SAFETENSORS):
         raise InputError(
-            f"{path} is no file of PyTorch weights: the name must end in "
+            f"{path} is not a file of PyTorch weights: the name must end in "
             f"{', '.join(PICKLES)} or {SAFETENSORS}."
         )
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""ResNets of torchvision as this library's, and how a regressor starts from them."""
+"""Conversion of torchvision's ResNets, and how a regressor starts from them."""
 
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,9 @@ def convert_resnet(
     The classifier ``fc`` is left out.
 
     Args:
-        state: as ``torch_files.read`` gives it.
-        config: of the network the weights are for.
-        where: the file, for messages.
+        state: state dict from ``torch_files.read``.
+        config: settings of the network that the weights are for.
+        where: name of the file, for messages.
 
     Raises:
         InputError: the weights belong to another network.
@@ -74,8 +74,8 @@ def save_backbone(directory: str | Path, variables: Variables, *, arch: str) -> 
 
     Args:
         directory: created when missing.
-        variables: of a ``models.resnet.ResNet``.
-        arch: its name, for messages.
+        variables: variables of a ``models.resnet.ResNet``.
+        arch: name of the architecture, for messages.
     """
     native.save(directory, variables, {SECTION: arch})
 
@@ -84,11 +84,11 @@ def load_backbone(directory: str | Path, shapes: Variables) -> Variables:
     """Weights and statistics of a backbone.
 
     Args:
-        directory: written by ``twohand weights convert torchvision``.
-        shapes: shapes of the network they are for.
+        directory: a directory written by ``twohand weights convert torchvision``.
+        shapes: shapes of the network that the weights are for.
 
     Raises:
-        InputError: the directory holds no backbone, or that of another network.
+        InputError: there is no backbone, or it belongs to another network.
     """
     arch = native.load_config(directory).get(SECTION)
     if arch is None:

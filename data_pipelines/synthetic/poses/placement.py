@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from twohand_jax.pipelines.synthetic.poses import draw, library
 
-# Share of near and touching pairs whose arrangement is no template but random.
+# Share of near and touching pairs whose arrangement is not a template but random.
 FREE_SHARE = 0.3
 NEAR_GAP = (0.004, 0.06)
 APART_DISTANCE = (0.16, 0.42)

@@ -251,7 +251,7 @@ def test_fits_that_are_nan_reject_the_person(copy, part):
 def test_a_truncated_file_is_refused_by_name(copy, path):
     text = (copy / path).read_text()
     (copy / path).write_text(text[: len(text) // 2])
-    with pytest.raises(InputError, match="no complete JSON") as caught:
+    with pytest.raises(InputError, match="not complete JSON") as caught:
         _dataset(copy).counts()
     assert str(copy / path) in str(caught.value)
     assert not list((copy / ".index").glob("*train*")), "nothing half-written"

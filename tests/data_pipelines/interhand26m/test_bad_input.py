@@ -137,7 +137,7 @@ def test_a_broken_file_is_refused_before_work_starts(
                 opened(root, tmp_path).counts()
     else:
         path.write_bytes(path.read_bytes()[:-3])
-    said = "missing: .*github.io" if damage == "missing" else "no complete JSON"
+    said = "missing: .*github.io" if damage == "missing" else "not complete JSON"
     with pytest.raises(InputError, match=f"{path.name} is {said}"):
         opened(root, tmp_path, splits=("test",)).counts()
 
@@ -159,7 +159,7 @@ def test_missing_pictures_are_said_at_once(miniature: Path, tmp_path: Path) -> N
     ("text", "message"),
     [
         (None, "give --human-lists"),
-        ("0\nx\n", "no list of annotation ids"),
+        ("0\nx\n", "not a list of annotation ids"),
         ("0\n99\n", "lists 2 annotations, of which .* has 1: .* different releases"),
     ],
 )

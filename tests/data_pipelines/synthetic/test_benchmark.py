@@ -144,6 +144,7 @@ def _moved(name: str, by: float) -> Callable[[dict], Mapping]:
     return lambda example: {name: (example[name] + by).astype(np.float32)}
 
 
+@pytest.mark.slow
 def test_the_quota_of_each_kind_is_exact(frozen: tuple[Path, Path]) -> None:
     made = check.load_manifest(frozen[0])
     levels = list(scenes.LEVELS)
@@ -296,6 +297,7 @@ def test_the_real_one_is_whole() -> None:
     assert len(sizes) == 3 and sum(sizes) < 620_000
 
 
+@pytest.mark.slow
 def test_the_real_one_is_drawn_again(pool: ProcessPoolExecutor) -> None:
     expected = check.load_prints(check.Files().prints)
     examples = pool.submit(_first_of_the_real_one, 12).result()

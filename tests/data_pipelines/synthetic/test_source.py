@@ -23,6 +23,8 @@ from twohand_jax.pipelines.synthetic.render import gpu
 from twohand_jax.pipelines.synthetic.source import SyntheticSource
 from twohand_jax.types import Camera, ManoModel, ManoParams
 
+pytestmark = pytest.mark.slow
+
 CONFIG = SyntheticConfig(size=128, train=6, test=4, shard_size=4, views=2, seed=3)
 
 

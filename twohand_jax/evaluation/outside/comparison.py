@@ -69,7 +69,7 @@ def compare_set(
         predictions: file of the other system; None runs MediaPipe.
         workers: processes of MediaPipe.
         out: where MediaPipe's predictions and all scores are kept.
-        batch_size: records a batch of this process.
+        batch_size: records in a batch of this process.
         progress: whether to show bars.
 
     Raises:

@@ -337,7 +337,7 @@ def check_names(path: Path, image_id: np.ndarray) -> np.ndarray:
     """The pictures' names.
 
     Raises:
-        InputError: they are no strings, none at all, or not different.
+        InputError: they are not strings, none at all, or not different.
     """
     if image_id.ndim != 1 or image_id.dtype.kind not in "US" or not len(image_id):
         raise InputError(
@@ -388,7 +388,7 @@ def check_unit(
     """Refuse joints that are not in metres, by the hands' size.
 
     Raises:
-        InputError: the median hand is no hand in metres.
+        InputError: the median hand is not a hand in metres.
     """
     hands = joints[found].astype(float)
     radii = np.sqrt(

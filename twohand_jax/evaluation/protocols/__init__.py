@@ -61,10 +61,10 @@ LABELS: Mapping[str, DatasetLabels] = {
 
 
 def get(name: str) -> Protocol:
-    """The named protocol.
+    """Protocol by name.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: there is no protocol of this name.
     """
     if name not in PROTOCOLS:
         raise InputError(
@@ -74,7 +74,7 @@ def get(name: str) -> Protocol:
 
 
 def default(dataset: str) -> Protocol:
-    """The protocol that is a dataset's own; ``wrist`` where it has none.
+    """A dataset's own protocol, or ``wrist`` if it has none.
 
     Args:
         dataset: name of the set in its metadata.

@@ -147,7 +147,7 @@ def freihand_order(image_ids: Sequence[str], listing: Path | None = None) -> lis
         found = FREIHAND_NUMBER.fullmatch(name)
         if found is None:
             raise InputError(
-                f"{name!r} is no evaluation picture of FreiHAND (expected "
+                f"{name!r} is not an evaluation picture of FreiHAND (expected "
                 "evaluation/00000000 and so on): give the test split of FreiHAND."
             )
         numbers[int(found[1])] = name

@@ -246,7 +246,7 @@ def read_checkpoint(directory: Path) -> Checkpoint:
     """What the config of a model directory says.
 
     Raises:
-        InputError: it is no model directory of a regressor.
+        InputError: it is not a model directory of a regressor.
     """
     experiment = experiments.parse_as(
         RegressorExperiment, native.load_config(directory)
