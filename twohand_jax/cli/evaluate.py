@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from twohand_jax import arguments
 from twohand_jax.cli import common
 from twohand_jax.errors import InputError
+from twohand_jax.progress import say, show
 
 if TYPE_CHECKING:
     from twohand_jax.evaluation.outputs import ResultTable
@@ -30,6 +31,13 @@ def add(subparsers: Any) -> None:
         description="Evaluate a model directory on a record set: image only, then with "
         "keypoints, segmentation and depth. Writes tables, scores of every record and "
         "plots; the same command goes on after an interruption.",
+        examples=(
+            "twohand evaluate --dataset data/benchmark --refine",
+            "twohand evaluate --model workdirs/open/model --dataset data/open \\\n"
+            "      --protocol mcp --out results/open",
+            "twohand evaluate --table 1 --data data",
+            "twohand evaluate --compare a/samples/depth.npz b/samples/depth.npz",
+        ),
     )
     option = parser.add_argument
     option("--model", type=Path, metavar="DIR", help="the shipped one")
@@ -132,7 +140,7 @@ def compare(args: argparse.Namespace) -> None:
 
     first, second = (results.load(path) for path in args.compare)
     found = bootstrap.difference(first, second)
-    print(
+    show(
         f"{args.compare[0]} minus {args.compare[1]}: {len(first):,} records, protocol "
         f"{first.protocol}\n\n{outputs.differences(found, first.protocol)}"
     )
@@ -264,9 +272,9 @@ def _tell(
     """Print what was found, write it, and say where."""
     from twohand_jax.evaluation import outputs
 
-    common.say(summary)
+    show(summary)
     for path in outputs.write(table, out, plots=args.plots):
-        common.say(f"wrote {path}")
+        say(f"wrote {path}")
 
 
 def write_submission(args: argparse.Namespace) -> None:
@@ -312,7 +320,7 @@ def write_submission(args: argparse.Namespace) -> None:
         benchmark=benchmark,
     )
     submissions.write(args.submission, found, order, benchmark=benchmark)
-    print(
+    say(
         f"wrote {args.submission}: {len(order):,} pictures; the server expects "
         f"{server.pictures}, zipped"
     )
@@ -357,13 +365,13 @@ def fill_table(args: argparse.Namespace) -> None:
 
     with _alone(out):
         if distributed.is_first():
-            common.say(f"{subject}: {rendering.outlook(jobs)}")
+            say(f"{subject}: {rendering.outlook(jobs)}")
         sections = filling.fill(jobs, evaluate)
         if not distributed.is_first():
             return
-        print(rendering.markdown(table, sections, subject=subject))
+        show(rendering.markdown(table, sections, subject=subject))
         for path in rendering.write(table, sections, out, subject=subject):
-            print(f"wrote {path}")
+            say(f"wrote {path}")
 
 
 def _prior(args: argparse.Namespace, hand: "ManoModel") -> "Prior | Missing":

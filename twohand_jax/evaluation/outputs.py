@@ -18,6 +18,7 @@ from twohand_jax.evaluation import (
 )
 from twohand_jax.evaluation.results import Result
 from twohand_jax.evaluation.run import FOUND, WRONG_SIDE
+from twohand_jax.markdown import table as aligned
 
 SHOWN = 4  # columns with intervals, in the summary
 HANDS = "hands"
@@ -128,16 +129,16 @@ def differences(found: Mapping[str, bootstrap.Difference], protocol: str) -> str
         protocol: whose columns come first.
     """
     names = [*protocols.get(protocol).columns, *contact_scores.COLUMNS]
-    lines = ["| | difference | 95 % interval |", "|---|---|---|"]
+    rows = []
     for name in names:
         if name in found and not math.isnan(found[name].value):
             value, low, high = found[name]
-            lines.append(f"| {name} | {value:+.2f} | {low:+.2f} to {high:+.2f} |")
-    return "\n".join(lines)
+            rows.append((name, f"{value:+.2f}", f"{low:+.2f} to {high:+.2f}"))
+    return aligned(("", "difference", "95 % interval"), rows)
 
 
 def _intervals(table: ResultTable, columns: Sequence[str]) -> str:
-    lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    rows = []
     for name, found in table.intervals.items():
         cells = [
             f"{found[c].low:.2f} – {found[c].high:.2f}"
@@ -145,8 +146,8 @@ def _intervals(table: ResultTable, columns: Sequence[str]) -> str:
             else "–"
             for c in columns
         ]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append((name, *cells))
+    return aligned(("", *columns), rows)
 
 
 def _without_nan(value: Any) -> Any:
@@ -185,14 +186,11 @@ def markdown(
         for c in columns
         if any(not math.isnan(row.get(c, math.nan)) for row in rows.values())
     ]
-    lines = [
-        "| | " + " | ".join(shown) + " |",
-        "|---" * (len(shown) + 1) + "|",
+    cells = [
+        (name, *(_cell(row.get(c, math.nan), column=c) for c in shown))
+        for name, row in rows.items()
     ]
-    for name, row in rows.items():
-        cells = [_cell(row.get(c, math.nan), column=c) for c in shown]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return aligned(("", *shown), cells)
 
 
 def _cell(value: float, *, column: str) -> str:

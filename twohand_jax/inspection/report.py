@@ -12,7 +12,6 @@ import cv2
 import jax
 import numpy as np
 from jaxtyping import Int, UInt8
-from tqdm import tqdm
 
 from twohand_jax import files, mano, reading
 from twohand_jax.crops.cue_table import NAMES
@@ -27,6 +26,7 @@ from twohand_jax.inspection.summary import (
     measure_errors,
     summary_text,
 )
+from twohand_jax.progress import Bar
 from twohand_jax.types import LEFT, RIGHT, Camera, ManoModel, ManoParams
 from twohand_jax.viz import contact_sheet
 from twohand_jax.viz import html as page
@@ -98,7 +98,7 @@ def inspect(
     summary = Summary()
     strips: list[Strip] = []
     checker = Checker(reader.split, config.check) if config.check else None
-    bar = tqdm(total=total, desc=split, unit="record", disable=not sys.stderr.isatty())
+    bar = Bar(total=total, name=split, unit="record")
     with bar, checker or contextlib.nullcontext():
         for rows in reader.rows():
             kept = rows.usable & (rows.records < total)

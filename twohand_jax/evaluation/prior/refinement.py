@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Key
-from tqdm import tqdm
 
 from twohand_jax import mano
 from twohand_jax.collision import penetration
@@ -26,6 +25,7 @@ from twohand_jax.evaluation.protocols.two_hands import wrist
 from twohand_jax.geometry import boxes
 from twohand_jax.mano.topology import close_wrist
 from twohand_jax.models.apply import Network, Variables
+from twohand_jax.progress import Bar
 from twohand_jax.types import (
     LEFT,
     RIGHT,
@@ -280,8 +280,11 @@ def _in_chunks(
     """All pairs through a jitted function of one batch size."""
     count = len(pairs.prediction.score)
     rows = np.resize(np.arange(count), -(-count // CHUNK) * CHUNK).reshape(-1, CHUNK)
-    bar = tqdm(rows, desc=progress, unit="chunk", disable=not progress)
-    parts = [jax.device_get(way(prior, model, _rows(pairs, chunk))) for chunk in bar]
+    bar = Bar(total=len(rows), unit="chunk", name=progress, is_shown=bool(progress))
+    parts = [
+        jax.device_get(way(prior, model, _rows(pairs, chunk)))
+        for chunk in bar.count(rows)
+    ]
     return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
 
 
