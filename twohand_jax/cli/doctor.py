@@ -77,8 +77,8 @@ def run(args: argparse.Namespace) -> None:
 
 def versions() -> Iterator[Finding]:
     """Packages, Python, the system and JAX's devices."""
-    where = Path(twohand_jax.__file__).parent
-    yield Finding("twohand_jax", f"{twohand_jax.__version__} in {where}")
+    where = Path(__file__).parents[1]
+    yield Finding(extras.PACKAGE, f"{twohand_jax.__version__} in {where}")
     yield Finding("Python", f"{platform.python_version()} on {platform.platform()}")
     for name in CORE:
         try:

@@ -182,7 +182,7 @@ def _mistake(error: Exception) -> str:
     """An error that nobody expected, in a line, with where it happened."""
     text = " ".join(str(error).split())
     frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if twohand_jax.__name__ in Path(f.filename).parts]
+    own = [f for f in frames if extras.PACKAGE in Path(f.filename).parts]
     where = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
     return (
         f"unexpected {type(error).__name__}{where}{': ' if text else ''}"

@@ -14,10 +14,12 @@ from twohand_jax.evaluation import (
     breakdown,
     contact_scores,
     methods,
+    page,
     protocols,
 )
 from twohand_jax.evaluation.results import Result
 from twohand_jax.evaluation.run import FOUND, WRONG_SIDE
+from twohand_jax.evaluation.worst import WorstRecord
 from twohand_jax.markdown import table as aligned
 
 SHOWN = 4  # columns with intervals, in the summary
@@ -95,14 +97,33 @@ class ResultTable:
         }
         return _without_nan(found)
 
+    def page(self, worst: Sequence[WorstRecord] = ()) -> str:
+        """The same as one HTML file, with curves and the worst records."""
+        return page.html(
+            self.results,
+            title=self.title,
+            columns=self.columns,
+            figures=self.rows,
+            intervals=self.intervals,
+            worst=worst,
+            note=self.note,
+        )
 
-def write(table: ResultTable, directory: Path, *, plots: bool = True) -> list[Path]:
-    """Write ``PROTOCOL.md``, ``PROTOCOL.json`` and ``plots/``; returns what there is.
+
+def write(
+    table: ResultTable,
+    directory: Path,
+    *,
+    plots: bool = True,
+    worst: Sequence[WorstRecord] = (),
+) -> list[Path]:
+    """Write ``PROTOCOL.md``, ``.json``, ``.html``, ``plots/``; returns what there is.
 
     Args:
         table: the figures.
         directory: created when missing.
-        plots: whether to draw.
+        plots: whether to draw PNG files as well (needs matplotlib).
+        worst: records to show on the page.
     """
     name = table.results[0].protocol
     paths = write_texts(
@@ -110,6 +131,7 @@ def write(table: ResultTable, directory: Path, *, plots: bool = True) -> list[Pa
         {
             f"{name}.md": table.markdown(),
             f"{name}.json": json.dumps(table.record(), indent=2, allow_nan=False),
+            f"{name}.html": table.page(worst),
         },
     )
     paths += sorted((directory / "samples").glob("*.npz"))

@@ -99,6 +99,8 @@ class Evaluation(NamedTuple):
 
     results: list[Result]
     images_per_second: float
+    subject: Subject | None = None
+    reader: "Reader | None" = None
 
 
 @switches.defaults()
@@ -184,7 +186,7 @@ def evaluate(
     }
     store = Store(out, identity) if out is not None else None
     if out is not None and (kept := kept_results(out, list(subject.methods))):
-        return Evaluation(kept, float("nan"))
+        return Evaluation(kept, float("nan"), subject, reader)
     try:
         whole, rate = _scores(subject, reader, score, store, progress=progress)
     except InputError:
@@ -200,7 +202,7 @@ def evaluate(
         whole, names, protocol=protocol.name, dataset=source, split=split
     )
     keep_results(found, out, store)
-    return Evaluation(found, rate)
+    return Evaluation(found, rate, subject, reader)
 
 
 def as_results(

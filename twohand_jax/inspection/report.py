@@ -288,12 +288,20 @@ def _split(part: SplitReport) -> list[str]:
     cards = [
         page.shares(title, counter.most_common(MOST_ROWS), summary.records)
         for title, counter in counts.items()
+        if len(counter) > 1
     ]
     cards.append(page.card("flags set", _rates(summary)))
+    same = {title: next(iter(c)) for title, c in counts.items() if len(c) == 1}
+    if same:
+        cards.append(page.card("the same for all", page.table((), same.items())))
     plots = [
         page.histogram(plot.title, *plot.bars(), plot.text() + AXIS * plot.is_log)
         for plot in summary.histograms.values()
+        if not plot.is_flat
     ]
+    flat = [(p.title, p.ends()) for p in summary.histograms.values() if p.is_flat]
+    if flat:
+        plots.append(page.card("without a spread", page.table((), flat)))
     content += [page.group(cards, style="cards")]
     content += [page.element("h3", "Distributions"), page.group(plots, style="cards")]
     if part.strips:
