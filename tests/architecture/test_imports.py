@@ -30,7 +30,7 @@ LAYERS = (  # a module may import from its own line and from those below
     ("files",),
     ("locks", "reading", "switches"),
     ("progress",),
-    ("arguments", "errors", "fields", "lazy", "markdown", "timing", "assets"),
+    ("arguments", "errors", "extras", "fields", "lazy", "markdown", "timing", "assets"),
 )
 PIPELINES = ("data_pipelines/", "twohand_jax/cli/data")  # import the pipelines
 RANK = {name: -rank for rank, layer in enumerate(LAYERS) for name in layer}

@@ -8,15 +8,15 @@ import pytest
 
 from tests.architecture.test_requirements import LIBRARY_EXTRAS
 from tests.mano import fake_mano
-from twohand_jax import mano
-from twohand_jax.cli import doctor, extras
+from twohand_jax import extras, mano
+from twohand_jax.cli import doctor
 from twohand_jax.cli import main as cli
 from twohand_jax.mano import twin
 from twohand_jax.types import ManoParams
 
 
 def test_it_knows_every_extra_of_the_library():
-    assert set(extras.EXTRAS) == set(LIBRARY_EXTRAS)
+    assert set(extras.EXTRAS) == {*LIBRARY_EXTRAS, "notebooks"}
 
 
 def test_versions_devices_extras_and_caches_are_told(monkeypatch, capsys, tmp_path):
@@ -26,7 +26,9 @@ def test_versions_devices_extras_and_caches_are_told(monkeypatch, capsys, tmp_pa
     assert cli.main(["doctor", "--no-test"]) == 0
     told = capsys.readouterr().out
     assert f"jax          {jax.__version__}" in told and "(cpu)" in told
-    assert "fly          missing (no_such_package): flying; pip install" in told
+    assert (
+        "fly          missing (no_such_package): flying; `python -m pip install" in told
+    )
     assert str(tmp_path) in told
     assert "FAULT" not in told and "tests" not in told.splitlines()
 

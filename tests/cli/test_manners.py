@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from twohand_jax import progress
-from twohand_jax.cli import benchmark, completion, extras, verbosity
+from twohand_jax.cli import benchmark, completion, verbosity
 from twohand_jax.cli import main as cli
 from twohand_jax.cli.parsing import Parser
 from twohand_jax.errors import did_you_mean
@@ -208,13 +208,3 @@ def test_a_shell_completes_commands_options_and_values(tmp_path):
     assert offered("twohand rec", tmp_path) == {"reconstruct"}
     assert offered("twohand view a --ov", tmp_path) == {"--overwrite"}
     assert offered("twohand data build syn", tmp_path) == {"synthetic"}
-
-
-def test_extras_know_their_modules():
-    assert extras.needed_by("torch.nn") == "weights"
-    assert extras.needed_by("jax") is None
-    nothing = extras.Extra("x", ("no_such_package.at.all", "sys"))
-    assert extras.missing(nothing) == ["no_such_package.at.all"]
-    assert (
-        extras.install_command("data", "beam") == "pip install 'twohand_jax[data,beam]'"
-    )

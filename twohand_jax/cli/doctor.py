@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import twohand_jax
-from twohand_jax import progress
-from twohand_jax.cli import common, extras
+from twohand_jax import extras, progress
+from twohand_jax.cli import common
 from twohand_jax.errors import FailedError
 
 DESCRIPTION = """\
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> None:
 def versions() -> Iterator[Finding]:
     """Packages, Python, the system and JAX's devices."""
     where = Path(__file__).parents[1]
-    yield Finding(extras.PACKAGE, f"{twohand_jax.__version__} in {where}")
+    yield Finding("twohand_jax", f"{twohand_jax.__version__} in {where}")
     yield Finding("Python", f"{platform.python_version()} on {platform.platform()}")
     for name in CORE:
         try:
@@ -104,14 +104,13 @@ def _devices() -> Finding:
 def missing_extras() -> Iterator[Finding]:
     """Each extra: there, or what is missing, what for, and how to get it."""
     for name, extra in extras.EXTRAS.items():
-        absent = extras.missing(extra)
+        absent = extras.missing(name)
         if not absent:
             yield Finding(name, f"there: {extra.purpose}")
             continue
         yield Finding(
             name,
-            f"missing ({', '.join(absent)}): {extra.purpose}; "
-            f"{extras.install_command(name)}",
+            f"missing ({', '.join(absent)}): {extra.purpose}; {extras.command(name)}",
         )
     if platform.system() == "Linux" and ctypes.util.find_library("EGL") is None:
         purpose = extras.EXTRAS["render"].purpose

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 import twohand_jax
-from twohand_jax import reading, switches
+from twohand_jax import extras, reading, switches
 from twohand_jax.cli import (
     benchmark,
     completion,
@@ -25,7 +25,6 @@ from twohand_jax.cli import (
     doctor,
     evaluate,
     export,
-    extras,
     parsing,
     prior,
     reconstruct,
@@ -141,7 +140,7 @@ def _run(args: argparse.Namespace) -> int:
             from twohand_jax.train import distributed
 
             code, message = FAILED, distributed.LOST
-        elif missing := _missing_package(error) or _missing_platform():
+        elif missing := _missing_extra(error) or _missing_platform():
             code, message = BAD_INPUT, missing
         elif verbosity.is_verbose(args) or os.environ.get(verbosity.TRACEBACK):
             raise
@@ -162,19 +161,20 @@ def _is_lost(error: Exception) -> bool:
     return is_of_jax and jax.distributed.is_initialized()
 
 
-def _missing_package(error: Exception) -> str | None:
-    """What to say of a package that an extra brings."""
+def _missing_extra(error: Exception) -> str | None:
+    """What to say of a package that an extra brings, where it is not installed."""
     if not isinstance(error, ModuleNotFoundError) or error.name is None:
         return None
-    extra = extras.needed_by(error.name)
+    extra = extras.of_module(error.name)
     if extra is None:
         return None
     return (
-        f"this needs the package {error.name}, which is not installed: "
-        f"{extras.install_command(extra)}."
+        f"The package {error.name} is not installed: install it with "
+        f"{extras.command(extra)}."
     )
 
 
+PACKAGE = "twohand_jax"
 MISTAKE = "This is a mistake in twohand_jax, not in what you gave it"
 
 
@@ -182,7 +182,7 @@ def _mistake(error: Exception) -> str:
     """An error that nobody expected, in a line, with where it happened."""
     text = " ".join(str(error).split())
     frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if extras.PACKAGE in Path(f.filename).parts]
+    own = [f for f in frames if PACKAGE in Path(f.filename).parts]
     where = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
     return (
         f"unexpected {type(error).__name__}{where}{': ' if text else ''}"

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,13 +14,14 @@ from twohand_jax.evaluation import (
     breakdown,
     contact_scores,
     methods,
-    page,
     protocols,
 )
 from twohand_jax.evaluation.results import Result
 from twohand_jax.evaluation.run import FOUND, WRONG_SIDE
-from twohand_jax.evaluation.worst import WorstRecord
 from twohand_jax.markdown import table as aligned
+
+if TYPE_CHECKING:
+    from twohand_jax.evaluation.worst import WorstRecord
 
 SHOWN = 4  # columns with intervals, in the summary
 HANDS = "hands"
@@ -97,8 +98,10 @@ class ResultTable:
         }
         return _without_nan(found)
 
-    def page(self, worst: Sequence[WorstRecord] = ()) -> str:
+    def page(self, worst: "Sequence[WorstRecord]" = ()) -> str:
         """The same as one HTML file, with curves and the worst records."""
+        from twohand_jax.evaluation import page  # it draws, which others don't need
+
         return page.html(
             self.results,
             title=self.title,
@@ -115,7 +118,7 @@ def write(
     directory: Path,
     *,
     plots: bool = True,
-    worst: Sequence[WorstRecord] = (),
+    worst: "Sequence[WorstRecord]" = (),
 ) -> list[Path]:
     """Write ``PROTOCOL.md``, ``.json``, ``.html``, ``plots/``; returns what there is.
 
