@@ -13,7 +13,6 @@ from pathlib import Path
 
 import apache_beam
 from apache_beam.options.pipeline_options import PipelineOptions
-from tqdm import tqdm
 
 from twohand_jax import files
 from twohand_jax.errors import FailedError, InputError, UnreadableError
@@ -21,6 +20,7 @@ from twohand_jax.pipelines import shard_file
 from twohand_jax.pipelines.labelled import ShardSource
 from twohand_jax.pipelines.shard_file import Receipt
 from twohand_jax.pipelines.writer import Made, MakeShards, Shard, outcome
+from twohand_jax.progress import Bar
 
 
 def maker(options: Sequence[str]) -> MakeShards:
@@ -35,7 +35,7 @@ def maker(options: Sequence[str]) -> MakeShards:
         directory: Path,
         pending: list[Shard],
         workers: int,
-        bar: tqdm,
+        bar: Bar,
     ) -> Made:
         del workers
         folder = str(directory.resolve())

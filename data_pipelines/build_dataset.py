@@ -53,6 +53,8 @@ def converted(
         _add_common(parser, has_folder=has_folder)
         add_arguments(parser)
 
+    build = f"twohand data build {name}"
+    source = f" --source {name}" if has_folder else " --labels labels.json"
     return DatasetEntry(
         name=name,
         summary=summary,
@@ -60,6 +62,10 @@ def converted(
         run=functools.partial(run, from_arguments),
         miniature=miniature,
         protocol=protocol,
+        examples=(
+            f"{build}{source} --out data/{name} --mano mano",
+            f"{build}{source} --out data/{name} --splits test --max-samples 100",
+        ),
     )
 
 

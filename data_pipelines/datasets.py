@@ -8,7 +8,7 @@ that ``twohand data --help`` stays quick and free of TensorFlow.
 import argparse
 import dataclasses
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from twohand_jax import arguments, extras
@@ -31,6 +31,9 @@ CONVERTED = {
 DATASETS = DRAWN | CONVERTED
 
 
+ParserMaker = Callable[..., argparse.ArgumentParser]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DatasetEntry:
     """A dataset as ``twohand data build NAME`` knows it.
@@ -43,6 +46,7 @@ class DatasetEntry:
         miniature: module whose ``write`` makes a miniature in the official layout; ""
             for datasets that are drawn.
         protocol: by which models are evaluated on it; "" without labels for one.
+        examples: command lines that build it, for the help.
     """
 
     name: str
@@ -51,14 +55,20 @@ class DatasetEntry:
     run: Callable[[argparse.Namespace], None]
     miniature: str = ""
     protocol: str = ""
+    examples: Sequence[str] = ()
 
-    def parser(self) -> argparse.ArgumentParser:
-        """The command line of ``twohand data build NAME``."""
+    def parser(self, make: ParserMaker) -> argparse.ArgumentParser:
+        """The command line of ``twohand data build NAME``.
+
+        Args:
+            make: the command's class of parsers, which shows ``examples``.
+        """
         evaluation = f"twohand evaluate --dataset DIR --protocol {self.protocol}"
-        parser = argparse.ArgumentParser(
+        parser = make(
             prog=f"twohand data build {self.name}",
             description=self.summary,
             epilog=f"To evaluate on it: {evaluation}" if self.protocol else None,
+            examples=self.examples,
         )
         self.add_arguments(parser)
         return parser

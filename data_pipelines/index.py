@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 import ijson
-from tqdm import tqdm
 
 from twohand_jax import files, reading
 from twohand_jax.errors import FailedError, InputError
+from twohand_jax.progress import BYTES, Bar
 
 FORMAT = 1
 SMALL_BYTES, LARGE_BYTES = 512 << 20, 64 << 30
@@ -289,12 +289,10 @@ def rows(collection: Collection) -> Iterator[KeyedEntry]:
         InputError: the file is not whole, or has another form.
     """
     path = collection.path
-    bar = tqdm(
+    bar = Bar(
         total=path.stat().st_size,
-        unit="B",
-        unit_scale=True,
-        desc=f"{path.name}: {collection.name}",
-        disable=None,
+        unit=BYTES,
+        name=f"{path.name}: {collection.name}",
     )
     with path.open("rb") as file, bar:
         try:
@@ -310,7 +308,7 @@ def rows(collection: Collection) -> Iterator[KeyedEntry]:
 class _Lenient:
     """A JSON file in which NaN and infinities are nulls."""
 
-    def __init__(self, file: IO[bytes], bar: tqdm) -> None:
+    def __init__(self, file: IO[bytes], bar: Bar) -> None:
         self.file, self.bar, self.depth = file, bar, 0
 
     def read(self, size: int = -1) -> bytes:

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 import tensorflow_datasets as tfds
-from tqdm import tqdm
 
 from twohand_jax import files, locks, reading
 from twohand_jax.data import shards
@@ -28,6 +27,7 @@ from twohand_jax.errors import FailedError, InputError, UnreadableError
 from twohand_jax.pipelines import shard_file
 from twohand_jax.pipelines.labelled import HOLES, ShardSource
 from twohand_jax.pipelines.shard_file import KEPT_SAMPLES, Receipt, features_dict
+from twohand_jax.progress import Bar, say
 
 REJECTIONS, SETTINGS = "rejections.json", "settings.json"
 MAX_UNREAD = 3  # shards, after which the others are not tried
@@ -36,7 +36,7 @@ Shard = tuple[str, int]
 Outcome: TypeAlias = Receipt | UnreadableError
 Made: TypeAlias = Generator[tuple[Shard, Outcome], None, None]
 MakeShards: TypeAlias = Callable[
-    [ShardSource, Path, list[Shard], int, tqdm],
+    [ShardSource, Path, list[Shard], int, Bar],
     Made,
 ]
 _written: "multiprocessing.sharedctypes.Synchronized | None" = None
@@ -272,18 +272,16 @@ def _check_settings(directory: Path, source: ShardSource) -> None:
         )
 
 
-def _bar(source: ShardSource, done: set[Shard], progress: bool) -> tqdm:
+def _bar(source: ShardSource, done: set[Shard], progress: bool) -> Bar:
     total = _total(source)
     skipped = sum(source.shard_sizes[split][shard] for split, shard in done)
     if skipped:
-        print(f"{len(done)} shards are already there: {skipped} of {total} images.")
-    return tqdm(
-        total=total, initial=skipped, unit="img", mininterval=1.0, disable=not progress
-    )
+        say(f"{len(done)} shards are already there: {skipped} of {total} images.")
+    return Bar(total=total, done=skipped, unit="img", name="build", is_shown=progress)
 
 
 def _in_this_process(
-    source: ShardSource, directory: Path, pending: list[Shard], workers: int, bar: tqdm
+    source: ShardSource, directory: Path, pending: list[Shard], workers: int, bar: Bar
 ) -> Made:
     del workers
     for shard in pending:
@@ -305,12 +303,12 @@ def outcome(
 
 
 def _in_processes(
-    source: ShardSource, directory: Path, pending: list[Shard], workers: int, bar: tqdm
+    source: ShardSource, directory: Path, pending: list[Shard], workers: int, bar: Bar
 ) -> Made:
     """Spawned, not forked: JAX and OpenGL do not survive a fork."""
     context = multiprocessing.get_context("spawn")
     written = context.Value("q", 0)
-    before = bar.n
+    before = bar.done
     with ProcessPoolExecutor(
         min(workers, max(len(pending), 1)),
         mp_context=context,
@@ -325,11 +323,11 @@ def _in_processes(
         try:
             while waiting:
                 ready, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
-                bar.update(before + written.value - bar.n)
+                bar.update(before + written.value - bar.done)
                 for task in ready:
                     yield tasks[task], task.result()
         except BrokenProcessPool as error:
-            raise RuntimeError(
+            raise FailedError(
                 "A worker process died, perhaps for lack of memory: run the command "
                 "again with fewer workers; finished shards are kept."
             ) from error

@@ -1,6 +1,8 @@
-"""The exceptions this library raises on purpose."""
+"""The exceptions this library raises on purpose, and what their sentences share."""
 
+import difflib
 import errno
+from collections.abc import Iterable
 
 
 class InputError(ValueError):
@@ -47,3 +49,14 @@ OF_PATHS = frozenset(
 def of_writing(error: OSError) -> type[InputError] | type[FailedError]:
     """The exception for a file that cannot be written: bad path or failing system."""
     return InputError if error.errno in OF_PATHS else FailedError
+
+
+LONGEST_WORD = 60  # of a name that may have been misspelt
+
+
+def did_you_mean(word: object, known: Iterable[object]) -> str:
+    """A question for a misspelt name, to stand behind it; "" if none is near."""
+    if len(str(word)) > LONGEST_WORD:
+        return ""
+    near = difflib.get_close_matches(str(word), [str(name) for name in known], n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -7,7 +7,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from twohand_jax.errors import InputError
+from twohand_jax.errors import InputError, did_you_mean
 
 T = TypeVar("T")
 UNIONS = types.UnionType, typing.Union
@@ -136,8 +136,9 @@ def dataclass_of(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     hints = _hints(cls)
     unknown = [name for name in values if name not in hints]
     if unknown:
+        near = did_you_mean(unknown[0], hints)
         raise InputError(
-            f"{where} has no field {unknown[0]!r}; its fields are "
+            f"{where} has no field {unknown[0]!r}{near}; its fields are "
             f"{', '.join(sorted(hints))}."
         )
     missing = sorted(_required(cls) - set(values))

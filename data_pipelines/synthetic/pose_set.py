@@ -15,13 +15,13 @@ import os
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from twohand_jax import arguments, locks, mano
 from twohand_jax.data import poses as pose_sets
 from twohand_jax.errors import InputError
 from twohand_jax.pipelines.datasets import DatasetEntry
 from twohand_jax.pipelines.synthetic.poses import sampler
+from twohand_jax.progress import Bar
 
 SPLIT_STREAMS = {"train": 0, "test": 1}
 
@@ -86,12 +86,12 @@ def build(
     done = sum(map(sum, counts.values())) - sum(counts[s][n] for s, n in pending)
     spawn = multiprocessing.get_context("spawn")
     with (
-        tqdm(
+        Bar(
             total=config.train + config.test,
-            initial=done,
+            done=done,
             unit="pose",
-            desc="poses",
-            disable=not progress,
+            name="poses",
+            is_shown=progress,
         ) as bar,
         concurrent.futures.ProcessPoolExecutor(workers, spawn) as pool,
     ):
@@ -161,4 +161,8 @@ ENTRY = DatasetEntry(
     summary="Poses of two hands without pictures, for the two-hand prior",
     add_arguments=add_arguments,
     run=run,
+    examples=(
+        "twohand data build poses --out data/poses",
+        "twohand data build poses --out data/few --train 2000 --test 500 --seed 1",
+    ),
 )

@@ -279,4 +279,8 @@ ENTRY = DatasetEntry(
     add_arguments=add_arguments,
     run=run,
     protocol="wrist",
+    examples=(
+        "twohand data build synthetic --out data/open --train 8192 --test 512",
+        "twohand data build synthetic --out data/few --train 64 --test 16 --seed 1",
+    ),
 )

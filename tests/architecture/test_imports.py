@@ -29,7 +29,8 @@ LAYERS = (  # a module may import from its own line and from those below
     ("types",),
     ("files",),
     ("locks", "reading", "switches"),
-    ("arguments", "errors", "extras", "fields", "lazy", "timing", "assets"),
+    ("progress",),
+    ("arguments", "errors", "extras", "fields", "lazy", "markdown", "timing", "assets"),
 )
 PIPELINES = ("data_pipelines/", "twohand_jax/cli/data")  # import the pipelines
 RANK = {name: -rank for rank, layer in enumerate(LAYERS) for name in layer}

@@ -57,7 +57,7 @@ def quick_to_compile():
 @pytest.fixture
 def evaluate(checkpoint, records, quick_to_compile):
     def run(*words: object) -> int:
-        given = ["--model", checkpoint, "--dataset", records, *words]
+        given = ["--model", checkpoint, "--dataset", records, "--worst", "0", *words]
         return cli.main(["evaluate", *map(str, given)])
 
     return run
@@ -65,12 +65,16 @@ def evaluate(checkpoint, records, quick_to_compile):
 
 @pytest.mark.slow
 def test_a_table_by_the_official_protocol(evaluate, tmp_path, capsys):
-    assert evaluate("--protocol", "freihand", "--out", tmp_path) == 0
+    assert evaluate("--protocol", "freihand", "--out", tmp_path, "--worst", 8) == 0
     rows = json.loads((tmp_path / "freihand.json").read_text())["rows"]
     columns = PROTOCOLS["freihand"].columns
     assert set(columns) == set(rows["+ depth"])
     assert np.isfinite([row[name] for row in rows.values() for name in columns]).all()
-    assert "| | PA-MPJPE | PA-MPVPE |" in capsys.readouterr().out
+    assert "PA-MPJPE | PA-MPVPE |" in capsys.readouterr().out
+    page = (tmp_path / "freihand.html").read_text()
+    records = json.loads((tmp_path / "freihand.json").read_text())["records"]
+    assert page.count("<figure") == records  # the estimate drawn over each
+    assert all(name in page for name in rows)
 
 
 def test_the_labels_have_no_error_of_their_own(evaluate, tmp_path):

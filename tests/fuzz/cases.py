@@ -13,7 +13,7 @@ from typing import NamedTuple
 from tests.fuzz import damage
 from tests.fuzz.subjects import SUBJECTS, captured
 from twohand_jax import reading
-from twohand_jax.cli.main import LONGEST
+from twohand_jax.cli import main
 from twohand_jax.errors import FailedError, InputError
 
 SECONDS, ALARM, MEGABYTES, CHARACTERS = 10.0, 60.0, 600.0, 5000
@@ -89,7 +89,7 @@ def _read(name: str, work: Path, out: Path) -> tuple[str, list[str]]:
         said = told.getvalue()
     except (InputError, FailedError) as error:
         code = 1 if isinstance(error, FailedError) else 2
-        said = reading.shown(str(error), LONGEST)  # as the command line shows it
+        said = reading.shown(str(error), main.LONGEST)  # as the command line shows it
         if "\n" in said.strip():
             faults.append("more than a line")
     except Hang:
@@ -103,6 +103,8 @@ def _read(name: str, work: Path, out: Path) -> tuple[str, list[str]]:
         signal.signal(signal.SIGALRM, before)
     if code not in CODES:
         faults.append(f"exit code {code}")
+    if main.MISTAKE in said:
+        faults.append(f"unexpected: {said.strip()[:160]}")
     if "Traceback" in said:
         faults.append("a traceback is printed")
     if code and not said.strip() and not faults:

@@ -95,3 +95,12 @@ def test_numbers_are_set_as_numbers():
     assert '<td class="n">1,234</td>' in text
     assert "<td>a</td>" in text
     assert page.table(("name", "count"), []).count("<tr>") == 1
+    assert (
+        page.table((), [("3D", "x")]) == "<table><tr><td>3D</td><td>x</td></tr></table>"
+    )
+
+
+def test_names_break_between_their_parts_and_not_in_a_word():
+    text = page.element("td", "hands/joints_2d <a-b> -5 1,234.5")
+    assert text == "<td>hands/<wbr>joints_<wbr>2d &lt;a-<wbr>b&gt; -5 1,234.5</td>"
+    assert "anywhere" not in page.STYLE and "break-all" not in page.STYLE

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from twohand_jax import files
 from twohand_jax.benchmarks.steps import CompiledProgram
 from twohand_jax.errors import InputError, MissingDependencyError
+from twohand_jax.markdown import table
 
 PACKAGES = ("jax", "jaxlib", "numpy", "tensorflow-cpu", "torch")
 
@@ -39,8 +40,7 @@ class Report(NamedTuple):
 
 def markdown(report: Report) -> str:
     """The table."""
-    lines = [report.head, ["---"] * len(report.head), *report.lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return table(report.head, report.lines)
 
 
 def write(report: Report, path: Path) -> None:

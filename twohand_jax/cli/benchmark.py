@@ -26,7 +26,7 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "benchmark",
         help="speed beside the peers",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        examples=[*(_examples(name)[0] for name in ("mano", "train", "video"))],
         description="Time this library and its peers in turns on this machine. Use it "
         f"on an idle one.\n\nsubjects:\n{subjects}\n\nTheir flags: twohand benchmark "
         "SUBJECT --help.",
@@ -36,14 +36,23 @@ def add(subparsers: Any) -> None:
     parser.set_defaults(run=run)
 
 
+def _examples(subject: str) -> tuple[str, str]:
+    command = f"twohand benchmark {subject}"
+    return command, f"{command} --out {subject}.json"
+
+
 def run(args: argparse.Namespace) -> None:
     """Measure, print the table and write the JSON."""
     from twohand_jax.benchmarks import report
-    from twohand_jax.cli import common
+    from twohand_jax.cli import common, verbosity
+    from twohand_jax.cli.parsing import Parser
+    from twohand_jax.progress import say, show
 
     subject = importlib.import_module(f"twohand_jax.benchmarks.{args.subject}")
-    parser = common.Parser(
-        prog=f"twohand benchmark {args.subject}", description=SUBJECTS[args.subject]
+    parser = Parser(
+        prog=f"twohand benchmark {args.subject}",
+        description=SUBJECTS[args.subject],
+        examples=_examples(args.subject),
     )
     subject.add_arguments(parser)
     if parser.get_default("config") is not None:
@@ -54,8 +63,9 @@ def run(args: argparse.Namespace) -> None:
         report.check_path(flags.out)
     if hasattr(flags, "config"):
         flags.config = common.load_config(flags.config, flags.set).to_dict()
-    found = subject.run(flags)
-    print(f"{found.title}\n\n{report.markdown(found)}")
+    with verbosity.applied(flags):
+        found = subject.run(flags)
+    show(f"{found.title}\n\n{report.markdown(found)}")
     if flags.out is not None:
         report.write(found, flags.out)
-        print(f"wrote {flags.out}")
+        say(f"wrote {flags.out}")

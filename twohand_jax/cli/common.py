@@ -1,4 +1,4 @@
-"""What several commands share: configs, cue options, progress, processes."""
+"""What several commands share: configs, cue options, folders, processes."""
 
 import argparse
 import ast
@@ -6,22 +6,19 @@ import contextlib
 import inspect
 import os
 import runpy
-import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING
 
 from ml_collections import ConfigDict
 
-from twohand_jax import arguments, files, reading
-from twohand_jax.errors import InputError
+from twohand_jax import arguments, files
+from twohand_jax.cli.parsing import Parser
+from twohand_jax.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from twohand_jax.inference.observe import CueConfig
-
-
-T = TypeVar("T")
 
 
 def cache_folder() -> Path | None:
@@ -124,8 +121,6 @@ def alone(directory: Path, command: str, *inside: str) -> Iterator[None]:
 
 def enable_compilation_cache() -> None:
     """Keep compiled programs between runs, where the cache folder can be written."""
-    # XLA tells about every cached program whose processor flags it cannot compare.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import jax
 
     base = cache_folder()
@@ -141,25 +136,6 @@ def enable_compilation_cache() -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def progress(items: Iterable[T], *, unit: str, total: int | None = None) -> Iterator[T]:
-    """Count items on a terminal; with a total, say how long the rest will take."""
-    if not sys.stderr.isatty():
-        yield from items
-        return
-    from tqdm import tqdm
-
-    bar = tqdm(items, unit=unit, total=total, delay=5.0, leave=False)
-    yield from bar
-
-
-def say(message: str) -> None:
-    """Print to stdout without breaking a progress bar."""
-    from tqdm import tqdm
-
-    tqdm.write(message, file=sys.stdout)
-
-
-CONFIG_FLAG = "--config."
 CUE_SOURCES = ("auto", "mediapipe", "sapiens")
 # Of crops.cue_table, which would import JAX before a command line is even read.
 CUE_NAMES = ("keypoints", "segmentation", "depth", "normals")
@@ -212,22 +188,6 @@ def cue_config(args: argparse.Namespace) -> "CueConfig":
     )
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser that takes ``--config.a.b=v`` for ``--set a.b=v`` where it has that."""
-
-    takes_changes = False
-
-    def error(self, message: str) -> NoReturn:
-        """As the base class; what was given may be absurdly long."""
-        super().error(reading.shown(message, 1000))
-
-    def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]
-        """As the base class, which declares it in overloads."""
-        words = sys.argv[1:] if args is None else list(args)
-        words = changes_as_set(words) if self.takes_changes else words
-        return super().parse_known_args(words, namespace)
-
-
 def add_config(parser: Parser) -> None:
     """Add ``--config`` and ``--set``, see ``load_config``."""
     text = "a shipped config's name, as open, or a Python file; NAME:OPTION"
@@ -265,22 +225,6 @@ def add_changes(parser: Parser) -> None:
         "--config.SECTION.FIELD=VALUE is the same",
     )
     parser.takes_changes = True
-
-
-def changes_as_set(arguments: Sequence[str]) -> list[str]:
-    """The arguments with each ``--config.a.b=v`` or ``--config.a.b v`` as ``--set``."""
-    out: list[str] = []
-    rest = iter(arguments)
-    for word in rest:
-        if not word.startswith(CONFIG_FLAG):
-            out.append(word)
-            continue
-        change = word.removeprefix(CONFIG_FLAG)
-        if "=" not in change:
-            value = next(rest, None)
-            change = change if value is None else f"{change}={value}"
-        out += ["--set", change]
-    return out
 
 
 def load_config(path: str, changes: Sequence[str] = ()) -> ConfigDict:
@@ -336,7 +280,8 @@ def _call(file: str, option: str | None) -> ConfigDict:
         raise InputError(f"{file} takes no option; leave out {':' + option!r}.")
     if option is not None and options is not None and option not in options:
         raise InputError(
-            f"{file} has no option {option!r}; its options are {', '.join(options)}."
+            f"{file} has no option {option!r}{did_you_mean(option, options)}; its "
+            f"options are {', '.join(options)}."
         )
     try:
         config = make() if option is None else make(option)
@@ -384,7 +329,8 @@ def _apply(config: ConfigDict, change: str) -> None:
             raise InputError(
                 f"--set {change}: config.{where} is None and has no fields."
                 if section in node and node[section] is None
-                else f"--set {change}: the config has no section {where!r}."
+                else f"--set {change}: the config has no section {where!r}"
+                f"{did_you_mean(section, node)}."
             )
         # A dict that a file uses twice is one node in both places: change this one.
         own = ConfigDict(node[section])

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from twohand_jax.progress import say
+
 # Of inference.conventions, which would import JAX before a command line is even read.
 CONVENTIONS = ("twohand", "smplx", "hamer", "interwild")
 DESCRIPTION = """\
@@ -18,7 +20,10 @@ def add(subparsers: Any) -> None:
         "convert",
         help="results to CSV, NPZ, and the conventions of others",
         description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        examples=(
+            "twohand convert results --out hands.csv",
+            "twohand convert results --out hands.npz --convention smplx --flat",
+        ),
     )
     option = parser.add_argument
     option("results", nargs="+", metavar="RESULT", help="NAME.json files, or folders")
@@ -56,8 +61,8 @@ def run(args: argparse.Namespace) -> None:
         args.out, result, model, convention=args.convention, config=form
     )
     hands = int((result.prediction.score > 0).sum())
-    print(f"wrote {args.out}: {hands} hands of {len(result.pictures)} pictures")
+    say(f"wrote {args.out}: {hands} hands of {len(result.pictures)} pictures")
     if found.others:
-        print(f"skipped, no results: {', '.join(path.name for path in found.others)}")
+        say(f"skipped, no results: {', '.join(path.name for path in found.others)}")
     for note in notes:
-        print(note)
+        say(note)

@@ -8,6 +8,7 @@ from typing import Any
 from twohand_jax import arguments
 from twohand_jax.cli import common
 from twohand_jax.errors import InputError
+from twohand_jax.progress import Bar, say
 
 DESCRIPTION = """\
 Find the hands of every picture (or video frame) and extract cues of them. Writes
@@ -22,7 +23,10 @@ def add(subparsers: Any) -> None:
         "cues",
         help="photographs to keypoints, segmentation and depth",
         description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        examples=(
+            "twohand cues PHOTO.jpg --out cues",
+            "twohand cues photos --recursive --out cues --cues mediapipe",
+        ),
     )
     option = parser.add_argument
     option("photos", nargs="+", metavar="IMAGE", help="images, videos or folders")
@@ -55,21 +59,20 @@ def run(args: argparse.Namespace) -> None:
     bad, kept, made, start = [], 0, 0, time.perf_counter()
     with common.alone(args.out, "twohand cues"):
         total = cue_files.count_images(job)
-        for one in common.progress(
-            cue_files.cue_outcomes(job), unit="picture", total=total
-        ):
+        bar = Bar(total=total, unit="picture", delay_s=5.0)
+        for one in bar.count(cue_files.cue_outcomes(job)):
             if isinstance(one, FailedImage):
                 bad.append(one.sentence())
             elif isinstance(one, Skipped):
-                common.say(one.sentence())
+                say(one.sentence())
             elif one.kinds is None:
                 kept += 1
             else:
                 made += 1
                 cues = ", ".join(one.kinds) or "no cues"
-                common.say(f"{one.source}: {one.hands} of 2 hands, {cues}")
+                say(f"{one.source}: {one.hands} of 2 hands, {cues}")
     seconds = time.perf_counter() - start
-    common.say(
+    say(
         f"{made} pictures in {seconds:.1f} s ({made / seconds:.2f} images/s), "
         f"{kept} were done before; files in {args.out}"
     )

@@ -6,15 +6,24 @@ from pathlib import Path
 from typing import Any
 
 from twohand_jax import arguments, extras
-from twohand_jax.cli import common
+from twohand_jax.cli import common, verbosity
+from twohand_jax.cli.parsing import Parser
 from twohand_jax.errors import InputError
 from twohand_jax.pipelines import datasets
 from twohand_jax.pipelines.datasets import add_limit
+from twohand_jax.progress import say
 
 
 def add(subparsers: Any) -> None:
     """The command's flags."""
-    parser = subparsers.add_parser("data", help="build and inspect record sets")
+    parser = subparsers.add_parser(
+        "data",
+        help="build and inspect record sets",
+        examples=(
+            "twohand data build synthetic --out data/open --train 8192 --test 512",
+            "twohand data inspect data/open --check",
+        ),
+    )
     actions = parser.add_subparsers(dest="action", required=True)
     add_build(actions)
     add_cues(actions)
@@ -28,17 +37,22 @@ def add_build(actions: Any) -> None:
         help="write records",
         description="Write a record set. The same command continues one that was "
         "interrupted. `twohand data build NAME --help` lists the options of a set.",
-        add_help=False,
+        examples=(
+            "twohand data build synthetic --out data/open --train 8192 --test 512",
+            "twohand data build freihand --source FreiHAND --out data/freihand",
+        ),
     )
     parser.add_argument("dataset", choices=tuple(datasets.DATASETS))
-    parser.add_argument("options", nargs=argparse.REMAINDER)
+    parser.add_argument("options", nargs=argparse.REMAINDER, help="of the set")
     parser.set_defaults(run=run_build)
 
 
 def run_build(args: argparse.Namespace) -> None:
     """Hand over to the dataset's entry (``twohand_jax.pipelines.datasets``)."""
     entry = datasets.get(args.dataset)
-    entry.run(entry.parser().parse_args(args.options))
+    flags = entry.parser(Parser).parse_args(args.options)
+    with verbosity.applied(flags):
+        entry.run(flags)
 
 
 LABELS = "labels"
@@ -52,7 +66,13 @@ labels themselves, for ablations; they are marked as ground truth."""
 def add_cues(actions: Any) -> None:
     """The action's flags."""
     parser = actions.add_parser(
-        "cues", help="new cues for records", description=CUES_DESCRIPTION
+        "cues",
+        help="new cues for records",
+        description=CUES_DESCRIPTION,
+        examples=(
+            "twohand data cues data/plain --out data/with_cues",
+            "twohand data cues data/plain --out data/true_cues --cues labels",
+        ),
     )
     option = parser.add_argument
     option("directory", type=Path, help="record set")
@@ -125,7 +145,14 @@ VIOLATIONS = 1
 def add_inspect(actions: Any) -> None:
     """The action's flags."""
     parser = actions.add_parser(
-        "inspect", help="what is in a record set", description=INSPECT_DESCRIPTION
+        "inspect",
+        help="what is in a record set",
+        description=INSPECT_DESCRIPTION,
+        examples=(
+            "twohand data inspect data/open",
+            "twohand data inspect data/open --split test --check",
+            "twohand data inspect data/open --out sheet.png --count 12",
+        ),
     )
     option = parser.add_argument
     default = f"{REPORT} in the record set; none with --check"
@@ -184,6 +211,6 @@ def run_inspect(args: argparse.Namespace) -> None:
         print(benchmark.verify(args.directory).text())
     if out:
         report.write(out, args.directory, parts, model=model.name)
-        print(f"\nwrote {out}")
+        say(f"\nwrote {out}")
     if any(part.violations for part in parts):
         sys.exit(VIOLATIONS)

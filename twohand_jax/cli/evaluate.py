@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from twohand_jax import arguments, extras
 from twohand_jax.cli import common
 from twohand_jax.errors import InputError
+from twohand_jax.progress import say, show
 
 if TYPE_CHECKING:
     from twohand_jax.evaluation.outputs import ResultTable
     from twohand_jax.evaluation.results import Result
     from twohand_jax.evaluation.tables.filling import SectionJob
     from twohand_jax.evaluation.tables.layout import Missing
+    from twohand_jax.evaluation.worst import WorstRecord
     from twohand_jax.inference.prior import Prior
     from twohand_jax.types import ManoModel
 
@@ -30,6 +32,13 @@ def add(subparsers: Any) -> None:
         description="Evaluate a model directory on a record set: image only, then with "
         "keypoints, segmentation and depth. Writes tables, scores of every record and "
         "plots; the same command goes on after an interruption.",
+        examples=(
+            "twohand evaluate --dataset data/benchmark --refine",
+            "twohand evaluate --model workdirs/open/model --dataset data/open \\\n"
+            "      --protocol mcp --out results/open",
+            "twohand evaluate --table 1 --data data",
+            "twohand evaluate --compare a/samples/depth.npz b/samples/depth.npz",
+        ),
     )
     option = parser.add_argument
     option("--model", type=Path, metavar="DIR", help="the shipped one")
@@ -50,8 +59,10 @@ def add(subparsers: Any) -> None:
         "--plots",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="draw the errors (needs matplotlib)",
+        help="draw the errors as PNG files, too (needs matplotlib)",
     )
+    text = "records of the largest errors on the page; 8"
+    option("--worst", type=arguments.not_negative, default=8, metavar="N", help=text)
     tables = parser.add_argument_group("the paper's tables")
     option = tables.add_argument
     option("--table", metavar="N", help="1, 2, 3 or 4, beside the published rows")
@@ -132,7 +143,7 @@ def compare(args: argparse.Namespace) -> None:
 
     first, second = (results.load(path) for path in args.compare)
     found = bootstrap.difference(first, second)
-    print(
+    show(
         f"{args.compare[0]} minus {args.compare[1]}: {len(first):,} records, protocol "
         f"{first.protocol}\n\n{outputs.differences(found, first.protocol)}"
     )
@@ -172,7 +183,7 @@ def evaluate_outside(args: argparse.Namespace) -> None:
         )
         if not distributed.is_first():
             return
-        title = f"{name} and {directory} on {args.dataset} ({args.split})"
+        title = f"{name} and {args.model or SHIPPED} on {args.dataset} ({args.split})"
         evaluation = found.evaluation
         table = outputs.ResultTable(
             evaluation.results, title=title, rate=evaluation.images_per_second
@@ -182,9 +193,11 @@ def evaluate_outside(args: argparse.Namespace) -> None:
 
 def evaluate_set(args: argparse.Namespace) -> None:
     """Evaluate, print the table, and write it with scores and plots."""
+    import jax
+
     from twohand_jax import assets, mano
     from twohand_jax.data import shards
-    from twohand_jax.evaluation import outputs, run
+    from twohand_jax.evaluation import outputs, run, worst
     from twohand_jax.inference.prior import Prior
     from twohand_jax.train import distributed
 
@@ -206,11 +219,15 @@ def evaluate_set(args: argparse.Namespace) -> None:
         )
         if not distributed.is_first():
             return
-        title = f"{directory} on {args.dataset} ({args.split})"
+        title = f"{args.model or SHIPPED} on {args.dataset} ({args.split})"
         table = outputs.ResultTable(
             found.results, title=title, rate=found.images_per_second
         )
-        _tell(table.summary(), table, out, args)
+        cases = worst.find(found.results[-1], args.worst)
+        if cases and found.subject and found.reader and jax.process_count() == 1:
+            method = found.results[-1].method
+            cases = worst.drawn(cases, found.subject, method, found.reader)
+        _tell(table.summary(), table, out, args, cases)
 
 
 def evaluate_photographs(args: argparse.Namespace) -> None:
@@ -244,9 +261,10 @@ def evaluate_photographs(args: argparse.Namespace) -> None:
                 identity=identity,
                 out=out,
             )
+            where = f"photographs of {dataset} ({args.split}), {told}"
             table = outputs.ResultTable(
                 found.results,
-                title=f"{directory} on photographs of {dataset} ({args.split}), {told}",
+                title=f"{args.model or SHIPPED} on {where}",
                 rate=found.images_per_second,
                 note=photographs.NOTE,
             )
@@ -263,14 +281,20 @@ def _alone(out: Path, *, draws: bool) -> AbstractContextManager[None]:
 
 
 def _tell(
-    summary: str, table: "ResultTable", out: Path, args: argparse.Namespace
+    summary: str,
+    table: "ResultTable",
+    out: Path,
+    args: argparse.Namespace,
+    cases: "Sequence[WorstRecord] | None" = None,
 ) -> None:
-    """Print what was found, write it, and say where."""
-    from twohand_jax.evaluation import outputs
+    """Print what was found, write it, and say where; cases are records to show."""
+    from twohand_jax.evaluation import outputs, worst
 
-    common.say(summary)
-    for path in outputs.write(table, out, plots=args.plots):
-        common.say(f"wrote {path}")
+    if cases is None:
+        cases = worst.find(table.results[-1], args.worst)
+    show(summary)
+    for path in outputs.write(table, out, plots=args.plots, worst=cases):
+        say(f"wrote {path}")
 
 
 def write_submission(args: argparse.Namespace) -> None:
@@ -316,13 +340,14 @@ def write_submission(args: argparse.Namespace) -> None:
         benchmark=benchmark,
     )
     submissions.write(args.submission, found, order, benchmark=benchmark)
-    print(
+    say(
         f"wrote {args.submission}: {len(order):,} pictures; the server expects "
         f"{server.pictures}, zipped"
     )
 
 
 RESULTS, COMMAND = Path("results"), "twohand evaluate"
+SHIPPED = "the shipped model"
 
 
 def fill_table(args: argparse.Namespace) -> None:
@@ -361,13 +386,13 @@ def fill_table(args: argparse.Namespace) -> None:
 
     with _alone(out, draws=False):
         if distributed.is_first():
-            common.say(f"{subject}: {rendering.outlook(jobs)}")
+            say(f"{subject}: {rendering.outlook(jobs)}")
         sections = filling.fill(jobs, evaluate)
         if not distributed.is_first():
             return
-        print(rendering.markdown(table, sections, subject=subject))
+        show(rendering.markdown(table, sections, subject=subject))
         for path in rendering.write(table, sections, out, subject=subject):
-            print(f"wrote {path}")
+            say(f"wrote {path}")
 
 
 def _prior(args: argparse.Namespace, hand: "ManoModel") -> "Prior | Missing":

@@ -6,6 +6,7 @@ from typing import Any
 
 from twohand_jax import arguments
 from twohand_jax.cli import common
+from twohand_jax.progress import say
 
 
 def add(subparsers: Any) -> None:
@@ -15,6 +16,11 @@ def add(subparsers: Any) -> None:
         help="write the network as a JAX program",
         description="Write the inference program (from a picture, boxes and cues to "
         "both hands' meshes) as a zip archive that runs with JAX alone.",
+        examples=(
+            "twohand export --out hands.zip",
+            "twohand export --checkpoint workdirs/open/model --out hands.zip \\\n"
+            "      --platforms cpu,cuda --cues keypoints",
+        ),
     )
     option = parser.add_argument
     option("--checkpoint", type=Path, help="model directory; the shipped one")
@@ -65,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
     )
     size = args.out.stat().st_size / 2**20
     taken = trained.cues if args.cues is None else args.cues
-    print(
+    say(
         f"wrote {args.out} ({size:.1f} MiB) for {args.platforms}, with "
         f"{'the cues ' + ', '.join(taken) if taken else 'no cues'}"
     )

@@ -1,27 +1,35 @@
+# PYTHON_ARGCOMPLETE_OK
 """The command ``twohand``: finds the sub-command, turns errors into one sentence."""
 
 import argparse
 import contextlib
 import io
 import os
+import platform
 import signal
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
 from types import FrameType
 
 import twohand_jax
 from twohand_jax import extras, reading, switches
 from twohand_jax.cli import (
     benchmark,
-    common,
+    completion,
     convert,
     cues,
     data,
+    doctor,
     evaluate,
     export,
+    parsing,
     prior,
     reconstruct,
     train,
+    verbosity,
     view,
     weights,
 )
@@ -41,22 +49,39 @@ COMMANDS = (
     weights,
     export,
     benchmark,
+    doctor,
+    completion,
 )
 FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> parsing.Parser:
     """The whole command line."""
-    top = common.Parser(
+    top = parsing.Parser(
         prog="twohand",
         description="Two interacting hands from one image: meshes, poses, training.",
+        examples=(
+            "twohand reconstruct PHOTO.jpg --out results",
+            "twohand view results --html all.html",
+            "twohand doctor",
+        ),
     )
-    version = f"twohand_jax {twohand_jax.__version__}"
-    top.add_argument("--version", action="version", version=version)
+    top.add_argument(
+        "--version",
+        action="version",
+        version=version(),
+        help="print it, JAX's and Python's",
+    )
     subparsers = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(subparsers)
     return top
+
+
+def version() -> str:
+    """Of this package, of JAX and of Python, without importing JAX."""
+    jax, python = metadata.version("jax"), platform.python_version()
+    return f"twohand_jax {twohand_jax.__version__} (JAX {jax}, Python {python})"
 
 
 class Terminated(KeyboardInterrupt):
@@ -68,8 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0: done. 1: what was asked for could not be finished. 2: wrong use or input. 130 and
     143: interrupted by Ctrl-C, by SIGTERM. One sentence on stderr says what it was
-    (docs/reliability.md). With ``TWOHAND_TRACEBACK`` set, errors of the system keep
-    their traceback.
+    (docs/reliability.md). Errors that nobody expected keep their traceback with ``-v``
+    or ``TWOHAND_TRACEBACK`` set, and errors of the system with the latter.
 
     Args:
         argv: arguments without the program's name; ``sys.argv`` by default.
@@ -77,8 +102,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     _say_all_characters()
     try:
         with _terminable(), switches.of_command():
-            args = parser().parse_args(argv)
-            return _run(args)
+            whole = parser()
+            completion.complete(whole)
+            args = whole.parse_args(argv)
+            with verbosity.applied(args):
+                return _run(args)
     except Terminated:
         print("twohand: ended by SIGTERM", file=sys.stderr)
         return TERMINATED
@@ -103,7 +131,7 @@ def _run(args: argparse.Namespace) -> int:
     except MemoryError as error:
         code, message = FAILED, f"there is not enough memory. {error}"
     except OSError as error:
-        if os.environ.get("TWOHAND_TRACEBACK"):
+        if os.environ.get(verbosity.TRACEBACK):
             raise
         code = BAD_INPUT if error.errno in OF_PATHS else FAILED
         message = _system_sentence(error)
@@ -114,10 +142,12 @@ def _run(args: argparse.Namespace) -> int:
             from twohand_jax.train import distributed
 
             code, message = FAILED, distributed.LOST
-        elif missing := _missing_platform():
+        elif missing := _missing_extra(error) or _missing_platform():
             code, message = BAD_INPUT, missing
-        else:
+        elif verbosity.is_verbose(args) or os.environ.get(verbosity.TRACEBACK):
             raise
+        else:
+            code, message = FAILED, _mistake(error)
     lines = (reading.shown(line, LONGEST) for line in message.splitlines())
     print(f"twohand {args.command}: " + "\n".join(lines), file=sys.stderr)
     return code
@@ -144,6 +174,35 @@ def _is_lost(error: Exception) -> bool:
 
     is_of_jax = isinstance(error, jax.errors.JaxRuntimeError)
     return is_of_jax and jax.distributed.is_initialized()
+
+
+def _missing_extra(error: Exception) -> str | None:
+    """What to say of a package that an extra brings, where it is not installed."""
+    if not isinstance(error, ModuleNotFoundError) or error.name is None:
+        return None
+    extra = extras.of_module(error.name)
+    if extra is None:
+        return None
+    return (
+        f"The package {error.name} is not installed: install it with "
+        f"{extras.command(extra)}."
+    )
+
+
+PACKAGE = "twohand_jax"
+MISTAKE = "This is a mistake in twohand_jax, not in what you gave it"
+
+
+def _mistake(error: Exception) -> str:
+    """An error that nobody expected, in a line, with where it happened."""
+    text = " ".join(str(error).split())
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if PACKAGE in Path(f.filename).parts]
+    where = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+    return (
+        f"unexpected {type(error).__name__}{where}{': ' if text else ''}"
+        f"{text.rstrip('.')}. {MISTAKE}: run it again with -v and report the traceback."
+    )
 
 
 def _missing_platform() -> str | None:

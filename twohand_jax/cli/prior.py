@@ -6,17 +6,29 @@ from pathlib import Path
 from typing import Any
 
 from twohand_jax import arguments
+from twohand_jax.progress import Bar, say, show
 
 
 def add(subparsers: Any) -> None:
     """The command's flags."""
-    parser = subparsers.add_parser("prior", help="samples and figures of a prior")
+    parser = subparsers.add_parser(
+        "prior",
+        help="samples and figures of a prior",
+        examples=(
+            "twohand prior sample --out samples",
+            "twohand prior evaluate --data data/poses",
+        ),
+    )
     actions = parser.add_subparsers(dest="action", required=True)
     sample = actions.add_parser(
         "sample",
         help="draw pairs of hands",
         description="Draw pairs of hands. Writes poses.npz (MANO parameters, metres), "
         "pair_NN.glb and contact_sheet.png of the first 16.",
+        examples=(
+            "twohand prior sample --n 16 --out samples",
+            "twohand prior sample --n 1000 --guided --seed 1 --out samples",
+        ),
     )
     sample.add_argument(
         "--n", type=arguments.whole(1, 10**6), default=16, help="pairs; 16 by default"
@@ -32,6 +44,11 @@ def add(subparsers: Any) -> None:
         description="Compare samples with held-out pairs, with half of these pairs "
         "among themselves (the best that can be reached) and with hands of different "
         "pairs (a model of single hands).",
+        examples=(
+            "twohand prior evaluate --data data/poses",
+            "twohand prior evaluate --prior workdirs/prior/model --data data/poses \\\n"
+            "      --n 500 --out results/prior",
+        ),
     )
     judge.add_argument("--data", type=Path, required=True, help="pose or record set")
     judge.add_argument("--split", default="test")
@@ -64,7 +81,7 @@ def _sample(args: argparse.Namespace) -> None:
     for path in result.write_samples(
         args.out, prior.model, drawn, overwrite=args.overwrite
     ):
-        print(f"wrote {path}")
+        say(f"wrote {path}")
 
 
 def _evaluate(args: argparse.Namespace) -> None:
@@ -86,16 +103,16 @@ def _evaluate(args: argparse.Namespace) -> None:
     config = prior_table.TableConfig(pairs=args.n)
     key = jax.random.key(args.seed)
     rows = prior_table.table(prior, encoder, data, key, config=config)
-    found = dict(common.progress(rows, unit="set"))
+    found = dict(Bar(total=None, unit="set", delay_s=5.0).count(rows))
     name = args.prior or "The shipped prior"
     title = f"{name} against {args.data} ({args.split})"
     shown: Any = {"columns": prior_table.COLUMNS}
-    print(f"{title}\n\n{outputs.markdown(found, **shown)}")
+    show(f"{title}\n\n{outputs.markdown(found, **shown)}")
     if args.out is not None:
         for path in outputs.write_table(
             found, args.out, name="prior", title=title, **shown
         ):
-            print(f"wrote {path}")
+            say(f"wrote {path}")
 
 
 def add_compare(actions: Any) -> None:
@@ -107,6 +124,10 @@ def add_compare(actions: Any) -> None:
         "hands, to true pairs with one hand disturbed, and to hidden fingers: beside "
         "plain descent on the collision energy, a prior with random weights, and the "
         "paper's way.",
+        examples=(
+            "twohand prior compare --dataset data/open",
+            "twohand prior compare --dataset data/open --pairs 100 --out results/prior",
+        ),
     )
     option = parser.add_argument
     option("--dataset", type=Path, required=True, metavar="DIR", help="of records")
@@ -167,14 +188,14 @@ def run_compare(args: argparse.Namespace) -> None:
         f"{len(estimates.keypoints)} pairs of overlapping hands of {args.dataset} "
         f"({args.split}), protocol wrist; errors and depths in mm, volumes in cm³"
     )
-    print(title)
+    show(title)
     config = dataclasses.replace(DEFAULT, gate=GateConfig(when=args.gate))
     compared = refinement.ways(prior, config)
     judged = {"estimates of the network": estimates}
     judged |= disturbances.cases(estimates, model)
     for name, one in judged.items():
         rows = refinement.table(compared, model, one, features=encoder)
-        print(f"\n{name}\n\n{outputs.markdown(rows, columns=refinement.COLUMNS)}")
+        show(f"\n{name}\n\n{outputs.markdown(rows, columns=refinement.COLUMNS)}")
         if args.out is not None:
             for path in outputs.write_table(
                 rows,
@@ -183,4 +204,4 @@ def run_compare(args: argparse.Namespace) -> None:
                 title=f"{title}: {name}",
                 columns=refinement.COLUMNS,
             ):
-                print(f"wrote {path}")
+                say(f"wrote {path}")

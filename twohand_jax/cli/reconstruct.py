@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from twohand_jax import arguments
 from twohand_jax.cli import common
 from twohand_jax.errors import InputError
+from twohand_jax.progress import Bar, say, show
 from twohand_jax.timing import Stopwatch
 
 DESCRIPTION = """\
@@ -35,7 +35,12 @@ def add(subparsers: Any) -> None:
         help="photographs to hand meshes",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        examples=(
+            "twohand reconstruct PHOTO.jpg --out results",
+            "twohand reconstruct photos --recursive --out results --html",
+            "twohand reconstruct CLIP.mp4 --out results --start 2 --end 5",
+            "twohand reconstruct --camera 0 --frames 100 --out results",
+        ),
     )
     option = parser.add_argument
     option("photos", nargs="*", metavar="PHOTO", help="images, videos or folders")
@@ -87,8 +92,6 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Reconstruct all pictures; bad ones are named at the end, the others written."""
-    # A file that is no video is told of in a sentence; FFmpeg's own lines help nobody.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     timing = Stopwatch()
     with timing.stage("import"):
         common.enable_compilation_cache()
@@ -108,19 +111,20 @@ def run(args: argparse.Namespace) -> None:
     bad = []
     with common.alone(args.out, "twohand reconstruct"):
         outcomes = photos.outcomes(job, timing, _frame_progress)
-        for one in common.progress(outcomes, unit="picture"):
+        bar = Bar(total=None, unit="picture", delay_s=5.0)
+        for one in bar.count(outcomes):
             if isinstance(one, FailedImage):
                 bad.append(one.sentence())
             else:
-                common.say(photos.describe(one))
+                say(photos.describe(one))
     if args.timing:
-        common.say(timing.table())
+        show(timing.table())
     if bad:
         raise InputError("\n".join(bad))
 
 
 def _frame_progress(items: Iterator[Any], total: int | None) -> Iterator[Any]:
-    return common.progress(items, unit="frame", total=total)
+    return Bar(total=total, unit="frame", delay_s=5.0).count(items)
 
 
 def _numbers(

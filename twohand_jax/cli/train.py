@@ -7,6 +7,7 @@ from typing import Any
 
 from twohand_jax.cli import common
 from twohand_jax.errors import InputError
+from twohand_jax.progress import say
 
 
 def add(subparsers: Any) -> None:
@@ -15,6 +16,12 @@ def add(subparsers: Any) -> None:
         "train",
         help="train or resume",
         description="Train a network from a config, or resume in an old --workdir.",
+        examples=(
+            "twohand train --config configs/open.py --workdir workdirs/open",
+            "twohand train --config configs/paper.py --dry-run",
+            "twohand train --config configs/open.py --workdir workdirs/short \\\n"
+            "      --config.train.total_steps=1000",
+        ),
     )
     common.add_config(parser)
     option = parser.add_argument
@@ -74,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         average = sharding.gather(state.inference_variables(final))
         if distributed.is_first():
             native.save(out, average, config)
-            print(f"Trained to step {int(final.step)}; wrote {out} and {args.workdir}.")
+            say(f"Trained to step {int(final.step)}; wrote {out} and {args.workdir}.")
     if int(final.step) == made.loop.total_steps:
         return 0
     # As of a process that a signal ends: all is saved, but it is not done.

@@ -7,6 +7,7 @@ from typing import Any
 
 from twohand_jax import arguments
 from twohand_jax.errors import InputError
+from twohand_jax.progress import say
 
 DESCRIPTION = """\
 Look at the results of `twohand reconstruct` in 3D: the picture, the meshes, the camera.
@@ -20,7 +21,10 @@ def add(subparsers: Any) -> None:
         "view",
         help="look at results in 3D",
         description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        examples=(
+            "twohand view results",
+            "twohand view results/PHOTO.json --html PHOTO.html",
+        ),
     )
     option = parser.add_argument
     option("results", nargs="+", metavar="RESULT", help="NAME.json files, or folders")
@@ -48,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
     results = gallery.load(args.results, mano.load(args.mano))
     if args.html is not None:
         files.write_text(args.html, gallery.page(results))
-        print(f"wrote {args.html}: {_pictures(len(results.origins))}")
+        say(f"wrote {args.html}: {_pictures(len(results.origins))}")
         return
     viewer = browser.Viewer(
         lambda number: gallery.shown(results, number),

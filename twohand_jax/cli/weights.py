@@ -4,12 +4,22 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from twohand_jax.progress import say
+
 ARCHITECTURES = ("resnet18", "resnet50")
 
 
 def add(subparsers: Any) -> None:
     """The command's flags."""
-    parser = subparsers.add_parser("weights", help="convert other projects' weights")
+    parser = subparsers.add_parser(
+        "weights",
+        help="convert other projects' weights",
+        examples=(
+            "twohand weights convert torchvision resnet50.pth --arch resnet50 \\\n"
+            "      --out weights/resnet50",
+            "twohand weights convert sapiens sapiens_pose.pt2 --out weights/pose",
+        ),
+    )
     actions = parser.add_subparsers(dest="action", required=True)
     convert = actions.add_parser(
         "convert",
@@ -17,14 +27,32 @@ def add(subparsers: Any) -> None:
         description="Read PyTorch weights (.pt, .pth, .bin, .tar, .safetensors), "
         "or a TorchScript archive, without running anything in them, and write a "
         "model directory.",
+        examples=(
+            "twohand weights convert torchvision resnet50.pth --arch resnet50 \\\n"
+            "      --out weights/resnet50",
+            "twohand weights convert sapiens sapiens_pose.pt2 --out weights/pose",
+        ),
     )
     sources = convert.add_subparsers(dest="source", required=True)
     backbone = sources.add_parser(
-        "torchvision", help="a ResNet, from which the regressor's training starts"
+        "torchvision",
+        help="a ResNet, from which the regressor's training starts",
+        examples=[
+            f"twohand weights convert torchvision {arch}.pth --arch {arch} --out {arch}"
+            for arch in ARCHITECTURES
+        ],
     )
     backbone.add_argument("--arch", choices=ARCHITECTURES, required=True)
     backbone.set_defaults(run=_torchvision)
-    prior = sources.add_parser("interhandgen", help="InterHandGen's two-hand prior")
+    prior = sources.add_parser(
+        "interhandgen",
+        help="InterHandGen's two-hand prior",
+        examples=(
+            "twohand weights convert interhandgen prior.pth --statistics misc \\\n"
+            "      --out weights/prior",
+            "twohand reconstruct PHOTO.jpg --prior weights/prior --out results",
+        ),
+    )
     prior.add_argument(
         "--statistics",
         type=Path,
@@ -35,7 +63,13 @@ def add(subparsers: Any) -> None:
     )
     prior.set_defaults(run=_interhandgen)
     cues = sources.add_parser(
-        "sapiens", help="a pose, segmentation or depth network of Sapiens, for cues"
+        "sapiens",
+        help="a pose, segmentation or depth network of Sapiens, for cues",
+        examples=(
+            "twohand weights convert sapiens sapiens_pose.pt2 --out weights/pose",
+            "twohand cues PHOTO.jpg --out cues --cues sapiens \\\n"
+            "      --sapiens-keypoints weights/pose",
+        ),
     )
     cues.set_defaults(run=_sapiens)
     for source in (backbone, prior, cues):
@@ -53,7 +87,7 @@ def _torchvision(args: argparse.Namespace) -> None:
         torch_files.read(args.file), config, where=args.file
     )
     save_backbone(args.out, variables, arch=args.arch)
-    print(f"wrote the {args.arch} {args.out}; name it in a config's init section")
+    say(f"wrote the {args.arch} {args.out}; name it in a config's init section")
 
 
 def _interhandgen(args: argparse.Namespace) -> None:
@@ -67,7 +101,7 @@ def _interhandgen(args: argparse.Namespace) -> None:
         where=args.file,
     )
     interhandgen.save(args.out, released)
-    print(f"wrote the prior {args.out}")
+    say(f"wrote the prior {args.out}")
 
 
 def _sapiens(args: argparse.Namespace) -> None:
@@ -76,4 +110,4 @@ def _sapiens(args: argparse.Namespace) -> None:
     from twohand_jax.weights import sapiens
 
     config = sapiens.convert_file(args.file, args.out)
-    print(f"wrote the {config.kind} network {args.out}, Sapiens {size_name(config)}")
+    say(f"wrote the {config.kind} network {args.out}, Sapiens {size_name(config)}")

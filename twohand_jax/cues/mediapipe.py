@@ -1,7 +1,11 @@
 """Hands of a photograph with MediaPipe's networks, as detector and as cue extractor."""
 
+import contextlib
 import copy
-from collections.abc import Callable, Sequence
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from typing import Any
 
@@ -379,6 +383,33 @@ def load_network(
     return network
 
 
+@contextlib.contextmanager
+def _without_notes() -> Iterator[None]:
+    """Leave out the notes that LiteRT writes to stderr, which it has no switch for.
+
+    They are left out where TensorFlow's are (``TF_CPP_MIN_LOG_LEVEL``); warnings and
+    errors are written when the context ends.
+    """
+    try:
+        if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") == "0":
+            raise OSError("notes are wanted")
+        sys.stderr.flush()
+        before = os.dup(2)
+    except (OSError, AttributeError):  # or there is no stderr
+        yield
+        return
+    with tempfile.TemporaryFile() as told:
+        os.dup2(told.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+            told.seek(0)
+            kept = [line for line in told if not line.startswith(b"INFO:")]
+            os.write(2, b"".join(kept))
+
+
 def _interpreter(name: str, *, num_threads: int) -> Any:
     try:
         from ai_edge_litert.interpreter import Interpreter
@@ -396,6 +427,7 @@ def _interpreter(name: str, *, num_threads: int) -> Any:
                 f"The network file {path} is missing from this installation of "
                 "twohand_jax, which ships it as package data. Reinstall the package."
             )
-        interpreter = Interpreter(model_path=str(file), num_threads=num_threads)
-    interpreter.allocate_tensors()
+        with _without_notes():
+            interpreter = Interpreter(model_path=str(file), num_threads=num_threads)
+            interpreter.allocate_tensors()
     return interpreter

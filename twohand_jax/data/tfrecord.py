@@ -132,6 +132,28 @@ class Reader:
         size = self.config.batch_size
         return parse(self.groups_once(size), size, self.describe, self.report)
 
+    def picked(self, records: Sequence[int]) -> Iterator[Batch]:
+        """Some records of the split, in this order, in padded batches.
+
+        Args:
+            records: their numbers, which need not be this process's.
+        """
+        shown: dict[str, list[bytes]] = {}
+        payloads = []
+        for record in records:
+            path, number = self.split.locate(record)
+            if path not in shown:
+                count = self.split.counts[self.split.paths.index(path)]
+                shown[path] = shards.read_shard(path, count)[0]
+            payloads.append(shown[path][number] or _blank())
+        size = self.config.batch_size
+        groups = (
+            Group(tf.constant(payloads[n : n + size]), part, np.ones(len(part), bool))
+            for n in range(0, len(payloads), size)
+            for part in [np.asarray(records[n : n + size], np.int64)]
+        )
+        return self._assemble(groups)
+
     def groups(self, position: int, sizes: Iterable[int]) -> Iterator[Group]:
         """Consecutive groups of these sizes from the ``position``-th record on."""
         return self._groups(self._order.stream(position), sizes)

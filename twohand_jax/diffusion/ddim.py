@@ -27,7 +27,7 @@ class DdimConfig:
     Attributes:
         steps: number of denoising steps.
         horizon: number of timesteps, from 0 on, over which the steps are spread; None
-            for the whole schedule. A shorter one leaves part of the signal in the noise.
+            for the whole schedule. A shorter one leaves some of the signal.
         spacing: "even" includes the horizon's last timestep, where sampling from pure
             noise must start; "leading" has equal strides from 0 on and stops a stride
             short of the end, as the released InterHandGen does with a horizon of 126.

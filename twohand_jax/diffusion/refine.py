@@ -56,8 +56,8 @@ class RefineConfig:
     Attributes:
         ddim: steps of denoising, from the noise of the horizon on; without evidence
             also those of inversion.
-        evidence: how far the estimate can be trusted. With None it is inverted to noise,
-            and the prior alone decides from there, as in the paper (METHOD §5).
+        evidence: how far the estimate can be trusted. With None it is inverted to
+            noise, and the prior alone decides from there, as in the paper (METHOD §5).
         guidance: step sizes of guidance.
         energy: terms of the energy that guidance descends.
         gate: which estimates are refined.

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
+from twohand_jax.crops.canvas import Window
 from twohand_jax.crops.cue_table import NAMES
 from twohand_jax.crops.inputs import CropConfig
 from twohand_jax.diffusion import representation
@@ -160,6 +161,7 @@ def pair_errors(
 
 COLUMNS = 2
 HEIGHT = 320
+ROOM = 1.5
 PAPER = 246
 # (weights, batch, hand model, count=...) -> picture
 Draw = Callable[..., UInt8[np.ndarray, "h w 3"]]
@@ -180,26 +182,45 @@ def drawer(network: Network, *, crop: CropConfig) -> Draw:
         found = estimate(variables, batch, model, NAMES)
         prediction = jax.tree.map(np.asarray, found)
         rows = np.flatnonzero(np.asarray(batch.weight) > 0)[:count]
-        return _grid([_one(prediction, batch, model, row) for row in rows])
+        return _grid([draw_record(prediction, batch, model, row) for row in rows])
 
     return draw
 
 
-def _one(
+def draw_record(
     prediction: Prediction, batch: Batch, model: ManoModel, row: int
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The canvas of a record with the predicted meshes, and the side view."""
+    """A record about its hands with the predicted meshes, and the side view."""
     from twohand_jax.viz.overlay import hand_meshes, overlay
 
     meshes = hand_meshes(
         model, prediction.geometry.vertices[row], prediction.score[row] > 0
     )
-    T = np.asarray(batch.T_canvas_image[row])
-    camera = Camera(
-        focal=prediction.camera.focal[row] * np.diag(T[:, :2]),
-        center=T[:, :2] @ prediction.camera.center[row] + T[:, 2],
+    window = _around_hands(batch, row)
+    image = window.cut(np.asarray(batch.canvas[row]), HEIGHT, cv2.INTER_AREA)
+    T_canvas, T_view = (
+        np.asarray(batch.T_canvas_image[row]),
+        window.T_canvas_image(HEIGHT),
     )
-    return overlay(np.asarray(batch.canvas[row]), meshes, camera)
+    scale = np.diag(T_view[:, :2]) * np.diag(T_canvas[:, :2])
+    center = T_canvas[:, :2] @ prediction.camera.center[row] + T_canvas[:, 2]
+    center = T_view[:, :2] @ center + T_view[:, 2]
+    camera = Camera(focal=prediction.camera.focal[row] * scale, center=center)
+    return overlay(image, meshes, camera)
+
+
+def _around_hands(batch: Batch, row: int) -> Window:
+    """The square of the canvas about the labelled boxes, with some room."""
+    valid = np.asarray(batch.targets.hand_valid[row]) > 0
+    T, size = np.asarray(batch.T_canvas_image[row]), batch.canvas.shape[-2]
+    corners = np.asarray(batch.targets.box[row])[valid].reshape(-1, 2)
+    if not len(corners):
+        return Window(0, 0, size)
+    corners = corners @ T[:, :2].T + T[:, 2]
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    side = int(np.clip(ROOM * (high - low).max(), 16, size))
+    x, y = np.rint((low + high - side) / 2).clip(-size, size).astype(int).tolist()
+    return Window(x, y, side)
 
 
 def _grid(tiles: list[UInt8[np.ndarray, "h w 3"]]) -> UInt8[np.ndarray, "h w 3"]:

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,10 @@ from twohand_jax.evaluation import (
 )
 from twohand_jax.evaluation.results import Result
 from twohand_jax.evaluation.run import FOUND, WRONG_SIDE
+from twohand_jax.markdown import table as aligned
+
+if TYPE_CHECKING:
+    from twohand_jax.evaluation.worst import WorstRecord
 
 SHOWN = 4  # columns with intervals, in the summary
 HANDS = "hands"
@@ -94,14 +98,35 @@ class ResultTable:
         }
         return _without_nan(found)
 
+    def page(self, worst: "Sequence[WorstRecord]" = ()) -> str:
+        """The same as one HTML file, with curves and the worst records."""
+        from twohand_jax.evaluation import page  # it draws, which others don't need
 
-def write(table: ResultTable, directory: Path, *, plots: bool = True) -> list[Path]:
-    """Write ``PROTOCOL.md``, ``PROTOCOL.json`` and ``plots/``; returns what there is.
+        return page.html(
+            self.results,
+            title=self.title,
+            columns=self.columns,
+            figures=self.rows,
+            intervals=self.intervals,
+            worst=worst,
+            note=self.note,
+        )
+
+
+def write(
+    table: ResultTable,
+    directory: Path,
+    *,
+    plots: bool = True,
+    worst: "Sequence[WorstRecord]" = (),
+) -> list[Path]:
+    """Write ``PROTOCOL.md``, ``.json``, ``.html``, ``plots/``; returns what there is.
 
     Args:
         table: the figures.
         directory: created when missing.
-        plots: whether to draw.
+        plots: whether to draw PNG files as well (needs matplotlib).
+        worst: records to show on the page.
     """
     name = table.results[0].protocol
     paths = write_texts(
@@ -109,6 +134,7 @@ def write(table: ResultTable, directory: Path, *, plots: bool = True) -> list[Pa
         {
             f"{name}.md": table.markdown(),
             f"{name}.json": json.dumps(table.record(), indent=2, allow_nan=False),
+            f"{name}.html": table.page(worst),
         },
     )
     paths += sorted((directory / "samples").glob("*.npz"))
@@ -128,16 +154,16 @@ def differences(found: Mapping[str, bootstrap.Difference], protocol: str) -> str
         protocol: whose columns come first.
     """
     names = [*protocols.get(protocol).columns, *contact_scores.COLUMNS]
-    lines = ["| | difference | 95 % interval |", "|---|---|---|"]
+    rows = []
     for name in names:
         if name in found and not math.isnan(found[name].value):
             value, low, high = found[name]
-            lines.append(f"| {name} | {value:+.2f} | {low:+.2f} to {high:+.2f} |")
-    return "\n".join(lines)
+            rows.append((name, f"{value:+.2f}", f"{low:+.2f} to {high:+.2f}"))
+    return aligned(("", "difference", "95 % interval"), rows)
 
 
 def _intervals(table: ResultTable, columns: Sequence[str]) -> str:
-    lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    rows = []
     for name, found in table.intervals.items():
         cells = [
             f"{found[c].low:.2f} – {found[c].high:.2f}"
@@ -145,8 +171,8 @@ def _intervals(table: ResultTable, columns: Sequence[str]) -> str:
             else "–"
             for c in columns
         ]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append((name, *cells))
+    return aligned(("", *columns), rows)
 
 
 def _without_nan(value: Any) -> Any:
@@ -185,14 +211,11 @@ def markdown(
         for c in columns
         if any(not math.isnan(row.get(c, math.nan)) for row in rows.values())
     ]
-    lines = [
-        "| | " + " | ".join(shown) + " |",
-        "|---" * (len(shown) + 1) + "|",
+    cells = [
+        (name, *(_cell(row.get(c, math.nan), column=c) for c in shown))
+        for name, row in rows.items()
     ]
-    for name, row in rows.items():
-        cells = [_cell(row.get(c, math.nan), column=c) for c in shown]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return aligned(("", *shown), cells)
 
 
 def _cell(value: float, *, column: str) -> str:

@@ -18,7 +18,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
-from tqdm import tqdm
 
 from twohand_jax.data import decode, shards
 from twohand_jax.errors import InputError
@@ -28,6 +27,7 @@ from twohand_jax.evaluation.outside import prediction_file
 from twohand_jax.evaluation.run import WRONG_SIDE, Evaluation
 from twohand_jax.geometry import boxes
 from twohand_jax.inference.reconstruct import Reconstruction, Reconstructor
+from twohand_jax.progress import Bar
 from twohand_jax.types import LEFT, RIGHT, HandGeometry, Mean, Prediction, Targets
 
 if TYPE_CHECKING:
@@ -149,12 +149,12 @@ def _scores(
     names, parts = results.Names(), list[ScoredBatch]()
     marks: list[tuple[float, int]] = []
     done = store.done if store else 0
-    with tqdm(
+    with Bar(
         total=len(wanted),
-        initial=min(done, len(wanted)),
+        done=min(done, len(wanted)),
         unit="img",
-        desc="photographs",
-        disable=not progress,
+        name="photographs",
+        is_shown=progress,
     ) as bar:
         pictures = _photographs(reader, names, wanted)
         for photograph in itertools.islice(pictures, done, None):

@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
-from tqdm import tqdm
 
 from twohand_jax import experiments, reading, switches
 from twohand_jax.data import shards
@@ -32,6 +31,7 @@ from twohand_jax.experiments import data
 from twohand_jax.experiments.regressor import RegressorExperiment
 from twohand_jax.inference.prior import Prior
 from twohand_jax.models import apply
+from twohand_jax.progress import Bar
 from twohand_jax.types import Batch, ManoModel, Mean, Prediction, Targets
 from twohand_jax.weights import native
 
@@ -99,6 +99,8 @@ class Evaluation(NamedTuple):
 
     results: list[Result]
     images_per_second: float
+    subject: Subject | None = None
+    reader: "Reader | None" = None
 
 
 @switches.defaults()
@@ -184,7 +186,7 @@ def evaluate(
     }
     store = Store(out, identity) if out is not None else None
     if out is not None and (kept := kept_results(out, list(subject.methods))):
-        return Evaluation(kept, float("nan"))
+        return Evaluation(kept, float("nan"), subject, reader)
     try:
         whole, rate = _scores(subject, reader, score, store, progress=progress)
     except InputError:
@@ -200,7 +202,7 @@ def evaluate(
         whole, names, protocol=protocol.name, dataset=source, split=split
     )
     keep_results(found, out, store)
-    return Evaluation(found, rate)
+    return Evaluation(found, rate, subject, reader)
 
 
 def as_results(
@@ -269,12 +271,12 @@ def _scores(
     batches = reader.once(skip=skip, watch=known.watch)
     with (
         Prefetcher(batches, methods.spread) as stream,
-        tqdm(
+        Bar(
             total=total,
-            initial=min(skip * size * jax.process_count(), total),
+            done=min(skip * size * jax.process_count(), total),
             unit="img",
-            desc="evaluate",
-            disable=not progress or jax.process_index() > 0,
+            name="evaluate",
+            is_shown=progress and jax.process_index() == 0,
         ) as bar,
     ):
         for part in evaluator.scored(

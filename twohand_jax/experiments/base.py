@@ -10,7 +10,7 @@ import optax
 from ml_collections import ConfigDict
 
 from twohand_jax import fields
-from twohand_jax.errors import InputError
+from twohand_jax.errors import InputError, did_you_mean
 from twohand_jax.experiments.data import local_batch
 from twohand_jax.models.apply import Network
 from twohand_jax.train.dry_run import Outline
@@ -101,7 +101,8 @@ def kind_of(config: ConfigDict | Mapping[str, Any]) -> str:
     found = _plain(config).get(native.EXPERIMENT, DEFAULT)
     if found not in MODULES:
         raise InputError(
-            f"config.experiment is {found!r}; it must be one of {', '.join(MODULES)}."
+            f"config.experiment is {found!r}{did_you_mean(found, MODULES)}; it must be "
+            f"one of {', '.join(MODULES)}."
         )
     return found
 
@@ -227,8 +228,8 @@ def _sections(chosen: Kind[Any], config: ConfigDict | Mapping[str, Any]) -> Sect
     unknown = [name for name in given if name not in names]
     if unknown:
         raise InputError(
-            f"The config has an unknown section {unknown[0]!r}; sections are "
-            f"{', '.join(names)}."
+            f"The config has an unknown section {unknown[0]!r}"
+            f"{did_you_mean(unknown[0], names)}; sections are {', '.join(names)}."
         )
     sections: Sections = {}
     for name in names:

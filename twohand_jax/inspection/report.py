@@ -12,7 +12,6 @@ import cv2
 import jax
 import numpy as np
 from jaxtyping import Int, UInt8
-from tqdm import tqdm
 
 from twohand_jax import files, mano, reading
 from twohand_jax.crops.cue_table import NAMES
@@ -27,6 +26,7 @@ from twohand_jax.inspection.summary import (
     measure_errors,
     summary_text,
 )
+from twohand_jax.progress import Bar
 from twohand_jax.types import LEFT, RIGHT, Camera, ManoModel, ManoParams
 from twohand_jax.viz import contact_sheet
 from twohand_jax.viz import html as page
@@ -98,7 +98,7 @@ def inspect(
     summary = Summary()
     strips: list[Strip] = []
     checker = Checker(reader.split, config.check) if config.check else None
-    bar = tqdm(total=total, desc=split, unit="record", disable=not sys.stderr.isatty())
+    bar = Bar(total=total, name=split, unit="record")
     with bar, checker or contextlib.nullcontext():
         for rows in reader.rows():
             kept = rows.usable & (rows.records < total)
@@ -288,12 +288,20 @@ def _split(part: SplitReport) -> list[str]:
     cards = [
         page.shares(title, counter.most_common(MOST_ROWS), summary.records)
         for title, counter in counts.items()
+        if len(counter) > 1
     ]
     cards.append(page.card("flags set", _rates(summary)))
+    same = {title: next(iter(c)) for title, c in counts.items() if len(c) == 1}
+    if same:
+        cards.append(page.card("the same for all", page.table((), same.items())))
     plots = [
         page.histogram(plot.title, *plot.bars(), plot.text() + AXIS * plot.is_log)
         for plot in summary.histograms.values()
+        if not plot.is_flat
     ]
+    flat = [(p.title, p.ends()) for p in summary.histograms.values() if p.is_flat]
+    if flat:
+        plots.append(page.card("without a spread", page.table((), flat)))
     content += [page.group(cards, style="cards")]
     content += [page.element("h3", "Distributions"), page.group(plots, style="cards")]
     if part.strips:

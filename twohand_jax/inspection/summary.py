@@ -137,6 +137,11 @@ class Histogram:
         """How many numbers were added."""
         return int(self.counts.sum())
 
+    @property
+    def is_flat(self) -> bool:
+        """Whether there is nothing to draw: no number, or all in one bin."""
+        return int((self.counts > 0).sum()) < 2
+
     def add(self, values: Float[np.ndarray, "*b"]) -> None:
         """Count finite numbers; NaN and infinities are passed over."""
         values = values[np.isfinite(values)]
@@ -177,6 +182,13 @@ class Histogram:
         counts[-1] += self.counts[last:].sum()
         ends = np.append(starts, min(starts[-1] + step, len(self.counts)))
         return self.edges[ends], counts
+
+    def ends(self) -> str:
+        """The smallest and the largest number in words."""
+        if not self.total:
+            return "none"
+        low, high = f"{self.low:.3g}", f"{self.high:.3g}"
+        return f"all {low}" if low == high else f"{low} to {high}"
 
     def text(self) -> str:
         """Quantiles in words."""

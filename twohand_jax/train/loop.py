@@ -9,10 +9,10 @@ from typing import Any
 import jax
 import numpy as np
 import optax
-from tqdm import tqdm
 
 from twohand_jax import fields, switches
 from twohand_jax.errors import InputError, NonFiniteLossError
+from twohand_jax.progress import Bar
 from twohand_jax.train import sharding
 from twohand_jax.train import state as states
 from twohand_jax.train import step as steps
@@ -148,7 +148,7 @@ def train(
                     raise NonFiniteLossError(_dump(task, mesh, workdir, report.bad))
                 values["waiting_share"] = stream.waiting_share()
                 log.write(number, values)
-                bar.set_postfix(loss=f"{values['loss/total']:.3f}", refresh=False)
+                bar.note(f"loss {values['loss/total']:.3f}")
             if number % loop.save_every == 0 or last:
                 checkpoints.save(state)
             if (done or not last) and _judge(task, loop, number, state, log, best):
@@ -196,14 +196,14 @@ def start(
     return checkpoints.load(abstract)
 
 
-def _bar(task: Task, loop: LoopConfig, first: int) -> tqdm:
+def _bar(task: Task, loop: LoopConfig, first: int) -> Bar:
     """Progress in records, shown by the first process alone."""
-    return tqdm(
+    return Bar(
         total=loop.total_steps * loop.batch_size,
-        initial=first * loop.batch_size,
+        done=first * loop.batch_size,
         unit=task.unit,
-        desc="train",
-        disable=None if jax.process_index() == 0 else True,
+        name="train",
+        is_shown=jax.process_index() == 0,
     )
 
 

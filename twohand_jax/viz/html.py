@@ -6,6 +6,7 @@ reader's light or dark setting.
 
 import base64
 import html
+import re
 from collections.abc import Iterable, Sequence
 
 import cv2
@@ -25,27 +26,33 @@ h1 { font-size: 1.7rem; margin: 0 0 .3rem; } p { max-width: 75ch; }
 h2 { font-size: 1.3rem; margin: 2.5rem 0 .8rem; border-bottom: 1px solid var(--line); }
 h3 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
 .soft { color: var(--soft); } .bad { color: var(--bad); font-weight: 600; }
-.cards { display: grid; gap: 1rem;
-  grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); }
-.card { background: var(--card); border: 1px solid var(--line); border-radius: 8px;
-  padding: .8rem 1rem; overflow-x: auto; } .card h3 { margin-top: 0; }
+.cards { display: flex; flex-wrap: wrap; gap: 1rem; }
+.card { flex: 1 1 300px; min-width: 0; background: var(--card);
+  border: 1px solid var(--line); border-radius: 8px; padding: .8rem 1rem;
+  overflow-x: auto; } .card h3 { margin-top: 0; } .card p { margin: .5rem 0 0; }
+.wide { flex-basis: 440px; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th { text-align: left; font-weight: 600; color: var(--soft); }
-td, th { padding: .15rem .6rem .15rem 0; vertical-align: top;
-  overflow-wrap: anywhere; }
+td, th { padding: .15rem .6rem .15rem 0; vertical-align: top; }
 td.n, th.n { text-align: right; white-space: nowrap; }
 td.bar { width: 40%; min-width: 4rem; vertical-align: middle; }
 td.bar i { display: block; height: .6rem; min-width: 1px; background: var(--bar);
   border-radius: 2px; } svg { display: block; width: 100%; }
 svg rect { fill: var(--bar); } svg line { stroke: var(--line); }
-svg text { fill: var(--soft); font-size: 11px; }
+svg text { fill: var(--soft); font-size: 12px; }
+svg.bars { height: 8rem; border-bottom: 1px solid var(--line); }
+.ends { display: flex; justify-content: space-between; color: var(--soft);
+  font-size: .8rem; }
 .strips { display: grid; gap: 1rem;
-  grid-template-columns: repeat(auto-fill, minmax(min(100%, 620px), 1fr)); }
-figure { margin: 0; } figure img { width: 100%; border-radius: 6px; display: block; }
-figcaption { color: var(--soft); font-size: .85rem; overflow-wrap: anywhere; }
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 560px), 1fr)); }
+figure { margin: 0; overflow-x: auto; }
+figure img { width: 100%; border-radius: 6px; display: block; }
+.strips figure img { min-width: 34rem; }
+figcaption { color: var(--soft); font-size: .85rem; }
 """
-WIDTH, HEIGHT, BASE = 320, 130, 108
+WIDTH, HEIGHT = 320, 104
 JPEG_QUALITY = 85
+SEPARATOR = re.compile(r"(?<=\w[/_-])(?=\w)")  # where a name may be broken
 
 
 # What a page may do, for browsers to enforce: show what it holds, and fetch nothing.
@@ -80,7 +87,12 @@ def element(name: str, content: str, *, style: str = "") -> str:
         content: plain text.
         style: its class.
     """
-    return group([html.escape(content)], style=style, name=name)
+    return group([breakable(content)], style=style, name=name)
+
+
+def breakable(text: str) -> str:
+    """Plain text as HTML; long names are broken between their parts, not in a word."""
+    return "<wbr>".join(map(html.escape, SEPARATOR.split(text)))
 
 
 def group(parts: Iterable[str], *, style: str = "", name: str = "div") -> str:
@@ -93,15 +105,17 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table of plain text.
 
     Args:
-        header: names of the columns.
+        header: names of the columns; () for a table without.
         rows: cells; a column whose first cell begins with a digit, or a minus and one,
             is set as numbers.
     """
     rows = list(rows)
-    first = rows[0] if rows else ()
+    first = rows[0] if rows and header else ()
     kinds = ["n" if cell.lstrip("-")[:1].isdigit() else "" for cell in first]
-    kinds += [""] * (len(header) - len(kinds))
-    lines = [_row("th", header, kinds), *(_row("td", row, kinds) for row in rows)]
+    width = len(header) or max(map(len, rows), default=0)
+    kinds += [""] * (width - len(kinds))
+    lines = [_row("th", header, kinds)] if header else []
+    lines += [_row("td", row, kinds) for row in rows]
     return group(lines, name="table")
 
 
@@ -120,9 +134,9 @@ def shares(title: str, counts: Iterable[tuple[str, int]], total: int) -> str:
     return card(title, group(lines, name="table"))
 
 
-def card(title: str, content: str) -> str:
+def card(title: str, content: str, *, style: str = "card") -> str:
     """A framed piece of the page with a heading; ``content`` is HTML."""
-    return group([element("h3", title), content], style="card")
+    return group([element("h3", title), content], style=style)
 
 
 def histogram(
@@ -144,23 +158,22 @@ def histogram(
     step, highest = WIDTH / len(counts), max(int(counts.max()), 1)
     bars = []
     for number, count in enumerate(counts.tolist()):
-        tall = (BASE - 4) * count / highest
-        place = f'x="{number * step:.1f}" y="{BASE - tall:.1f}"'
+        tall = (HEIGHT - 4) * count / highest
+        place = f'x="{number * step:.1f}" y="{HEIGHT - tall:.1f}"'
         span = f"{edges[number]:.3g} to {edges[number + 1]:.3g}: {count:,}"
         bars.append(
             f'<rect {place} width="{step * 0.9:.1f}" height="{tall:.1f}">'
             f"<title>{span}</title></rect>"
         )
-    bars.append(f'<line x1="0" x2="{WIDTH}" y1="{BASE}" y2="{BASE}"/>')
-    for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
-        value = edges[round(share * len(counts))]
-        bars.append(
-            f'<text x="{share * WIDTH:.0f}" y="{HEIGHT - 6}" '
-            f'text-anchor="{anchor}">{value:.3g}</text>'
-        )
     name = html.escape(title, quote=True)
-    head = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{name}">'
-    plot = f"{head}{''.join(bars)}</svg>"
+    # Stretched to the card, whatever its width is; the numbers below are no part of it.
+    head = (
+        f'<svg class="bars" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'preserveAspectRatio="none" aria-label="{name}">'
+    )
+    ends = [edges[round(share * len(counts))] for share in (0.0, 0.5, 1.0)]
+    labels = group((element("span", f"{end:.3g}") for end in ends), style="ends")
+    plot = f"{head}{''.join(bars)}</svg>{labels}"
     return card(title, plot + element("p", note, style="soft"))
 
 

@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
-from tqdm import tqdm
 
 from twohand_jax import mano
 from twohand_jax.data import shards
@@ -32,6 +31,7 @@ from twohand_jax.pipelines.synthetic.benchmark.source import (
 from twohand_jax.pipelines.synthetic.labels import SyntheticConfig
 from twohand_jax.pipelines.synthetic.poses import sampler, view
 from twohand_jax.pipelines.synthetic.render import gpu
+from twohand_jax.progress import Bar
 from twohand_jax.types import LEFT, RIGHT, ManoModel, ManoParams
 
 SEED = 20261123
@@ -130,7 +130,7 @@ def draw_scenes(config: FreezeConfig, *, workers: int, progress: bool = True) ->
     """Scenes of all kinds in turn, so that any run of records holds all of them."""
     spawn = multiprocessing.get_context("spawn")
     with (
-        tqdm(total=len(KINDS), unit="kind", disable=not progress) as bar,
+        Bar(total=len(KINDS), unit="kind", is_shown=progress) as bar,
         concurrent.futures.ProcessPoolExecutor(workers, spawn) as pool,
     ):
         tasks = [pool.submit(draw_kind, kind, config) for kind in reversed(KINDS)]

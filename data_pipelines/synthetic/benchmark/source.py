@@ -183,4 +183,8 @@ ENTRY = DatasetEntry(
     add_arguments=add_arguments,
     run=run,
     protocol="wrist",
+    examples=(
+        "twohand data build benchmark --out data/benchmark",
+        "twohand data build benchmark --out data/benchmark --workers 4",
+    ),
 )

@@ -14,6 +14,7 @@ from tests.data.consistent import Consistent
 from tests.evaluation.made_results import made
 from twohand_jax import assets, mano
 from twohand_jax.cli import main as cli
+from twohand_jax.cli.parsing import Parser
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation.tables import filling, layout, rendering
 from twohand_jax.evaluation.tables.filling import Checkpoint
@@ -107,7 +108,7 @@ def test_commands_that_are_named_are_commands(tmp_path, hand, licensed):
         assert program == "twohand"
         args = cli.parser().parse_args(words)
         if words[:2] == ["data", "build"] and args.dataset in datasets.CONVERTED:
-            parser = datasets.get(args.dataset).parser()
+            parser = datasets.get(args.dataset).parser(Parser)
             assert parser.parse_args(args.options).source
         if args.command == "train":
             path, _, variant = str(args.config).partition(":")

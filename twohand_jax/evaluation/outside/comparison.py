@@ -23,7 +23,6 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from jaxtyping import Bool, Float
-from tqdm import tqdm
 
 from twohand_jax.cues.mediapipe import MediaPipeHands
 from twohand_jax.data import decode, shards
@@ -33,6 +32,7 @@ from twohand_jax.evaluation import evaluator, protocols, run
 from twohand_jax.evaluation.outside import prediction_file
 from twohand_jax.evaluation.outside.prediction_file import Outside, SplitLabels
 from twohand_jax.experiments import data
+from twohand_jax.progress import Bar
 from twohand_jax.types import ManoModel
 
 MEDIAPIPE = "mediapipe.npz"
@@ -203,7 +203,9 @@ def mediapipe_predictions(
     kept = next((path for path in (growing, out) if path.exists()), None)
     known = _known(prediction_file.read(kept)) if kept else {}
     done: dict[str, PeerAnswer] = {}
-    with tqdm(total=len(names), desc=progress, unit="img", disable=not progress) as bar:
+    with Bar(
+        total=len(names), name=progress or "", unit="img", is_shown=bool(progress)
+    ) as bar:
         todo = _not_known(mediapipe_tasks(rows, set(names)), known, done, bar)
         try:
             for picture, hands in _run(todo, workers):
@@ -295,7 +297,7 @@ def _not_known(
     todo: Iterator[PeerTask],
     known: Mapping[str, PeerAnswer],
     done: dict[str, PeerAnswer],
-    bar: tqdm,
+    bar: Bar,
 ) -> Iterator[PeerTask]:
     """Pictures that are not known yet; the others go to ``done``."""
     for picture in todo:
@@ -304,7 +306,7 @@ def _not_known(
             yield picture
         else:
             done[picture.image_id] = kept
-            bar.total -= 1
+            bar.total = (bar.total or 1) - 1
 
 
 def _known(kept: Outside) -> dict[str, PeerAnswer]:

@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
-from tqdm import tqdm
 
 from twohand_jax.collision import penetration
 from twohand_jax.diffusion.ddim import PriorParts
@@ -33,6 +32,7 @@ from twohand_jax.inference.prior import Prior
 from twohand_jax.mano.joints import WRIST
 from twohand_jax.mano.topology import close_wrist
 from twohand_jax.models.apply import Variables
+from twohand_jax.progress import Bar
 from twohand_jax.types import (
     LEFT,
     RIGHT,
@@ -202,12 +202,12 @@ def _in_chunks(way: Way, model: ManoModel, pairs: Pairs, *, progress: str) -> Re
     """All pairs through a jitted function of one batch size."""
     count = len(pairs.prediction.score)
     rows = np.resize(np.arange(count), -(-count // CHUNK) * CHUNK).reshape(-1, CHUNK)
-    bar = tqdm(rows, desc=progress, unit="chunk", disable=not progress)
+    bar = Bar(total=len(rows), unit="chunk", name=progress, is_shown=bool(progress))
     parts = [
         jax.device_get(
             _run(way.run, way.config, way.parts, model, rows_of(pairs, chunk))
         )
-        for chunk in bar
+        for chunk in bar.count(rows)
     ]
     return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
 

@@ -6,7 +6,7 @@ its entry (``base.Protocol``), so that nothing else asks for its name.
 
 from collections.abc import Mapping
 
-from twohand_jax.errors import InputError
+from twohand_jax.errors import InputError, did_you_mean
 from twohand_jax.evaluation.protocols import photographs, single_hand, two_hands
 from twohand_jax.evaluation.protocols.base import (
     DatasetLabels,
@@ -68,7 +68,8 @@ def get(name: str) -> Protocol:
     """
     if name not in PROTOCOLS:
         raise InputError(
-            f"There is no protocol {name!r}; choose from {', '.join(PROTOCOLS)}."
+            f"There is no protocol {name!r}{did_you_mean(name, PROTOCOLS)}; choose "
+            f"from {', '.join(PROTOCOLS)}."
         )
     return PROTOCOLS[name]
 

@@ -9,6 +9,7 @@ from twohand_jax import files
 from twohand_jax.evaluation import protocols
 from twohand_jax.evaluation.tables.filling import Section, SectionJob, TableRow
 from twohand_jax.evaluation.tables.layout import Missing, PaperTable
+from twohand_jax.markdown import table as markdown_table
 
 ABSENT = "–"
 PROBABLY = "probably "
@@ -153,16 +154,10 @@ def _meaning(section: Section) -> str:
 
 
 def _grid(section: Section, notes: dict[Missing, int]) -> list[str]:
-    """Aligned, so that it can be read on a terminal as well."""
     columns = section.block.columns
     head = ["method", "protocol", *columns, "records"]
     body = [_cells(row, section.protocol, columns, notes) for row in section.rows]
-    widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
-    rule = ["-" * width for width in widths]
-    return [
-        "| " + " | ".join(map(str.ljust, cells, widths)) + " |"
-        for cells in (head, rule, *body)
-    ]
+    return markdown_table(head, body).splitlines()
 
 
 def _cells(
