@@ -133,6 +133,8 @@ class Targets(NamedTuple):
 
     From the reader: full-image pixels and camera frame. After ``crops.augment``: crop
     pixels and the network frame of each hand (``rel_trans`` keeps the camera frame).
+    ``interacting`` is what the data set says of the picture (``hand_type``), whether or
+    not both of its hands are labelled.
     """
 
     camera: Camera
@@ -147,6 +149,7 @@ class Targets(NamedTuple):
     mano_valid: Bool[Array, "*b 2"]
     rel_trans: Float[Array, "*b 3"]
     rel_trans_valid: Bool[Array, "*b"]
+    interacting: Bool[Array, "*b"]
 
 
 class Batch(NamedTuple):

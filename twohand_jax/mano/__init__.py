@@ -2,10 +2,12 @@
 
 from twohand_jax.mano import joints, params, topology
 from twohand_jax.mano.forward import forward, forward_matrices, forward_side
+from twohand_jax.mano.joint_set import JointSet
 from twohand_jax.mano.loading import load, save
 from twohand_jax.mano.params import mirror, to_camera, zeros
 
 __all__ = [
+    "JointSet",
     "forward",
     "forward_matrices",
     "forward_side",

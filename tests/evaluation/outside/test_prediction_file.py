@@ -146,7 +146,7 @@ def test_joints_alone_have_the_errors_of_the_joints_of_a_mesh(
     geometry = geometry._replace(
         joints=geometry.joints + rng.normal(0, 0.01, joints.shape).astype(np.float32)
     )
-    tips = np.asarray(truth.with_tips(geometry, tips="interwild"))
+    tips = np.asarray(JointSet("interwild", "kinematic").of(model, geometry))
     alone = prediction_file.method(predicted(tips), IDS)(batch)
     whole = alone._replace(geometry=geometry, rel_trans=batch.targets.rel_trans)
     few, all_of_them = wrist(alone, batch.targets), wrist(whole, batch.targets)
