@@ -68,7 +68,7 @@ def test_other_joint_and_vertex_counts():
 def test_a_set_without_what_the_protocol_compares():
     rows = {"image": {"MPJPE": 3.0, "MPVPE": np.nan}}
     with pytest.raises(
-        InputError, match="two hands that both have meshes, .* holds none, so MPVPE"
+        InputError, match="hands that both have one, .* holds none, so MPVPE"
     ):
         evaluator.require_counted(
             rows, protocols.get("mcp"), dataset="mine", split="test"

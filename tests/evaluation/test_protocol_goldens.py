@@ -49,7 +49,7 @@ def test_agrees_with_the_published_definition_on_ragged_batches(name, case):
 
 
 def test_the_data_set_says_what_is_a_pair_not_the_labels(case):
-    """Of picture 1, a pair with one labelled hand: every headline figure hangs on it."""
+    """Picture 1 is a pair with one labelled hand; headline figures hang on it."""
     by_labels = case.targets._replace(
         interacting=np.asarray(case.targets.hand_valid).all(axis=-1)
     )

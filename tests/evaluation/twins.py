@@ -233,9 +233,7 @@ def f_score(points: np.ndarray, target: np.ndarray, limit: float) -> float:
     return 2 * recall * precision / both if both else 0.0
 
 
-def server(
-    samples: list[Sample], tips: str, regressor: np.ndarray
-) -> dict[str, float]:
+def server(samples: list[Sample], tips: str, regressor: np.ndarray) -> dict[str, float]:
     """eval.py of FreiHAND, and of HO-3D with its alignment of scale and wrist.
 
     FreiHAND's model.py regresses the joints from the mesh, HO-3D poses them.

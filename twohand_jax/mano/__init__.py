@@ -1,16 +1,15 @@
 """The hand model: arrays, loading, forward pass, joint sets, mirroring."""
 
-from twohand_jax.mano import joints, params, topology
+from twohand_jax.mano import joint_set, joints, params, topology
 from twohand_jax.mano.forward import forward, forward_matrices, forward_side
-from twohand_jax.mano.joint_set import JointSet
 from twohand_jax.mano.loading import load, save
 from twohand_jax.mano.params import mirror, to_camera, zeros
 
 __all__ = [
-    "JointSet",
     "forward",
     "forward_matrices",
     "forward_side",
+    "joint_set",
     "joints",
     "load",
     "mirror",

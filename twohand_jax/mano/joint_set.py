@@ -29,12 +29,10 @@ class JointSet(NamedTuple):
         kind: of the other joints, a name in ``KINDS``.
     """
 
-    tips: str = "interwild"
-    kind: str = "regressed"
+    tips: str
+    kind: str
 
-    def of(
-        self, model: ManoModel, geometry: HandGeometry
-    ) -> Float[Array, "*b 2 21 3"]:
+    def of(self, model: ManoModel, geometry: HandGeometry) -> Float[Array, "*b 2 21 3"]:
         """The joints of posed hands in canonical order, metres.
 
         Args:
@@ -75,3 +73,12 @@ def kinematic(
 
 Kind = Callable[[ManoModel, HandGeometry, str], Float[Array, "*b 2 21 3"]]
 KINDS: Mapping[str, Kind] = {"regressed": regressed, "kinematic": kinematic}
+
+# What the published codes mean: InterWild (``data/InterHand26M``, ``data/HIC``),
+# IntagHand (``apps/eval_interhand.py``), FreiHAND's toolbox (``utils/model.py``,
+# ``_calc_coords``), HO-3D's annotations; and what ``mano.forward`` gives.
+INTERWILD = JointSet("interwild", "regressed")
+INTAGHAND = JointSet("manopth_right", "regressed")
+FREIHAND = JointSet("freihand", "regressed")
+HO3D = JointSet("ho3d", "kinematic")
+POSED = JointSet("interwild", "kinematic")

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from twohand_jax import metrics
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation.truth import Truth
-from twohand_jax.mano.joint_set import JointSet
+from twohand_jax.mano.joint_set import INTERWILD, JointSet
 from twohand_jax.mano.joints import WRIST
 from twohand_jax.types import (
     NUM_JOINTS,
@@ -102,7 +102,7 @@ class Protocol:
     server: Server | None = None
     subset: str = ""
     root: int = WRIST
-    joints: JointSet = JointSet()
+    joints: JointSet = INTERWILD
     of_mesh: bool = False
 
 

@@ -26,15 +26,11 @@ from twohand_jax.evaluation.protocols.base import (
 )
 from twohand_jax.evaluation.truth import Truth
 from twohand_jax.geometry import alignment
-from twohand_jax.mano.joint_set import JointSet
+from twohand_jax.mano.joint_set import FREIHAND, HO3D, JointSet
 from twohand_jax.mano.joints import CANONICAL, CANONICAL_FROM_MODEL, WRIST
 from twohand_jax.types import RIGHT, ManoModel, Mean, Prediction, Targets
 
 THRESHOLDS_MM = (5, 15)
-# FreiHAND's toolbox (``utils/model.py``, ``_calc_coords``) regresses joints from the
-# posed mesh; HO-3D's annotations are MANO's posed joints.
-FREIHAND_JOINTS = JointSet("freihand", "regressed")
-HO3D_JOINTS = JointSet("ho3d", "kinematic")
 FREIHAND_NUMBER = re.compile(r"evaluation/(\d{8})")
 OPENGL = np.array([1.0, -1.0, -1.0], np.float32)
 MODEL_FROM_CANONICAL = np.argsort(CANONICAL_FROM_MODEL)
@@ -56,7 +52,7 @@ def freihand(
     """
     targets = truth.targets
     known, fitted = _right_hands(targets, weight)
-    joints = _right_joints(model, prediction, FREIHAND_JOINTS)
+    joints = _right_joints(model, prediction, FREIHAND)
     return _joint_errors(joints, targets, known) | _mesh_errors(
         prediction, truth, fitted
     )
@@ -75,7 +71,7 @@ def ho3d(
     """
     targets = truth.targets
     known, fitted = _right_hands(targets, weight)
-    joints = _right_joints(model, prediction, HO3D_JOINTS)
+    joints = _right_joints(model, prediction, HO3D)
     out = _joint_errors(joints, targets, known)
     target = targets.joints_3d[..., RIGHT, :, :]
     estimate, target = (
@@ -219,7 +215,7 @@ _FREIHAND = Protocol(
     units=_UNITS,
     labels=DatasetLabels(dataset="freihand"),
     server=Server(pictures="3,960", order=freihand_order, convert=_unchanged),
-    joints=FREIHAND_JOINTS,
+    joints=FREIHAND,
 )
 _HO3D = Protocol(
     name="ho3d",
@@ -244,6 +240,6 @@ _HO3D = Protocol(
         listing="evaluation.txt",
         wrist_given=True,
     ),
-    joints=HO3D_JOINTS,
+    joints=HO3D,
 )
 PROTOCOLS = (_FREIHAND, _HO3D)

@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float
 from twohand_jax import metrics
 from twohand_jax.evaluation.protocols.base import DatasetLabels, Protocol
 from twohand_jax.evaluation.truth import Truth, compared_joints, near_origin
-from twohand_jax.mano.joint_set import JointSet
+from twohand_jax.mano.joint_set import INTAGHAND, INTERWILD
 from twohand_jax.mano.joints import CANONICAL, WRIST
 from twohand_jax.types import (
     LEFT,
@@ -27,9 +27,6 @@ from twohand_jax.types import (
 )
 
 AXES = (("xyz", ""), ("xy", "-XY"), ("z", "-Z"))
-# Both codes regress joints from posed meshes (METHOD §7).
-INTERWILD_JOINTS = JointSet("interwild", "regressed")
-INTAGHAND_JOINTS = JointSet("manopth_right", "regressed")
 
 
 def wrist(
@@ -57,7 +54,7 @@ def wrist(
     shown = targets.joints_3d_valid & targets.joints_2d_valid & here[..., None]
     shown &= shown[..., WRIST : WRIST + 1]
     estimate = near_origin(prediction.geometry)
-    joints = compared_joints(model, estimate, INTERWILD_JOINTS)
+    joints = compared_joints(model, estimate, INTERWILD)
     out: dict[str, Mean] = {}
     for axes, suffix in AXES:
         means = [
@@ -91,7 +88,7 @@ def hic(
     fitted = targets.mano_valid & here
     known = jnp.broadcast_to(fitted[..., None], targets.joints_3d_valid.shape)
     joints, true_joints = (
-        INTERWILD_JOINTS.of(model, geometry)
+        INTERWILD.of(model, geometry)
         for geometry in (near_origin(prediction.geometry), truth.hands)
     )
     out: dict[str, Mean] = {}
@@ -217,7 +214,7 @@ def _named(name: str, means: list[Mean]) -> dict[str, Mean]:
 
 
 def _wrists(model: ManoModel, geometry: HandGeometry) -> Float[Array, "*b 2 3"]:
-    return INTERWILD_JOINTS.of(model, geometry)[..., WRIST, :]
+    return INTERWILD.of(model, geometry)[..., WRIST, :]
 
 
 def _beside_right(
@@ -231,7 +228,7 @@ def _beside_right(
 
 
 def _from_middle_base(model: ManoModel, geometry: HandGeometry) -> HandGeometry:
-    joints = compared_joints(model, geometry, INTAGHAND_JOINTS)
+    joints = compared_joints(model, geometry, INTAGHAND)
     root = joints[..., CANONICAL.MIDDLE_BASE, :]
     return jax.tree.map(
         lambda points: metrics.relative(points, root), geometry._replace(joints=joints)
@@ -255,7 +252,7 @@ _WRIST = Protocol(
     without_mesh=True,
     by_hand=True,
     subset=HUMAN,
-    joints=INTERWILD_JOINTS,
+    joints=INTERWILD,
 )
 _MCP = Protocol(
     name="mcp",
@@ -271,7 +268,7 @@ _MCP = Protocol(
     without_mesh=True,
     by_hand=True,
     root=CANONICAL.MIDDLE_BASE,
-    joints=INTAGHAND_JOINTS,
+    joints=INTAGHAND,
     of_mesh=True,
 )
 _MCP_SCALED = dataclasses.replace(
@@ -290,7 +287,7 @@ _HIC = Protocol(
     columns=("MRRPE", "MPJPE", "MPVPE", "RRVE", *_PLANES, *_SPLIT_MESH),
     by_hand=True,
     labels=DatasetLabels(dataset="hic"),
-    joints=INTERWILD_JOINTS,
+    joints=INTERWILD,
     of_mesh=True,
 )
 PROTOCOLS = (_WRIST, _MCP, _MCP_SCALED, _HIC)
