@@ -109,6 +109,7 @@ def adopt_backbones(
     *,
     image: str | Path | None = None,
     cue: str | Path | None = None,
+    transnet: str | Path | None = None,
 ) -> Variables:
     """A regressor's variables with its backbones replaced by converted ones.
 
@@ -119,6 +120,8 @@ def adopt_backbones(
         variables: of a ``models.regressor.Regressor``.
         image: directory of the picture's backbone; None keeps it as it is.
         cue: directory of the backbone that all cues start from, if there are any.
+        transnet: directory of the backbone whose stages TransNet starts from, if there
+            is one.
 
     Raises:
         InputError: a directory holds no backbone, or that of another network.
@@ -133,4 +136,27 @@ def adopt_backbones(
         loaded = load_backbone(cue, shapes)
         params["cues"] = {name: loaded.params for name in params["cues"]}
         stats["cues"] = {name: loaded.batch_stats for name in stats["cues"]}
+    if transnet is not None and "transnet" in params:
+        own = Variables(params["transnet"], stats["transnet"])
+        loaded = load_backbone(transnet, _with_stem(own))
+        params["transnet"] = own.params | {"stages": loaded.params["stages"]}
+        stats["transnet"] = own.batch_stats | {"stages": loaded.batch_stats["stages"]}
     return Variables(params, stats)
+
+
+def _with_stem(transnet: Variables) -> Variables:
+    """Shapes of the whole backbone whose stages TransNet has."""
+    width = transnet.params["kernel"].shape[-1]
+    each = jax.ShapeDtypeStruct((width,), np.float32)
+    kernel = jax.ShapeDtypeStruct((7, 7, 3, width), np.float32)
+    return Variables(
+        {
+            "stem": {"kernel": kernel},
+            "stem_norm": {"scale": each, "bias": each},
+            "stages": transnet.params["stages"],
+        },
+        {
+            "stem_norm": {"mean": each, "var": each},
+            "stages": transnet.batch_stats["stages"],
+        },
+    )
