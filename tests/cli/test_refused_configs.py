@@ -174,8 +174,8 @@ def test_backbones_can_be_left_out():
     paper = str(CONFIGS / "paper.py")
     for change in ("init={}", "init={'image': None, 'cue': ''}"):
         init = base.parse(common.load_config(paper, [change])).init
-        assert not init.image and not init.cue
-    changes = ["init.image=None", "init.cue=None"]
+        assert not init.image and not init.cue and not init.transnet
+    changes = ["init.image=None", "init.cue=None", "init.transnet=None"]
     init = base.parse(common.load_config(paper, changes)).init
     assert init.image is None and init.cue is None
     tiny = common.load_config(str(CONFIGS / "tiny.py"), ["init.cue='a folder'"])

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from twohand_jax.errors import InputError
 from twohand_jax.models import apply
