@@ -139,26 +139,23 @@ def adopt_backbones(
         params["cues"] = {name: loaded.params for name in params["cues"]}
         stats["cues"] = {name: loaded.batch_stats for name in stats["cues"]}
     if transnet is not None and "transnet" in params:
-        own = Variables(params["transnet"], stats["transnet"])
-        loaded = load_backbone(transnet, _with_stem(own))
-        params["transnet"] = own.params | {"stages": loaded.params["stages"]}
-        stats["transnet"] = own.batch_stats | {"stages": loaded.batch_stats["stages"]}
+        own, own_stats = params["transnet"], stats["transnet"]
+        start: Any = load_backbone(transnet, _with_stem(own, own_stats))
+        params["transnet"] = own | {"stages": start.params["stages"]}
+        stats["transnet"] = own_stats | {"stages": start.batch_stats["stages"]}
     return Variables(params, stats)
 
 
-def _with_stem(transnet: Variables) -> Variables:
-    """Shapes of the whole backbone whose stages TransNet has."""
-    width = transnet.params["kernel"].shape[-1]
+def _with_stem(params: dict[str, Any], stats: dict[str, Any]) -> Variables:
+    """Shapes of the whole backbone whose stages a TransNet has."""
+    width = params["kernel"].shape[-1]
     each = jax.ShapeDtypeStruct((width,), np.float32)
     kernel = jax.ShapeDtypeStruct((7, 7, 3, width), np.float32)
     return Variables(
         {
             "stem": {"kernel": kernel},
             "stem_norm": {"scale": each, "bias": each},
-            "stages": transnet.params["stages"],
+            "stages": params["stages"],
         },
-        {
-            "stem_norm": {"mean": each, "var": each},
-            "stages": transnet.batch_stats["stages"],
-        },
+        {"stem_norm": {"mean": each, "var": each}, "stages": stats["stages"]},
     )
