@@ -22,17 +22,19 @@ def get_config() -> ConfigDict:
     config.model = {
         "transnet": None,
         "camera_range": FOCAL * CAMERA_3D_SIZE / CROP,
+        "conv_std": 0.001,
         "dtype": "bfloat16",
     }
     config.crop = {}
     # A mirrored right hand is a left one: never here.
     config.augment = {"flip_probability": 0.0}
-    config.loss = {"rel_trans": 0.0}
+    config.loss = {"mean": "all", "joints": "regressed", "rel_trans": 0.0}
     config.optim = {
         "learning_rate": 1e-4,
         "schedule": "step",
         "milestones": (4 * EPOCH_STEPS,),
         "factor": 0.1,
+        "decays": "all",
     }
     config.train = {
         "total_steps": EPOCHS * EPOCH_STEPS,

@@ -31,15 +31,16 @@ EPOCH_STEPS = round(1_361_062 / ((1 - PICTURES_2D) * BATCH))
 def get_config(cues: str = "depth") -> ConfigDict:
     """The experiment; ``cues`` names the last cue of the ablation's row."""
     config = ConfigDict()
-    config.model = {"cues": CUES[cues], "dtype": "bfloat16"}
+    config.model = {"cues": CUES[cues], "conv_std": 0.001, "dtype": "bfloat16"}
     config.crop = {}
     config.augment = {}
-    config.loss = {}
+    config.loss = {"mean": "all", "joints": "regressed"}
     config.optim = {
         "learning_rate": 1e-4,
         "schedule": "step",
         "milestones": (4 * EPOCH_STEPS,),
         "factor": 0.1,
+        "decays": "all",
     }
     config.train = {
         "total_steps": EPOCHS * EPOCH_STEPS,
@@ -63,5 +64,9 @@ def get_config(cues: str = "depth") -> ConfigDict:
         "canvas_size": 512,
         "workers": 16,
     }
-    config.init = {"image": "weights/resnet50", "cue": "weights/resnet18"}
+    config.init = {
+        "image": "weights/resnet50",
+        "cue": "weights/resnet18",
+        "transnet": "weights/resnet18",
+    }
     return config

@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 
 from twohand_jax import mano
 from twohand_jax.geometry import cameras, rotations
+from twohand_jax.mano.joint_set import JointSet
 from twohand_jax.mano.joints import PARENTS
 from twohand_jax.pipelines.labelled import Labelled
 from twohand_jax.types import (
@@ -132,12 +133,12 @@ def right_params(
     return ManoParams(*(right_only(value).astype(np.float32) for value in values))
 
 
-@functools.partial(jax.jit, static_argnames="fingertips")
+@functools.partial(jax.jit, static_argnames="joint_set")
 def joints(
-    model: ManoModel, params: ManoParams, *, fingertips: str
+    model: ManoModel, params: ManoParams, joint_set: JointSet
 ) -> Float[Array, "2 21 3"]:
-    """Canonical joints of both posed hands, with a dataset's own fingertips."""
-    return mano.forward(model, params, fingertips=fingertips).joints
+    """Canonical joints of both posed hands, as a dataset means them."""
+    return joint_set.of(model, mano.forward(model, params))
 
 
 @jax.jit
@@ -166,8 +167,7 @@ def laid_on(
     model: ManoModel,
     params: ManoParams,
     target: Float[np.ndarray, "21 3"],
-    *,
-    fingertips: str,
+    joint_set: JointSet,
 ) -> tuple[ManoParams, float]:
     """The right hand moved as a rigid body onto its annotated joints.
 
@@ -175,7 +175,7 @@ def laid_on(
         The moved hand, and the mean distance of its joints from the annotated ones,
         metres (see ``joint_error``).
     """
-    posed = np.asarray(joints(model, params, fingertips=fingertips))[RIGHT]
+    posed = np.asarray(joints(model, params, joint_set))[RIGHT]
     middle, goal = posed.mean(axis=0), target.mean(axis=0)
     rotation, _ = Rotation.align_vectors(target - goal, posed - middle)
     R = rotation.as_matrix()
@@ -188,14 +188,13 @@ def joint_error(
     model: ManoModel,
     params: ManoParams,
     target: Float[np.ndarray, "21 3"],
-    *,
-    fingertips: str,
+    joint_set: JointSet,
 ) -> float:
-    """Mean distance of the right hand's posed joints from the annotated ones, metres.
+    """Mean distance of the right hand's joints from the annotated ones, metres.
 
     Large where the parameters belong to another hand model.
     """
-    posed = np.asarray(joints(model, params, fingertips=fingertips))[RIGHT]
+    posed = np.asarray(joints(model, params, joint_set))[RIGHT]
     return float(np.linalg.norm(posed - target, axis=-1).mean())
 
 

@@ -1,17 +1,21 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.data import scenes
+from tests.mano import fake_mano
 from twohand_jax import losses, mano
 from twohand_jax.crops.augment import CropConfig, prepare
 from twohand_jax.geometry import rotations
-from twohand_jax.types import RIGHT, Mean, Output
+from twohand_jax.mano.joint_set import INTERWILD, KINDS
+from twohand_jax.types import RIGHT, HandGeometry, Mean, Output
 
 CROP = CropConfig(crop_size=64)
 FROM_CROP = {"crop_view": True, "fingers_up": True}
-WEIGHTS = losses.LossWeights()
+WEIGHTS = losses.LossConfig()
 TERMS = (
     "pose",
     "shape",
@@ -27,7 +31,7 @@ TERMS = (
 @jax.jit
 def compute(output, model, inputs, targets, weight):
     return losses.compute(
-        output, model, inputs, targets, weight, weights=WEIGHTS, crop=CROP
+        output, model, inputs, targets, weight, config=WEIGHTS, crop=CROP
     )
 
 
@@ -99,7 +103,7 @@ def test_the_truth_costs_nothing_as_the_crop_sees_it(setup, seen):
         scenes.batch(0, (3,), model)
     )
     output, weight = true_output(model, targets), setup[3]
-    _, terms = jax.jit(lambda *a: losses.compute(*a, weights=WEIGHTS, crop=crop))(
+    _, terms = jax.jit(lambda *a: losses.compute(*a, config=WEIGHTS, crop=crop))(
         output, model, inputs, targets, weight
     )
     found = values(terms)
@@ -142,7 +146,8 @@ def test_terms_are_plain_masked_means(setup):
     ok_3d = np.asarray(targets.joints_3d_valid) & sample[:, None, None]
     ok_3d = ok_3d & ok_3d[..., :1]
     flat = ((xy >= 0) & (xy < 8)).all(axis=-1)
-    mask = np.stack([ok_2d & flat, ok_2d & flat, ok_3d & (z >= 0) & (z < 8)], axis=-1)
+    inside = flat & (((z >= 0) & (z < 8)) | ~ok_3d)
+    mask = np.stack([ok_2d, ok_2d, ok_3d], axis=-1) & inside[..., None]
     gap = np.abs(np.float64(output.joints_25d) - target)
     assert np.isclose(found["joint_25d"], gap[mask].mean(), rtol=1e-4)
 
@@ -153,6 +158,75 @@ def test_total_is_the_weighted_sum(setup):
     found = values(terms)
     expected = sum(getattr(WEIGHTS, name) * found[name] for name in TERMS)
     np.testing.assert_allclose(total, expected, rtol=1e-5)
+
+
+def test_a_mean_of_all_elements_counts_those_without_labels_as_zero(setup):
+    """InterWild's means: errors without a label are 0 and divide all the same."""
+    model, inputs, targets, weight = setup
+    targets = targets._replace(
+        mano_valid=jnp.array([[True, False], [True, True], [False, False]]),
+        rel_trans_valid=jnp.array([True, False, True]),
+    )
+    config = losses.LossConfig(mean="all")
+    given = wrong_output(model, targets), model, inputs, targets
+    weight = jnp.array([1.0, 1.0, 0.0])
+    alone = values(compute(*given, weight)[1])
+    every = jax.jit(lambda *a: losses.compute(*a, config=config, crop=CROP))
+    total, terms = every(*given, weight)
+    found = values(terms)
+    shares = {"shape": 3 / 4, "pose": 3 / 4, "mesh": 3 / 4, "rel_trans": 1 / 2}
+    for name, share in shares.items():
+        assert found[name] == pytest.approx(share * alone[name], rel=1e-5), name
+    assert total == pytest.approx(
+        sum(getattr(config, name) * found[name] for name in TERMS), rel=1e-5
+    )
+
+
+def test_regressed_joints_are_those_of_the_surface(setup):
+    """Of a hand with pose correctives; labels as MANO's regressor makes them."""
+    _, inputs, targets, weight = setup
+    hands = [fake_mano.corrected_fields(side) for side in (0, 1)]
+    model = fake_mano.model_of(*hands)
+    right = dataclasses.replace(
+        model, joint_regressor=jnp.asarray(model.joint_regressor)[jnp.array([0, 0])]
+    )
+    R = rotations.axis_angle_to_matrix(
+        jnp.concatenate(
+            [
+                targets.mano.global_orient[..., None, :],
+                targets.mano.hand_pose + model.pose_mean[RIGHT],
+            ],
+            axis=-2,
+        )
+    )
+    geometry = HandGeometry(
+        *mano.forward_side(
+            *(model, RIGHT, R[..., 0, :, :], R[..., 1:, :, :]),
+            *(targets.mano.betas, targets.mano.transl),
+        )
+    )
+    labelled = targets._replace(joints_3d=INTERWILD.of(right, geometry))
+    output = true_output(model, labelled)
+    found = {
+        kind: values(
+            losses.compute(
+                *(output, model, inputs, labelled, weight),
+                config=losses.LossConfig(joints=kind),
+                crop=CROP,
+            )[1]
+        )["joint_3d"]
+        for kind in KINDS
+    }
+    assert found["regressed"] < 1e-6 < 1e-3 < found["kinematic"]
+
+
+def test_a_joint_outside_of_the_heat_map_in_any_axis_counts_in_none(setup):
+    model, inputs, targets, weight = setup
+    output = wrong_output(model, targets)
+    before = compute(output, model, inputs, targets, weight)[1]["joint_25d"].count
+    far = targets._replace(joints_3d=targets.joints_3d.at[0, 0, 5, 2].add(0.5))
+    after = compute(output, model, inputs, far, weight)[1]["joint_25d"].count
+    assert before - after == 3
 
 
 def test_what_is_not_valid_is_not_looked_at(setup):

@@ -1,4 +1,4 @@
-"""The regressor's losses: masked L1 means, each over its valid elements (METHOD §4)."""
+"""The regressor's losses: masked L1 means (METHOD §4)."""
 
 import dataclasses
 from typing import NamedTuple
@@ -13,15 +13,30 @@ from twohand_jax.crops import labels
 from twohand_jax.crops.inputs import CropConfig
 from twohand_jax.geometry import affine, cameras, rotations, view
 from twohand_jax.mano import forward_side
+from twohand_jax.mano.joint_set import KINDS, POSED, JointSet
 from twohand_jax.mano.joints import WRIST
-from twohand_jax.types import RIGHT, Inputs, ManoModel, Mean, Output, Targets
+from twohand_jax.types import (
+    RIGHT,
+    HandGeometry,
+    Inputs,
+    ManoModel,
+    Mean,
+    Output,
+    Targets,
+)
+
+MEANS = "valid", "all"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LossWeights:
+class LossConfig:
     """Factor of each term (METHOD §4); a term with factor 0 is still reported.
 
     Attributes:
+        mean: what a term is divided by: "valid", its elements that have a label, or
+            "all", as InterWild does; terms with few labels then weigh less.
+        joints: of the posed model: "kinematic", or "regressed" from its surface, as
+            InterWild's are (``mano.joint_set``).
         pose: rotation matrices of MANO's 16 joints, the root included.
         shape: MANO's shape coefficients.
         joint_3d: joints of the posed model, relative to the wrist, metres.
@@ -32,6 +47,8 @@ class LossWeights:
         rel_trans: left wrist minus right wrist, metres.
     """
 
+    mean: str = MEANS[0]
+    joints: str = POSED.kind
     pose: float = 1.0
     shape: float = 1.0
     joint_3d: float = 10.0
@@ -42,8 +59,11 @@ class LossWeights:
     rel_trans: float = 1.0
 
     def __post_init__(self) -> None:
-        every = dict.fromkeys(fields.names(self), fields.NOT_NEGATIVE)
-        fields.check(self, **every)
+        weights = dict.fromkeys(WEIGHTS, fields.NOT_NEGATIVE)
+        fields.check(self, mean=MEANS, joints=tuple(KINDS), **weights)
+
+
+WEIGHTS = tuple(n for n in fields.names(LossConfig) if n not in ("mean", "joints"))
 
 
 class _Posed(NamedTuple):
@@ -70,7 +90,7 @@ def compute(
     targets: Targets,
     weight: Float[Array, "*b"],
     *,
-    weights: LossWeights,
+    config: LossConfig,
     crop: CropConfig,
 ) -> tuple[Float[Array, ""], dict[str, Mean]]:
     """The weighted sum of all terms, and each term as a mean.
@@ -82,23 +102,27 @@ def compute(
         inputs: the network's inputs, for the maps to the crops.
         targets: labels in crop pixels and network frame (from ``crops.augment``).
         weight: 0 for padding, else 1.
-        weights: factor of each term.
+        config: factor of each term, and what its mean is taken over.
         crop: sizes of crops and heat maps, and the virtual camera.
     """
     chex.assert_tree_shape_prefix((output, inputs, targets), weight.shape)
     output = jax.tree.map(lambda x: x.astype(jnp.float32), output)
-    predicted = _pose_output(output, model)
-    truth = _pose_targets(targets, model)
+    joints = JointSet(POSED.tips, config.joints)
+    predicted = _pose_output(output, model, joints)
+    truth = _pose_targets(targets, model, joints)
     terms = _surface_terms(output, predicted, truth, targets)
     terms |= _crop_terms(output, predicted, truth, inputs, targets, crop)
     if output.rel_trans is not None:
         terms["rel_trans"] = _Term(
             output.rel_trans, targets.rel_trans, targets.rel_trans_valid
         )
-    means = {name: masked_l1(*term, weight > 0) for name, term in terms.items()}
+    means = {
+        name: masked_l1(*term, weight > 0, mean=config.mean)
+        for name, term in terms.items()
+    }
     total = jnp.zeros(())
     for name, term in means.items():
-        total = total + getattr(weights, name) * term.value(empty=0.0)
+        total = total + getattr(config, name) * term.value(empty=0.0)
     return total, means
 
 
@@ -107,22 +131,28 @@ def masked_l1(
     target: Float[Array, "..."],
     valid: Bool[Array, "..."],
     sample_valid: Bool[Array, "*b"],
+    *,
+    mean: str = MEANS[0],
 ) -> Mean:
-    """Sum and number of the absolute differences over valid elements.
+    """Sum of the absolute differences over valid elements, and what to divide it by.
 
     Args:
         estimate: values to judge; ignored where invalid, even if they are NaN.
         target: values of the same shape.
         valid: mask over the leading axes of the values.
         sample_valid: mask over the batch, for padding.
+        mean: over the "valid" elements or over "all" of real samples.
     """
-    valid = valid & sample_valid.reshape(
-        *sample_valid.shape, *(1,) * (valid.ndim - sample_valid.ndim)
-    )
-    mask = valid.reshape(*valid.shape, *(1,) * (estimate.ndim - valid.ndim))
-    mask = jnp.broadcast_to(mask, estimate.shape)
+
+    def spread(flags: Bool[Array, "..."]) -> Bool[Array, "..."]:
+        flags = flags.reshape(*flags.shape, *(1,) * (estimate.ndim - flags.ndim))
+        return jnp.broadcast_to(flags, estimate.shape)
+
+    real = spread(sample_valid)
+    mask = real & spread(valid)
     difference = jnp.where(mask, estimate, 0.0) - jnp.where(mask, target, 0.0)
-    return Mean(jnp.sum(jnp.abs(difference)), jnp.sum(mask.astype(jnp.float32)))
+    counted = real if mean == "all" else mask
+    return Mean(jnp.sum(jnp.abs(difference)), jnp.sum(counted.astype(jnp.float32)))
 
 
 def to_cells(
@@ -139,20 +169,21 @@ def depth_to_cells(
     return (depth / (crop.box_3d_m / 2) + 1) / 2 * crop.cells
 
 
-def _pose_output(output: Output, model: ManoModel) -> _Posed:
+def _pose_output(output: Output, model: ManoModel, joints: JointSet) -> _Posed:
     root = rotations.rotation_6d_to_matrix(output.global_orient_6d)
     pose = rotations.rotation_6d_to_matrix(output.hand_pose_6d)
     R = jnp.concatenate([root[..., None, :, :], pose], axis=-3)
-    return _pose(model, R, output.betas, jnp.zeros_like(output.camera))
+    return _pose(model, joints, R, output.betas, jnp.zeros_like(output.camera))
 
 
-def _pose_targets(targets: Targets, model: ManoModel) -> _Posed:
+def _pose_targets(targets: Targets, model: ManoModel, joints: JointSet) -> _Posed:
     mano = targets.mano
     absolute = mano.hand_pose + model.pose_mean[RIGHT]
     axis_angle = jnp.concatenate([mano.global_orient[..., None, :], absolute], -2)
     valid = targets.mano_valid[..., None]
     return _pose(
         model,
+        joints,
         rotations.axis_angle_to_matrix(jnp.where(valid[..., None], axis_angle, 0.0)),
         jnp.where(valid, mano.betas, 0.0),
         jnp.where(valid, mano.transl, 0.0),
@@ -161,6 +192,7 @@ def _pose_targets(targets: Targets, model: ManoModel) -> _Posed:
 
 def _pose(
     model: ManoModel,
+    joint_set: JointSet,
     R: Float[Array, "*b 2 16 3 3"],
     betas: Float[Array, "*b 2 10"],
     transl: Float[Array, "*b 2 3"],
@@ -169,6 +201,9 @@ def _pose(
     vertices, joints = forward_side(
         model, RIGHT, R[..., 0, :, :], R[..., 1:, :, :], betas, transl
     )
+    right = model.joint_regressor[RIGHT]
+    rights = dataclasses.replace(model, joint_regressor=jnp.stack([right, right]))
+    joints = joint_set.of(rights, HandGeometry(vertices, joints))
     return _Posed(R=R, vertices=vertices, joints=joints)
 
 
@@ -236,9 +271,10 @@ def _cells_term(
 ) -> _Term:
     depth = joints[..., 2] - joints[..., :1, 2]
     target = jnp.concatenate([xy, depth_to_cells(depth, crop=crop)[..., None]], axis=-1)
-    inside = jnp.all((target[..., :2] >= 0) & (target[..., :2] < crop.cells), axis=-1)
-    deep = (target[..., 2] >= 0) & (target[..., 2] < crop.cells)
-    inside = jnp.stack([inside, inside, deep], axis=-1)
+    inside = (target >= 0) & (target < crop.cells)
+    # Where the depth is unknown, it can't be outside either.
+    inside |= jnp.array([False, False, True]) & ~valid
+    inside = jnp.all(inside, axis=-1, keepdims=True)
     return _Term(output.joints_25d, target, valid & inside)
 
 

@@ -174,6 +174,8 @@ class Targets(NamedTuple):
         mano_valid: which hands have a fit.
         rel_trans: left wrist minus right wrist, metres.
         rel_trans_valid: whether it is known.
+        interacting: whether the data set calls the picture one of two hands
+            (``hand_type``), even if only one of them is labelled.
     """
 
     camera: Camera
@@ -188,6 +190,7 @@ class Targets(NamedTuple):
     mano_valid: Bool[Array, "*b 2"]
     rel_trans: Float[Array, "*b 3"]
     rel_trans_valid: Bool[Array, "*b"]
+    interacting: Bool[Array, "*b"]
 
 
 class Batch(NamedTuple):

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from twohand_jax.errors import InputError
+from twohand_jax.mano.joint_set import FREIHAND
 from twohand_jax.pipelines import fits
 from twohand_jax.pipelines.build_dataset import converted
 from twohand_jax.pipelines.index import read_json
@@ -17,7 +18,6 @@ from twohand_jax.pipelines.labelled import NOT_FINITE, Labelled, Rejection
 from twohand_jax.types import ManoParams
 
 SIZE = (224, 224)
-FINGERTIPS = "freihand"
 # Toolbox, utils/fh_utils.py (sample_version): picture = sample + number * version.
 VERSIONS = ("gs", "hom", "sample", "auto")
 OFFICIAL = {"train": "training", "test": "evaluation"}
@@ -197,7 +197,7 @@ class FreiHand(fits.FittedDataset):
             betas=vector[48:58],
             transl=np.zeros(3),
         )
-        params, error = fits.laid_on(model, params, xyz, fingertips=FINGERTIPS)
+        params, error = fits.laid_on(model, params, xyz, FREIHAND)
         return params, error <= self.config.max_fit_error
 
 

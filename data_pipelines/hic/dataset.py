@@ -19,6 +19,7 @@ from twohand_jax import reading
 from twohand_jax.data.schema import HAND_TYPES
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
+from twohand_jax.mano.joint_set import POSED
 from twohand_jax.mano.joints import CANONICAL_FROM_MODEL
 from twohand_jax.mano.joints import fingertips as tip_vertices
 from twohand_jax.pipelines import fits
@@ -32,7 +33,6 @@ from twohand_jax.types import NUM_VERTICES, SIDES, Camera, ManoModel, ManoParams
 SIZE = (640, 480)
 FOCAL = (525.0, 525.0)
 CENTER = (319.5, 239.5)
-FINGERTIPS = "interwild"
 SPLIT = "test"
 BAD_MESH = "a hand's mesh is missing or not in MANO's topology"
 # In standard deviations of hands: shapes far outside can imitate what is not a hand.
@@ -178,7 +178,7 @@ class Hic(fits.FittedDataset):
     ) -> Float[np.ndarray, "2 21 3"]:
         """The fit's own joints, as every dataset has; regressed ones without a fit."""
         model = fits.load_model(self.mano_path)
-        joints = np.array(fits.joints(model, params, fingertips=FINGERTIPS), float)
+        joints = np.array(fits.joints(model, params, POSED), float)
         for side, mesh in enumerate(meshes):
             if mesh is not None and not fitted[side]:
                 joints[side] = mesh_joints(model, side, mesh)
@@ -193,7 +193,7 @@ def mesh_joints(
     InterWild evaluates HIC so too (``data/HIC/HIC.py``, ``sh_joint_regressor``).
     """
     regressed = np.asarray(model.joint_regressor[side], float) @ vertices
-    tips = vertices[list(tip_vertices(FINGERTIPS))]
+    tips = vertices[list(tip_vertices(POSED.tips))]
     return np.concatenate([regressed, tips])[CANONICAL_FROM_MODEL]
 
 

@@ -15,6 +15,7 @@ from twohand_jax import reading
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
 from twohand_jax.mano import safe_pickle
+from twohand_jax.mano.joint_set import HO3D
 from twohand_jax.mano.joints import CANONICAL_FROM_MODEL, WRIST
 from twohand_jax.pipelines import fits
 from twohand_jax.pipelines.build_dataset import converted
@@ -22,7 +23,6 @@ from twohand_jax.pipelines.labelled import NOT_FINITE, Labelled, Rejection
 from twohand_jax.types import RIGHT, ManoParams
 
 SIZE = (640, 480)
-FINGERTIPS = "ho3d"
 OFFICIAL = {"train": "train", "test": "evaluation"}
 # README of the toolbox: version 3 stores its pictures as JPEG "due to storage".
 RELEASES = {".jpg": "v3", ".png": "v2"}
@@ -228,7 +228,7 @@ class Ho3d(fits.FittedDataset):
             transl=meta["handTrans"],
         )
         params = fits.to_frame(model, params, OUR_FROM_OPENGL, np.zeros(3))
-        error = fits.joint_error(model, params, joints, fingertips=FINGERTIPS)
+        error = fits.joint_error(model, params, joints, HO3D)
         return params, error <= self.config.max_fit_error
 
 

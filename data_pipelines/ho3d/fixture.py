@@ -16,12 +16,12 @@ import numpy as np
 from twohand_jax import mano
 from twohand_jax.data import decode
 from twohand_jax.geometry import boxes
+from twohand_jax.mano.joint_set import HO3D
 from twohand_jax.mano.joints import CANONICAL_FROM_MODEL, TIPS
 from twohand_jax.mano.joints import fingertips as tip_vertices
 from twohand_jax.pipelines import fits
 from twohand_jax.pipelines.fixtures.scenes import FixtureScene, scenes
 from twohand_jax.pipelines.ho3d.dataset import (
-    FINGERTIPS,
     OUR_FROM_OPENGL,
     RELEASES,
     SIZE,
@@ -67,7 +67,7 @@ def write(root: Path, *, count: int = 4, seed: int = 0, release: str = "v3") -> 
 def joints(scene: FixtureScene) -> np.ndarray:
     """The right hand's canonical joints with HO-3D's fingertips, our axes, (21, 3)."""
     xyz = scene.joints[RIGHT].copy()
-    xyz[list(TIPS)] = scene.vertices[RIGHT, list(tip_vertices(FINGERTIPS))]
+    xyz[list(TIPS)] = scene.vertices[RIGHT, list(tip_vertices(HO3D.tips))]
     return xyz
 
 

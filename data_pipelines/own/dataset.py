@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from twohand_jax import reading
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import boxes, cameras
+from twohand_jax.mano.joint_set import POSED
 from twohand_jax.pipelines import fits
 from twohand_jax.pipelines.build_dataset import converted
 from twohand_jax.pipelines.labelled import Labelled, Rejection
@@ -22,7 +23,6 @@ from twohand_jax.pipelines.own.labels import Labels, Picture
 from twohand_jax.types import NUM_JOINTS, Camera, ManoParams
 
 FILE = "labels.json"
-FINGERTIPS = "interwild"
 OFF_2D = "the 3D joints do not project onto the 2D joints"
 OFF_3D = "the MANO parameters do not meet the 3D joints"
 
@@ -131,7 +131,7 @@ class Own:
         params, fitted = self._fits(picture)
         if fitted.any():
             model = fits.load_model(self.mano_path)
-            posed = np.array(fits.joints(model, params, fingertips=FINGERTIPS), float)
+            posed = np.array(fits.joints(model, params, POSED), float)
             off = np.linalg.norm(posed - joints_3d, axis=-1)[fitted]
             off = off[np.isfinite(off)]
             if off.size and off.mean() > self.config.max_fit_error:

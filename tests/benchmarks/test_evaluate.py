@@ -30,7 +30,7 @@ def given(model):
 
 def twin(name, samples, regressor):
     if name == "freihand":
-        found = twins.server(samples, name)
+        found = twins.server(samples, name, regressor)
         return {key: value for key, value in found.items() if key[:2] != "ST"}
     if name == "mcp":
         return twins.mcp(samples, regressor, scaled=False)

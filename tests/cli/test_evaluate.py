@@ -217,7 +217,6 @@ def test_ho3d_keeps_the_labels_of_its_evaluation_split(evaluate, ho3d_records, c
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--protocol", "mcp"), "one right hand a picture"),
         (("--protocol", "pck"), "no protocol 'pck'"),
         (("--split", "train"), "no split 'train'"),
         (("--labels", "--peer", "mediapipe"), "--labels adds a row to our own"),

@@ -32,6 +32,10 @@ REFUSED = [  # config, change, field that the sentence names
     ("tiny", "train.total_steps=0", "config.train.total_steps is 0"),
     ("tiny", "loss.pose=-5", "config.loss.pose is -5"),
     ("tiny", f"loss.mesh={INFINITY}", "config.loss.mesh is inf"),
+    ("tiny", "loss.mean='sum'", "config.loss.mean is 'sum'; .* valid or all"),
+    ("tiny", "loss.joints='posed'", "is 'posed'; .* regressed or kinematic"),
+    ("tiny", "optim.decays='none'", "config.optim.decays is 'none'; .* matrices or"),
+    ("tiny", "model.conv_std=0.0", "config.model.conv_std is 0.0; .* above 0"),
     ("scratch", "model.fusion.heads=3", "config.model.fusion.heads is 3, .* width 128"),
     ("scratch", "model.fusion.heads=0", "config.model.fusion.heads is 0"),
     ("scratch", "model.fusion.width=6", "config.model.fusion"),
@@ -180,8 +184,8 @@ def test_backbones_can_be_left_out():
     paper = str(CONFIGS / "paper.py")
     for change in ("init={}", "init={'image': None, 'cue': ''}"):
         init = base.parse(common.load_config(paper, [change])).init
-        assert not init.image and not init.cue
-    changes = ["init.image=None", "init.cue=None"]
+        assert not init.image and not init.cue and not init.transnet
+    changes = ["init.image=None", "init.cue=None", "init.transnet=None"]
     init = base.parse(common.load_config(paper, changes)).init
     assert init.image is None and init.cue is None
     tiny = common.load_config(str(CONFIGS / "tiny.py"), ["init.cue='a folder'"])

@@ -82,6 +82,7 @@ def targets(seed: int, shape: tuple[int, ...], model: ManoModel) -> Targets:
         mano_valid=yes[..., 0],
         rel_trans=joints[..., LEFT, 0, :] - joints[..., RIGHT, 0, :],
         rel_trans_valid=yes[..., 0, 0],
+        interacting=yes[..., 0, 0],
     )
 
 

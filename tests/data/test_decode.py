@@ -41,6 +41,15 @@ def _refuse(record: int, problem: str) -> None:
     raise AssertionError(problem)
 
 
+def test_what_the_record_calls_its_picture_reaches_the_labels(
+    rows: decode.Rows,
+) -> None:
+    rows.fields["hand_type"][:2] = [b"right", b"interacting"]
+    rows.fields["hands/valid"][1] = [True, False]
+    targets = decode.read_targets(rows.fields)
+    assert targets.interacting[:2].tolist() == [False, True]
+
+
 def test_fast_and_plain_decoding_agree(
     rows: decode.Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from twohand_jax.data import shards
+from twohand_jax.mano.joint_set import JointSet
 from twohand_jax.pipelines import fits, writer
 from twohand_jax.pipelines.labelled import (
     Dataset,
@@ -58,13 +59,13 @@ def reprojection_error(example: Record) -> float:
     return float(np.abs(px - example["hands/joints_2d"][both]).max())
 
 
-def posed_error(model: ManoModel, example: Record, *, fingertips: str) -> float:
+def posed_error(model: ManoModel, example: Record, joint_set: JointSet) -> float:
     """Largest distance of a posed joint from the stored one, metres."""
     fitted = example["mano/valid"].astype(bool)
     assert fitted.any()
     params = ManoParams(
         *(jnp.asarray(example[f"mano/{name}"]) for name in ManoParams._fields)
     )
-    joints = np.asarray(fits.joints(model, params, fingertips=fingertips))
+    joints = np.asarray(fits.joints(model, params, joint_set))
     off = joints - example["hands/joints_3d"]
     return float(np.linalg.norm(off[fitted], axis=-1).max())

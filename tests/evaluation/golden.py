@@ -78,6 +78,7 @@ def samples(one: Case) -> list[Sample]:
         np.asarray(targets.joints_3d_valid),
         np.asarray(targets.mano_valid),
         np.asarray(targets.rel_trans_valid),
+        np.asarray(targets.interacting),
     )
     return [Sample(*(column[row] for column in columns)) for row in range(COUNT)]
 
@@ -152,7 +153,10 @@ def _last_mirrored(geometry: HandGeometry) -> HandGeometry:
 
 
 def _flagged(targets: Targets, rng: np.random.Generator) -> Targets:
-    """Pictures 0 and 1 of one hand, 2 without a left wrist, 3 without a left fit."""
+    """Pictures 0 and 1 show one hand, 2 has no left wrist, 3 no left fit.
+
+    Picture 0 is of a single hand; 1 is of a pair whose right hand is not labelled.
+    """
     present = np.ones((COUNT, 2), bool)
     present[0, LEFT] = present[1, RIGHT] = False
     known = rng.random((COUNT, 2, 21)) > 0.1
@@ -170,6 +174,7 @@ def _flagged(targets: Targets, rng: np.random.Generator) -> Targets:
         joints_2d_valid=jnp.asarray(in_picture & present[..., None]),
         mano_valid=jnp.asarray(fitted & present),
         rel_trans_valid=jnp.asarray(present.all(-1) & (np.arange(COUNT) != 7)),
+        interacting=jnp.asarray(np.arange(COUNT) > 0),
     )
 
 

@@ -23,7 +23,7 @@ def under(protocol, **options):
 
 
 def pairs_only(result):
-    """What mcp counts: pictures of two hands; other hands keep their labels."""
+    """Only pictures of two hands count, as in mcp where all are pairs."""
     pairs = np.isfinite(result.scores.overlap)
     metrics = {
         name: Mean(

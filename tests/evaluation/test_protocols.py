@@ -92,6 +92,7 @@ def test_absent_hands_padding_and_invalid_joints_are_not_looked_at(
     only_right = targets._replace(
         hand_valid=targets.hand_valid.at[:, LEFT].set(False),
         joints_3d_valid=targets.joints_3d_valid.at[:, RIGHT, 5].set(False),
+        interacting=jnp.zeros(BATCH, bool),
     )
     spoiled = moved(spoiled, [jnp.nan] * 3, joints=5, hand=RIGHT)
     spoiled = spoiled._replace(

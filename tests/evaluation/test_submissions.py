@@ -3,11 +3,15 @@ import json
 import numpy as np
 import pytest
 
+from tests.evaluation import twins
+from tests.mano import fake_mano
+from twohand_jax.crops.inputs import CropConfig
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation import submissions
+from twohand_jax.evaluation import methods, submissions
 from twohand_jax.evaluation.protocols import single_hand
 from twohand_jax.evaluation.submissions import Estimates
 from twohand_jax.mano.joints import JOINT_NAMES, MODEL_JOINT_NAMES
+from twohand_jax.types import RIGHT, Batch, HandGeometry, Prediction
 
 
 @pytest.fixture
@@ -44,6 +48,30 @@ def test_ho3d_file_is_in_opengl_axes_and_the_models_joint_order(tmp_path, estima
         own = estimates.joints[[2, 0], JOINT_NAMES.index(name)]
         np.testing.assert_allclose(joints[:, place], own * flip, atol=6e-7)
     np.testing.assert_allclose(vertices, estimates.vertices[[2, 0]] * flip, atol=6e-7)
+
+
+def test_the_freihand_server_gets_joints_that_are_regressed_from_the_mesh(
+    monkeypatch,
+):
+    """As its annotations are; the network's posed joints are others."""
+    model = fake_mano.random_model()
+    rng = np.random.default_rng(0)
+    vertices, posed = rng.normal(size=(2, 2, 778, 3)), rng.normal(size=(2, 2, 21, 3))
+    geometry = HandGeometry(vertices.astype("f4"), posed.astype("f4"))
+    given = Prediction(None, geometry, None, None, None, np.ones((2, 2)))
+    monkeypatch.setattr(
+        methods, "estimator", lambda network, *, crop: lambda *args: args[1].canvas
+    )
+    batch = Batch(given, None, None, None, np.ones(2), np.arange(2))
+    found = submissions.estimate(
+        *(None, None, [batch], {0: "a", 1: "b"}, model),
+        crop=CropConfig(),
+        benchmark="freihand",
+    )
+    regressor = np.asarray(model.joint_regressor[RIGHT], float)
+    for row in range(2):
+        expected = twins.regress(regressor, vertices[row, RIGHT], "freihand")
+        np.testing.assert_allclose(found.joints[row], expected, atol=1e-5)
 
 
 def test_a_known_wrist_moves_the_whole_hand(estimates):

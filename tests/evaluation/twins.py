@@ -36,6 +36,11 @@ class Sample(NamedTuple):
     known: np.ndarray
     fitted: np.ndarray
     between_known: bool
+    interacting: bool
+
+    @property
+    def kind(self) -> str:
+        return "interacting" if self.interacting else "single"
 
 
 def regress(regressor: np.ndarray, vertices: np.ndarray, tips: str) -> np.ndarray:
@@ -56,7 +61,7 @@ def wrist(samples: list[Sample], regressor: np.ndarray) -> dict[str, float]:
     for plane in PLANES:
         lists = {"single": {}, "interacting": {}}
         for sample in samples:
-            kind = "interacting" if sample.present.all() else "single"
+            kind = sample.kind
             for hand in np.flatnonzero(sample.present):
                 valid = sample.in_picture[hand] & sample.known[hand]
                 if not valid[0]:
@@ -99,12 +104,11 @@ def meshes(samples: list[Sample], regressor: np.ndarray) -> dict[str, float]:
     for plane in PLANES:
         lists = {"single": [], "interacting": []}
         for s in samples:
-            kind = "interacting" if s.present.all() else "single"
             for hand in np.flatnonzero(s.present & s.fitted):
                 found, true = s.vertices[hand], s.true_vertices[hand]
                 found = found - (regressor[hand] @ found)[0]
                 true = true - (regressor[hand] @ true)[0]
-                lists[kind].append(distance(found, true, plane).mean())
+                lists[s.kind].append(distance(found, true, plane).mean())
         row["MPVPE" + plane] = np.mean(lists["single"] + lists["interacting"])
         for kind, each in lists.items():
             row[f"MPVPE{plane}/{kind}"] = np.mean(each)
@@ -176,13 +180,13 @@ def photographs(samples: list[Sample], regressor: np.ndarray) -> dict[str, float
 def mcp(
     samples: list[Sample], regressor: np.ndarray, *, scaled: bool
 ) -> dict[str, float]:
-    """IntagHand: means of each hand, then of both hands."""
-    joints = {plane: ([], []) for plane in PLANES}
-    vertices = {plane: ([], []) for plane in PLANES}
+    """IntagHand's errors, of single hands as well; all hands pooled."""
+    lists: dict[str, list] = {}
     for s in samples:
-        if not (s.present & s.fitted).all():
+        fitted = s.present & s.fitted
+        if s.interacting and not fitted.all():
             continue
-        for hand in (0, 1):
+        for hand in np.flatnonzero(fitted):
             found = regress(regressor[hand], s.vertices[hand], "intaghand")
             true = regress(regressor[hand], s.true_vertices[hand], "intaghand")
             scale = 1.0
@@ -192,15 +196,12 @@ def mcp(
             mesh = (s.vertices[hand] - found[9]) * scale
             true_mesh = s.true_vertices[hand] - true[9]
             for plane in PLANES:
-                joints[plane][hand].append(
-                    distance((found - found[9]) * scale, true - true[9], plane)
-                )
-                vertices[plane][hand].append(distance(mesh, true_mesh, plane))
-    row = {}
-    for plane in PLANES:
-        row["MPJPE" + plane] = sum(map(mean, joints[plane])) / 2
-        row["MPVPE" + plane] = sum(map(mean, vertices[plane])) / 2
-    return row
+                joints = distance((found - found[9]) * scale, true - true[9], plane)
+                vertices = distance(mesh, true_mesh, plane)
+                for name in (plane, f"{plane}/{s.kind}"):
+                    lists.setdefault("MPJPE" + name, []).append(joints)
+                    lists.setdefault("MPVPE" + name, []).append(vertices)
+    return {name: mean(errors) for name, errors in lists.items()}
 
 
 def align(points: np.ndarray, target: np.ndarray, *, reflect: bool) -> np.ndarray:
@@ -232,14 +233,19 @@ def f_score(points: np.ndarray, target: np.ndarray, limit: float) -> float:
     return 2 * recall * precision / both if both else 0.0
 
 
-def server(samples: list[Sample], tips: str) -> dict[str, float]:
-    """eval.py of FreiHAND, and of HO-3D with its alignment of scale and wrist."""
+def server(samples: list[Sample], tips: str, regressor: np.ndarray) -> dict[str, float]:
+    """eval.py of FreiHAND, and of HO-3D with its alignment of scale and wrist.
+
+    FreiHAND's model.py regresses the joints from the mesh, HO-3D poses them.
+    """
     lists: dict[str, list] = {}
     for s in samples:
         if not (s.present[0] and s.known[0].all()):
             continue
         joints, true = s.joints[0].copy(), s.true_joints[0]
         joints[[4, 8, 12, 16, 20]] = s.vertices[0][TIPS[tips]]
+        if tips == "freihand":
+            joints = regress(regressor[0], s.vertices[0], tips)
         aligned = align(joints, true, reflect=True)
         size = np.linalg.norm(true[9] - true[0])
         size /= np.linalg.norm(joints[9] - joints[0])

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse
 
+from twohand_jax import mano
 from twohand_jax.mano import loading
 from twohand_jax.mano.joints import PARENTS
 from twohand_jax.types import ManoModel
@@ -49,6 +50,19 @@ def random_fields(seed: int) -> Fields:
     return {
         key: value if value.dtype == np.uint32 else value.astype("f4").astype("f8")
         for key, value in fields.items()
+    }
+
+
+def corrected_fields(side: int) -> Fields:
+    """The open hand's surface and rig, with random pose correctives, which it lacks."""
+    hand = mano.load()
+    fields = random_fields(side)
+    return fields | {
+        "v_template": np.asarray(hand.template[side], float),
+        "f": np.asarray(hand.faces[side], np.uint32),
+        "shapedirs": np.asarray(hand.shapedirs[side], float),
+        "J_regressor": np.asarray(hand.joint_regressor[side], float),
+        "weights": np.asarray(hand.weights[side], float),
     }
 
 

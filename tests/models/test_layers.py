@@ -6,7 +6,7 @@ from flax import nnx
 
 from twohand_jax.models.fusion import Fusion, FusionConfig
 from twohand_jax.models.heads import sample, soft_argmax
-from twohand_jax.models.layers import Conv, Standardise, max_pool
+from twohand_jax.models.layers import BatchNorm, Conv, Standardise, max_pool
 
 
 def reference_pool(x):
@@ -73,6 +73,31 @@ def test_a_fusion_of_any_number_of_cues_has_no_empty_array(cues):
     assert all(leaf.size for leaf in jax.tree.leaves(nnx.state(layer)))
     maps = [jnp.ones((3, 2, 2, 4))] * (1 + cues)
     assert layer(maps, jnp.ones((3, cues), bool)).shape == (3, 2, 2, 6)
+
+
+def test_batch_norm_keeps_the_variance_of_channels_far_from_zero():
+    """Mean over deviation of 1000 in float32, against float64, with its gradient."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(1000.0, 1.0, (8, 6, 6, 3)).astype(np.float32)
+    weights = rng.normal(size=x.shape)
+
+    def weighted(x: jax.Array) -> jax.Array:
+        layer = BatchNorm(3, dtype=jnp.float32, rngs=nnx.Rngs(0))
+        return jnp.sum(weights * layer(x, use_running_average=False))
+
+    gradient = jax.grad(weighted)(jnp.asarray(x))
+    exact, axes = x.astype(float), (0, 1, 2)
+    mean, var = exact.mean(axes), exact.var(axes)
+    layer = BatchNorm(3, dtype=jnp.float32, rngs=nnx.Rngs(0))
+    found = layer(jnp.asarray(x), use_running_average=False)
+    gain = 1 / np.sqrt(var + 1e-5)
+    rest = (exact - mean) * gain
+    np.testing.assert_allclose(found, rest, atol=1e-3)
+    count = x.size // 3
+    running = 0.9 + 0.1 * var * count / (count - 1)
+    np.testing.assert_allclose(layer.var[...], running, rtol=1e-6)
+    slope = weights - weights.mean(axes) - rest * (weights * rest).mean(axes)
+    np.testing.assert_allclose(gradient, gain * slope, atol=1e-3)
 
 
 def test_standardised_features_have_mean_0_and_deviation_1_after_a_while():

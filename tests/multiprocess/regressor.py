@@ -8,7 +8,9 @@ Augmentation and cue dropout are on. Arrays of 64 numbers and more are split ove
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 from tests.data import scenes
 from tests.train import runs
@@ -17,6 +19,7 @@ from twohand_jax.cli import common
 from twohand_jax.data.batching import to_global
 from twohand_jax.experiments import regressor
 from twohand_jax.experiments.regressor import RegressorExperiment
+from twohand_jax.models.layers import BatchNorm
 from twohand_jax.train import optim, sharding, state, step
 
 STEPS, BATCH, MINIMUM = 3, 4, 64
@@ -67,6 +70,23 @@ def run(mesh: jax.sharding.Mesh) -> dict[str, np.ndarray]:
     }
 
 
+FAR = np.random.default_rng(0).normal(1000.0, 1.0, (8, 4, 4, 3)).astype(np.float32)
+
+
+def normalised(mesh: jax.sharding.Mesh) -> dict[str, np.ndarray]:
+    """Batch norm of ``FAR`` divided among the devices, whose mean dwarfs its spread."""
+
+    @jax.jit
+    def norm(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        layer = BatchNorm(3, dtype=jnp.float32, rngs=nnx.Rngs(0))
+        y = layer(x, use_running_average=False)
+        return y, layer.var[...]
+
+    placed = jax.device_put(FAR, sharding.batch(mesh))
+    y, var = (sharding.gather(leaf) for leaf in norm(placed))
+    return {"normalised": y, "far_var": var}
+
+
 def main(path: str) -> None:
     """Run on both meshes and write what came out."""
     devices = jax.devices()
@@ -77,7 +97,7 @@ def main(path: str) -> None:
     arrays = {
         f"{name}/{what}": value
         for name, mesh in meshes.items()
-        for what, value in run(mesh).items()
+        for what, value in (run(mesh) | normalised(mesh)).items()
     }
     np.savez(path, **arrays)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.multiprocess import launch
+from tests.multiprocess.regressor import FAR
 
 SCRIPT = ["-m", "tests.multiprocess.regressor"]
 
@@ -28,6 +29,17 @@ def test_batch_norm_statistics_are_those_of_the_global_batch(found):
     np.testing.assert_allclose(
         found["2x2/batch_stats"], found["1/batch_stats"], rtol=1e-4, atol=1e-5
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mesh", ["1", "2x2"])
+def test_batch_norm_far_from_zero_is_that_of_the_global_batch(found, mesh):
+    x = FAR.astype(float)
+    mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
+    rest = (x - mean) / np.sqrt(var + 1e-5)
+    np.testing.assert_allclose(found[f"{mesh}/normalised"], rest, atol=1e-3)
+    running = 0.9 + 0.1 * var * (128 / 127)
+    np.testing.assert_allclose(found[f"{mesh}/far_var"], running, rtol=1e-6)
 
 
 @pytest.mark.slow

@@ -61,6 +61,18 @@ def test_averages_follow_the_weights_with_delay(run):
     np.testing.assert_allclose(lagged, moved * (1 - 0.1), rtol=1e-5)
 
 
+def test_all_weights_decay_where_the_config_says_so():
+    config = optim.OptimConfig(
+        learning_rate=0.1, schedule="constant", weight_decay=0.5, decays="all"
+    )
+    params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
+    optimizer = optim.optimizer(config)
+    nothing = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = optimizer.update(nothing, optimizer.init(params), params)
+    for leaf in jax.tree.leaves(updates):
+        np.testing.assert_allclose(leaf, -0.05, rtol=1e-6)
+
+
 def test_weight_decay_spares_norms_and_biases():
     config = optim.OptimConfig(learning_rate=0.1, schedule="constant", weight_decay=0.5)
     params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}

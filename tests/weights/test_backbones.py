@@ -8,9 +8,11 @@ import pytest
 
 from twohand_jax.errors import InputError
 from twohand_jax.models import apply
+from twohand_jax.models.apply import Variables
 from twohand_jax.models.fusion import FusionConfig
 from twohand_jax.models.regressor import Regressor, RegressorConfig
 from twohand_jax.models.resnet import ResNet, ResNetConfig
+from twohand_jax.models.transnet import TransNet, TransNetConfig
 from twohand_jax.weights import native, torchvision
 
 TINY = ResNetConfig(depths=(1, 1), width=4)
@@ -58,6 +60,21 @@ def test_a_regressor_starts_from_saved_backbones(tmp_path, regressor):
         assert values(group["image"]) == {2.0} and values(group["cues"]) == {3.0}
         others = {k: v for k, v in group.items() if k not in ("image", "cues")}
         assert values(others) == {0.0}
+
+
+def test_transnet_starts_from_the_stages_of_a_backbone(tmp_path):
+    config = TransNetConfig(grid=16, depth=16, sigma=1.0, resnet=TINY)
+    wanted = shapes(
+        lambda rngs: TransNet(config, dtype=jnp.float32, rngs=rngs)
+    )._asdict()
+    whole = Variables(*({"transnet": tree} for tree in wanted.values()))
+    whole = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), whole)
+    torchvision.save_backbone(tmp_path, filled(TINY, 3.0), arch="tiny")
+    started = torchvision.adopt_backbones(whole, transnet=tmp_path)
+    assert jax.tree.structure(started) == jax.tree.structure(whole)
+    for group in started:
+        stages = group["transnet"].pop("stages")
+        assert values(stages) == {3.0} and values(group) == {0.0}
 
 
 def test_what_is_not_named_stays(tmp_path, regressor):

@@ -56,6 +56,18 @@ def test_it_agrees_with_the_pytorch_module_item_by_item(module, released):
     assert np.abs(mixed - expected).max() > 1e-3 * scale
 
 
+def test_converted_weights_may_be_closed_over_in_jit(released):
+    """They are numpy's, and the timestep that looks something up in them is traced."""
+    assert {type(leaf) for leaf in jax.tree.leaves(released.variables)} == {np.ndarray}
+    arrays, net = inputs(2), network(released.config)
+    given = jax.jit(net.apply)(released.variables, *arrays)[0]
+    closed = jax.jit(lambda *args: net.apply(released.variables, *args)[0])
+    np.testing.assert_allclose(closed(*arrays), given, rtol=1e-6, atol=1e-6)
+    x, t, condition = arrays
+    slope = jax.jit(jax.grad(lambda x: closed(x, t, condition).sum()))(x)
+    assert np.isfinite(slope).all() and slope.any()
+
+
 def test_the_sizes_come_from_the_file(released):
     assert released.config == DenoiserConfig(embedding=32, hidden=40, mlp=24)
 

@@ -99,6 +99,7 @@ def _labels(true: Prediction, rng: np.random.Generator) -> Targets:
         mano_valid=jnp.asarray(present),
         rel_trans=true.rel_trans,
         rel_trans_valid=jnp.asarray(~single),
+        interacting=jnp.asarray(~single),
     )
 
 

@@ -49,6 +49,7 @@ def move_targets(targets: Targets, move: Motion, model: ManoModel) -> Targets:
         mano_valid=swap(targets.mano_valid, move.mirror, axis=-1),
         rel_trans=_turn(R, (targets.rel_trans * sign)[..., None, :])[..., 0, :],
         rel_trans_valid=targets.rel_trans_valid,
+        interacting=targets.interacting,
     )
 
 

@@ -254,6 +254,7 @@ def read_targets(fields: RecordFields) -> Targets:
         mano_valid=fields["mano/valid"].astype(bool),
         rel_trans=fields["rel_trans"],
         rel_trans_valid=fields["rel_trans_valid"].astype(bool),
+        interacting=fields["hand_type"] == schema.INTERACTING.encode(),
     )
 
 

@@ -69,7 +69,7 @@ def scorer(protocol: Protocol) -> Score:
         def compare(prediction: Prediction, truth: Truth, weight: Array):
             return protocol.compare(prediction, truth, model, weight)
 
-        joints = compared_joints(model, prediction.geometry, tips=protocol.tips)
+        joints = compared_joints(model, prediction.geometry, protocol.joints)
         return Scores(
             metrics=jax.vmap(compare)(prediction, truth, weight),
             joints_mm=joint_errors(
@@ -77,11 +77,15 @@ def scorer(protocol: Protocol) -> Score:
                 truth,
                 model,
                 root=protocol.root,
-                tips=protocol.tips,
+                joint_set=protocol.joints,
                 of_mesh=protocol.of_mesh,
             ),
             vertices_mm=vertex_errors(
-                prediction, truth, model, root=protocol.root, tips=protocol.tips
+                prediction,
+                truth,
+                model,
+                root=protocol.root,
+                joint_set=protocol.joints,
             ),
             overlap=truth.overlap,
             occluded=truth.occluded,

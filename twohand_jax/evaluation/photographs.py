@@ -119,6 +119,7 @@ def evaluate(
     if known_hands.all(axis=-1).any() and reconstructor.has_prior:
         rows.append(REFINE)
     known = dict(identity or {}) | {
+        "version": results.VERSION,
         "records": shards.digest(dataset, split),
         "protocol": PROTOCOL,
         "rows": rows,

@@ -178,6 +178,7 @@ def evaluate(
         subject.experiment, str(dataset), split, shuffle=False, batch_size=size
     )
     identity = dict(subject.identity) | {
+        "version": results.VERSION,
         "records": shards.digest(dataset, split),
         "protocol": protocol.name,
         "rows": list(subject.methods),

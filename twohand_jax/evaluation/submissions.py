@@ -15,7 +15,8 @@ from twohand_jax.crops.cue_table import NAMES
 from twohand_jax.crops.inputs import CropConfig
 from twohand_jax.data.decode import Rows
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation import methods, protocols, truth
+from twohand_jax.evaluation import methods, protocols
+from twohand_jax.mano.joint_set import JointSet
 from twohand_jax.mano.joints import WRIST
 from twohand_jax.models.apply import Network, Variables
 from twohand_jax.types import RIGHT, Batch, ManoModel
@@ -55,8 +56,8 @@ def estimate(
     Raises:
         InputError: an estimate is not a finite number.
     """
-    tips, server = protocols.get(benchmark).tips, protocols.server(benchmark)
-    one = _right_hands(network, crop, tips, server.wrist_given)
+    server, joint_set = protocols.server(benchmark), protocols.get(benchmark).joints
+    one = _right_hands(network, crop, joint_set, server.wrist_given)
     names: list[str] = []
     parts: list[tuple[np.ndarray, np.ndarray]] = []
     for batch in batches:
@@ -123,7 +124,7 @@ def _json(*columns: Float[np.ndarray, "n p 3"]) -> Iterator[str]:
 
 
 def _right_hands(
-    network: Network, crop: CropConfig, tips: str, given: bool
+    network: Network, crop: CropConfig, joint_set: JointSet, given: bool
 ) -> Callable[[Variables, Batch, ManoModel], tuple[Array, Array]]:
     """Joints and vertices of right hands, laid on the true wrist where it is given."""
     estimate = methods.estimator(network, crop=crop)
@@ -134,7 +135,7 @@ def _right_hands(
     ) -> tuple[Array, Array]:
         prediction = estimate(variables, batch, model, NAMES)
         protocols.check_shapes(prediction)
-        joints = truth.with_tips(prediction.geometry, tips=tips)[..., RIGHT, :, :]
+        joints = joint_set.of(model, prediction.geometry)[..., RIGHT, :, :]
         vertices = prediction.geometry.vertices[..., RIGHT, :, :]
         if given:
             return laid_on(

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from twohand_jax import mano, metrics
 from twohand_jax.geometry import boxes
-from twohand_jax.mano.joints import CANONICAL_FROM_MODEL, TIPS, fingertips
+from twohand_jax.mano.joint_set import JointSet
 from twohand_jax.types import (
     LEFT,
     RIGHT,
@@ -62,40 +62,6 @@ def batch_truth(targets: Targets, model: ManoModel) -> Truth:
     return jax.vmap(one)(targets)
 
 
-HIGHEST = jax.lax.Precision.HIGHEST
-# Of models so named the regressor holds at rest only: bent fingers miss by 1 cm.
-REST_REGRESSOR = "open-hand"
-
-
-def with_tips(geometry: HandGeometry, *, tips: str) -> Float[Array, "*b 2 21 3"]:
-    """The joints with the fingertips a dataset uses (``mano.joints.FINGERTIPS``)."""
-    chosen = geometry.vertices[..., list(fingertips(tips)), :]
-    return geometry.joints.at[..., list(TIPS), :].set(chosen)
-
-
-def surface_joints(
-    model: ManoModel, geometry: HandGeometry, *, tips: str
-) -> Float[Array, "*b 2 21 3"]:
-    """Joints regressed from the posed surface, as two-hand evaluations do.
-
-    IntagHand (``apps/eval_interhand.py``) and InterWild (``data/InterHand26M``) apply
-    MANO's joint regressor to posed vertices, which gives other joints than posing
-    does. The open hand's regressor is made for the rest pose and bent fingers' joints
-    would leave the finger, so of that model the posed joints are taken.
-    """
-    if model.name.startswith(REST_REGRESSOR):
-        return with_tips(geometry, tips=tips)
-    regressed = jnp.einsum(
-        "hjv,...hvc->...hjc",
-        model.joint_regressor,
-        geometry.vertices,
-        precision=HIGHEST,
-    )
-    chosen = geometry.vertices[..., list(fingertips(tips)), :]
-    joints = jnp.concatenate([regressed, chosen], axis=-2)
-    return joints[..., CANONICAL_FROM_MODEL, :]
-
-
 def near_origin(geometry: HandGeometry) -> HandGeometry:
     """Each hand relative to its first vertex (or joint, without a mesh).
 
@@ -108,12 +74,12 @@ def near_origin(geometry: HandGeometry) -> HandGeometry:
 
 
 def compared_joints(
-    model: ManoModel, geometry: HandGeometry, *, tips: str
+    model: ManoModel, geometry: HandGeometry, joints: JointSet
 ) -> Float[Array, "*b 2 21 3"]:
-    """Joints to compare: of the surface, or as they are where there is no surface."""
+    """Joints to compare: the protocol's, or as they are where there is no surface."""
     if geometry.vertices is None:
         return geometry.joints
-    return surface_joints(model, geometry, tips=tips)
+    return joints.of(model, geometry)
 
 
 def joint_errors(
@@ -122,7 +88,7 @@ def joint_errors(
     model: ManoModel,
     *,
     root: int,
-    tips: str,
+    joint_set: JointSet,
     of_mesh: bool,
 ) -> Float[Array, "*b 2 21"]:
     """Distance of each joint relative to the root (mm), NaN where it has no label.
@@ -130,16 +96,16 @@ def joint_errors(
     Args:
         joints: estimates, any frame.
         truth: labels.
-        model: regresses joints.
+        model: hand model.
         root: joint that is subtracted.
-        tips: which vertices are fingertips (``mano.joints.FINGERTIPS``).
+        joint_set: the protocol's joints of a mesh.
         of_mesh: whether the truth is taken from the fitted mesh, as the estimate is,
             or is the dataset's own.
     """
     targets = truth.targets
     hands = targets.hand_valid[..., None]
     if of_mesh:
-        target = surface_joints(model, truth.hands, tips=tips)
+        target = joint_set.of(model, truth.hands)
         known = targets.mano_valid[..., None] & hands
     else:
         target = targets.joints_3d
@@ -158,7 +124,7 @@ def vertex_errors(
     model: ManoModel,
     *,
     root: int,
-    tips: str,
+    joint_set: JointSet,
 ) -> Float[Array, "*b 2"]:
     """Mean distance of the vertices relative to the root (mm).
 
@@ -168,10 +134,7 @@ def vertex_errors(
     if prediction.geometry.vertices is None:
         return jnp.full(targets.hand_valid.shape, jnp.nan)
     placed = (
-        metrics.relative(
-            hand.vertices,
-            surface_joints(model, hand, tips=tips)[..., root, :],
-        )
+        metrics.relative(hand.vertices, joint_set.of(model, hand)[..., root, :])
         for hand in (prediction.geometry, truth.hands)
     )
     mean = jnp.mean(metrics.point_errors(*placed), axis=-1)

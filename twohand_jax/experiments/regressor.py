@@ -15,7 +15,7 @@ from twohand_jax.crops.inputs import CropConfig
 from twohand_jax.experiments import data
 from twohand_jax.experiments.base import Experiment, Kind
 from twohand_jax.experiments.data import DataConfig
-from twohand_jax.losses import LossWeights
+from twohand_jax.losses import LossConfig
 from twohand_jax.models import apply
 from twohand_jax.models.apply import Network, Variables, Weights
 from twohand_jax.models.hand_landmark import HandLandmarkConfig
@@ -40,10 +40,12 @@ class InitConfig:
             convert``), or "mediapipe" for the shipped weights of MediaPipe's hand
             landmark network.
         cue: directory of a converted one that all cues start from.
+        transnet: directory of a converted one that TransNet's stages start from.
     """
 
     image: str | None = None
     cue: str | None = None
+    transnet: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,7 @@ class RegressorExperiment(Experiment):
     model: RegressorConfig
     crop: CropConfig
     augment: AugmentConfig
-    loss: LossWeights
+    loss: LossConfig
     data: DataConfig
     init: InitConfig = InitConfig()
 
@@ -115,14 +117,14 @@ class RegressorLossConfig:
     Attributes:
         crop: how hands are cut out.
         augment: random changes of the training pictures.
-        weights: factor of each term.
+        terms: their weights, and what they are means of.
         remat: keep only the blocks' outputs for the backward pass and compute the rest
             again; memory against time.
     """
 
     crop: CropConfig
     augment: AugmentConfig
-    weights: LossWeights
+    terms: LossConfig
     remat: bool = False
 
 
@@ -136,7 +138,7 @@ def loss_config(experiment: RegressorExperiment) -> RegressorLossConfig:
     return RegressorLossConfig(
         crop=experiment.crop,
         augment=experiment.augment,
-        weights=experiment.loss,
+        terms=experiment.loss,
         remat=experiment.model.remat,
     )
 
@@ -171,7 +173,7 @@ def loss(network: Network, config: RegressorLossConfig) -> Loss:
             inputs,
             targets,
             batch.weight,
-            weights=config.weights,
+            config=config.terms,
             crop=config.crop,
         )
         return total, (terms, updated)
@@ -224,7 +226,7 @@ def task(experiment: RegressorExperiment) -> Task:
 
 def backbones(init: InitConfig) -> Callable[[Variables], Variables] | None:
     """Puts pretrained backbones into the network, where the config names some."""
-    if not (init.image or init.cue):
+    if not (init.image or init.cue or init.transnet):
         return None
     from twohand_jax.weights import mediapipe, torchvision
 
@@ -232,7 +234,12 @@ def backbones(init: InitConfig) -> Callable[[Variables], Variables] | None:
         image = init.image or None
         if image == MEDIAPIPE:
             variables, image = mediapipe.adopt_stages(variables), None
-        return torchvision.adopt_backbones(variables, image=image, cue=init.cue or None)
+        return torchvision.adopt_backbones(
+            variables,
+            image=image,
+            cue=init.cue or None,
+            transnet=init.transnet or None,
+        )
 
     return adopt
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Key, PyTree
 
@@ -49,7 +50,10 @@ def network(build: Callable[[nnx.Rngs], nnx.Module]) -> Network:
     def apply(
         variables: Variables, *args: Any, train: bool = False
     ) -> tuple[Any, Variables]:
-        states: Any = [nnx.State(_indexed(tree)) for tree in variables]
+        # Converted weights are numpy arrays. Where a jitted function closes over them,
+        # they could not be indexed by what is traced.
+        known = jax.tree.map(jnp.asarray, variables)
+        states: Any = [nnx.State(_indexed(tree)) for tree in known]
         module = nnx.merge(graph(), *states, copy=True)
         output = module(*args, train=train)
         stats = _plain(nnx.state(module, nnx.BatchStat))

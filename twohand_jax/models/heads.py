@@ -6,7 +6,13 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from twohand_jax.models.layers import BatchNorm, Conv, Standardise, linear
+from twohand_jax.models.layers import (
+    BatchNorm,
+    Conv,
+    Standardise,
+    conv_init,
+    linear,
+)
 from twohand_jax.types import NUM_JOINTS
 
 IDENTITY_6D = np.array([1.0, 0.0, 0.0, 0.0, 1.0, 0.0], np.float32)
@@ -73,6 +79,7 @@ class HandHeads(nnx.Module):
         depth_cells: int,
         camera_range: float,
         position_std: float,
+        conv_std: float | None = None,
         summary: int = 0,
         dtype: jnp.dtype,
         rngs: nnx.Rngs,
@@ -89,7 +96,13 @@ class HandHeads(nnx.Module):
             rngs=rngs,
         )
         self.squeeze = Conv(
-            channels, rotation_channels, 1, bias=True, dtype=dtype, rngs=rngs
+            channels,
+            rotation_channels,
+            1,
+            bias=True,
+            init=conv_init(conv_std),
+            dtype=dtype,
+            rngs=rngs,
         )
         self.squeeze_norm = BatchNorm(rotation_channels, dtype=dtype, rngs=rngs)
         flat = NUM_JOINTS * (rotation_channels + 3) + summary

@@ -13,6 +13,11 @@ BLOCK = "block"
 kaiming = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
+def conv_init(std: float | None) -> jax.nn.initializers.Initializer:
+    """First weights of a convolution: N(0, std), or Kaiming's for None."""
+    return kaiming if std is None else nnx.initializers.normal(std)
+
+
 def block_output(x: Array) -> Array:
     """Mark the output of a block for ``jax.checkpoint``; changes no number."""
     return checkpoint_name(x, BLOCK)
@@ -87,7 +92,10 @@ class BatchNorm(nnx.Module):
         else:
             axes = tuple(range(x.ndim - 1))
             mean = jnp.mean(x, axis=axes)
-            var = jnp.maximum(jnp.mean(x**2, axis=axes) - mean**2, 0.0)
+            # Not E[x²] - E[x]², of which float32 leaves nothing where the mean is far
+            # from zero. The variance has no slope along the mean.
+            centred = x - jax.lax.stop_gradient(mean)
+            var = jnp.mean(centred**2, axis=axes)
             self._observe(mean, var, count=x.size // x.shape[-1])
         gain = jax.lax.rsqrt(var + 1e-5) * self.scale[...]
         return ((x - mean) * gain + self.bias[...]).astype(self.dtype)

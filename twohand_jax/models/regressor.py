@@ -45,6 +45,8 @@ class RegressorConfig:
             directly, without the fusion; 0 for none. It is meant for frozen backbones.
         position_std: spread of the heat maps' initial weights. A larger one lets the
             rest of a network without pretrained backbones learn from the start.
+        conv_std: spread of the initial weights of the other new convolutions, in the
+            rotation head and at the start of TransNet; None for Kaiming's.
         camera_range: k in ``t_z = k sigmoid(.)``, metres.
         image_mean: mean of RGB in [0, 1] that is subtracted; None for the backbone's.
         image_std: deviation by which RGB is divided; None for the backbone's.
@@ -66,6 +68,7 @@ class RegressorConfig:
     rotation_channels: int = 512
     summary: int = 0
     position_std: float = 0.001
+    conv_std: float | None = None
     camera_range: float = 11.71875
     image_mean: Color | None = None
     image_std: Color | None = None
@@ -91,6 +94,7 @@ class RegressorConfig:
             rotation_channels=fields.COUNT,
             summary=fields.Range(low=0),
             position_std=fields.NOT_NEGATIVE,
+            conv_std=fields.POSITIVE,
             camera_range=fields.POSITIVE,
             image_mean=fields.Range(),
             image_std=fields.POSITIVE,
@@ -159,13 +163,18 @@ class Regressor(nnx.Module):
             depth_cells=config.cells,
             camera_range=config.camera_range,
             position_std=config.position_std,
+            conv_std=config.conv_std,
             summary=config.summary,
             dtype=dtype,
             rngs=rngs,
         )
         if config.transnet is not None:
             self.transnet = TransNet(
-                config.transnet, summary=config.summary, dtype=dtype, rngs=rngs
+                config.transnet,
+                summary=config.summary,
+                conv_std=config.conv_std,
+                dtype=dtype,
+                rngs=rngs,
             )
 
     def __call__(self, inputs: Inputs, *, train: bool) -> Output:

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from twohand_jax import fields
 from twohand_jax.geometry import affine, boxes
 from twohand_jax.models.heads import sample
-from twohand_jax.models.layers import BatchNorm, kaiming, linear
+from twohand_jax.models.layers import BatchNorm, conv_init, linear
 from twohand_jax.models.resnet import ResNetConfig, Stages
 from twohand_jax.types import NUM_JOINTS
 
@@ -75,6 +75,7 @@ class TransNet(nnx.Module):
         config: TransNetConfig,
         *,
         summary: int = 0,
+        conv_std: float | None = None,
         dtype: jnp.dtype,
         rngs: nnx.Rngs,
     ):
@@ -82,7 +83,7 @@ class TransNet(nnx.Module):
         self.dtype = dtype
         width = config.resnet.width
         shape = (3, 3, 2 * NUM_JOINTS * config.depth, width)
-        self.kernel = nnx.Param(kaiming(rngs.params(), shape, jnp.float32))
+        self.kernel = nnx.Param(conv_init(conv_std)(rngs.params(), shape, jnp.float32))
         self.bias = nnx.Param(jnp.zeros((width,)))
         self.norm = BatchNorm(width, dtype=dtype, rngs=rngs)
         self.stages = Stages(config.resnet, inputs=width, dtype=dtype, rngs=rngs)

@@ -159,6 +159,7 @@ def abstract_records(
         mano_valid=flags(2),
         rel_trans=floats(3),
         rel_trans_valid=flags(),
+        interacting=flags(),
     )
     shapes = {name: cue_table.shape_of(name, canvas, canvas) for name in cues}
     known = Cues(

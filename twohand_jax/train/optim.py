@@ -11,6 +11,8 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from twohand_jax import fields
 
+DECAYS = "matrices", "all"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimConfig:
@@ -20,7 +22,9 @@ class OptimConfig:
         schedule: "constant", "step" (times ``factor`` at each of ``milestones``) or
             "cosine" (to zero at ``total_steps``).
         warmup_steps: number of updates in which the rate grows linearly from zero.
-        weight_decay: decay of weights with two or more axes, not of norms and biases.
+        weight_decay: decay of AdamW.
+        decays: "matrices", weights with two or more axes, so that norms and biases have
+            none; or "all", as PyTorch's AdamW does by itself.
         clip_norm: largest global gradient norm; 0 switches clipping off.
         accumulate: number of micro-batches in an update.
         ema_decay: decay of the averaged weights; with 0 they equal the weights.
@@ -33,6 +37,7 @@ class OptimConfig:
     factor: float = 0.1
     warmup_steps: int = 0
     weight_decay: float = 0.01
+    decays: str = DECAYS[0]
     clip_norm: float = 0.0
     accumulate: int = 1
     ema_decay: float = 0.0
@@ -48,6 +53,7 @@ class OptimConfig:
             factor=at_least_zero,
             warmup_steps=at_least_zero,
             weight_decay=at_least_zero,
+            decays=DECAYS,
             clip_norm=at_least_zero,
             accumulate=fields.COUNT,
             ema_decay=fields.SHARE_BELOW_ONE,
@@ -98,7 +104,8 @@ def optimizer(
             has no gradient for; they do not decay either, and so stay as they are.
     """
     parts = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
-    decays = functools.partial(_decays, frozen=tuple(frozen))
+    axes = 2 if config.decays == "matrices" else 0
+    decays = functools.partial(_decays, frozen=tuple(frozen), axes=axes)
     parts.append(
         optax.adamw(schedule(config), weight_decay=config.weight_decay, mask=decays)
     )
@@ -122,11 +129,13 @@ def update_average(
     return jax.tree.map(lambda a, p: a + (1 - rate) * (p - a), average, params)
 
 
-def _decays(params: PyTree[Array], *, frozen: tuple[str, ...]) -> PyTree[bool]:
-    """Weights with two or more axes, but for the frozen ones."""
+def _decays(
+    params: PyTree[Array], *, frozen: tuple[str, ...], axes: int
+) -> PyTree[bool]:
+    """Weights with at least so many axes, but for the frozen ones."""
 
     def decays(path: jax.tree_util.KeyPath, leaf: Array) -> bool:
         name = jax.tree_util.keystr(path, simple=True, separator="/")
-        return leaf.ndim >= 2 and not name.startswith(frozen)
+        return leaf.ndim >= axes and not name.startswith(frozen)
 
     return jax.tree_util.tree_map_with_path(decays, params)

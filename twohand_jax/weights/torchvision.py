@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from twohand_jax.errors import InputError
 from twohand_jax.models import apply
@@ -109,6 +111,7 @@ def adopt_backbones(
     *,
     image: str | Path | None = None,
     cue: str | Path | None = None,
+    transnet: str | Path | None = None,
 ) -> Variables:
     """A regressor's variables with its backbones replaced by converted ones.
 
@@ -119,6 +122,8 @@ def adopt_backbones(
         variables: of a ``models.regressor.Regressor``.
         image: directory of the picture's backbone; None keeps it as it is.
         cue: directory of the backbone that all cues start from, if there are any.
+        transnet: directory of the backbone whose stages TransNet starts from, if there
+            is one.
 
     Raises:
         InputError: a directory holds no backbone, or that of another network.
@@ -133,4 +138,24 @@ def adopt_backbones(
         loaded = load_backbone(cue, shapes)
         params["cues"] = {name: loaded.params for name in params["cues"]}
         stats["cues"] = {name: loaded.batch_stats for name in stats["cues"]}
+    if transnet is not None and "transnet" in params:
+        own, own_stats = params["transnet"], stats["transnet"]
+        start: Any = load_backbone(transnet, _with_stem(own, own_stats))
+        params["transnet"] = own | {"stages": start.params["stages"]}
+        stats["transnet"] = own_stats | {"stages": start.batch_stats["stages"]}
     return Variables(params, stats)
+
+
+def _with_stem(params: dict[str, Any], stats: dict[str, Any]) -> Variables:
+    """Shapes of the whole backbone whose stages a TransNet has."""
+    width = params["kernel"].shape[-1]
+    each = jax.ShapeDtypeStruct((width,), np.float32)
+    kernel = jax.ShapeDtypeStruct((7, 7, 3, width), np.float32)
+    return Variables(
+        {
+            "stem": {"kernel": kernel},
+            "stem_norm": {"scale": each, "bias": each},
+            "stages": params["stages"],
+        },
+        {"stem_norm": {"mean": each, "var": each}, "stages": stats["stages"]},
+    )

@@ -9,6 +9,7 @@ import pytest
 
 from twohand_jax.data import decode, schema
 from twohand_jax.errors import InputError
+from twohand_jax.mano.joint_set import POSED
 from twohand_jax.pipelines import fits, labelled, writer
 from twohand_jax.pipelines.coco_wholebody import dataset, layout
 from twohand_jax.pipelines.coco_wholebody.dataset import (
@@ -102,7 +103,7 @@ def test_the_posed_model_projects_onto_the_2d_joints(miniature):
     for sample in _people(miniature):
         if sample.camera is None:
             continue
-        posed = np.asarray(fits.joints(model, sample.mano, fingertips="interwild"))
+        posed = np.asarray(fits.joints(model, sample.mano, POSED))
         pixels = posed[..., :2] / posed[..., 2:] * sample.camera.focal
         error = np.abs(pixels + sample.camera.center - sample.joints_2d).max(axis=-1)
         known = sample.joints_2d_valid & sample.mano_valid[:, None]

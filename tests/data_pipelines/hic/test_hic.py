@@ -9,9 +9,10 @@ from tests.data_pipelines import agreement
 from twohand_jax import mano
 from twohand_jax.data import decode
 from twohand_jax.errors import InputError
+from twohand_jax.mano.joint_set import POSED
 from twohand_jax.pipelines.fixtures.scenes import scenes
 from twohand_jax.pipelines.hic import fixture
-from twohand_jax.pipelines.hic.dataset import FINGERTIPS, MAX_BYTES, Hic, read_vertices
+from twohand_jax.pipelines.hic.dataset import MAX_BYTES, Hic, read_vertices
 from twohand_jax.types import LEFT, RIGHT
 
 
@@ -44,7 +45,7 @@ def test_records_read_back_hold_together(miniature, tmp_path):
     }
     for example in records.values():
         assert agreement.reprojection_error(example) < 1e-3
-        error = agreement.posed_error(mano.load(), example, fingertips=FINGERTIPS)
+        error = agreement.posed_error(mano.load(), example, POSED)
         assert error < 1e-5
     kinds = [records[name]["hand_type"] for name in sorted(records)]
     assert kinds == ["interacting", "right", "left"]

@@ -10,9 +10,10 @@ from tests.data_pipelines import agreement
 from twohand_jax import mano
 from twohand_jax.data import decode
 from twohand_jax.errors import InputError
+from twohand_jax.mano.joint_set import HO3D
 from twohand_jax.pipelines.fixtures.scenes import scenes
 from twohand_jax.pipelines.ho3d import fixture
-from twohand_jax.pipelines.ho3d.dataset import FINGERTIPS, SIZE, Ho3d, read_meta
+from twohand_jax.pipelines.ho3d.dataset import SIZE, Ho3d, read_meta
 from twohand_jax.types import LEFT, RIGHT
 
 META = Path("train") / "ABF10" / "meta" / "0000.pkl"
@@ -50,7 +51,7 @@ def test_records_read_back_hold_together(miniature, tmp_path):
         assert example["subset"] == sequence
         assert example["hand_type"] == "right"
         if split == "train":
-            error = agreement.posed_error(mano.load(), example, fingertips=FINGERTIPS)
+            error = agreement.posed_error(mano.load(), example, HO3D)
             assert error < 1e-5
 
 

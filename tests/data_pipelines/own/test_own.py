@@ -14,8 +14,9 @@ from tests.data_pipelines import agreement
 from twohand_jax import mano
 from twohand_jax.cli import main
 from twohand_jax.errors import InputError
+from twohand_jax.mano.joint_set import POSED
 from twohand_jax.pipelines.fixtures.scenes import scenes
-from twohand_jax.pipelines.own import dataset, fixture, labels
+from twohand_jax.pipelines.own import fixture, labels
 from twohand_jax.pipelines.own.dataset import Own
 from twohand_jax.types import LEFT, RIGHT
 
@@ -88,9 +89,7 @@ def test_records_read_back_hold_together(miniature, tmp_path):
             example["hands/joints_3d"][shown], scene.joints[shown], atol=1e-5
         )
         if example["mano/valid"].any():
-            error = agreement.posed_error(
-                mano.load(), example, fingertips=dataset.FINGERTIPS
-            )
+            error = agreement.posed_error(mano.load(), example, POSED)
             assert error < 1e-5
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from twohand_jax.data import schema
 from twohand_jax.errors import InputError
+from twohand_jax.mano.joint_set import POSED
 from twohand_jax.mano.joints import JOINT_NAMES
 from twohand_jax.pipelines import fits, labelled, writer
 from twohand_jax.pipelines.labelled import (
@@ -90,7 +91,7 @@ def test_stored_joints_project_onto_the_2d_joints(miniature):
 def test_the_posed_model_has_the_stored_joints(miniature):
     model = fits.load_model(None)
     for sample in _all(miniature):
-        posed = np.asarray(fits.joints(model, sample.mano, fingertips="interwild"))
+        posed = np.asarray(fits.joints(model, sample.mano, POSED))
         np.testing.assert_allclose(posed, sample.joints_3d, atol=1e-5)
         assert sample.mano_valid.all()
 

@@ -8,10 +8,11 @@ import pytest
 from tests.data import scenes
 from tests.evaluation.outside.cases import IDS, NAMES, predicted
 from twohand_jax.errors import InputError
-from twohand_jax.evaluation import protocols, truth
+from twohand_jax.evaluation import protocols
 from twohand_jax.evaluation.outside import prediction_file
 from twohand_jax.evaluation.outside.joint_orders import ORDERS
 from twohand_jax.evaluation.outside.prediction_file import SplitLabels
+from twohand_jax.mano import joint_set
 from twohand_jax.types import LEFT, RIGHT
 
 
@@ -146,7 +147,7 @@ def test_joints_alone_have_the_errors_of_the_joints_of_a_mesh(
     geometry = geometry._replace(
         joints=geometry.joints + rng.normal(0, 0.01, joints.shape).astype(np.float32)
     )
-    tips = np.asarray(truth.with_tips(geometry, tips="interwild"))
+    tips = np.asarray(joint_set.POSED.of(model, geometry))
     alone = prediction_file.method(predicted(tips), IDS)(batch)
     whole = alone._replace(geometry=geometry, rel_trans=batch.targets.rel_trans)
     few, all_of_them = wrist(alone, batch.targets), wrist(whole, batch.targets)

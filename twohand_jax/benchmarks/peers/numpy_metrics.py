@@ -17,7 +17,6 @@ from scipy.spatial import cKDTree
 from twohand_jax.mano.joints import (
     CANONICAL,
     CANONICAL_FROM_MODEL,
-    TIPS,
     WRIST,
     fingertips,
 )
@@ -35,7 +34,6 @@ class PeerImage(NamedTuple):
     """Estimate, truth and flags of one picture; right hand first, metres."""
 
     vertices: Float[np.ndarray, "2 778 3"]
-    joints: Float[np.ndarray, "2 21 3"]
     rel_trans: Float[np.ndarray, "3"]
     true_vertices: Float[np.ndarray, "2 778 3"]
     true_joints: Float[np.ndarray, "2 21 3"]
@@ -45,6 +43,7 @@ class PeerImage(NamedTuple):
     in_picture: Bool[np.ndarray, "2 21"]
     fitted: Bool[np.ndarray, "2"]
     between_known: Bool[np.ndarray, ""]
+    interacting: Bool[np.ndarray, ""]
 
 
 Regressor = Float[np.ndarray, "2 16 778"]
@@ -65,7 +64,6 @@ def pictures(
     """
     columns = (
         prediction.geometry.vertices,
-        prediction.geometry.joints,
         prediction.rel_trans,
         true_vertices,
         targets.joints_3d,
@@ -75,6 +73,7 @@ def pictures(
         targets.joints_2d_valid,
         targets.mano_valid,
         targets.rel_trans_valid,
+        targets.interacting,
     )
     rows = zip(*(np.asarray(column) for column in columns), strict=True)
     return [PeerImage(*row) for row in rows]
@@ -84,7 +83,7 @@ def wrist(given: Iterable[PeerImage], regressor: Regressor) -> Figures:
     """InterWild's metrics of InterHand2.6M (``protocols.two_hands.wrist``)."""
     joints, lists = defaultdict[str, list](list), defaultdict[str, list](list)
     for one in given:
-        kind = "interacting" if one.present.all() else "single"
+        kind = _split(one)
         roots = np.zeros((2, 2, 3), np.float32)
         rooted = [False, False]
         for hand in (RIGHT, LEFT):
@@ -118,9 +117,10 @@ def mcp(given: Iterable[PeerImage], regressor: Regressor) -> Figures:
     """IntagHand's metrics (``protocols.two_hands.mcp``), not scaled."""
     lists = defaultdict[str, list](list)
     for one in given:
-        if not (one.present & one.fitted).all():
+        fitted = one.present & one.fitted
+        if one.interacting and not fitted.all():
             continue
-        for hand in (RIGHT, LEFT):
+        for hand in np.flatnonzero(fitted):
             joints, meshes = [], []
             for mesh in (one.vertices[hand], one.true_vertices[hand]):
                 points = regress(regressor[hand], mesh, "manopth_right")
@@ -129,22 +129,27 @@ def mcp(given: Iterable[PeerImage], regressor: Regressor) -> Figures:
             for name, (found, true) in (("MPJPE", joints), ("MPVPE", meshes)):
                 for plane, errors in zip(PLANES, by_planes(found - true), strict=True):
                     lists[name + plane].append(errors)
+                    lists[f"{name}{plane}/{_split(one)}"].append(errors)
                 moved = align(found, true, reflect=False)
                 lists["PA-" + name].append(distances(moved - true))
-        if one.between_known:
+        if one.between_known and fitted.all():
             lists["MRRPE"].append(distances((one.rel_trans - one.true_rel_trans)[None]))
     return _means(lists)
 
 
+def _split(one: PeerImage) -> str:
+    """What the data set calls the picture."""
+    return "interacting" if one.interacting else "single"
+
+
 def freihand(given: Iterable[PeerImage], regressor: Regressor) -> Figures:
     """FreiHAND's metrics of right hands (``protocols.single_hand.freihand``)."""
-    tips = list(fingertips("freihand"))
     errors, scores = defaultdict[str, list](list), defaultdict[str, list](list)
     for one in given:
         if not (one.present[RIGHT] and one.known[RIGHT].all()):
             continue
-        found, true = one.joints[RIGHT].copy(), one.true_joints[RIGHT]
-        found[list(TIPS)] = one.vertices[RIGHT][tips]
+        true = one.true_joints[RIGHT]
+        found = regress(regressor[RIGHT], one.vertices[RIGHT], "freihand")
         errors["J"].append(distances(found - true))
         errors["PA-J"].append(distances(align(found, true, reflect=True) - true))
         if one.fitted[RIGHT]:
@@ -291,7 +296,6 @@ KINDS = {"J": NUM_JOINTS, "V": NUM_VERTICES}
 
 def freihand_by_points(given: Iterable[PeerImage], regressor: Regressor) -> Figures:
     """Errors of right hands as they are and aligned, AUC and F-scores."""
-    tips = list(fingertips("freihand"))
     lists: dict[str, list[list[float]]] = {
         prefix + kind: [[] for _ in range(count)]
         for prefix in ("", "PA-")
@@ -301,8 +305,8 @@ def freihand_by_points(given: Iterable[PeerImage], regressor: Regressor) -> Figu
     for one in given:
         if not (one.present[RIGHT] and one.known[RIGHT].all()):
             continue
-        found, true = one.joints[RIGHT].copy(), one.true_joints[RIGHT]
-        found[list(TIPS)] = one.vertices[RIGHT][tips]
+        true = one.true_joints[RIGHT]
+        found = regress(regressor[RIGHT], one.vertices[RIGHT], "freihand")
         feed(lists["J"], true, found)
         feed(lists["PA-J"], true, align(found, true, reflect=True))
         if not one.fitted[RIGHT]:

@@ -114,17 +114,13 @@ def check_fit(protocol: Protocol, *, dataset: str, split: str) -> None:
         InputError: the labels that the protocol needs do not exist.
     """
     labels = LABELS.get(dataset, DatasetLabels(dataset=dataset))
-    reason, default_protocol = labels.withheld.get(split), default(dataset)
+    reason = labels.withheld.get(split)
     if reason is not None:
         hint = (
             "write the estimates for the server instead, with --submission."
-            if default_protocol.server is not None
+            if default(dataset).server is not None
             else "choose a record set with 3D labels."
         )
-    elif protocol.two_hands and labels.one_hand:
-        reason = "shows one right hand a picture"
-        hint = f"choose --protocol {default_protocol.name} or {GENERAL}."
-    if reason is not None:
         raise InputError(
             f"Protocol {protocol.name!r} compares {protocol.counts}, but {dataset} "
             f"({split}) {reason}: {hint}"

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 from twohand_jax import metrics
 from twohand_jax.errors import InputError
 from twohand_jax.evaluation.truth import Truth
+from twohand_jax.mano.joint_set import INTERWILD, JointSet
 from twohand_jax.mano.joints import WRIST
 from twohand_jax.types import (
     NUM_JOINTS,
@@ -57,12 +58,10 @@ class DatasetLabels:
 
     Attributes:
         dataset: name of the set in its metadata, such as ``freihand``.
-        one_hand: whether a picture shows one right hand.
         withheld: splits without the labels that protocols compare, and the reason.
     """
 
     dataset: str
-    one_hand: bool = False
     withheld: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -77,7 +76,6 @@ class Protocol:
         meaning: what is relative to what, for a reader who does not know the name.
         essential: metrics without which a figure of this protocol is none.
         columns: of its tables, in order.
-        two_hands: whether it needs pictures of two hands.
         right_hand: whether it looks at right hands only.
         without_mesh: whether it compares joints of predictions without a mesh.
         by_hand: whether MPJPE and MPVPE of a hand are means of ``Scores``' errors.
@@ -86,8 +84,8 @@ class Protocol:
         server: of its benchmark, which keeps the labels.
         subset: part of a set to which published figures belong; "" for all of it.
         root: joint that plots of single joints are relative to.
-        tips: which vertices are fingertips (``mano.joints.FINGERTIPS``).
-        of_mesh: whether true joints are regressed from the fitted mesh.
+        joints: which joints of a mesh are compared.
+        of_mesh: whether true joints are those of the fitted mesh, too.
     """
 
     name: str
@@ -96,7 +94,6 @@ class Protocol:
     meaning: str
     essential: tuple[str, ...]
     columns: tuple[str, ...]
-    two_hands: bool = False
     right_hand: bool = False
     without_mesh: bool = False
     by_hand: bool = False
@@ -105,7 +102,7 @@ class Protocol:
     server: Server | None = None
     subset: str = ""
     root: int = WRIST
-    tips: str = "interwild"
+    joints: JointSet = INTERWILD
     of_mesh: bool = False
 
 

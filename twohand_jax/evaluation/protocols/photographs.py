@@ -7,10 +7,10 @@ from twohand_jax import metrics
 from twohand_jax.evaluation.protocols.base import Protocol
 from twohand_jax.evaluation.truth import Truth, compared_joints, near_origin
 from twohand_jax.geometry import alignment, rotations
+from twohand_jax.mano.joint_set import INTERWILD
 from twohand_jax.mano.joints import CANONICAL, PALM, WRIST
 from twohand_jax.types import ManoModel, Mean, Prediction
 
-TIPS = "interwild"
 AXES = (("xyz", ""), ("xy", "-XY"), ("z", "-Z"))
 MCP, PALM_ANGLE = "MPJPE-MCP", "palm"
 
@@ -32,7 +32,7 @@ def photographs(
     targets = truth.targets
     here = targets.hand_valid & (weight > 0)[..., None]
     known = targets.joints_3d_valid & here[..., None]
-    joints = compared_joints(model, near_origin(prediction.geometry), tips=TIPS)
+    joints = compared_joints(model, near_origin(prediction.geometry), INTERWILD)
     target, rooted = targets.joints_3d, known & known[..., WRIST : WRIST + 1]
     out = {
         "MPJPE" + suffix: metrics.mpjpe(joints, target, rooted, axes=axes)
@@ -75,6 +75,6 @@ _PHOTOGRAPHS = Protocol(
     without_mesh=True,
     by_hand=True,
     units="mm (palm in degrees)",
-    tips=TIPS,
+    joints=INTERWILD,
 )
 PROTOCOLS = (_PHOTOGRAPHS,)

@@ -24,13 +24,13 @@ from twohand_jax.evaluation.protocols.base import (
     Server,
     ServerPoints,
 )
-from twohand_jax.evaluation.truth import Truth, with_tips
+from twohand_jax.evaluation.truth import Truth
 from twohand_jax.geometry import alignment
+from twohand_jax.mano.joint_set import FREIHAND, HO3D, JointSet
 from twohand_jax.mano.joints import CANONICAL, CANONICAL_FROM_MODEL, WRIST
 from twohand_jax.types import RIGHT, ManoModel, Mean, Prediction, Targets
 
 THRESHOLDS_MM = (5, 15)
-FREIHAND_TIPS, HO3D_TIPS = "freihand", "ho3d"
 FREIHAND_NUMBER = re.compile(r"evaluation/(\d{8})")
 OPENGL = np.array([1.0, -1.0, -1.0], np.float32)
 MODEL_FROM_CANONICAL = np.argsort(CANONICAL_FROM_MODEL)
@@ -51,7 +51,8 @@ def freihand(
     within 5 and 15 mm. The true mesh is the posed fit of the record.
     """
     targets = truth.targets
-    known, fitted, joints = _right_hands(prediction, targets, weight, FREIHAND_TIPS)
+    known, fitted = _right_hands(targets, weight)
+    joints = _right_joints(model, prediction, FREIHAND)
     return _joint_errors(joints, targets, known) | _mesh_errors(
         prediction, truth, fitted
     )
@@ -69,7 +70,8 @@ def ho3d(
     lays the wrists on each other. The labels of its evaluation split are not public.
     """
     targets = truth.targets
-    known, fitted, joints = _right_hands(prediction, targets, weight, HO3D_TIPS)
+    known, fitted = _right_hands(targets, weight)
+    joints = _right_joints(model, prediction, HO3D)
     out = _joint_errors(joints, targets, known)
     target = targets.joints_3d[..., RIGHT, :, :]
     estimate, target = (
@@ -87,13 +89,19 @@ def ho3d(
 
 
 def _right_hands(
-    prediction: Prediction, targets: Targets, weight: Float[Array, "*b"], tips: str
-) -> tuple[Bool[Array, "*b"], Bool[Array, "*b"], Float[Array, "*b 21 3"]]:
-    """Which right hands have all joints, which have meshes too, and their estimates."""
+    targets: Targets, weight: Float[Array, "*b"]
+) -> tuple[Bool[Array, "*b"], Bool[Array, "*b"]]:
+    """Which right hands have all joints, and which have meshes too."""
     here = targets.hand_valid[..., RIGHT] & (weight > 0)
     known = here & jnp.all(targets.joints_3d_valid[..., RIGHT, :], axis=-1)
-    joints = with_tips(prediction.geometry, tips=tips)
-    return known, known & targets.mano_valid[..., RIGHT], joints[..., RIGHT, :, :]
+    return known, known & targets.mano_valid[..., RIGHT]
+
+
+def _right_joints(
+    model: ManoModel, prediction: Prediction, joints: JointSet
+) -> Float[Array, "*b 21 3"]:
+    """The right hand's joints as the benchmark means them."""
+    return joints.of(model, prediction.geometry)[..., RIGHT, :, :]
 
 
 def _joint_errors(
@@ -205,9 +213,9 @@ _FREIHAND = Protocol(
     columns=("PA-MPJPE", "PA-MPVPE", *_ALIGNED, *_PLAIN),
     right_hand=True,
     units=_UNITS,
-    labels=DatasetLabels(dataset="freihand", one_hand=True),
+    labels=DatasetLabels(dataset="freihand"),
     server=Server(pictures="3,960", order=freihand_order, convert=_unchanged),
-    tips=FREIHAND_TIPS,
+    joints=FREIHAND,
 )
 _HO3D = Protocol(
     name="ho3d",
@@ -221,7 +229,6 @@ _HO3D = Protocol(
     units=_UNITS,
     labels=DatasetLabels(
         dataset="ho3d",
-        one_hand=True,
         withheld={
             "test": "keeps joints and meshes of its evaluation split to its server"
         },
@@ -233,6 +240,6 @@ _HO3D = Protocol(
         listing="evaluation.txt",
         wrist_given=True,
     ),
-    tips=HO3D_TIPS,
+    joints=HO3D,
 )
 PROTOCOLS = (_FREIHAND, _HO3D)

@@ -14,12 +14,8 @@ from jaxtyping import Array, Bool, Float
 
 from twohand_jax import metrics
 from twohand_jax.evaluation.protocols.base import DatasetLabels, Protocol
-from twohand_jax.evaluation.truth import (
-    Truth,
-    compared_joints,
-    near_origin,
-    surface_joints,
-)
+from twohand_jax.evaluation.truth import Truth, compared_joints, near_origin
+from twohand_jax.mano.joint_set import INTAGHAND, INTERWILD
 from twohand_jax.mano.joints import CANONICAL, WRIST
 from twohand_jax.types import (
     LEFT,
@@ -31,7 +27,6 @@ from twohand_jax.types import (
 )
 
 AXES = (("xyz", ""), ("xy", "-XY"), ("z", "-Z"))
-INTERWILD_TIPS, INTAGHAND_TIPS = "interwild", "manopth_right"
 
 
 def wrist(
@@ -51,15 +46,15 @@ def wrist(
     valid, RRVE puts the left hand by it beside the right one. Its later versions
     print joints of a regressor they learn; here it is the model's.
 
-    A picture counts as interacting when both hands are labelled in it; InterWild asks
-    the sequence, which differs where a hand of a pair is outside the picture.
+    Single or interacting is what the data set calls the picture (its ``hand_type``),
+    also where a hand of a pair is outside of it.
     """
     targets = truth.targets
     here = targets.hand_valid & (weight > 0)[..., None]
     shown = targets.joints_3d_valid & targets.joints_2d_valid & here[..., None]
     shown &= shown[..., WRIST : WRIST + 1]
     estimate = near_origin(prediction.geometry)
-    joints = compared_joints(model, estimate, tips=INTERWILD_TIPS)
+    joints = compared_joints(model, estimate, INTERWILD)
     out: dict[str, Mean] = {}
     for axes, suffix in AXES:
         means = [
@@ -93,7 +88,7 @@ def hic(
     fitted = targets.mano_valid & here
     known = jnp.broadcast_to(fitted[..., None], targets.joints_3d_valid.shape)
     joints, true_joints = (
-        surface_joints(model, geometry, tips=INTERWILD_TIPS)
+        INTERWILD.of(model, geometry)
         for geometry in (near_origin(prediction.geometry), truth.hands)
     )
     out: dict[str, Mean] = {}
@@ -113,10 +108,11 @@ def mcp(
 ) -> dict[str, Mean]:
     """IntagHand's protocol: every hand relative to the base of its middle finger.
 
-    Follows ``apps/eval_interhand.py`` of IntagHand, which ACR and others share:
-    pictures of two hands with both fits; joints of estimate and truth regressed from
-    posed surfaces; all 21 joints count, the root with error 0. MRRPE, which it does
-    not define, is that of the wrists.
+    Follows ``apps/eval_interhand.py`` of IntagHand, which ACR and others share: joints
+    of estimate and truth regressed from posed surfaces; all 21 joints count, the root
+    with error 0. Of interacting hands, which is all that code looks at, both must have
+    fits. Later tables print single hands as well, and all hands together: hands are
+    pooled here. MRRPE, which it does not define, is that of the wrists.
 
     Args:
         prediction: both hands.
@@ -127,8 +123,9 @@ def mcp(
             wrist to root, as that code does; papers report both.
     """
     targets = truth.targets
-    both = jnp.all(targets.hand_valid & targets.mano_valid, axis=-1) & (weight > 0)
-    hands = jnp.broadcast_to(both[..., None], targets.hand_valid.shape)
+    fitted = targets.hand_valid & targets.mano_valid & (weight > 0)[..., None]
+    both = jnp.all(fitted, axis=-1)
+    hands = fitted & (both | ~targets.interacting)[..., None]
     estimate = _from_middle_base(model, near_origin(prediction.geometry))
     target = _from_middle_base(model, truth.hands)
     if scaled:
@@ -139,30 +136,18 @@ def mcp(
     known = jnp.broadcast_to(hands[..., None], target.joints.shape[:-1])
     out: dict[str, Mean] = {}
     for axes, suffix in AXES:
-        out["MPJPE" + suffix] = metrics.mpjpe(
-            estimate.joints, target.joints, known, root=None, axes=axes
-        )
+        errors = metrics.point_errors(estimate.joints, target.joints, axes=axes)
+        out |= _by_split("MPJPE" + suffix, errors, known, targets)
     out["PA-MPJPE"] = metrics.pa_mpjpe(estimate.joints, target.joints, known)
     out |= _between(prediction, targets, both)
     if estimate.vertices is None:
         return out
-    return out | _centred_mesh_errors(estimate.vertices, target.vertices, hands)
-
-
-def _centred_mesh_errors(
-    estimate: Float[Array, "*b 2 778 3"],
-    target: Float[Array, "*b 2 778 3"],
-    hands: Bool[Array, "*b 2"],
-) -> dict[str, Mean]:
-    """MPVPE by axes and PA-MPVPE of vertices that are relative to their roots."""
-    origin = jnp.zeros_like(target[..., WRIST, :])
-    out = {
-        "MPVPE" + suffix: metrics.mpvpe(
-            estimate, target, origin, origin, hands, axes=axes
-        )
-        for axes, suffix in AXES
-    }
-    return out | {"PA-MPVPE": metrics.pa_mpvpe(estimate, target, hands)}
+    for axes, suffix in AXES:
+        errors = metrics.point_errors(estimate.vertices, target.vertices, axes=axes)
+        errors = jnp.mean(errors, axis=-1)
+        out |= _by_split("MPVPE" + suffix, errors, hands, targets)
+    out["PA-MPVPE"] = metrics.pa_mpvpe(estimate.vertices, target.vertices, hands)
+    return out
 
 
 def _between(
@@ -205,11 +190,22 @@ def _mesh_errors(
     return out
 
 
+def _by_split(
+    name: str,
+    errors: Float[Array, "..."],
+    mask: Bool[Array, "..."],
+    targets: Targets,
+) -> dict[str, Mean]:
+    """The mean of all errors, of single hands' and of interacting hands'."""
+    masks = (mask, *_splits(mask, targets))
+    return _named(name, [metrics.masked(errors, each) for each in masks])
+
+
 def _splits(mask: Bool[Array, "..."], targets: Targets) -> list[Array]:
-    """The mask in pictures of one hand, and in those of two."""
-    both = jnp.all(targets.hand_valid, axis=-1)
-    both = both.reshape(*both.shape, *(1,) * (mask.ndim - both.ndim))
-    return [mask & ~both, mask & both]
+    """The mask in pictures of a single hand, and in those of interacting hands."""
+    pair = targets.interacting
+    pair = pair.reshape(*pair.shape, *(1,) * (mask.ndim - pair.ndim))
+    return [mask & ~pair, mask & pair]
 
 
 def _named(name: str, means: list[Mean]) -> dict[str, Mean]:
@@ -218,8 +214,7 @@ def _named(name: str, means: list[Mean]) -> dict[str, Mean]:
 
 
 def _wrists(model: ManoModel, geometry: HandGeometry) -> Float[Array, "*b 2 3"]:
-    joints = surface_joints(model, geometry, tips=INTERWILD_TIPS)
-    return joints[..., WRIST, :]
+    return INTERWILD.of(model, geometry)[..., WRIST, :]
 
 
 def _beside_right(
@@ -233,7 +228,7 @@ def _beside_right(
 
 
 def _from_middle_base(model: ManoModel, geometry: HandGeometry) -> HandGeometry:
-    joints = compared_joints(model, geometry, tips=INTAGHAND_TIPS)
+    joints = compared_joints(model, geometry, INTAGHAND)
     root = joints[..., CANONICAL.MIDDLE_BASE, :]
     return jax.tree.map(
         lambda points: metrics.relative(points, root), geometry._replace(joints=joints)
@@ -241,6 +236,7 @@ def _from_middle_base(model: ManoModel, geometry: HandGeometry) -> HandGeometry:
 
 
 _PLANES = ("MPJPE-XY", "MPJPE-Z", "MPVPE-XY", "MPVPE-Z")
+_SPLIT_JOINTS = ("MPJPE/single", "MPJPE/interacting")
 _SPLIT_MESH = ("MPVPE/single", "MPVPE/interacting")
 HUMAN = "H"  # InterHand2.6M's annotations by people (METHOD §7)
 _WRIST = Protocol(
@@ -251,25 +247,28 @@ _WRIST = Protocol(
     essential=("MPJPE",),
     columns=(
         *("MPJPE", "MPVPE", "MRRPE", "RRVE", "PA-MPJPE", "PA-MPVPE", *_PLANES),
-        *("MPJPE/single", "MPJPE/interacting", *_SPLIT_MESH),
+        *(*_SPLIT_JOINTS, *_SPLIT_MESH),
     ),
     without_mesh=True,
     by_hand=True,
     subset=HUMAN,
-    tips=INTERWILD_TIPS,
+    joints=INTERWILD,
 )
 _MCP = Protocol(
     name="mcp",
     compare=mcp,
-    counts="pictures of two hands that both have meshes",
-    meaning="each hand relative to the base of its middle finger, two hands with fits",
+    counts="single hands with meshes, and interacting hands that both have one",
+    meaning="each hand relative to the base of its middle finger, single and "
+    "interacting hands with fits",
     essential=("MPJPE", "MPVPE"),
-    columns=("MPJPE", "MPVPE", "MRRPE", "PA-MPJPE", "PA-MPVPE", *_PLANES),
-    two_hands=True,
+    columns=(
+        *("MPJPE", "MPVPE", "MRRPE", "PA-MPJPE", "PA-MPVPE", *_PLANES),
+        *(*_SPLIT_JOINTS, *_SPLIT_MESH),
+    ),
     without_mesh=True,
     by_hand=True,
     root=CANONICAL.MIDDLE_BASE,
-    tips=INTAGHAND_TIPS,
+    joints=INTAGHAND,
     of_mesh=True,
 )
 _MCP_SCALED = dataclasses.replace(
@@ -288,7 +287,7 @@ _HIC = Protocol(
     columns=("MRRPE", "MPJPE", "MPVPE", "RRVE", *_PLANES, *_SPLIT_MESH),
     by_hand=True,
     labels=DatasetLabels(dataset="hic"),
-    tips=INTERWILD_TIPS,
+    joints=INTERWILD,
     of_mesh=True,
 )
 PROTOCOLS = (_WRIST, _MCP, _MCP_SCALED, _HIC)

@@ -210,7 +210,7 @@ TABLES = (
                 title="HIC, test",
                 records=HIC,
                 protocols=("hic",),
-                columns=published.INTERHAND_COLUMNS,
+                columns=published.TWO_HAND_COLUMNS,
                 published=published.HIC,
             ),
         ),
