@@ -142,7 +142,7 @@ def _run(args: argparse.Namespace) -> int:
             from twohand_jax.train import distributed
 
             code, message = FAILED, distributed.LOST
-        elif missing := _missing_extra(error) or _missing_platform():
+        elif missing := _missing_platform():
             code, message = BAD_INPUT, missing
         elif verbosity.is_verbose(args) or os.environ.get(verbosity.TRACEBACK):
             raise
@@ -151,19 +151,6 @@ def _run(args: argparse.Namespace) -> int:
     lines = (reading.shown(line, LONGEST) for line in message.splitlines())
     print(f"twohand {args.command}: " + "\n".join(lines), file=sys.stderr)
     return code
-
-
-def _missing_extra(error: Exception) -> str | None:
-    """What to say of a package that an extra brings, where it is not installed."""
-    if not isinstance(error, ModuleNotFoundError) or error.name is None:
-        return None
-    extra = extras.of_module(error.name)
-    if extra is None:
-        return None
-    return (
-        f"The package {error.name} is not installed: install it with "
-        f"{extras.command(extra)}."
-    )
 
 
 def _is_lost(error: Exception) -> bool:

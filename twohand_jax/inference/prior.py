@@ -19,7 +19,7 @@ from twohand_jax.errors import InputError
 from twohand_jax.experiments.prior import DiffusionConfig
 from twohand_jax.models import apply
 from twohand_jax.models.apply import Network, Variables
-from twohand_jax.models.denoiser import DenoiserConfig
+from twohand_jax.models.denoiser import DenoiserConfig, ResidualDenoiserConfig
 from twohand_jax.types import ManoModel, ManoParams, NoiseSchedule
 from twohand_jax.weights import native
 
@@ -49,7 +49,7 @@ class Prior:
     network: Network
     variables: Variables
     settings: DiffusionConfig
-    sizes: DenoiserConfig
+    sizes: DenoiserConfig | ResidualDenoiserConfig
     model: ManoModel
 
     @classmethod

@@ -4,6 +4,8 @@ The left hand is the one that is worse seen, by its score and its visible area; 
 right hand is true. A hand whose fingers are hidden has keypoints that say so.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -92,7 +94,10 @@ def hidden_fingers(
 
 
 def _estimates(
-    pairs: Pairs, model: ManoModel, params: ManoParams, seen: Float[Array, "n 2 21"]
+    pairs: Pairs,
+    model: ManoModel,
+    params: ManoParams,
+    seen: Float[np.ndarray, "n 2 21"],
 ) -> Pairs:
     """The hands as estimates; the right one is seen better."""
     geometry = _pose(model, params)
@@ -107,8 +112,8 @@ def _estimates(
     )
     where = np.array(pairs.keypoints[..., :2])
     keypoints = np.concatenate([where, seen[..., None]], axis=-1)
-    made = Pairs(prediction, pairs.targets, keypoints, score)
-    return jax.tree.map(np.asarray, made)
+    made: Any = (prediction, pairs.targets, keypoints, score)
+    return Pairs(*jax.tree.map(np.asarray, made))
 
 
 _pose = jax.jit(mano.forward)

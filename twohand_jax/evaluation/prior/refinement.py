@@ -7,7 +7,7 @@ penetration, plausibility, and how far each way changes the error of the pairs.
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -159,7 +159,8 @@ def relative_change(
     ratios = after[drawn].mean(axis=1) / before[drawn].mean(axis=1)
     low, high = np.percentile(ratios, (2.5, 97.5))
     ratio = after.mean() / before.mean()
-    return tuple(100.0 * float(x - 1.0) for x in (ratio, low, high))
+    change, least, most = (100.0 * float(x - 1.0) for x in (ratio, low, high))
+    return change, least, most
 
 
 def errors(prediction: Prediction, targets: Targets, model: ManoModel) -> MetricValues:
@@ -220,7 +221,7 @@ def _run(
     model: ManoModel,
     chunk: Pairs,
 ) -> Refined:
-    how = dict(keypoints=chunk.keypoints, visible=chunk.visible, config=config)
+    how: Any = dict(keypoints=chunk.keypoints, visible=chunk.visible, config=config)
     if run is refine:
         return refine(parts, model, chunk.prediction, jax.random.key(0), **how)
     return run(parts, model, chunk.prediction, **how)
