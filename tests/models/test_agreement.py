@@ -32,6 +32,7 @@ def close(ours, theirs, tolerance):
     assert np.abs(np.asarray(ours) - theirs).max() <= tolerance * np.abs(theirs).max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [RESNET18, RESNET50], ids=["resnet18", "resnet50"])
 def test_resnets_agree_with_pytorch_evaluating_and_training(config):
     module = reference.randomised(reference.ResNet(config.depths, config.bottleneck))
