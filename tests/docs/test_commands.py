@@ -11,6 +11,7 @@ import pytest
 
 from tests.docs.pages import MANUALS, ROOT, name
 from twohand_jax.cli.main import parser
+from twohand_jax.cli.parsing import Parser
 from twohand_jax.pipelines import datasets
 
 BLOCK = re.compile(
@@ -54,7 +55,7 @@ def leaf(given: list[str]) -> tuple[argparse.ArgumentParser, list[str]]:
     while rest and rest[0] in (inside := below(command)):
         command = inside[rest.pop(0)]
     if command.prog.endswith("data build") and rest and rest[0] in datasets.DATASETS:
-        return datasets.get(rest[0]).parser(), rest[1:]
+        return datasets.get(rest[0]).parser(Parser), rest[1:]
     return command, rest
 
 

@@ -31,8 +31,10 @@ def pairs():
     targets = zeros._replace(
         mano=prediction.mano,
         hand_valid=np.ones((COUNT, 2), bool),
+        interacting=np.ones(COUNT, bool),
         mano_valid=np.ones((COUNT, 2), bool),
         joints_3d=np.asarray(geometry.joints),
+        joints_2d_valid=np.ones((COUNT, 2, 21), bool),
         joints_3d_valid=np.ones((COUNT, 2, 21), bool),
         rel_trans=np.asarray(prediction.rel_trans),
         rel_trans_valid=np.ones(COUNT, bool),

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from twohand_jax.collision import penetration
 from twohand_jax.diffusion.ddim import PriorParts
@@ -28,7 +28,9 @@ from twohand_jax.evaluation import protocols, truth
 from twohand_jax.evaluation.prior.pairs import Pairs, rows_of
 from twohand_jax.evaluation.protocols import MetricValues
 from twohand_jax.evaluation.protocols.two_hands import wrist
+from twohand_jax.evaluation.truth import compared_joints, near_origin
 from twohand_jax.inference.prior import Prior
+from twohand_jax.mano.joint_set import INTERWILD
 from twohand_jax.mano.joints import WRIST
 from twohand_jax.mano.topology import close_wrist
 from twohand_jax.models.apply import Variables
@@ -139,12 +141,18 @@ def joint_errors(
     prediction: Prediction, targets: Targets, model: ManoModel
 ) -> Float[np.ndarray, "n"]:
     """Mean error of both hands' joints, each hand about its own wrist, mm a pair."""
-    known = truth.batch_truth(targets, model)
+    joints = _regressed(model, prediction.geometry)
     found, wanted = (
         np.asarray(x) - np.asarray(x)[:, :, WRIST : WRIST + 1]
-        for x in (prediction.geometry.joints, known.hands.joints)
+        for x in (joints, targets.joints_3d)
     )
     return 1e3 * np.linalg.norm(found - wanted, axis=-1).mean(axis=(1, 2))
+
+
+@jax.jit
+def _regressed(model: ManoModel, geometry: HandGeometry) -> Float[Array, "n 2 21 3"]:
+    """Joints that protocol wrist compares."""
+    return compared_joints(model, near_origin(geometry), INTERWILD)
 
 
 def relative_change(
