@@ -44,7 +44,6 @@ NOT_IMPORTED = {  # required by the library and imported nowhere
 }
 TOOLS = {  # required for working on the library and imported nowhere
     "ipykernel": "runs the notebooks",
-    "ipywidgets": "the sliders of notebooks",
     "jax": "extras gpu and tpu choose its build",
     "jupytext": "writes the notebooks",
     "mypy": "make lint",
