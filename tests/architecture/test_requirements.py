@@ -45,7 +45,6 @@ NOT_IMPORTED = {  # required by the library and imported nowhere
 }
 TOOLS = {  # required for working on the library and imported nowhere
     "ipykernel": "runs the notebooks",
-    "ipywidgets": "the sliders of notebooks",
     "jax": "extras cuda12, cuda13, gpu and tpu choose its build",
     "jupytext": "writes the notebooks",
     "latex2mathml": "formulas of the site: docs/_site/hooks.py",
