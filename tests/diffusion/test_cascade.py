@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import jax
@@ -12,7 +13,12 @@ from twohand_jax.diffusion import cascade, representation, schedule
 from twohand_jax.diffusion.cascade import Collision, SampleConfig
 from twohand_jax.diffusion.ddim import DdimConfig, PriorParts
 from twohand_jax.diffusion.guidance import GuidanceConfig
-from twohand_jax.diffusion.representation import OTHER, REFERENCE, Statistics
+from twohand_jax.diffusion.representation import (
+    OTHER,
+    REFERENCE,
+    RELATIVE,
+    Statistics,
+)
 from twohand_jax.types import LEFT, RIGHT, HandGeometry
 
 MODEL = mano.load()
@@ -61,6 +67,16 @@ def test_the_first_hand_is_drawn_without_condition_and_becomes_the_reference():
     )
     alone = cascade.as_reference(jnp.broadcast_to(STATISTICS.mean, (3, 64)))
     np.testing.assert_allclose(pairs[:, REFERENCE], alone, atol=1e-6)
+
+
+def test_the_released_sampler_starts_both_hands_from_the_same_noise():
+    """Without a condition's influence the same noise gives the same pose and shape."""
+    own = prior(lambda x, t, condition: 0.5 * x)
+    preset = dataclasses.replace(cascade.PRESETS["interhandgen"], energy=None)
+    pairs = cascade.draw_pairs(own, MODEL, jax.random.key(0), 4, config=preset)
+    np.testing.assert_array_equal(
+        pairs[:, OTHER, : RELATIVE.start], pairs[:, REFERENCE, : RELATIVE.start]
+    )
 
 
 def test_first_and_second_hand_come_from_different_noise():

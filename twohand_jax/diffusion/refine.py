@@ -69,7 +69,7 @@ class RefineConfig:
     ddim: DdimConfig = DdimConfig(steps=10, horizon=80)
     evidence: EvidenceConfig | None = EvidenceConfig()
     guidance: GuidanceConfig = GuidanceConfig(
-        across=0.3, others=0.3, settle=24, limit=0.05
+        across=0.3, others=0.03, settle=24, limit=0.05
     )
     energy: EnergyConfig = EnergyConfig(collision=30.0)
     gate: GateConfig = GateConfig()
