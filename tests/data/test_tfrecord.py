@@ -121,6 +121,18 @@ def test_once_can_leave_out_what_was_read(record_set: Path, skip: int) -> None:
         np.testing.assert_array_equal(batch.record, seen[number])
 
 
+def test_records_are_picked_in_the_order_asked_for(record_set: Path) -> None:
+    whole = _reader(record_set, shuffle=False)
+    batches = list(whole.picked([8, 0, 5, 1, 8]))
+    assert _records(batches) == [[8, 0, 5, 1], [8, 0, 0, 0]]
+    assert batches[1].weight.tolist() == [1, 0, 0, 0]
+    expected = {
+        int(n): b.canvas[i] for b in whole.once() for i, n in enumerate(b.record)
+    }
+    np.testing.assert_array_equal(batches[0].canvas[2], expected[5])
+    assert list(whole.picked([])) == []
+
+
 def test_once_pads_with_weight_zero(record_set: Path) -> None:
     batches = list(_reader(record_set, shuffle=False).once())
     seen = [r for b in batches for r, w in zip(b.record, b.weight, strict=True) if w]

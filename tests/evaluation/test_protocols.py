@@ -115,10 +115,10 @@ def test_what_refinement_reports_is_protocol_wrist(perfect, targets, model):
 def test_tables_show_what_there_is_and_are_written_whole(tmp_path):
     rows = {"image": {"MPJPE": 12.345, "MRRPE": 3.0}, "+ depth": {"MPJPE": 9.0}}
     text = outputs.markdown(rows)
-    assert text.splitlines()[0] == "| | MPJPE | MRRPE |"
+    assert text.splitlines()[0] == "|         | MPJPE | MRRPE |"
     assert text.splitlines()[2:] == [
-        "| image | 12.35 | 3.00 |",
-        "| + depth | 9.00 | – |",
+        "| image   | 12.35 |  3.00 |",
+        "| + depth |  9.00 |     – |",
     ]
     paths = outputs.write_table(rows, tmp_path / "new", name="wrist", title="A title")
     assert sorted(path.name for path in paths) == ["wrist.json", "wrist.md"]
