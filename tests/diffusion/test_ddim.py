@@ -38,6 +38,16 @@ def test_timesteps_of_the_released_model():
     np.testing.assert_array_equal(found, np.arange(123, -1, -3))
 
 
+def test_steps_can_begin_where_a_share_of_the_signal_is_left():
+    """A linear schedule ends there; of a cosine it is about the middle."""
+    found = ddim.at_level(ddim.PUBLISHED, schedule.linear())
+    assert found.horizon in (128, 129)
+    noise = schedule.cosine()
+    found = ddim.at_level(ddim.PUBLISHED, noise)
+    kept = np.asarray(noise.alphas_cumprod)
+    assert kept[found.horizon - 1] >= 0.52 > kept[found.horizon]
+
+
 def test_steps_from_noise_start_at_the_last_timestep_and_end_at_the_first():
     found = ddim.timesteps(DdimConfig(steps=42), 129)
     assert (found[0], found[-1], len(set(found))) == (128, 0, 42)

@@ -90,6 +90,24 @@ RELEASED = dataclasses.replace(
 )
 
 
+PUBLISHED_LEVEL = 0.52  # of the signal's variance is left at the end of its schedule
+
+
+def at_level(
+    config: DdimConfig, schedule: NoiseSchedule, kept: float = PUBLISHED_LEVEL
+) -> DdimConfig:
+    """The same number of steps, from where a share of the signal's variance is left.
+
+    Args:
+        config: the walk.
+        schedule: of concrete numbers, not traced.
+        kept: the share.
+    """
+    left = np.asarray(schedule.alphas_cumprod) >= kept
+    horizon = max(int(left.sum()), config.steps)
+    return dataclasses.replace(config, horizon=horizon)
+
+
 class Inversion(NamedTuple):
     """The noise that a clean vector comes from.
 

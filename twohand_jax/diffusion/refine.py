@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, Key, PyTree
 
-from twohand_jax import collision, mano
+from twohand_jax import mano
 from twohand_jax.diffusion import ddim, evidence, gate, guidance, representation
 from twohand_jax.diffusion.ddim import Change, DdimConfig, PriorParts, check_hand_model
 from twohand_jax.diffusion.evidence import EvidenceConfig
@@ -84,15 +84,16 @@ class RefineConfig:
 
 
 # "paper": inversion of the estimate, guided DDIM of the hidden hand given the visible
-# one, nothing else. The published step sizes go with the weight of 1000 that the energy
-# has in the code they come from.
+# one, nothing else. Its steps are those of its own noise: for another schedule, end
+# where as much signal is left (``ddim.at_level``). The energy's weight and the test of
+# what collides are ours; the angle alone, as printed, pulls facing hands together.
 PRESETS = {
     "default": RefineConfig(),
     "paper": RefineConfig(
         ddim=dataclasses.replace(ddim.PUBLISHED, fixed_point=0),
         evidence=None,
         guidance=GuidanceConfig(),
-        energy=EnergyConfig(collision=1000.0, criteria=collision.PRESETS["paper"]),
+        energy=EnergyConfig(collision=30.0),
         residual=0.0,
     ),
 }

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from twohand_jax.collision import penetration
+from twohand_jax.diffusion import ddim
 from twohand_jax.diffusion.ddim import PriorParts
 from twohand_jax.diffusion.gate import Status
 from twohand_jax.diffusion.refine import (
@@ -85,6 +86,8 @@ def ways(prior: Prior, config: RefineConfig) -> dict[str, Way]:
     fresh = prior.network.init(jax.random.key(1)).params
     variables = Variables(fresh, prior.variables.batch_stats)
     random = dataclasses.replace(prior, variables=variables)
+    paper = PRESETS["paper"]
+    steps = ddim.at_level(paper.ddim, prior.schedule)
     return {
         "descent": Way(gradient_descent, prior.parts, config),
         "random prior": Way(refine, random.parts, config),
@@ -92,7 +95,7 @@ def ways(prior: Prior, config: RefineConfig) -> dict[str, Way]:
         "paper": Way(
             refine,
             prior.parts,
-            dataclasses.replace(PRESETS["paper"], gate=config.gate),
+            dataclasses.replace(paper, ddim=steps, gate=config.gate),
         ),
     }
 
