@@ -40,8 +40,8 @@ def test_hands_with_hidden_fingers_are_refined():
     apart = _estimate(gap=0.2)
     depth = _depth(apart)
 
-    def found(hidden, **settings):
-        points = jnp.ones((2, 21, 3)).at[LEFT, :hidden, 2].set(0.0)
+    def found(count, **settings):
+        points = jnp.ones((2, 21, 3)).at[LEFT, :count, 2].set(0.0)
         config = GateConfig(**settings)
         return int(gate.status(apart, depth, config=config, keypoints=points))
 
