@@ -37,6 +37,7 @@ MATH = re.compile(
     r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL
 )
 SCRIPT = re.compile(r'<mi mathvariant="script">([A-Z])</mi>')
+BADGE = re.compile(r"\[!\[([^\]]*)\]\([^)]*\)\]\(([^)]*)\)")
 DOWNLOAD = "<!-- a link to the notebook itself -->"
 LANGUAGES = {".py": "python", ".json": "json", ".cfg": "ini", ".toml": "toml"}
 
@@ -206,7 +207,8 @@ def _notebook(path: Path) -> str:
     for cell in json.loads(path.read_text())["cells"]:
         text = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
-            pieces.append(text)
+            # The badge is a picture from elsewhere; its link stays.
+            pieces.append(BADGE.sub(r"[\1](\2)", text))
         elif text:
             pieces.append(f"````python\n{text}\n````")
         pieces += map(_output, cell.get("outputs", ()))
