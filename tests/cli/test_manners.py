@@ -89,7 +89,7 @@ WRONG = {
     "reconstruct a.jpg --out b --fit onn": "(did you mean 'on'?)",
     "benchmark mano --zzzzz": "twohand benchmark mano: there is no option --zzzzz (see",
     "train": "twohand train: the following arguments are required: --config (see",
-    "view a b --port x": "argument --port: x is no whole number",
+    "view a b --port x": "argument --port: x is not a whole number",
     "doctor now": "there is no place for now",
     "reconstruct a.jpg --out b -q -v": "not allowed with argument",
 }
