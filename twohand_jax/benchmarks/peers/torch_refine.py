@@ -46,6 +46,7 @@ class Refiner:
         def tensor(array: object) -> Tensor:
             return torch.tensor(np.asarray(array), device=device)
 
+        assert isinstance(prior.sizes, DenoiserConfig)  # the one network known here
         model, walk = prior.model, config.ddim
         self.config, self.tensor = config, tensor
         self.denoiser = Denoiser(prior.sizes, prior.variables).to(device)
