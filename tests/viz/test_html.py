@@ -8,7 +8,7 @@ import pytest
 
 from twohand_jax.viz import html as page
 
-VOID = {"meta", "img", "input", "br"}
+VOID = {"meta", "img", "input", "br", "wbr"}
 NASTY = "<script>alert('x')</script> & \"quotes\""
 
 
