@@ -82,7 +82,7 @@ def test_what_fits(values, expected):
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"shap": 1}, "config has no field 'shap' (did you mean 'shape'?); its fields "),
+        ({"shap": 1}, "config has no field 'shap' (did you mean 'shape'?); its "),
         ({"shape": {"radius": 0}}, "config.shape.radius is 0.0; it must be above 0."),
         (
             {"shape": {"side": 1.0, "name": "circle"}},

@@ -19,7 +19,8 @@ from twohand_jax.types import ManoParams
 from twohand_jax.weights import native
 
 ROOT = Path(__file__).parents[2]
-DENOISER = {"width": 16, "residual_blocks": 1, "embedding": 8}
+# Without joints in space, whose gradients take long to compile.
+DENOISER = {"width": 16, "residual_blocks": 1, "embedding": 8, "geometry": False}
 FEW = SampleConfig(ddim=DdimConfig(steps=2))
 QUICK = {"measured": 3, "batch": 8, "free": FEW, "guided": FEW}  # of a TableConfig
 FEATURES = {"points": 16, "widths": [8], "hidden": 8, "features": 4}

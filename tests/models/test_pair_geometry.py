@@ -16,31 +16,39 @@ from twohand_jax.types import LEFT, RIGHT
 MODEL = mano.load()
 SKELETON = pair_geometry.skeleton(MODEL)
 MEAN, SCALE = fakes.STATISTICS
+POSED = jax.jit(
+    lambda pairs: mano.forward(MODEL, representation.unpack_at_origin(MODEL, pairs))
+)
+
+
+@jax.jit
+def features_of(clean, condition):
+    geometry = pair_geometry.PairGeometry()
+    for name, value in SKELETON._asdict().items():
+        getattr(geometry, name)[...] = value
+    return geometry(clean, condition, MEAN, SCALE)
 
 
 @pytest.fixture(scope="module")
 def pairs():
-    return representation.pack(MODEL, random_pairs(5), jnp.full(5, LEFT))
+    pack = jax.jit(representation.pack)
+    return pack(MODEL, random_pairs(5), jnp.full(5, LEFT))
 
 
 @pytest.mark.parametrize("side", [RIGHT, LEFT])
 def test_joints_are_those_of_the_hand_model(pairs, side):
-    posed = mano.forward(MODEL, representation.unpack_at_origin(MODEL, pairs))
     vectors = pairs[:, 1 - side]  # the reference, a left hand, comes first
-    found = pair_geometry.joints(SKELETON, side, vectors)
-    np.testing.assert_allclose(found, posed.joints[:, side], atol=1e-6)
+    found = jax.jit(pair_geometry.joints, static_argnums=1)(SKELETON, side, vectors)
+    np.testing.assert_allclose(found, POSED(pairs).joints[:, side], atol=1e-6)
 
 
 def test_the_slopes_lead_out_of_the_other_hand(pairs):
     """Against them, the skeletons' nearness falls."""
-    geometry = pair_geometry.PairGeometry()
-    for name, value in SKELETON._asdict().items():
-        getattr(geometry, name)[...] = value
     clean, condition = ((pairs[:, k] - MEAN) / SCALE for k in (1, 0))
     clean = clean.at[:, 61:].set(-MEAN[61:] / SCALE[61:])  # in the same place
 
     def nearness(clean):
-        features = geometry(clean, condition, MEAN, SCALE)
+        features = features_of(clean, condition)
         kernel = features[:, 1 + 126 : 1 + 126 + 441]
         return jnp.sum(kernel), features
 
@@ -52,11 +60,8 @@ def test_the_slopes_lead_out_of_the_other_hand(pairs):
 
 
 def test_without_a_condition_only_the_hand_itself_is_seen(pairs):
-    geometry = pair_geometry.PairGeometry()
-    for name, value in SKELETON._asdict().items():
-        getattr(geometry, name)[...] = value
     clean = (pairs[:, 1] - MEAN) / SCALE
-    features = geometry(clean, jnp.zeros_like(clean), MEAN, SCALE)
+    features = features_of(clean, jnp.zeros_like(clean))
     alone = 1 + 63
     assert np.all(np.asarray(features[:, 0]) == 0)
     assert np.any(np.asarray(features[:, 1:alone]) != 0)
@@ -75,5 +80,5 @@ def test_a_denoiser_begins_at_the_share_that_it_keeps(geometry):
     variables = variables._replace(batch_stats=stats)
     x = jax.random.normal(jax.random.key(1), (3, 64))
     t = jnp.array([0, 64, 128])
-    found, _ = network.apply(variables, x, t, jnp.ones_like(x))
+    found, _ = jax.jit(network.apply)(variables, x, t, jnp.ones_like(x))
     np.testing.assert_allclose(found, jnp.array([[1.0], [0.5], [0.0]]) * x, atol=1e-6)
