@@ -96,6 +96,7 @@ def test_the_truth_costs_nothing(setup):
 @pytest.mark.parametrize(
     "seen", [{"crop_view": True}, {"fingers_up": True}, FROM_CROP], ids=str
 )
+@pytest.mark.slow
 def test_the_truth_costs_nothing_as_the_crop_sees_it(setup, seen):
     model = setup[0]
     crop = CropConfig(crop_size=64, **seen)
@@ -182,6 +183,7 @@ def test_a_mean_of_all_elements_counts_those_without_labels_as_zero(setup):
     )
 
 
+@pytest.mark.slow
 def test_regressed_joints_are_those_of_the_surface(setup):
     """Of a hand with pose correctives; labels as MANO's regressor makes them."""
     _, inputs, targets, weight = setup

@@ -51,6 +51,7 @@ def params(dtype: type = np.float32) -> ManoParams:
 
 
 @pytest.mark.parametrize("switch", SWITCHES)
+@pytest.mark.slow
 def test_hands_and_collisions_are_the_same(switch):
     model = mano.load()
     expected = mano.forward(model, params())
@@ -62,12 +63,14 @@ def test_hands_and_collisions_are_the_same(switch):
     np.testing.assert_allclose(again, cost, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_float64_hand_stays_one():
     with strict():
         model = fake_mano.random_model(0, dtype=np.float64)
         assert mano.forward(model, params(np.float64)).vertices.dtype == jnp.float64
 
 
+@pytest.mark.slow
 def test_geometry_and_metrics_take_what_they_are_given():
     vector, matrix = jnp.ones((2, 3)), jnp.tile(jnp.eye(3), (2, 1, 1))
     points, valid = jnp.ones((4, 2, 21, 3)), jnp.ones((4, 2, 21), bool)
@@ -82,6 +85,7 @@ def test_geometry_and_metrics_take_what_they_are_given():
         metrics.mrrpe(points[:, 0, 0], points[:, 0, 0], valid[:, 0, 0])
 
 
+@pytest.mark.slow
 def test_training_and_reconstruction_are_the_same(
     tmp_path, checkpoint, keypoints, image
 ):

@@ -80,6 +80,7 @@ LIBRARY = [p for p in SOURCES if p.is_relative_to(ROOT / "twohand_jax")]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.slow
 def test_imports_point_down_and_packages_stay_with_their_owners(path):
     place = str(path.relative_to(ROOT))
     for name in imported(path):
@@ -116,6 +117,7 @@ def test_importing_the_public_face_loads_neither_tensorflow_nor_torch():
     assert done.stdout.split("\n")[:2] == ["False", "set()"], done.stderr
 
 
+@pytest.mark.slow
 def test_training_and_evaluation_load_nothing_that_only_draws():
     code = (
         "import sys; "

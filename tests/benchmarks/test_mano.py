@@ -48,6 +48,7 @@ def test_parents_are_smplx_parents():
     assert tuple(module.parents.tolist()) == PARENTS
 
 
+@pytest.mark.slow
 def test_rows_of_our_program_alone():
     rows = benchmark.measure(sizes=(1, 2), seconds=0.001, peers=())
     assert [(r.hands, r.task) for r in rows] == [

@@ -50,6 +50,7 @@ def test_ours_and_pytorch_find_the_same_hands(prior):
     np.testing.assert_allclose(other(refined.prediction), theirs, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_denoisers_agree(prior):
     torch = pytest.importorskip("torch")
     from twohand_jax.benchmarks.peers.torch_refine import Denoiser

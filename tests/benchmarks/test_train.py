@@ -39,6 +39,7 @@ def sizes(name="tiny"):
         pytest.param("paper", cue_table.DEFAULT, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_both_networks_have_the_same_weights(name, cues):
     torch = pytest.importorskip("torch")
     from twohand_jax.benchmarks.peers.torch_regressor import Regressor

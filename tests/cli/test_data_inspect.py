@@ -22,6 +22,7 @@ def record_sets(tmp_path_factory) -> dict[str, Path]:
     return folders
 
 
+@pytest.mark.slow
 def test_a_report_lies_in_the_set_by_default(record_sets, capsys):
     assert cli.main(["data", "inspect", str(record_sets["good"]), "--count", "1"]) == 0
     assert "<figure" in (record_sets["good"] / "inspection.html").read_text()

@@ -77,6 +77,7 @@ def test_a_table_by_the_official_protocol(evaluate, tmp_path, capsys):
     assert all(name in page for name in rows)
 
 
+@pytest.mark.slow
 def test_the_labels_have_no_error_of_their_own(evaluate, tmp_path):
     words = ("--protocol", "freihand", "--labels", "--out", tmp_path)
     assert evaluate(*words) == 0

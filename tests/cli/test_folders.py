@@ -86,6 +86,7 @@ def test_a_person_s_files_are_named_and_stay(folder, name, capsys, fake) -> None
     assert seen(folder)[name] != b"mine"
 
 
+@pytest.mark.slow
 def test_a_second_run_in_the_same_folder_does_nothing(folder, capsys, fake) -> None:
     (folder / "notes.txt").write_text("mine")
     assert run(folder, "--out", folder) == 0
@@ -100,6 +101,7 @@ def test_a_second_run_in_the_same_folder_does_nothing(folder, capsys, fake) -> N
 
 
 @pytest.mark.parametrize("change", ["picture", "settings", "lost", "again", "hints"])
+@pytest.mark.slow
 def test_what_changed_is_made_again(folder, tmp_path, change, fake) -> None:
     words: list[object] = [folder, "--out", tmp_path / "out"]
     assert run(*words) == 0

@@ -32,6 +32,7 @@ def test_samples_are_written_and_named(prior, tmp_path, capsys):
     assert Image.open(tmp_path / "out" / "contact_sheet.png").width > 1000
 
 
+@pytest.mark.slow
 def test_the_seed_decides(prior, tmp_path):
     found = []
     for number, seed in enumerate((5, 5, 6)):

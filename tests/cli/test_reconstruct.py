@@ -65,6 +65,7 @@ def test_photo_without_hands_is_a_result(
     assert names == {"photo.json", "photo_overlay.png"}
 
 
+@pytest.mark.slow
 def test_everybody_is_reconstructed_and_one_person_on_request(
     tmp_path, photo, keypoints, checkpoint, capsys, monkeypatch
 ) -> None:

@@ -32,6 +32,7 @@ def run(environment: dict[str, str], **options: object) -> subprocess.CompletedP
 
 
 @pytest.mark.parametrize("name", SURROUNDINGS)
+@pytest.mark.slow
 def test_a_command_is_refused_in_a_sentence_wherever_it_runs(name):
     done = run(SURROUNDINGS[name])
     assert done.returncode == 2, done.stderr

@@ -28,6 +28,7 @@ def convert(*arguments):
     return cli.main(["weights", "convert", *map(str, arguments)])
 
 
+@pytest.mark.slow
 def test_a_backbone_is_converted(tmp_path, capsys):
     module = reference.ResNet(RESNET18.depths, False)
     torch.save(module.state_dict(), tmp_path / "net.pth")

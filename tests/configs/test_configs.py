@@ -30,6 +30,7 @@ EXPERIMENTS = [
         for name in EXPERIMENTS
     ],
 )
+@pytest.mark.slow
 def test_every_config_builds_and_abstractly_runs_one_step(name):
     config = common.load_config(str(FOLDER / name), []).to_dict()
     outline = experiments.outline(experiments.parse(json.loads(json.dumps(config))))

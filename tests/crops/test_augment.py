@@ -102,6 +102,7 @@ def in_picture(joints, targets: Targets, inputs: Inputs, crop: CropConfig):
 
 @pytest.mark.parametrize(("crop_view", "fingers_up"), VIEWS)
 @pytest.mark.parametrize("name", ONE_AT_A_TIME)
+@pytest.mark.slow
 def test_projected_3d_labels_are_the_2d_labels(
     batch, model, name, crop_view, fingers_up
 ):
@@ -144,6 +145,7 @@ def centroid(picture: np.ndarray, around: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ["rotation", "all"])
+@pytest.mark.slow
 def test_dots_of_the_picture_lie_at_the_2d_labels(model, name):
     """Each hand's dots have a channel of their own, which tells who was swapped."""
     scene = scenes.batch(7, (4,), model)
@@ -167,6 +169,7 @@ def test_dots_of_the_picture_lie_at_the_2d_labels(model, name):
     assert found > 15
 
 
+@pytest.mark.slow
 def test_skeleton_is_drawn_on_the_labels(model):
     scene = scenes.batch(8, (3,), model)
     crop = CropConfig(crop_size=96, gate=())
@@ -217,6 +220,7 @@ def mirrored(scene: Batch) -> Batch:
     )
 
 
+@pytest.mark.slow
 def test_a_mirrored_picture_gives_what_flipping_gives(batch, model):
     flipped = run(batch, model, changed(flip_probability=1.0))
     plain = jax.jit(lambda b: prepare(b, crop=CROP))(mirrored(batch))
@@ -252,6 +256,7 @@ def test_same_key_same_result_and_other_key_another(batch, model):
     assert np.abs(other.image - first.image).max() > 0.1
 
 
+@pytest.mark.slow
 def test_dropout_clears_flags_at_its_rate(model):
     scene = scenes.batch(0, (), model)
     many = jax.tree.map(lambda x: jnp.broadcast_to(x, (400, *x.shape)), scene)
@@ -315,6 +320,7 @@ def test_noise_that_varies_is_at_most_the_deviation_and_another_for_each_sample(
     assert drawn.max() < 0.044 and drawn.min() < 0.01 < 0.03 < drawn.max()
 
 
+@pytest.mark.slow
 def test_changes_of_pixels_and_cues_leave_every_label_alone(batch, model):
     config = changed(
         color=(0.8, 1.2),

@@ -25,6 +25,7 @@ def cut(scene, box, valid=None, **settings):
     )
 
 
+@pytest.mark.slow
 def test_crops_are_twice_the_square_box_and_the_left_is_mirrored(scene):
     box = jnp.broadcast_to(
         jnp.array([[50.0, 100.0, 150.0, 160.0], [300.0, 120.0, 340.0, 200.0]]),

@@ -64,6 +64,7 @@ def test_stored_normals_come_back(shown) -> None:
     assert (back[~shown] == 0).all() and set(stored) == {"cues/normals"}
 
 
+@pytest.mark.slow
 def test_they_are_colours_in_the_network_frame(shown) -> None:
     right, left = drawn(normals_of(FACING, shown), shown)
     np.testing.assert_allclose(right[8, 8], (FACING + 1) / 2, atol=1e-6)

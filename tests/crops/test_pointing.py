@@ -151,6 +151,7 @@ def ask(trained, model):
 
 
 @pytest.mark.parametrize("angle", TURNS)
+@pytest.mark.slow
 def test_predictions_turn_with_the_picture(scene, model, trained, ask, angle):
     views = (
         methods.view_of(batch, crop=trained.crop)

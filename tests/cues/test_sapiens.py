@@ -55,6 +55,7 @@ def found(extractor):
     return extractor(pictures(), np.zeros((5, 2, 4)), valid)
 
 
+@pytest.mark.slow
 def test_it_is_an_extractor(extractor, found):
     assert extractor.makes == ("keypoints", "segmentation", "depth")
     assert extractor.name == "sapiens_24x3"

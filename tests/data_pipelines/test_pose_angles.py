@@ -38,6 +38,7 @@ def test_the_templates_own_angles_turn_nothing(bones):
 
 
 @pytest.mark.parametrize("finger", TIPS)
+@pytest.mark.slow
 def test_flexion_goes_to_the_palm(model, bones, finger):
     flat = library.named("flat")
     bent = flat.copy()

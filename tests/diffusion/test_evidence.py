@@ -45,6 +45,7 @@ def distance_mm(a, b):
     return 1e3 * float(jnp.mean(jnp.linalg.norm(joints(a) - joints(b), axis=-1)))
 
 
+@pytest.mark.slow
 def test_a_sure_prior_is_not_moved_and_an_unsure_one_follows_the_estimate(hands):
     true, estimate = hands
     assert distance_mm(estimate, true) > 5.0

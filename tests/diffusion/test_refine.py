@@ -87,6 +87,7 @@ def _result(method="refine"):
 
 
 @pytest.mark.parametrize("method", ["refine", "descend"])
+@pytest.mark.slow
 def test_a_batch_mixes_those_that_need_it_with_those_that_do_not(method):
     result = _result(method)
     np.testing.assert_array_equal(result.status, EXPECTED)

@@ -112,6 +112,7 @@ def test_at_origin_the_reference_is_the_left_hand():
 
 
 @pytest.mark.parametrize("reference", [RIGHT, LEFT])
+@pytest.mark.slow
 def test_gradients_are_finite_at_identity(reference):
     model = fakes.hand_model()
 

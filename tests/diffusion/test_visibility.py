@@ -69,6 +69,7 @@ def test_a_hand_that_no_camera_sees_has_no_area(bad):
     assert found[LEFT] == 0 and found[RIGHT] > 0
 
 
+@pytest.mark.slow
 def test_a_segmentation_counts_where_there_is_one():
     labels = np.zeros((3, 8, 8), np.uint8)
     labels[:, :3], labels[:2, 6:, :4] = 1, 2

@@ -39,6 +39,7 @@ def parts(case: golden.Case, name: str = "wrist", size: int = 3) -> list[ScoredB
 
 
 @pytest.mark.parametrize("name", ["wrist", "mcp_scaled"])
+@pytest.mark.slow
 def test_scores_of_records_add_up_to_the_protocol(name, case):
     whole = evaluator.gather(parts(case, name))
     compare = jax.jit(protocols.get(name).compare)
@@ -112,6 +113,7 @@ def interrupted(case, directory, upto: int, identity: dict) -> list[ScoredBatch]
     return kept
 
 
+@pytest.mark.slow
 def test_an_interrupted_evaluation_goes_on(case, tmp_path):
     assert interrupted(case, tmp_path, 3, {"model": "a"}).done == 0
     again = interrupted(case, tmp_path, 4, {"model": "a"})

@@ -79,6 +79,7 @@ def figures(evaluation):
     return {one.method: one.figures() for one in evaluation.results}
 
 
+@pytest.mark.slow
 def test_every_stage_is_a_row_on_given_boxes(records, pipeline, tmp_path):
     detector = TrueHands()
     reconstructor = pipeline(detector)
@@ -109,6 +110,7 @@ def test_every_stage_is_a_row_on_given_boxes(records, pipeline, tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on(records, pipeline, tmp_path, monkeypatch):
     monkeypatch.setattr(photographs, "PICTURES_A_FILE", 1)
     whole = figures(

@@ -39,6 +39,7 @@ def expected(name: str, case: golden.Case) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.slow
 def test_agrees_with_the_published_definition_on_ragged_batches(name, case):
     want, found = expected(name, case), in_batches(name, case, 5)
     own = {"mcp", "mcp_scaled"} & {name}  # figures that IntagHand does not define
@@ -77,6 +78,7 @@ def test_the_columns_of_every_table_exist(case):
 
 @pytest.mark.parametrize("names", ["wrist", pytest.param(OTHERS, marks=SLOW)])
 @pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.slow
 def test_four_devices_and_two_processes_give_what_one_gives(
     processes, names, case, tmp_path
 ):

@@ -104,6 +104,7 @@ def test_frozen_weights_may_be_left_to_the_file_that_ships(tmp_path, trained):
         native.load(lean, apply.shapes(network))
 
 
+@pytest.mark.slow
 def test_half_precision_and_full_size_have_the_same_shapes():
     made = config(model__dtype="bfloat16", model__remat=True)
     made["model"]["image"]["output_stride"] = 16
@@ -158,6 +159,7 @@ def test_each_backbone_says_how_pictures_are_normalised():
 
 
 @pytest.mark.parametrize("frozen", [2, 3])
+@pytest.mark.slow
 def test_features_of_another_run_take_the_frozen_stages_place(frozen):
     """MediaPipe's own maps of the same crops, which come with its landmarks."""
     made = config()

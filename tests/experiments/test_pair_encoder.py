@@ -44,6 +44,7 @@ def value(make, weight, noise=0.002):
     return float(total), terms["mse"]
 
 
+@pytest.mark.slow
 def test_the_truth_costs_nothing_and_padding_does_not_count():
     vectors, known = constants()
     truth = representation.normalise(vectors, known.statistics).reshape(-1, 128)

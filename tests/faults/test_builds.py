@@ -211,6 +211,7 @@ def test_an_impossible_length_never_reaches_tensorflow(source, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["unread", "full"])
+@pytest.mark.slow
 def test_a_beam_pipeline_that_fails_is_one_sentence(
     source, tmp_path, monkeypatch, kind
 ):

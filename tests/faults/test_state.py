@@ -41,6 +41,7 @@ def cut_weights(workdir: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [empty_folder, no_manifest, cut_weights])
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(
     trained, tmp_path, capfd, damage
 ):

@@ -58,6 +58,7 @@ def test_default_camera():
 
 @pytest.mark.parametrize("batch", [(), (3,), (2, 1, 4)])
 @pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.slow
 def test_crop_to_image_keeps_pixel_and_size(batch, mirror):
     box = np.broadcast_to(np.array([300.0, 100, 420, 220], np.float32), (*batch, 4))
     T = affine.crop(jnp.asarray(box), size=128, angle=0.7, mirror=mirror)

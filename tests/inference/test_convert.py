@@ -98,6 +98,7 @@ def posed(hand, *, transl=None, **values: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 @pytest.mark.parametrize("form", [(), ("--flat",), ("--mirror-left",)], ids=str)
+@pytest.mark.slow
 def test_smplx(arrays, folders, truth, form) -> None:
     found = arrays("--convention", "smplx", *form)
     vertices, there = truth
@@ -117,6 +118,7 @@ def test_smplx(arrays, folders, truth, form) -> None:
         np.testing.assert_allclose(about_wrist, expected, atol=TOLERANCE)
 
 
+@pytest.mark.slow
 def test_hamer(arrays, folders, truth) -> None:
     """As its demo: MANOLayer of the right hand, left hands mirrored afterwards."""
     found = arrays("--convention", "hamer")

@@ -192,6 +192,7 @@ def taken(inputs: dict) -> list[str]:
     ],
     ids=str,
 )
+@pytest.mark.slow
 def test_the_program_takes_the_cues_that_are_asked_for(command, network, words, shown):
     code, inputs, told = command(network, *words)
     assert code == 0

@@ -82,6 +82,7 @@ def pa_mpjpe_mm(found: Prediction, true: Prediction) -> np.ndarray:
     return 1e3 * np.asarray(jnp.linalg.norm(moved - target, axis=-1).mean(-1))
 
 
+@pytest.mark.slow
 def test_recovers_2d_and_improves_3d(model: ManoModel) -> None:
     before, after, error = [], [], []
     for seed in range(6):
@@ -177,6 +178,7 @@ def detected(true: Prediction, keypoints: jax.Array, *, scale: float) -> jax.Arr
 
 
 @pytest.mark.parametrize("scale", [0.8, 1.0, 1.3])
+@pytest.mark.slow
 def test_joints_in_metres_tell_depth_whatever_their_size(
     model: ManoModel, scale: float
 ) -> None:

@@ -81,6 +81,7 @@ def array(code: str, kind: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(code), kind).reshape(-1, 3)
 
 
+@pytest.mark.slow
 def test_the_meshes_are_those_of_the_result_to_the_bit(write, model):
     path = write("photo.png")
     data, result = data_of(view(path)), th.load_result(path)

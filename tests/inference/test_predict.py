@@ -212,10 +212,12 @@ def test_a_photograph_lies_on_the_canvas_as_its_record_does(records, crop_size):
     assert len(np.unique(batch.T_canvas_image[:, 0, 0])) > 1
 
 
+@pytest.mark.slow
 def test_an_evaluation_says_what_is_predicted_of_the_photograph(estimated, predicted):
     jax.tree.map(close, estimated, predicted)
 
 
+@pytest.mark.slow
 def test_an_exported_program_says_what_is_predicted(exported, predicted):
     """With every cue that the network looks at, segmentation and depth among them."""
     expected = predicted.geometry._asdict() | predicted.mano._asdict()
@@ -239,6 +241,7 @@ def test_the_network_looks_at_every_cue(trained, views, predicted):
         assert change.max() > 1e-4, name
 
 
+@pytest.mark.slow
 def test_a_reconstruction_says_what_an_evaluation_with_its_cues_says(
     trained, batch, reconstructed
 ):

@@ -95,6 +95,7 @@ def test_guided_samples_are_finite_and_reproducible(prior):
     jax.tree.map(np.testing.assert_array_equal, params, again)
 
 
+@pytest.mark.slow
 def test_denoise_is_a_function_of_the_variables(prior):
     x = jax.random.normal(jax.random.key(0), (2, 3, 64))
     none = jnp.zeros((2, 3, 64))

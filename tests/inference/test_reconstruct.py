@@ -38,6 +38,7 @@ def with_detector(reconstructor, monkeypatch):
     return use
 
 
+@pytest.mark.slow
 def test_given_keypoints_are_met_after_the_fit(reconstructor, image, keypoints) -> None:
     one = reconstructor.detailed(image, keypoints=keypoints)
     network, fitted = one.errors()
@@ -169,6 +170,7 @@ def test_boxes_ask_the_detector_only_inside(with_detector, image, keypoints) -> 
     assert one.prediction is one.network, "nothing to fit to"
 
 
+@pytest.mark.slow
 def test_all_people_of_a_picture(with_detector, image, keypoints, monkeypatch) -> None:
     """Three people, the third one with a left hand alone; each as if alone."""
     moved = [keypoints * [0.3, 0.3, 1] + [x, 20, 0] for x in (0, 200, 100)]
@@ -222,6 +224,7 @@ def test_any_picture_size_uses_the_same_programs(reconstructor, keypoints) -> No
     assert names == {"network", "fit"}
 
 
+@pytest.mark.slow
 def test_programs_kept_on_disk_give_the_same(
     checkpoint, tmp_path, image, keypoints, monkeypatch
 ) -> None:
@@ -242,6 +245,7 @@ def test_programs_kept_on_disk_give_the_same(
     jax.tree.map(close, first, second)
 
 
+@pytest.mark.slow
 def test_damaged_cache_is_ignored(checkpoint, tmp_path, image, keypoints) -> None:
     first = Reconstructor.load(checkpoint, cues="mediapipe", cache=tmp_path)
     expected = first(image, keypoints=keypoints, fit="off")

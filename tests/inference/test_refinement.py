@@ -103,6 +103,7 @@ def test_programs_of_other_settings_have_other_keys(folder):
     assert len(keys) == 2 and GateConfig().when == "auto"
 
 
+@pytest.mark.slow
 def test_a_trace_and_the_host_agree(prior):
     """The first and the last sample need it, the middle one does not."""
     params = fakes.clasped(3)
@@ -121,6 +122,7 @@ def test_a_trace_and_the_host_agree(prior):
         )
 
 
+@pytest.mark.slow
 def test_refined_vertices_have_a_gradient_in_the_estimate(prior):
     """Of a smooth energy of one's own, as finite differences say."""
     params, model = fakes.clasped(3), prior.model
@@ -160,6 +162,7 @@ TOUCH = dataclasses.replace(
 )
 
 
+@pytest.mark.slow
 def test_an_energy_of_ones_own_takes_the_built_in_ones_place_or_joins_it(prior):
     prediction = fakes.estimate(fakes.clasped(2, gap=0.2))
     apart = _base_gap(prediction)
@@ -174,6 +177,7 @@ def test_an_energy_of_ones_own_takes_the_built_in_ones_place_or_joins_it(prior):
         th.refine(prior, prediction, energy=3.0)
 
 
+@pytest.mark.slow
 def test_the_energy_sees_the_reference_as_a_left_hand_at_the_origin(prior):
     """As in sampling, whichever hand is the reference."""
     seen = []
@@ -197,6 +201,7 @@ def _base_gap(prediction):
     return np.linalg.norm(bases[..., RIGHT, :] - bases[..., LEFT, :], axis=-1)
 
 
+@pytest.mark.slow
 def test_no_argument_need_be_traced_inside_a_trace(prior):
     """The weight of an energy is, or a constant estimate stands inside of a jit."""
     prediction = fakes.estimate(fakes.clasped(1, gap=0.2))
@@ -213,6 +218,7 @@ def test_no_argument_need_be_traced_inside_a_trace(prior):
     assert found.status.shape == (1,)
 
 
+@pytest.mark.slow
 def test_samples_of_the_prior_are_refined_as_they_are(prior):
     walk = th.diffusion.SampleConfig(ddim=DdimConfig(steps=2))
     drawn = prior.sample(jax.random.key(0), 2, config=walk)
@@ -260,6 +266,7 @@ def test_hands_behind_the_camera_have_the_whole_picture_as_box():
     assert given.box is box and (given.score == 0).all()
 
 
+@pytest.mark.slow
 def test_the_refiner_asks_the_segmentation_which_hand_is_seen(folder):
     asked = refiner("always", folder, fakes.hand_model())
     prediction = one(fakes.estimate(fakes.clasped(1)))

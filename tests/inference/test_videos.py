@@ -71,6 +71,7 @@ def done(reconstructor, source, tmp_path_factory) -> videos.DoneClip:
     return run(reconstructor, source, tmp_path_factory.mktemp("out"))
 
 
+@pytest.mark.slow
 def test_files_of_a_video(done: videos.DoneClip, source: Path) -> None:
     names = ["clip.json", "clip.npz", "clip.glb", "clip_overlay.mp4"]
     assert [path.name for path in done.files] == names
@@ -229,6 +230,7 @@ def test_the_block_solver_is_that_of_the_whole_matrix() -> None:
     np.testing.assert_allclose(np.ravel(found), wanted, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_smoothing_takes_the_jitter_and_does_not_lag(reconstructor) -> None:
     """Noisy keypoints of a hand that sweeps: three windows, no step at their seams."""
     model, count, interval = reconstructor.model, 90, 1 / 30

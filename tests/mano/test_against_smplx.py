@@ -106,6 +106,7 @@ def test_vertices_and_joints(files, dtype, flat):
 
 
 @pytest.mark.parametrize(("dtype", "batch"), [("float32", 3), ("float64", 80)])
+@pytest.mark.slow
 def test_gradients(files, dtype, batch):
     """Batch 80 takes the chunked path."""
     official, plain = files

@@ -61,6 +61,7 @@ def test_the_mean_pose_at_the_origin(model):
 
 
 @pytest.mark.parametrize("side", [RIGHT, LEFT])
+@pytest.mark.slow
 def test_one_side_alone(model, side):
     params = random_params(4)
     pose = params.hand_pose + model.pose_mean
@@ -217,6 +218,7 @@ def test_no_nan_gradients_through_to_camera_at_zero_and_pi(model):
 
 
 @pytest.mark.parametrize("count", [64, 70])
+@pytest.mark.slow
 def test_chunked_path_equals_the_plain_one(model, count, monkeypatch):
     """Values and gradients, also where the last chunk is padded."""
     params = random_params(count)

@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 
 from tests.programs import forward
 from twohand_jax import mano
@@ -10,6 +11,7 @@ from twohand_jax.mano import skeleton as skeletons
 from twohand_jax.types import ManoParams
 
 
+@pytest.mark.slow
 def test_joints_equal_the_forward_pass() -> None:
     model = mano.load()
     keys = jax.random.split(jax.random.key(0), 4)

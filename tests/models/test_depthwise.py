@@ -29,6 +29,7 @@ def drawn(size, kernel):
 
 @pytest.mark.parametrize(("kernel", "stride"), CASES)
 @pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.slow
 def test_it_is_the_grouped_convolution_with_its_gradients(kernel, stride, size):
     given = drawn(size, kernel)
     found, back = jax.vjp(lambda *a: convolve(*a, stride), *given)

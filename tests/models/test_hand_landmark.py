@@ -114,6 +114,7 @@ class Plain(hand_landmark.nnx.Module):
     ("stride", "channels", "expanded"),
     [(16, 112, False), (32, 192, False), (32, 1152, True)],
 )
+@pytest.mark.slow
 def test_a_backbone_is_the_network_up_to_its_stage(
     run, variables, crops, stride, channels, expanded
 ):
@@ -128,6 +129,7 @@ def test_a_backbone_is_the_network_up_to_its_stage(
 
 
 @pytest.mark.parametrize("frozen", [0, 3])
+@pytest.mark.slow
 def test_frozen_stages_have_no_gradient_and_all_others_do(frozen):
     config, net, own = backbone(output_stride=16, frozen_stages=frozen)
     image = jax.random.uniform(jax.random.key(0), (1, 64, 64, 3))

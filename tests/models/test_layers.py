@@ -60,6 +60,7 @@ def test_sampling_is_bilinear_and_fades_outside():
 
 
 @pytest.mark.parametrize("cues", [0, 2])
+@pytest.mark.slow
 def test_a_fusion_of_any_number_of_cues_has_no_empty_array(cues):
     config = FusionConfig(layers=1, width=8, heads=2, mlp=8)
     layer = Fusion(

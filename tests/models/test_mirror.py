@@ -26,6 +26,7 @@ def swapped(inputs: Inputs) -> Inputs:
     )
 
 
+@pytest.mark.slow
 def test_swapped_crops_give_swapped_hands(run, variables):
     inputs = random_inputs(jax.random.key(1))
     plain, _ = run(variables, inputs, train=False)

@@ -69,6 +69,7 @@ def test_without_a_condition_only_the_hand_itself_is_seen(pairs):
 
 
 @pytest.mark.parametrize("geometry", [True, False])
+@pytest.mark.slow
 def test_a_denoiser_begins_at_the_share_that_it_keeps(geometry):
     """Untrained, it adds nothing; gradients reach its blocks after one step."""
     config = ResidualDenoiserConfig(

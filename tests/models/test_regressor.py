@@ -68,6 +68,7 @@ def run(network):
     return jax.jit(network.apply, static_argnames="train")
 
 
+@pytest.mark.slow
 def test_outputs_have_the_documented_shapes_and_are_finite(run, variables):
     output, _ = run(variables, random_inputs(jax.random.key(1)), train=False)
     shapes = [(21, 3), (6,), (15, 6), (10,), (3,)]
@@ -173,6 +174,7 @@ def test_only_training_moves_the_statistics(run, variables):
     assert not any(jax.tree.leaves(same))
 
 
+@pytest.mark.slow
 def test_the_published_network_has_its_published_size():
     full = RegressorConfig()
     assert full.image == RESNET50

@@ -61,6 +61,7 @@ def test_what_a_kill_left_of_an_old_checkpoint_goes_at_the_next_start(tmp_path):
     assert not (tmp_path / "discarded").exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_checkpoint_before_it(tmp_path):
     toy.train(tmp_path, total_steps=2)
     code = (

@@ -49,6 +49,7 @@ def values(tree):
     return {float(x) for leaf in jax.tree.leaves(tree) for x in np.unique(leaf)}
 
 
+@pytest.mark.slow
 def test_a_regressor_starts_from_saved_backbones(tmp_path, regressor):
     for name, config, value in (("image", DEEP, 2.0), ("cue", TINY, 3.0)):
         torchvision.save_backbone(tmp_path / name, filled(config, value), arch=name)

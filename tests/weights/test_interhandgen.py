@@ -72,6 +72,7 @@ def test_the_sizes_come_from_the_file(released):
     assert released.config == DenoiserConfig(embedding=32, hidden=40, mlp=24)
 
 
+@pytest.mark.slow
 def test_a_saved_prior_is_loaded_with_its_statistics_and_hand(tmp_path, released):
     interhandgen.save(tmp_path, released)
     hand = dataclasses.replace(mano.load(), name="mano")

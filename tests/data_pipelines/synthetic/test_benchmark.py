@@ -155,6 +155,7 @@ def test_the_quota_of_each_kind_is_exact(frozen: tuple[Path, Path]) -> None:
     assert all(list(found) == levels for found in made.counts.values())
 
 
+@pytest.mark.slow
 def test_scenes_are_kept_exactly(frozen: tuple[Path, Path], tmp_path: Path) -> None:
     found = scenes.load(check.Files(frozen[0]).scenes)
     again = scenes.on_grid(found)

@@ -58,6 +58,7 @@ def run(part, count, path, **options):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.slow
 def test_hands_of_the_demo_picture(tmp_path, workers):
     path = tmp_path / "new" / "m.npz"
     found = run(rows(1), 1, path, workers=workers)

@@ -61,6 +61,7 @@ def test_a_mirrored_pair_with_the_other_reference_has_the_same_features(encoder)
     np.testing.assert_allclose(features[0], features[1], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_mixed_pairs_keep_each_hand_but_not_the_pairs():
     model, params = mano.load(), random_pairs(6)
     before = packed(model, params)

@@ -83,6 +83,7 @@ def test_the_change_is_that_of_the_mean_and_its_interval_holds_it():
     assert low < change < high
 
 
+@pytest.mark.slow
 def test_every_way_has_a_row(pairs, tmp_path):
     prior = Prior.load(write_prior(tmp_path))
     config = RefineConfig(
