@@ -83,6 +83,7 @@ def values(terms: dict[str, Mean]) -> dict[str, float]:
     return {name: float(term.value(empty=0.0)) for name, term in terms.items()}
 
 
+@pytest.mark.slow
 def test_the_truth_costs_nothing(setup):
     model, inputs, targets, weight = setup
     _, terms = compute(true_output(model, targets), model, inputs, targets, weight)

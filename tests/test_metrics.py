@@ -201,6 +201,7 @@ def test_means_add_up_over_ragged_batches(pair):
     np.testing.assert_allclose(total.count, whole.count)
 
 
+@pytest.mark.slow
 def test_any_leading_batch(pair):
     estimate, truth, valid = f32(*pair)
     expected = metrics.mpjpe(estimate[:4], truth[:4], valid[:4])

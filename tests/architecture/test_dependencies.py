@@ -29,6 +29,7 @@ def run_core(
     )
 
 
+@pytest.mark.slow
 def test_other_packages_look_absent():
     done = run_core("import jax, cv2, trimesh, google_crc32c, torch")
     assert "No module named 'torch'" in done.stderr

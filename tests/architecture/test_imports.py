@@ -106,6 +106,7 @@ def test_no_two_packages_import_each_other():
     assert tuple(TopologicalSorter(graph).static_order())
 
 
+@pytest.mark.slow
 def test_importing_the_public_face_loads_neither_tensorflow_nor_torch():
     code = (
         "import sys, twohand_jax as th; "

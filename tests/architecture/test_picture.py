@@ -1,3 +1,5 @@
+import pytest
+
 from tests.architecture import picture
 
 
@@ -6,6 +8,7 @@ def test_the_picture_shows_today_s_imports():
     assert picture.PICTURE.read_text() == picture.draw()
 
 
+@pytest.mark.slow
 def test_every_box_is_explained():
     assert picture.graph().keys() == picture.ABOUT.keys()
 

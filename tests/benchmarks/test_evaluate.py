@@ -63,6 +63,7 @@ def test_there_is_a_peer_of_every_protocol():
     assert tuple(numpy_metrics.METRICS) == benchmark.PROTOCOLS
 
 
+@pytest.mark.slow
 def test_the_examples_have_pictures_of_one_hand_and_hidden_joints(given):
     targets = given.batch.targets
     np.testing.assert_array_equal(

@@ -92,6 +92,7 @@ def test_filled_arrays_have_the_shapes_and_keep_what_is_there():
     assert bytes_.dtype == jnp.uint8 and bytes_.max() > 100
 
 
+@pytest.mark.slow
 def test_weights_keep_estimates_finite():
     network = regressor.network(sizes())
     variables = steps.weights(apply.shapes(network))

@@ -124,6 +124,7 @@ def test_unwritable_output(tmp_path, photo, capsys) -> None:
     assert "cannot be written" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_bad_boxes_and_keypoints_files(fails, tmp_path, photo) -> None:
     path = tmp_path / "hints.json"
     path.write_text("{")
@@ -135,6 +136,7 @@ def test_bad_boxes_and_keypoints_files(fails, tmp_path, photo) -> None:
     assert "no file" in fails(photo, "--keypoints", tmp_path / "none.json")
 
 
+@pytest.mark.slow
 def test_options_of_later_versions(fails, photo) -> None:
     assert "not a model directory" in fails(
         photo, "--refine", "always", "--prior", "no"
@@ -143,6 +145,7 @@ def test_options_of_later_versions(fails, photo) -> None:
     assert "positive" in fails(photo, "--focal", "-1")
 
 
+@pytest.mark.slow
 def test_interruption_exits_130(monkeypatch, photo, capsys) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

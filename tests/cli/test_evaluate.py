@@ -170,6 +170,7 @@ def test_two_methods_are_compared_in_pairs(tmp_path, capsys):
     assert "second.npz cannot be read as results" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_submission_to_freihand_is_in_the_order_of_numbers(
     evaluate, tmp_path, capsys, monkeypatch
 ):

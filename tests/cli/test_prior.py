@@ -20,6 +20,7 @@ def sample(prior, out, *options):
     return cli.main([*arguments, *map(str, options)])
 
 
+@pytest.mark.slow
 def test_samples_are_written_and_named(prior, tmp_path, capsys):
     assert sample(prior, tmp_path / "out", "--n", 3) == 0
     named = [line.split()[1] for line in capsys.readouterr().out.splitlines()]

@@ -65,6 +65,7 @@ def _normals(vertices, faces):
 
 @pytest.mark.parametrize("name", list(collision.PRESETS))
 @pytest.mark.parametrize("distance", [0.045, 0.055])
+@pytest.mark.slow
 def test_agrees_with_a_double_precision_twin(name, distance):
     a, b, faces = _pair(distance)
     config = collision.preset(name)
@@ -139,6 +140,7 @@ def test_directions_add_up():
 
 
 @pytest.mark.parametrize("batch", [(), (3,), (2, 1, 4)])
+@pytest.mark.slow
 def test_any_leading_batch(batch):
     a, b, faces = _pair(0.05)
     single = collision.energy(a, b, faces, faces)

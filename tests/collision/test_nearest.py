@@ -27,6 +27,7 @@ def test_ties_go_to_the_lowest_index():
     assert int(collision.nearest(first, second)[0][0]) == 1
 
 
+@pytest.mark.slow
 def test_barred_pairs_are_no_neighbours():
     points = jnp.asarray(_random((), 30, 2), jnp.float32)
     itself, _ = collision.nearest(points, points)

@@ -8,6 +8,7 @@ from twohand_jax import collision
 
 
 @pytest.mark.parametrize("batch", [(), (3,), (2, 1, 4)])
+@pytest.mark.slow
 def test_point_away_from_a_sphere(batch):
     vertices, faces = shapes.sphere(12, 0.5, (0.1, 0.2, 0.3))
     outward = (vertices - [0.1, 0.2, 0.3]) / 0.5
@@ -31,6 +32,7 @@ def test_host_arrays_stay_host_arrays_and_agree(batch):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_degenerate_faces_give_zero_and_finite_gradient():
     faces = jnp.array([[0, 1, 2]])
     line = jnp.array([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]])

@@ -240,6 +240,7 @@ def test_a_mirrored_picture_gives_what_flipping_gives(batch, model):
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_no_change_is_prepare(batch, model):
     got = run(batch, model, NONE)
     plain = jax.jit(lambda b: prepare(b, crop=CROP))(batch)
@@ -248,6 +249,7 @@ def test_no_change_is_prepare(batch, model):
     assert np.abs(got[0].image - plain[0].image).max() < 1e-3
 
 
+@pytest.mark.slow
 def test_same_key_same_result_and_other_key_another(batch, model):
     config = changed(**ONE_AT_A_TIME["all"])
     first, second = (run(batch, model, config, seed=3)[0] for _ in range(2))
@@ -272,6 +274,7 @@ def test_dropout_of_what_is_no_cue_is_refused():
         AugmentConfig(cue_dropout={"depth": 0.1, "flow": 0.5})
 
 
+@pytest.mark.slow
 def test_one_cue_is_dropped_as_beside_the_others(model):
     """A network without some cues trains on the same records with the others."""
     scene = scenes.batch(0, (4,), model)
@@ -285,6 +288,7 @@ def test_one_cue_is_dropped_as_beside_the_others(model):
     assert inputs.cues == inputs.present == {}
 
 
+@pytest.mark.slow
 def test_colour_is_one_factor_a_channel(batch, model):
     plain = np.asarray(jax.jit(lambda b: prepare(b, crop=CROP))(batch)[0].image)
     got = np.asarray(run(batch, model, changed(color=(0.8, 1.2)))[0].image)
@@ -342,6 +346,7 @@ def test_changes_of_pixels_and_cues_leave_every_label_alone(batch, model):
 
 
 @pytest.mark.parametrize("shape", [(), (2, 1, 2)], ids=str)
+@pytest.mark.slow
 def test_any_leading_batch(model, shape):
     scene = scenes.batch(9, shape, model)
     config = changed(**ONE_AT_A_TIME["all"])

@@ -108,6 +108,7 @@ def test_the_middle_finger_stands_above_the_wrist_in_both_crops(scene):
 
 
 @pytest.mark.parametrize("angle", TURNS)
+@pytest.mark.slow
 def test_a_turned_picture_gives_the_same_crops_and_labels(scene, model, angle):
     before, labelled = prepared(scene, crop=CROP)
     after, relabelled = prepared(turned(scene, model, angle), crop=CROP)

@@ -87,6 +87,7 @@ def test_a_perfect_network_gives_the_truth(model, crop_view, fingers_up, shape, 
     np.testing.assert_allclose(got.geometry.joints, reposed.joints, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_only_overlapping_hands_use_the_relative_translation(model):
     crop, scene, inputs, output = setup(model, crop_view=False)
     inputs = inputs._replace(overlap=jnp.array([True, False, False]))

@@ -95,6 +95,7 @@ def test_a_box_without_a_hand_gives_none(hands, demo_image):
     assert hands(demo_image, np.array([[420.0, 20.0, 560.0, 120.0]])) == []
 
 
+@pytest.mark.slow
 def test_a_doubtful_hand_is_kept_where_a_box_tells_of_it_only(demo_image):
     certain = MediaPipeHands(num_threads=1, sure=1.0)
     assert certain(demo_image) == []

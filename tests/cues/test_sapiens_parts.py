@@ -108,6 +108,7 @@ def gaussians(peaks, shape=(64, 48), spread=6.0, height=0.8):
 
 
 @pytest.mark.parametrize("spread", [2.0, 6.0])
+@pytest.mark.slow
 def test_peaks_between_cells_are_found(spread):
     rng = np.random.default_rng(0)
     peaks = np.stack([rng.uniform(14, 33, 20), rng.uniform(14, 49, 20)], axis=1)

@@ -61,6 +61,7 @@ def test_steps_from_noise_start_at_the_last_timestep_and_end_at_the_first():
 @pytest.mark.parametrize("guided", [False, True])
 @pytest.mark.parametrize("update", ["ddim", "interhandgen"])
 @pytest.mark.parametrize("steps", [1, 5, 42])
+@pytest.mark.slow
 def test_agrees_with_a_loop(update, steps, guided):
     """Guided, the released update goes along what guidance made of the estimate."""
     denoise, latent, condition = fakes.mixture(), _vectors(2), _vectors(2, seed=1)

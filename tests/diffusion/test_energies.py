@@ -50,6 +50,7 @@ def _seen(params):
     return jnp.concatenate([pixels, jnp.ones_like(pixels[..., :1])], axis=-1)
 
 
+@pytest.mark.slow
 def test_collision_is_the_camera_frames_own():
     """Seen in the prior frame, mirrored or not, the energy is that of the meshes."""
     model, params = fakes.hand_model(), fakes.clasped(4)
@@ -63,6 +64,7 @@ def test_collision_is_the_camera_frames_own():
     np.testing.assert_allclose(found, wanted, rtol=2e-3)
 
 
+@pytest.mark.slow
 def test_nothing_to_pay_at_the_estimate_of_hands_apart():
     params = fakes.clasped(2, gap=0.2)
     scene, clean = _setting(params, _seen(params))

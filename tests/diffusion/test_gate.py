@@ -28,6 +28,7 @@ def _estimate(gap=0.035):
     return fakes.estimate(type(pair)(*(leaf[0] for leaf in pair)))
 
 
+@pytest.mark.slow
 def test_touching_hands_are_refined_and_others_are_not():
     assert _status(_estimate()) == Status.REFINED
     assert _status(_estimate(gap=0.2)) == Status.NOT_NEEDED

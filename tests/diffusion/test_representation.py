@@ -25,6 +25,7 @@ def _both_references(batch):
 
 
 @pytest.mark.parametrize("batch", [(), (3,), (2, 1, 4)])
+@pytest.mark.slow
 def test_round_trip_of_random_hands(batch):
     model = fakes.hand_model()
     params = fakes.hands(*batch)
@@ -55,6 +56,7 @@ def test_reference_is_still_and_at_the_origin():
     np.testing.assert_array_equal(still, expected)
 
 
+@pytest.mark.slow
 def test_mirrored_pair_has_the_same_vectors(variant):
     pack = variant(representation.pack)
     model, params = fakes.hand_model(), fakes.hands(3)

@@ -29,6 +29,7 @@ def _in_front(hand, *, batch=()):
 
 
 @pytest.mark.parametrize("hand", [RIGHT, LEFT])
+@pytest.mark.slow
 def test_the_hand_in_front_is_the_reference(hand):
     """Against the scores, which say the other one."""
     prediction = _in_front(hand)
@@ -40,6 +41,7 @@ def test_the_hand_in_front_is_the_reference(hand):
 
 
 @pytest.mark.parametrize("batch", [(), (3,), (2, 1, 4)])
+@pytest.mark.slow
 def test_any_leading_batch(batch):
     found = area(fakes.hand_model(), _in_front(LEFT, batch=batch))
     assert found.shape == (*batch, 2)
@@ -84,6 +86,7 @@ def test_a_segmentation_counts_where_there_is_one():
     np.testing.assert_array_equal(merged[1], drawn_area(model, prediction)[1])
 
 
+@pytest.mark.slow
 def test_no_gradient_comes_of_an_area():
     prediction = _in_front(LEFT)
 

@@ -126,6 +126,7 @@ def resolves(reference: str) -> bool:
         ("types.NoSuchRecord", False),
     ],
 )
+@pytest.mark.slow
 def test_references_are_looked_up_in_files(reference, exists):
     assert resolves(reference) is exists
 

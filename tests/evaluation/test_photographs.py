@@ -139,6 +139,7 @@ def test_an_interrupted_run_goes_on(records, pipeline, tmp_path, monkeypatch):
         assert row == pytest.approx(whole[name], nan_ok=True), name
 
 
+@pytest.mark.slow
 def test_hands_that_are_not_found_are_counted_and_left_out(records, pipeline):
     right = pipeline(TrueHands(sides=(RIGHT,)))
     found = photographs.evaluate(right, records, "test", config=HALF, progress=False)

@@ -91,6 +91,7 @@ def test_a_mirrored_picture_exchanges_the_hands():
 @pytest.mark.parametrize(
     "settings", [{"rotation_deg": 40.0}, {"scale": 0.3}, {"box_jitter": 0.05}]
 )
+@pytest.mark.slow
 def test_labels_move_with_the_colours(settings):
     """Each disc keeps its place among its hand's dots."""
     for sample in (changed(key, **settings) for key in range(2)):
@@ -136,6 +137,7 @@ def test_records_without_hands_or_labels_do_not_count():
 
 
 @pytest.mark.parametrize("setting", ["color", "noise", "grey_probability"])
+@pytest.mark.slow
 def test_colours_change_each_in_their_way(setting):
     amount = 1.0 if setting == "grey_probability" else 0.1
     plain, drawn = changed().image, changed(**{setting: amount}).image

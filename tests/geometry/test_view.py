@@ -35,6 +35,7 @@ def test_a_crop_in_the_middle_is_not_turned():
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 1)], ids=str)
+@pytest.mark.slow
 def test_turning_keeps_the_first_point_and_turns_back(shape):
     points = jnp.asarray(np.random.default_rng(0).normal(size=(*shape, 5, 3)))
     T = jnp.broadcast_to(crop_at(300.0, 20.0), (*shape, 2, 3))

@@ -237,6 +237,7 @@ def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"file", "folder"}
 
 
+@pytest.mark.slow
 def test_a_network_of_turned_crops_takes_angles(tmp_path):
     trained = networks.saved(
         tmp_path / "up", crop__fingers_up=True, model__cues=(), model__transnet=None

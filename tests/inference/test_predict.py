@@ -190,6 +190,7 @@ def reconstructed(trained: predict.Trained) -> list[Prediction]:
 
 
 @pytest.mark.parametrize("crop_size", [32, 128, 256])
+@pytest.mark.slow
 def test_a_photograph_lies_on_the_canvas_as_its_record_does(records, crop_size):
     """The same window and the same pixels, whatever part of the picture it takes."""
     changes = {

@@ -46,6 +46,7 @@ def test_references_alternate_and_lie_at_the_origin(prior):
 
 
 @pytest.mark.parametrize("batch", [(), (3,), (2, 1, 4)])
+@pytest.mark.slow
 def test_a_second_hand_leaves_the_first_as_it_is(prior, batch):
     params = random_pairs(*batch)
     sides = np.random.default_rng(0).integers(0, 2, batch)
@@ -143,6 +144,7 @@ def test_a_prior_first_used_inside_a_trace_is_whole_afterwards(tmp_path):
     np.testing.assert_allclose(steps[0, 0], 1 + fresh.schedule.betas.sum(), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_prior_is_an_argument_of_jit(prior):
     key = jax.random.key(1)
     closed = jax.jit(lambda key: prior.sample(key, 2, config=FEW))(key)

@@ -233,6 +233,7 @@ def test_samples_of_the_prior_are_refined_as_they_are(prior):
 
 
 @pytest.mark.parametrize("batch", [(), (3,), (2, 1, 4)])
+@pytest.mark.slow
 def test_a_prediction_of_parameters(batch):
     params = fakes.hands(*batch)
     make = jax.jit(th.prediction_from_params)

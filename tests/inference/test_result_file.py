@@ -44,6 +44,7 @@ def content(model, prediction) -> dict:
     )
 
 
+@pytest.mark.slow
 def test_content(content, prediction) -> None:
     VALIDATOR.validate(content)
     assert json.loads(json.dumps(content)) == content
@@ -90,6 +91,7 @@ def test_hands_before_the_refinement_are_told_and_read(
         th.load_result(tmp_path / "a.json")
 
 
+@pytest.mark.slow
 def test_a_picture_without_hands(model, prediction, tmp_path) -> None:
     nobody = prediction._replace(score=np.zeros((3, 2)))
     content = result_file.to_json(

@@ -86,6 +86,7 @@ def test_files_of_a_video(done: videos.DoneClip, source: Path) -> None:
     assert (overlay.rate, overlay.total, overlay.size) == (RATE, FRAMES, (240, 320))
 
 
+@pytest.mark.slow
 def test_json_and_arrays_say_the_same(done: videos.DoneClip) -> None:
     content = json.loads(done.files[0].read_text())
     VALIDATOR.validate(content)
@@ -164,6 +165,7 @@ def test_the_animation_moves_the_joints(done: videos.DoneClip) -> None:
     np.testing.assert_allclose(values.reshape(-1, 3), wrists, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_job_with_videos(reconstructor, source, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(Reconstructor, "load", lambda *_, **__: reconstructor)
     whole = tmp_path / "whole.mp4"

@@ -38,6 +38,7 @@ def random_params(*batch: int, seed: int = 0, scale: float = 0.5) -> ManoParams:
 
 
 @pytest.mark.parametrize("batch", [(), (3,), (2, 1, 4)])
+@pytest.mark.slow
 def test_any_leading_batch(model, batch):
     params = random_params(*batch)
     out = forward(model, params)
@@ -113,6 +114,7 @@ def test_mirror_law(variant):
 
 
 @pytest.mark.parametrize("batch", [(), (3,), (2, 1, 4)])
+@pytest.mark.slow
 def test_to_camera_law(model, batch):
     """The transformed parameters give the transformed vertices."""
     params = random_params(*batch)
@@ -195,6 +197,7 @@ def test_gradients_are_those_of_finite_differences(model):
 
 
 @pytest.mark.parametrize("angle", [0.0, 1e-8, 1e-4, np.pi - 1e-6, np.pi, 2 * np.pi])
+@pytest.mark.slow
 def test_no_nan_gradients_at_singular_rotations(model, angle):
     params = mano.zeros()._replace(
         global_orient=jnp.zeros((2, 3)).at[:, 1].set(angle),

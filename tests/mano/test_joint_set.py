@@ -40,6 +40,7 @@ def test_kinematic_joints_change_their_fingertips_only():
     np.testing.assert_array_equal(found[:, list(TIPS)], tips)
 
 
+@pytest.mark.slow
 def test_the_open_hands_regressor_is_of_the_rest_pose():
     model, hands = mano.load(), geometry()
     posed = joint_set.JointSet("interwild", "kinematic").of(model, hands)

@@ -108,6 +108,7 @@ def test_the_right_hand_missing(tmp_path, pair):
 
 
 @pytest.mark.parametrize("key", sorted(loading.SHAPES))
+@pytest.mark.slow
 def test_wrong_shapes_and_missing_fields_are_named(tmp_path, pair, key):
     right, left = pair
     fake_mano.write_plain(tmp_path, right, left | {key: left[key][..., :-1]})

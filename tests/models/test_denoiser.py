@@ -35,6 +35,7 @@ def test_the_time_embedding_is_sines_then_cosines_of_falling_frequencies():
 
 
 @pytest.mark.parametrize("attention", ["tokens", "items"])
+@pytest.mark.slow
 def test_items_of_a_batch_do_not_see_each_other(attention):
     net = build(attention=attention)
     variables = net.init(jax.random.key(0))

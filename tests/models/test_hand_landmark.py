@@ -82,6 +82,7 @@ def test_maps_are_those_of_litert(run, variables, crops, expected):
             )
 
 
+@pytest.mark.slow
 def test_a_crop_does_not_depend_on_those_beside_it(run, variables, crops):
     together, alone = run(variables, crops), run(variables, crops[2:])
     np.testing.assert_allclose(alone.points[0], together.points[2], atol=1e-3)

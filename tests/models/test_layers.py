@@ -21,6 +21,7 @@ def reference_pool(x):
 
 
 @pytest.mark.parametrize("size", [8, 10])
+@pytest.mark.slow
 def test_max_pool_equals_the_window_reduction_with_its_gradient(size):
     x = jax.random.normal(jax.random.key(0), (2, size, size, 3))
     np.testing.assert_array_equal(max_pool(x), reference_pool(x))

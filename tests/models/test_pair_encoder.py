@@ -40,6 +40,7 @@ def test_pairs_do_not_influence_each_other(network):
     np.testing.assert_allclose(one[0], features[1], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_points_are_spread_over_all_vertices():
     net = pair_encoder.network(PairEncoderConfig(points=2, widths=(4,), hidden=4))
     variables = net.init(jax.random.key(1))

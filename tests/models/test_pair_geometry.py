@@ -42,6 +42,7 @@ def test_joints_are_those_of_the_hand_model(pairs, side):
     np.testing.assert_allclose(found, POSED(pairs).joints[:, side], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_slopes_lead_out_of_the_other_hand(pairs):
     """Against them, the skeletons' nearness falls."""
     clean, condition = ((pairs[:, k] - MEAN) / SCALE for k in (1, 0))
@@ -59,6 +60,7 @@ def test_the_slopes_lead_out_of_the_other_hand(pairs):
     assert float(after) < 0.9 * float(before)
 
 
+@pytest.mark.slow
 def test_without_a_condition_only_the_hand_itself_is_seen(pairs):
     clean = (pairs[:, 1] - MEAN) / SCALE
     features = features_of(clean, jnp.zeros_like(clean))

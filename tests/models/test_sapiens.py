@@ -35,6 +35,7 @@ def network_of(config):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.slow
 def test_it_agrees_with_pytorch_and_each_picture_stands_alone(kind):
     config = tiny(kind)
     image, network = pictures(2), network_of(config)
@@ -121,6 +122,7 @@ def test_instance_norm_of_constant_and_random_channels():
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.slow
 def test_released_networks_have_pytorchs_number_of_weights(size, kind):
     from twohand_jax.benchmarks.peers.torch_sapiens import TorchSapiens
 

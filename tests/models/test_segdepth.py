@@ -26,6 +26,7 @@ def regions(count: int, height: int = 16, width: int = 24) -> jax.Array:
     return jax.random.normal(jax.random.key(1), (count, height, width, 5))
 
 
+@pytest.mark.slow
 def test_maps_have_half_of_the_regions_resolution():
     _, run, variables = small()
     maps, _ = run(variables, regions(2))

@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import nnx
 
 from twohand_jax.models.resnet import ResNetConfig
@@ -30,6 +31,7 @@ def explicit_first_layer(net, joints):
     )
 
 
+@pytest.mark.slow
 def test_the_separable_first_layer_equals_the_convolution_of_heat_maps():
     net = TransNet(CONFIG, dtype=jnp.float32, rngs=nnx.Rngs(0))
     key = jax.random.key(1)
@@ -39,6 +41,7 @@ def test_the_separable_first_layer_equals_the_convolution_of_heat_maps():
     np.testing.assert_allclose(net._first(joints) / scale, expected / scale, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_joints_of_both_hands_lie_in_one_square_over_the_picture():
     joints = jax.random.uniform(jax.random.key(0), (1, 2, 21, 3), maxval=8.0)
     right = jnp.array([[0.5, 0.0, 10.0], [0.0, 0.5, 20.0]])

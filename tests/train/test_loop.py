@@ -133,6 +133,7 @@ def test_fields_that_differ_are_listed(tmp_path):
 
 
 @pytest.mark.parametrize(("every", "measured"), [(0, 0), (4, 2), (6, 1), (99, 1)])
+@pytest.mark.slow
 def test_evaluation_is_off_at_zero_and_else_happens_at_the_end_too(
     tmp_path, every, measured
 ):

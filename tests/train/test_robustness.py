@@ -115,6 +115,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     saved.close()
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_with_everything_to_see_it_again(tmp_path):
     expected = "Step 5: .*loss/total.* not finite; .*toy record 64"
     with pytest.raises(NonFiniteLossError, match=expected):

@@ -11,6 +11,7 @@ from twohand_jax.evaluation.results import Scores
 from twohand_jax.types import Camera, Mean, Prediction
 
 
+@pytest.mark.slow
 def test_errors_are_of_found_hands_and_the_picture_keeps_its_split(
     batch, joints, wrist
 ):

@@ -81,6 +81,7 @@ def test_samples_come_in_batches_and_are_cut_to_the_count(prior):
         assert (a != b).any(), "a batch repeats another"
 
 
+@pytest.mark.slow
 def test_contact_figures_of_hands_apart_and_in_one_place():
     model, rest = mano.load(), mano.zeros(2)
     apart = rest._replace(transl=rest.transl.at[:, RIGHT, 0].set(1.0))
