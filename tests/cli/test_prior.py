@@ -7,6 +7,8 @@ from PIL import Image
 
 from tests.inference.priors import QUICK, write_features, write_poses, write_prior
 from twohand_jax.cli import main as cli
+from twohand_jax.cli.prior import SAMPLERS
+from twohand_jax.diffusion import cascade
 from twohand_jax.evaluation.prior import prior_table
 
 
@@ -54,6 +56,15 @@ def test_bad_requests_end_in_one_sentence(prior, tmp_path, capsys):
     (tmp_path / "file").touch()
     assert sample(prior, tmp_path / "file", "--n", 3) == 2
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_the_released_sampler_wants_its_timesteps(tmp_path, capsys):
+    """InterHandGen's steps go over 126 timesteps."""
+    assert set(SAMPLERS) == set(cascade.PRESETS)
+    short = write_prior(tmp_path / "short", timesteps=50)
+    assert sample(short, tmp_path / "out", "--preset", "interhandgen") == 2
+    assert "spread over 126" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

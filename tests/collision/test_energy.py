@@ -8,6 +8,7 @@ from jax.test_util import check_grads
 
 from tests.collision import shapes
 from twohand_jax import collision
+from twohand_jax.collision import CollisionConfig
 from twohand_jax.errors import InputError
 
 PLAIN = dataclasses.replace(collision.DEFAULT, average="none")
@@ -178,3 +179,27 @@ def test_extreme_input_has_finite_gradient(bad):
 def test_unknown_preset_is_refused():
     with pytest.raises(InputError, match="interhandgen"):
         collision.preset("strict")
+
+
+def test_squared_depths_sum_what_the_contacts_say():
+    a, b, faces = _pair(0.055)
+    found = collision.find_contacts(a, b, faces, faces)
+    wanted = np.sum(np.asarray(found.depth_a)[found.collides_a] ** 2)
+    wanted += np.sum(np.asarray(found.depth_b)[found.collides_b] ** 2)
+    depths = collision.squared_depths(a, b, faces, faces)
+    assert wanted > 1e-6
+    np.testing.assert_allclose(depths, wanted, rtol=1e-5)
+    assert collision.squared_depths(a, b + 0.1, faces, faces) == 0
+
+
+def test_squared_depths_push_the_free_hand_out():
+    a, b, faces = _pair(0.055)
+    config = CollisionConfig(stop_gradient="a")
+
+    def depths(a, b):
+        return collision.squared_depths(a, b, faces, faces, config=config)
+
+    held, free = jax.grad(depths, argnums=(0, 1))(a, b)
+    assert not np.any(held)
+    way = -np.sum(np.asarray(free), axis=0)
+    assert way[0] > 5 * np.abs(way[1:]).max()  # b lies on the positive x axis of a

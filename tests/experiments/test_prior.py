@@ -12,6 +12,7 @@ from twohand_jax.errors import InputError
 from twohand_jax.experiments import prior
 from twohand_jax.experiments.prior import PriorConstants, PriorLossConfig
 from twohand_jax.models.apply import Network
+from twohand_jax.types import LEFT
 
 COUNT = 32
 NOISE = schedule.cosine(9)
@@ -97,3 +98,36 @@ def test_the_anchor_is_denoised_without_condition_and_without_its_placement(batc
 def test_the_anchor_s_branch_and_a_share_exclude_each_other():
     with pytest.raises(InputError, match="unconditional is 0.2.*'anchor'"):
         PriorLossConfig(branch="anchor", unconditional=0.2)
+
+
+@pytest.fixture(scope="module")
+def clasped():
+    """Pairs that run into each other, as the data would have them."""
+    model = fakes.hand_model()
+    hands = fakes.clasped(COUNT, gap=0.02)
+    vectors = representation.pack(model, hands, jnp.full(COUNT, LEFT))
+    return PairBatch(vectors, jnp.ones(COUNT), jnp.arange(COUNT))
+
+
+def test_the_depth_of_the_estimate_in_the_reference_is_part_of_the_loss(clasped):
+    """The answer is the truth moved by ``params`` metres out of the palm."""
+    truth = representation.normalise(clasped.vectors, fakes.STATISTICS)[:, 1]
+    away = jnp.zeros(64).at[62].set(1 / fakes.STATISTICS.scale[62])
+
+    def moved(params, x, condition):
+        return truth + params * away
+
+    losses = [
+        evaluate(clasped, moved, params, collision=1.0, unconditional=0.0)[0][1]
+        for params in (0.0, 0.1)
+    ]
+    inside, outside = (float(terms["collision"].value()) for terms in losses)
+    assert inside > 10 * outside
+
+
+def test_only_rows_with_weight_and_condition_count_as_collisions(clasped):
+    truth = representation.normalise(clasped.vectors, fakes.STATISTICS)[:, 1]
+    (_, terms), _ = evaluate(
+        clasped, lambda params, x, condition: truth, collision=1.0, unconditional=1.0
+    )
+    assert terms["collision"].count == 0

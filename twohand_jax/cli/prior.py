@@ -8,6 +8,8 @@ from typing import Any
 from twohand_jax import arguments
 from twohand_jax.progress import Bar, say, show
 
+SAMPLERS = ("default", "interhandgen")  # of diffusion.cascade.PRESETS
+
 
 def add(subparsers: Any) -> None:
     """The command's flags."""
@@ -35,6 +37,12 @@ def add(subparsers: Any) -> None:
     )
     sample.add_argument("--out", type=Path, required=True, help="output folder")
     sample.add_argument("--guided", action="store_true", help="steer out of collisions")
+    sample.add_argument(
+        "--preset",
+        choices=SAMPLERS,
+        default="default",
+        help="interhandgen: its released sampler, guided as there",
+    )
     text = "replace files that no earlier run made, too"
     sample.add_argument("--overwrite", action="store_true", help=text)
     sample.set_defaults(run=_sample)
@@ -70,13 +78,15 @@ def _sample(args: argparse.Namespace) -> None:
     import jax
 
     from twohand_jax.cli import common
-    from twohand_jax.diffusion.cascade import Collision, SampleConfig
+    from twohand_jax.diffusion.cascade import PRESETS, Collision
     from twohand_jax.inference import result
     from twohand_jax.inference.prior import Prior
 
     common.enable_compilation_cache()
     prior = Prior.load(args.prior)
-    walk = SampleConfig(energy=Collision()) if args.guided else SampleConfig()
+    walk = PRESETS[args.preset]
+    if args.guided and walk.energy is None:
+        walk = dataclasses.replace(walk, energy=Collision())
     drawn = prior.sample(jax.random.key(args.seed), args.n, config=walk)
     for path in result.write_samples(
         args.out, prior.model, drawn, overwrite=args.overwrite

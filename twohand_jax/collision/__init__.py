@@ -11,6 +11,7 @@ from twohand_jax.collision.energy import (
     largest_depth,
     pair_cost,
     preset,
+    squared_depths,
 )
 from twohand_jax.collision.nearest import gather, nearest, vertex_normals
 from twohand_jax.collision.penetration import Penetration, measure
@@ -30,5 +31,6 @@ __all__ = [
     "pair_cost",
     "preset",
     "colliding_pairs",
+    "squared_depths",
     "vertex_normals",
 ]

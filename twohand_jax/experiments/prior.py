@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from twohand_jax import fields, mano
+from twohand_jax import collision, fields, mano
+from twohand_jax.collision import CollisionConfig
 from twohand_jax.data.poses import PairBatch
 from twohand_jax.diffusion import representation
 from twohand_jax.diffusion.representation import OTHER, RELATIVE, SIZE, Statistics
@@ -28,7 +29,7 @@ from twohand_jax.train import dry_run
 from twohand_jax.train.dry_run import Outline
 from twohand_jax.train.step import Loss
 from twohand_jax.train.task import Task
-from twohand_jax.types import ManoModel, Mean, NoiseSchedule
+from twohand_jax.types import LEFT, RIGHT, ManoModel, Mean, NoiseSchedule
 
 NORMALISE = ("std", "variance")
 SCHEDULES = ("linear", "cosine")
@@ -105,6 +106,10 @@ class PriorLossConfig:
         floor: see ``weighting``.
         vertex: factor of the vertices' mean squared error, per square metre.
         joint: the same of the joints.
+        collision: factor of how deep the estimated hand lies in the true reference:
+            the sum of the vertices' squared depths in square millimetres, the mean over
+            the quarter of the batch with the least noise. The squared error alone
+            does not tell a millimetre inside from a millimetre outside.
     """
 
     branch: str = "share"
@@ -113,6 +118,7 @@ class PriorLossConfig:
     floor: float = 1e-3
     vertex: float = 0.0
     joint: float = 0.0
+    collision: float = 0.0
 
     def __post_init__(self) -> None:
         fields.check(
@@ -123,6 +129,7 @@ class PriorLossConfig:
             floor=fields.Range(low=0, high=1, open_low=True),
             vertex=fields.NOT_NEGATIVE,
             joint=fields.NOT_NEGATIVE,
+            collision=fields.NOT_NEGATIVE,
         )
         if self.branch == "anchor" and self.unconditional > 0:
             raise fields.error(
@@ -245,6 +252,13 @@ def loss(network: Network, config: PriorLossConfig) -> Loss:
             terms |= surface
             total += config.vertex * surface["vertex"].value(empty=0.0)
             total += config.joint * surface["joint"].value(empty=0.0)
+        if config.collision > 0:
+            few = jnp.argsort(t)[: -(-len(t) // 4)]
+            found = representation.denormalise(estimate[few], statistics, hand=OTHER)
+            depths = depths_in_reference(model, batch.vectors[few, 0], found)
+            counts = batch.weight[few] * ~blind[few]
+            terms["collision"] = Mean(jnp.sum(depths * counts), jnp.sum(counts))
+            total += config.collision * terms["collision"].value(empty=0.0)
         return total, (terms, batch_stats)
 
     return compute
@@ -281,6 +295,30 @@ def surface_errors(
         squared = jnp.mean(jnp.sum((found - wanted) ** 2, axis=-1), axis=-1)
         out[name] = Mean(jnp.sum(squared * weight), jnp.sum(weight))
     return out
+
+
+def depths_in_reference(
+    model: ManoModel,
+    reference: Float[Array, "b 64"],
+    other: Float[Array, "b 64"],
+) -> Float[Array, "b"]:
+    """Sum of the vertices' squared depths in the other hand, square millimetres.
+
+    Args:
+        model: hand model.
+        reference: raw vectors of the reference hand, which is held fixed.
+        other: raw vectors of the other hand.
+    """
+    twice = jnp.stack([reference, reference], axis=1)
+    hands = mano.forward(model, representation.unpack_at_origin(model, twice))
+    squared = collision.squared_depths(
+        hands.vertices[:, LEFT],
+        representation.other_hand(model, other)[0],
+        model.faces[LEFT],
+        model.faces[RIGHT],
+        config=CollisionConfig(stop_gradient="a"),
+    )
+    return 1e6 * squared
 
 
 def outline(experiment: PriorExperiment) -> Outline:
