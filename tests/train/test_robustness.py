@@ -15,7 +15,7 @@ from twohand_jax import experiments
 from twohand_jax.cli import main as cli
 from twohand_jax.errors import FailedError, InputError, NonFiniteLossError
 from twohand_jax.evaluation import monitors
-from twohand_jax.train import checkpoint, loop
+from twohand_jax.train import checkpoint, estimate, loop
 
 ROOT = Path(__file__).parents[2]
 STEPS, KILLS = 60, 8
@@ -179,4 +179,6 @@ def test_a_dry_run_tells_what_a_run_needs_and_writes_nothing(tmp_path, capsys):
     told = capsys.readouterr().out
     for word in ("Parameters:", "GFLOP per img", "GiB", "Mesh: 1 data x 1 fsdp"):
         assert word in told
+    for chip in estimate.CHIPS:
+        assert f"  {chip} " in told
     assert not (tmp_path / "unused").exists()

@@ -196,6 +196,7 @@ def outline(experiment: RegressorExperiment) -> Outline:
         optim=experiment.optim,
         loop=loop,
         unit="img",
+        precision=experiment.model.dtype,
     )
 
 

@@ -13,9 +13,10 @@ from twohand_jax import mano
 from twohand_jax.crops import cue_table
 from twohand_jax.data.poses import PairBatch
 from twohand_jax.models.apply import Network
-from twohand_jax.train import optim, sharding
+from twohand_jax.train import estimate, optim, sharding
 from twohand_jax.train import state as states
 from twohand_jax.train import step as steps
+from twohand_jax.train.estimate import Cost
 from twohand_jax.train.loop import LoopConfig
 from twohand_jax.train.step import Loss
 from twohand_jax.types import Batch, Camera, Cues, Targets
@@ -32,6 +33,7 @@ class Outline(NamedTuple):
         batch: shapes of a batch.
         optim, loop: settings.
         unit: what a batch consists of.
+        precision: "float32" or "bfloat16", of most products.
     """
 
     network: Network
@@ -41,6 +43,7 @@ class Outline(NamedTuple):
     optim: optim.OptimConfig
     loop: LoopConfig
     unit: str
+    precision: str = "float32"
 
 
 class CompiledStep(NamedTuple):
@@ -51,12 +54,31 @@ class CompiledStep(NamedTuple):
     flops: float
 
 
+class TracedStep(NamedTuple):
+    """The traced step and what it works on, in shapes."""
+
+    state: states.TrainState
+    lowered: jax.stages.Lowered
+    flops: float
+
+
 def compile_step(outline: Outline, mesh: jax.sharding.Mesh) -> CompiledStep:
     """Compile the training step from shapes; allocates no arrays.
 
     Args:
         outline: what is trained.
         mesh: devices to compile for.
+    """
+    traced = trace_step(outline, mesh)
+    return CompiledStep(traced.state, traced.lowered.compile(), traced.flops)
+
+
+def trace_step(outline: Outline, mesh: jax.sharding.Mesh) -> TracedStep:
+    """Trace the training step.
+
+    Args:
+        outline: what is trained.
+        mesh: devices that it would run on.
     """
     optimizer = optim.optimizer(outline.optim)
     step = steps.make(outline.loss, optimizer, ema_decay=outline.optim.ema_decay)
@@ -75,13 +97,17 @@ def compile_step(outline: Outline, mesh: jax.sharding.Mesh) -> CompiledStep:
     number = jax.ShapeDtypeStruct((), jnp.int32)
     lowered = jitted.lower(state, outline.batch, outline.constants, key, number)
     flops = (lowered.cost_analysis() or {}).get("flops", float("nan"))
-    return CompiledStep(state, lowered.compile(), flops)
+    return TracedStep(state, lowered, flops)
 
 
 def describe(outline: Outline) -> str:
-    """The report of ``twohand train --dry-run``."""
+    """The report of ``twohand train --dry-run``.
+
+    The step is compiled only for accelerators: what a CPU's program takes says nothing
+    of theirs.
+    """
     mesh = sharding.make_mesh(fsdp=outline.loop.fsdp)
-    program = compile_step(outline, mesh)
+    program = trace_step(outline, mesh)
     size = outline.loop.batch_size
     lines = [
         *_parameters(program.state.params),
@@ -89,11 +115,29 @@ def describe(outline: Outline) -> str:
         f"Training step, batch {size}: {program.flops / 1e9:.3g} GFLOP, "
         f"{program.flops / size / 1e9:.3g} GFLOP per {outline.unit} (forward, "
         "backward and update, as traced)",
-        *_memory(program.compiled, mesh),
-        "",
-        *_placement(program.state, mesh),
+        *estimate.describe(cost(outline, program)),
     ]
-    return "\n".join(lines)
+    if jax.default_backend() != "cpu":
+        lines += _memory(program.lowered.compile(), mesh)
+    return "\n".join([*lines, "", *_placement(program.state, mesh)])
+
+
+def cost(outline: Outline, traced: TracedStep) -> Cost:
+    """FLOPs and bytes of the traced step."""
+    return Cost(
+        flops=traced.flops,
+        state=estimate.nbytes(traced.state),
+        gradients=estimate.nbytes(traced.state.params),
+        activations=estimate.activations(
+            outline.loss,
+            traced.state,
+            outline.batch,
+            outline.constants,
+            size=outline.loop.batch_size,
+        ),
+        batch=estimate.nbytes(outline.batch),
+        precision=outline.precision,
+    )
 
 
 def _parameters(params: PyTree) -> list[str]:
