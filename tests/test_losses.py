@@ -10,6 +10,7 @@ from tests.mano import fake_mano
 from twohand_jax import losses, mano
 from twohand_jax.crops.augment import CropConfig, prepare
 from twohand_jax.geometry import rotations
+from twohand_jax.mano import loading
 from twohand_jax.mano.joint_set import INTERWILD, KINDS
 from twohand_jax.types import RIGHT, HandGeometry, Mean, Output
 
@@ -111,6 +112,36 @@ def test_the_truth_costs_nothing_as_the_crop_sees_it(setup, seen):
     found = values(terms)
     for name in set(TERMS) - {"projection"}:
         assert found[name] < 2e-4, (name, found[name])
+
+
+@pytest.mark.slow
+def test_the_truth_costs_nothing_relative_to_the_mean_pose(setup):
+    """InterWild's rotations of fingers, which are added to the mean pose."""
+    right = fake_mano.corrected_fields(RIGHT)
+    model = fake_mano.model_of(right, loading.mirrored(right))
+    crop = dataclasses.replace(CROP, flat_hand_mean=False, center="half")
+    inputs, targets = jax.jit(lambda b: prepare(b, crop=crop))(
+        scenes.batch(0, (3,), model)
+    )
+    run = jax.jit(
+        lambda *a, crop: losses.compute(*a, config=WEIGHTS, crop=crop),
+        static_argnames="crop",
+    )
+    output = true_output(model, targets)
+    relative = rotations.axis_angle_to_matrix(targets.mano.hand_pose)
+    output = output._replace(hand_pose_6d=rotations.matrix_to_rotation_6d(relative))
+    _, terms = run(output, model, inputs, targets, setup[3], crop=crop)
+    _, absolute = run(
+        output,
+        model,
+        inputs,
+        targets,
+        setup[3],
+        crop=dataclasses.replace(crop, flat_hand_mean=True),
+    )
+    for name in ("pose", "mesh"):
+        assert values(terms)[name] < 2e-4, name
+        assert values(absolute)[name] > 1e-3, name
 
 
 def test_every_term_answers_to_its_own_error(setup):

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from twohand_jax import fields, switches
 from twohand_jax.crops import labels
-from twohand_jax.crops.inputs import CropConfig
+from twohand_jax.crops.inputs import CropConfig, virtual_cameras
 from twohand_jax.geometry import affine, cameras, rotations, view
 from twohand_jax.mano import forward_side
 from twohand_jax.mano.joint_set import KINDS, POSED, JointSet
@@ -37,7 +37,8 @@ class LossConfig:
             "all", as InterWild does; terms with few labels then weigh less.
         joints: of the posed model: "kinematic", or "regressed" from its surface, as
             InterWild's are (``mano.joint_set``).
-        pose: rotation matrices of MANO's 16 joints, the root included.
+        pose: rotation matrices of MANO's 16 joints, the root included; the fingers'
+            relative to the mean pose where the crop's ``flat_hand_mean`` is off.
         shape: MANO's shape coefficients.
         joint_3d: joints of the posed model, relative to the wrist, metres.
         mesh: vertices of the posed model, relative to the wrist, metres.
@@ -67,7 +68,13 @@ WEIGHTS = tuple(n for n in fields.names(LossConfig) if n not in ("mean", "joints
 
 
 class _Posed(NamedTuple):
-    """A hand in the network frame: all MANO rotations and the surface they give."""
+    """A hand in the network frame: all estimated rotations and the surface they give.
+
+    Attributes:
+        R: those of the fingers are relative to what ``CropConfig.flat_hand_mean`` says.
+        vertices: metres.
+        joints: metres.
+    """
 
     R: Float[Array, "*b 2 16 3 3"]
     vertices: Float[Array, "*b 2 778 3"]
@@ -108,8 +115,8 @@ def compute(
     chex.assert_tree_shape_prefix((output, inputs, targets), weight.shape)
     output = jax.tree.map(lambda x: x.astype(jnp.float32), output)
     joints = JointSet(POSED.tips, config.joints)
-    predicted = _pose_output(output, model, joints)
-    truth = _pose_targets(targets, model, joints)
+    predicted = _pose_output(output, model, joints, crop)
+    truth = _pose_targets(targets, model, joints, crop)
     terms = _surface_terms(output, predicted, truth, targets)
     terms |= _crop_terms(output, predicted, truth, inputs, targets, crop)
     if output.rel_trans is not None:
@@ -169,25 +176,44 @@ def depth_to_cells(
     return (depth / (crop.box_3d_m / 2) + 1) / 2 * crop.cells
 
 
-def _pose_output(output: Output, model: ManoModel, joints: JointSet) -> _Posed:
+def _pose_output(
+    output: Output, model: ManoModel, joints: JointSet, crop: CropConfig
+) -> _Posed:
     root = rotations.rotation_6d_to_matrix(output.global_orient_6d)
     pose = rotations.rotation_6d_to_matrix(output.hand_pose_6d)
-    R = jnp.concatenate([root[..., None, :, :], pose], axis=-3)
-    return _pose(model, joints, R, output.betas, jnp.zeros_like(output.camera))
+    R = posed = jnp.concatenate([root[..., None, :, :], pose], axis=-3)
+    if not crop.flat_hand_mean:
+        posed = _from_mean(rotations.matrix_to_axis_angle(R), model)
+    still = jnp.zeros_like(output.camera)
+    return _pose(model, joints, posed, output.betas, still)._replace(R=R)
 
 
-def _pose_targets(targets: Targets, model: ManoModel, joints: JointSet) -> _Posed:
+def _pose_targets(
+    targets: Targets, model: ManoModel, joints: JointSet, crop: CropConfig
+) -> _Posed:
     mano = targets.mano
-    absolute = mano.hand_pose + model.pose_mean[RIGHT]
-    axis_angle = jnp.concatenate([mano.global_orient[..., None, :], absolute], -2)
     valid = targets.mano_valid[..., None]
-    return _pose(
+    relative = jnp.concatenate([mano.global_orient[..., None, :], mano.hand_pose], -2)
+    relative = jnp.where(valid[..., None], relative, 0.0)
+    truth = _pose(
         model,
         joints,
-        rotations.axis_angle_to_matrix(jnp.where(valid[..., None], axis_angle, 0.0)),
+        _from_mean(relative, model),
         jnp.where(valid, mano.betas, 0.0),
         jnp.where(valid, mano.transl, 0.0),
     )
+    if crop.flat_hand_mean:
+        return truth
+    return truth._replace(R=rotations.axis_angle_to_matrix(relative))
+
+
+def _from_mean(
+    axis_angle: Float[Array, "*b 2 16 3"], model: ManoModel
+) -> Float[Array, "*b 2 16 3 3"]:
+    """Rotations of the root, and of fingers that are relative to the mean pose."""
+    fingers = axis_angle[..., 1:, :] + model.pose_mean[RIGHT]
+    whole = jnp.concatenate([axis_angle[..., :1, :], fingers], axis=-2)
+    return rotations.axis_angle_to_matrix(whole)
 
 
 def _pose(
@@ -251,10 +277,9 @@ def _crop_terms(
     fitted = targets.mano_valid & targets.camera_valid[..., None]
     fitted = fitted & (truth.joints[..., WRIST, 2] > 0)
     every = jnp.broadcast_to(fitted[..., None, None], dataset.valid.shape)
-    camera = cameras.virtual(crop.crop_size, focal=crop.focal)
     placed = predicted.joints - predicted.joints[..., :1, :]
     placed = placed + output.camera[..., None, :]
-    projected = to_cells(cameras.project(placed, camera), crop=crop)
+    projected = to_cells(cameras.project(placed, virtual_cameras(crop)), crop=crop)
     return {
         "joint_25d": dataset,
         "mano_25d": _cells_term(output, seen, truth.joints, every, crop),

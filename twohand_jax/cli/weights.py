@@ -62,6 +62,17 @@ def add(subparsers: Any) -> None:
         "rel_mean.npy and rel_var.npy",
     )
     prior.set_defaults(run=_interhandgen)
+    wild = sources.add_parser(
+        "interwild",
+        help="InterWild's network of both hands, and its hand detector",
+        examples=(
+            "twohand weights convert interwild snapshot_6.pth \\\n"
+            "      --out weights/interwild",
+            "twohand reconstruct PHOTO.jpg --checkpoint weights/interwild \\\n"
+            "      --mano MANO --detector weights/interwild --out results",
+        ),
+    )
+    wild.set_defaults(run=_interwild)
     cues = sources.add_parser(
         "sapiens",
         help="a pose, segmentation or depth network of Sapiens, for cues",
@@ -72,7 +83,7 @@ def add(subparsers: Any) -> None:
         ),
     )
     cues.set_defaults(run=_sapiens)
-    for source in (backbone, prior, cues):
+    for source in (backbone, prior, wild, cues):
         source.add_argument("file", type=Path, help="the weights")
         source.add_argument("--out", type=Path, required=True, metavar="DIR")
 
@@ -102,6 +113,18 @@ def _interhandgen(args: argparse.Namespace) -> None:
     )
     interhandgen.save(args.out, released)
     say(f"wrote the prior {args.out}")
+
+
+def _interwild(args: argparse.Namespace) -> None:
+    """Convert a regressor and its detector."""
+    from twohand_jax.weights import interwild, torch_files
+
+    released = interwild.convert(torch_files.read(args.file), where=args.file)
+    interwild.save(args.out, released)
+    say(
+        f"wrote the regressor {args.out} and its hand detector "
+        f"{args.out / interwild.BOXES}; reconstruct it with MANO (--mano)"
+    )
 
 
 def _sapiens(args: argparse.Namespace) -> None:

@@ -16,10 +16,12 @@ from twohand_jax.crops.canvas import CanvasConfig
 from twohand_jax.crops.cue_kinds import Sheet
 from twohand_jax.crops.cue_table import CUE_KINDS
 from twohand_jax.crops.pointing import record_angles
-from twohand_jax.geometry import affine, boxes
-from twohand_jax.types import LEFT, RIGHT, Cues, Inputs, Targets
+from twohand_jax.geometry import affine, boxes, cameras
+from twohand_jax.mano.joint_set import KINDS, POSED
+from twohand_jax.types import LEFT, RIGHT, Camera, Cues, Inputs, Targets
 
-PLACED_BY = ("camera", "joints")
+PLACED_BY = ("camera", "joints", "transnet")
+CENTERS = ("middle", "half")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,18 @@ class CropConfig:
         placed_by: what places a hand in the picture's camera: "camera" is the camera
             head, with TransNet for overlapping hands; "joints" is the alignment of the
             posed hand with the 2D joints, with TransNet's difference of depths for all
-            pairs.
+            pairs; "transnet" is "camera" with TransNet for all pairs, as InterWild is
+            evaluated.
+        center: where the middle of a hand's box falls: "middle" is the crop's own,
+            pixel (crop_size - 1) / 2; "half" is pixel crop_size / 2 of the crop before
+            a left hand's is mirrored, and the virtual camera's principal point lies
+            there, too, as in InterWild.
+        flat_hand_mean: whether finger rotations are relative to a flat hand. If not,
+            their axis-angles are added to the hand model's mean pose, as in InterWild;
+            smplx has the same switch.
+        wrist: which of a posed hand's wrists is placed: "kinematic", the one that it
+            turns about, or "regressed" from its surface, as in InterWild
+            (``mano.joint_set``).
     """
 
     crop_size: int = 256
@@ -57,6 +70,9 @@ class CropConfig:
     crop_view: bool = False
     fingers_up: bool = False
     placed_by: str = PLACED_BY[0]
+    center: str = CENTERS[0]
+    flat_hand_mean: bool = True
+    wrist: str = POSED.kind
 
     def __post_init__(self) -> None:
         gates = [name for name, kind in CUE_KINDS.items() if kind.gate]
@@ -70,6 +86,8 @@ class CropConfig:
             box_3d_m=fields.POSITIVE,
             focal=fields.POSITIVE,
             placed_by=PLACED_BY,
+            center=CENTERS,
+            wrist=tuple(KINDS),
         )
 
     @property
@@ -176,6 +194,18 @@ def make_inputs(
     )
 
 
+def virtual_cameras(crop: CropConfig) -> Camera:
+    """The virtual cameras of the right and the left hand's crop, ``(2, 2)`` each."""
+    camera = cameras.virtual(crop.crop_size, focal=crop.focal)
+    right = left = camera.center
+    if crop.center == "half":
+        # The left crop is mirrored after it was cut out.
+        left = jnp.stack([crop.crop_size - 1 - right[0], right[1]])
+    return Camera(
+        focal=jnp.stack([camera.focal, camera.focal]), center=jnp.stack([right, left])
+    )
+
+
 def _crop_maps(
     box: Float[Array, "*b 2 4"],
     angle: Float[Array, "*b 2"] | None,
@@ -191,6 +221,7 @@ def _crop_maps(
         size=crop.crop_size,
         angle=0.0 if angle is None else -angle,
         mirror=jnp.array([False, True]),
+        center=None if crop.center == "middle" else crop.crop_size / 2,
     )
 
 

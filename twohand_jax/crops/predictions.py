@@ -9,8 +9,10 @@ from jaxtyping import Array, Float
 
 from twohand_jax import mano, switches
 from twohand_jax.crops import labels
-from twohand_jax.crops.inputs import CropConfig
+from twohand_jax.crops.inputs import CropConfig, virtual_cameras
 from twohand_jax.geometry import affine, boxes, cameras, rotations, view
+from twohand_jax.mano.joint_set import POSED, JointSet
+from twohand_jax.mano.joints import WRIST
 from twohand_jax.types import (
     LEFT,
     RIGHT,
@@ -40,10 +42,11 @@ def decode(
 
     With ``placed_by`` "camera", each wrist keeps its pixel exactly, and its depth is
     such that the hand keeps its size in pixels; overlapping hands are placed relative
-    to the right one by ``rel_trans``. With "joints", each posed hand is aligned with
-    its 2D joints, and only the depth of ``rel_trans`` is used: both wrists keep their
-    pixels and their mean depth. If the network does not estimate ``rel_trans``, it
-    follows from the places. Boxes are upright boxes around the rotated ones.
+    to the right one by ``rel_trans``, with "transnet" all pairs are. With "joints",
+    each posed hand is aligned with its 2D joints, and only the depth of ``rel_trans``
+    is used: both wrists keep their pixels and their mean depth. If the network does not
+    estimate ``rel_trans``, it follows from the places. Boxes are upright boxes around
+    the rotated ones.
 
     Args:
         output: estimates in the network frame.
@@ -59,8 +62,7 @@ def decode(
         wrists = _wrists_by_joints(posed, output, inputs, camera, crop)
     else:
         wrists = _wrists_by_camera(output, inputs, camera, crop)
-    rest = mano.params.rest_wrist(model, params.betas)
-    params = params._replace(transl=wrists - rest)
+    params = params._replace(transl=wrists - _wrists_untranslated(params, model, crop))
     box = inputs.box
     if crop.fingers_up:
         box = boxes.around_turned(box, view.roll(inputs.T_crop_image))
@@ -79,16 +81,26 @@ def _wrists_by_camera(
 ) -> Float[Array, "*b 2 3"]:
     """Both wrists in the picture's camera, by the camera head and TransNet."""
     wrists = cameras.crop_to_image(
-        output.camera,
-        inputs.T_crop_image,
-        cameras.virtual(crop.crop_size, focal=crop.focal),
-        _each(camera),
+        output.camera, inputs.T_crop_image, virtual_cameras(crop), _each(camera)
     )
     if output.rel_trans is None:
         return wrists
     right = wrists[..., RIGHT, :]
     beside = jnp.stack([right, right + output.rel_trans], axis=-2)
-    return jnp.where(inputs.overlap[..., None, None], beside, wrists)
+    counts = inputs.overlap
+    if crop.placed_by == "transnet":
+        counts = jnp.all(inputs.hand_valid, axis=-1)
+    return jnp.where(counts[..., None, None], beside, wrists)
+
+
+def _wrists_untranslated(
+    params: ManoParams, model: ManoModel, crop: CropConfig
+) -> Float[Array, "*b 2 3"]:
+    """The wrists that are placed, of hands with no translation."""
+    if crop.wrist == POSED.kind:
+        return mano.params.rest_wrist(model, params.betas)
+    posed = mano.forward(model, params)
+    return JointSet(POSED.tips, crop.wrist).of(model, posed)[..., WRIST, :]
 
 
 def _wrists_by_joints(
@@ -144,6 +156,8 @@ def _params(
         orient = rotations.axis_angle_to_matrix(sided.global_orient)
         turned = jnp.einsum("...ij,...jk->...ik", R, orient, precision=HIGHEST)
         sided = sided._replace(global_orient=to_axis_angle(turned))
+    if not crop.flat_hand_mean:
+        return sided
     return sided._replace(hand_pose=sided.hand_pose - model.pose_mean)
 
 

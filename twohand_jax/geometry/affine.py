@@ -19,14 +19,17 @@ def crop(
     size: int,
     angle: Float[Array, "*b"] | float = 0.0,
     mirror: Bool[Array, "*b"] | bool = False,
+    center: float | None = None,
 ) -> Float[Array, "*b 2 3"]:
     """Affine map from image pixels to pixels of the crop that shows a square box.
 
     Args:
-        box: square box, pixels; its centre maps to the crop's, ``(size - 1) / 2``.
+        box: square box, pixels; its centre maps to ``center``.
         size: side of the crop in pixels.
         angle: angle by which the content is rotated, radians, x towards y.
         mirror: whether the crop is then mirrored, x to ``size - 1 - x``.
+        center: x and y of the crop's pixel, before it is mirrored; None for the crop's
+            own centre, ``(size - 1) / 2``.
     """
     chex.assert_shape(box, (..., 4))
     side = jnp.maximum(boxes.size(box)[..., 0], 1e-6)
@@ -42,7 +45,9 @@ def crop(
         axis=-2,
     )
     moved = jnp.einsum("...ij,...j->...i", linear, boxes.center(box), precision=HIGHEST)
-    offset = (size - 1) / 2 - moved
+    middle = (size - 1) / 2 if center is None else center
+    x = jnp.where(sign < 0, size - 1 - middle, middle)
+    offset = jnp.stack([x, jnp.full_like(x, middle)], axis=-1) - moved
     return jnp.concatenate([linear, offset[..., None]], axis=-1)
 
 

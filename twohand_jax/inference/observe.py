@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
@@ -28,6 +28,9 @@ from twohand_jax.inference.detections import (
 from twohand_jax.inference.given import given_people
 from twohand_jax.types import NO_CUES, Cues
 from twohand_jax.weights import native
+
+if TYPE_CHECKING:
+    from twohand_jax.cues.box_net import BoxNetDetector
 
 GIVEN = Provenance("given", "1")
 MEDIAPIPE = Provenance(MediaPipeCues.name, MediaPipeCues.version)
@@ -81,7 +84,9 @@ class CueConfig:
         sapiens_models: directories written by ``twohand weights convert sapiens``, by
             the name of the cue that each one makes.
         sapiens_batch: number of pictures on each device at a time.
-        detector: ONNX file of the hand detector; None for MediaPipe's networks.
+        detector: ONNX file of the hand detector, or directory of a converted InterWild,
+            whose own detector then finds the hands of one person; None for MediaPipe's
+            networks.
         unseen: cues of "auto" that a reconstruction does not show to its network, and
             does not make if it needs no others. The shipped segdepth network's maps
             make the shipped regressor less accurate on photographs (docs/results.md).
@@ -125,7 +130,7 @@ class Observer:
         self.detector = detector
         check_choice(self.config)
         path = self.config.detector
-        self._boxes = None if path is None else OnnxDetector(path)
+        self._boxes = None if path is None else _box_detector(Path(path))
         self._sapiens = load_extractor(self.config) if self.config.sapiens else None
 
     @functools.cached_property
@@ -204,6 +209,9 @@ class Observer:
             return self._given(image, boxes, keypoints)
         if self._boxes is None:
             return self._search(image, max_hands=max_hands)
+        if not isinstance(self._boxes, OnnxDetector):
+            one = self.find(image)  # it sees one person's hands
+            return [one] if one.hands.present.any() else []
         found = self._boxes(image)
         found = HandBoxes(*(values[:max_hands] for values in found))
         evidence, cues = self._sides(image, found)
@@ -412,10 +420,20 @@ def check_choice(config: CueConfig) -> None:
         )
     for path in config.sapiens.values():
         native.load_config(path)
-    if config.detector is not None and not Path(config.detector).is_file():
+    if config.detector is not None and not Path(config.detector).exists():
         raise InputError(
-            f"There is no detector file {config.detector}; give an ONNX file."
+            f"There is no detector {config.detector}; give an ONNX file, or a "
+            "directory that `twohand weights convert interwild` wrote."
         )
+
+
+def _box_detector(path: Path) -> "OnnxDetector | BoxNetDetector":
+    """What finds the boxes of hands."""
+    if not path.is_dir():
+        return OnnxDetector(path)
+    from twohand_jax.cues.box_net import BoxNetDetector
+
+    return BoxNetDetector(path)
 
 
 def load_extractor(config: CueConfig) -> Extractor | None:

@@ -68,6 +68,39 @@ class Conv(nnx.Module):
         return y if self.bias is None else y + self.bias[...].astype(self.dtype)
 
 
+class Deconv(nnx.Module):
+    """PyTorch's transposed convolution of kernel 4, stride 2 and padding 1, no bias.
+
+    Each of the four pixels that take the place of one sees 2x2 pixels of the input, so
+    all four are the channels of one 2x2 convolution.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, dtype: jnp.dtype, rngs: nnx.Rngs):
+        spread = jax.nn.initializers.normal((4 * inputs) ** -0.5)
+        self.kernel = nnx.Param(spread(rngs.params(), (4, 4, inputs, outputs)))
+        self.dtype = dtype
+
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j d"]:
+        """A map of twice the size."""
+        batch, height, width, inputs = x.shape
+        phases = jax.lax.conv_general_dilated(
+            x.astype(self.dtype),
+            self._phases().astype(self.dtype),
+            (1, 1),
+            [(1, 1), (1, 1)],
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        ).reshape(batch, height + 1, width + 1, 2, 2, -1)
+        rows = jnp.stack([phases[:, :-1, :, 0], phases[:, 1:, :, 1]], axis=2)
+        both = jnp.stack([rows[:, :, :, :-1, 0], rows[:, :, :, 1:, 1]], axis=4)
+        return both.reshape(batch, 2 * height, 2 * width, -1)
+
+    def _phases(self) -> Float[Array, "2 2 c n"]:
+        """The 2x2 convolution's kernel: flipped, tap 2 t + p is tap t of phase p."""
+        inputs, outputs = self.kernel.shape[2:]
+        taps = self.kernel[...][::-1, ::-1].reshape(2, 2, 2, 2, inputs, outputs)
+        return taps.transpose(0, 2, 4, 1, 3, 5).reshape(2, 2, inputs, 4 * outputs)
+
+
 class BatchNorm(nnx.Module):
     """PyTorch's batch norm; in float32, over the global batch under jit.
 

@@ -33,7 +33,8 @@ class RegressorConfig:
         image: backbone of the picture. Another kind of backbone is a
             ``BackboneConfig`` in this field's union.
         cue: backbone of each cue.
-        fusion: Transformer encoder.
+        fusion: Transformer encoder; None to hand the picture's map to the heads as it
+            is, for a network without cues, such as InterWild.
         transnet: network of the relative translation; None to derive it from the
             estimated cameras.
         crop_size: side of the crops in pixels.
@@ -59,7 +60,7 @@ class RegressorConfig:
     cues: tuple[str, ...] = cue_table.DEFAULT
     image: ResNetConfig | HandLandmarkConfig = RESNET50
     cue: ResNetConfig = RESNET18
-    fusion: FusionConfig = FusionConfig()
+    fusion: FusionConfig | None = FusionConfig()
     transnet: TransNetConfig | None = TransNetConfig()
     crop_size: int = 256
     cells: int = 8
@@ -100,6 +101,8 @@ class RegressorConfig:
             image_std=fields.POSITIVE,
             dtype=DTYPES,
         )
+        if self.fusion is None:
+            self._check_alone()
         if self.crop_size % self.cue_shrink:
             raise fields.error(
                 self,
@@ -120,6 +123,20 @@ class RegressorConfig:
                     f"{cells} of crop_size {self.crop_size}; change cells, crop_size "
                     f"or the stride of {name}.",
                 )
+
+    def _check_alone(self) -> None:
+        """Without fusion the heads read the map of the picture."""
+        if self.cues:
+            raise fields.error(
+                self, "fusion", f"is None, but the cues {self.cues!r} need one."
+            )
+        if self.head_channels != self.image.channels:
+            raise fields.error(
+                self,
+                "head_channels",
+                f"is {self.head_channels}, but image has {self.image.channels} "
+                "channels, which the heads read where fusion is None.",
+            )
 
     @property
     def frozen(self) -> tuple[str, ...]:
@@ -147,14 +164,15 @@ class Regressor(nnx.Module):
         self.cues = nnx.List(
             [config.cue.build(dtype=dtype, rngs=rngs) for _ in range(number)]
         )
-        self.fusion = Fusion(
-            config.fusion,
-            channels=(config.image.channels, *[config.cue.channels] * number),
-            tokens=config.cells**2,
-            outputs=config.head_channels,
-            dtype=dtype,
-            rngs=rngs,
-        )
+        if config.fusion is not None:
+            self.fusion = Fusion(
+                config.fusion,
+                channels=(config.image.channels, *[config.cue.channels] * number),
+                tokens=config.cells**2,
+                outputs=config.head_channels,
+                dtype=dtype,
+                rngs=rngs,
+            )
         if config.summary:
             self.summary = Summary(config.image.channels, config.summary, rngs=rngs)
         self.heads = HandHeads(
@@ -202,7 +220,9 @@ class Regressor(nnx.Module):
             maps.append(encode(small, frozen=frozen))
             flag = inputs.present.get(name, no)[:, None]
             present = jnp.concatenate([present, flag], axis=-1)
-        fused = self.fusion(maps, jnp.repeat(present, 2, axis=0))
+        fused = maps[0]
+        if config.fusion is not None:
+            fused = self.fusion(maps, jnp.repeat(present, 2, axis=0))
         summary = jnp.zeros((2 * batch, 0))
         if config.summary:
             summary = self.summary(maps[0], frozen=frozen)

@@ -34,7 +34,11 @@ T = TypeVar("T", bound=PyTree)
 
 PICKLES = (".pt", ".pth", ".bin", ".tar")
 SAFETENSORS = ".safetensors"
-CONTAINERS = ("state_dict", "model")  # names under which trainers keep the weights
+CONTAINERS = (
+    "state_dict",
+    "model",
+    "network",
+)  # names under which trainers keep the weights
 PARALLEL = "module."  # prefix of models saved from inside torch.nn.DataParallel
 _DAMAGED = (
     pickle.UnpicklingError,
@@ -56,8 +60,8 @@ _DAMAGED = (
 def read(path: str | Path) -> StateDict:
     """The tensors of a state dict by name; floating-point ones as float32.
 
-    Understands a bare state dict, one under ``state_dict`` or ``model``, one as the
-    first of a list (as some trainers save it), and the prefix ``module.``.
+    Understands a bare state dict, one under ``state_dict``, ``model`` or ``network``,
+    one as the first of a list (as some trainers save it), and the prefix ``module.``.
 
     Args:
         path: ``.pt``, ``.pth``, ``.bin``, ``.tar`` or ``.safetensors``.
@@ -171,14 +175,16 @@ def fill(
     Raises:
         InputError: a weight is missing, left over, or of another shape.
     """
-    paths = [_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(shapes)]
-    wanted = {locate(path).name for path in paths}
-    missing = sorted(wanted - set(state))
-    left = sorted(n for n in set(state) - wanted if not re.fullmatch(ignored, n))
+    leaves = jax.tree_util.tree_leaves_with_path(shapes)
+    wanted = {locate(_name(path)).name: leaf.shape for path, leaf in leaves}
+    missing = sorted(set(wanted) - set(state))
+    left = sorted(n for n in set(state) - set(wanted) if not re.fullmatch(ignored, n))
     if missing or left:
         raise InputError(
             f"{where} belongs to another network: it lacks {_list(missing)} and has "
-            f"{_list(left)} besides what is expected."
+            f"{_list(left)} besides what is expected"
+            + (f"; {missing[0]!r} is expected as " if missing else ".")
+            + (f"{_torch_shape(wanted[missing[0]])}." if missing else "")
         )
 
     def arranged(path: Any, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
@@ -193,11 +199,17 @@ def fill(
             raise InputError(
                 f"{where} belongs to another network: {source.name!r} has shape "
                 f"{state[source.name].shape}, which does not fit {_name(path)} "
-                f"{leaf.shape}."
+                f"{leaf.shape}; expected {_torch_shape(leaf.shape)}."
             )
         return np.ascontiguousarray(value.reshape(leaf.shape), np.float32)
 
     return jax.tree_util.tree_map_with_path(arranged, shapes)
+
+
+def _torch_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape in PyTorch of a weight of ours, heads apart."""
+    order = {2: (1, 0), 4: (3, 2, 0, 1)}.get(len(shape), tuple(range(len(shape))))
+    return tuple(shape[axis] for axis in order)
 
 
 def _name(path: Any) -> str:

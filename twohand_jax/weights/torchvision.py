@@ -16,7 +16,7 @@ from twohand_jax.weights.torch_files import StateDict, WeightSource
 
 ARCHITECTURES = {"resnet18": RESNET18, "resnet50": RESNET50}
 _IGNORED = r"fc\..*|.*\.num_batches_tracked"
-_FIELDS = {
+FIELDS = {
     "kernel": "weight",
     "scale": "weight",
     "bias": "bias",
@@ -48,24 +48,29 @@ def convert_resnet(
     return torch_files.fill(
         apply.shapes(net),
         state,
-        lambda path: _source(path, config.depths),
+        lambda path: source(path, config.depths),
         ignored=_IGNORED,
         where=where,
     )
 
 
-def _source(path: str, depths: tuple[int, ...]) -> WeightSource:
-    """Torchvision's name of one of our weights."""
+def source(path: str, depths: tuple[int, ...]) -> WeightSource:
+    """Torchvision's name of a weight of ``models.resnet.ResNet``.
+
+    Args:
+        path: of the weight, its group first, such as ``params/stem/kernel``.
+        depths: number of blocks in each stage.
+    """
     _, *layers, field = path.split("/")
     if layers[0] in _STEM:
-        return WeightSource(f"{_STEM[layers[0]]}.{_FIELDS[field]}")
+        return WeightSource(f"{_STEM[layers[0]]}.{FIELDS[field]}")
     _, _, block, kind, *index = layers
     stage, within = 0, int(block)
     while within >= depths[stage]:
         within -= depths[stage]
         stage += 1
     layer = f"{_LAYERS[kind]}{int(index[0]) + 1}" if index else _SHORTCUT[kind]
-    return WeightSource(f"layer{stage + 1}.{within}.{layer}.{_FIELDS[field]}")
+    return WeightSource(f"layer{stage + 1}.{within}.{layer}.{FIELDS[field]}")
 
 
 SECTION = "backbone"  # of the config.json

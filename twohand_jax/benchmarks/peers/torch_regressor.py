@@ -44,6 +44,11 @@ class Encoder(nn.Module):
     def __init__(self, config: RegressorConfig):
         super().__init__()
         fusion, kinds = config.fusion, 1 + len(config.cues)
+        if fusion is None:
+            raise InputError(
+                "The PyTorch peer has networks with a fusion only, and model.fusion is "
+                "None: benchmark another config, or give --peers none."
+            )
         channels = [config.image.channels] + [config.cue.channels] * (kinds - 1)
         self.project = nn.ModuleList(nn.Linear(c, fusion.width) for c in channels)
         self.position = nn.Parameter(torch.zeros(config.cells**2, fusion.width))
