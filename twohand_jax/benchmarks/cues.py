@@ -38,11 +38,11 @@ from twohand_jax.models.sapiens import (
     KINDS,
     POSE,
     SIZES,
-    Backbone,
     Sapiens,
     SapiensConfig,
     released,
 )
+from twohand_jax.models.vit import Backbone
 
 BACKBONE, NETWORK = "backbone", "network"
 Calls = Mapping[str, Callable[[], object]]

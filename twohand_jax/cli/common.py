@@ -89,8 +89,18 @@ def check_hand(mano: Path | None, model: Path | None, *, is_asked: bool) -> None
             f"The network in {source} was trained on the hand model {wanted!r}, but "
             f"{mano or 'the one at hand'} is {found!r}; their numbers mean different "
             "hands. Give its hand model with --mano, name a network that was trained "
-            "on this one, or ask for the mixture with --other-hand."
+            f"on this one, or ask for the mixture with --other-hand.{_where(wanted)}"
         )
+
+
+def _where(hand: str) -> str:
+    """Where a hand model is to be had, as a sentence more; "" if that is not known."""
+    if hand != "mano":
+        return ""
+    return (
+        " MANO is free for research at mano.is.tue.mpg.de: put MANO_RIGHT.pkl and "
+        "MANO_LEFT.pkl into one folder and give it as --mano FOLDER."
+    )
 
 
 @contextlib.contextmanager

@@ -19,7 +19,10 @@ from twohand_jax.crops.pointing import record_angles
 from twohand_jax.geometry import affine, boxes
 from twohand_jax.types import LEFT, RIGHT, Cues, Inputs, Targets
 
-PLACED_BY = ("camera", "joints")
+ORIGIN = "origin"
+PLACED_BY = ("camera", "joints", ORIGIN)
+HALF_MIRRORED = "half_mirrored"
+CENTERS = ("middle", HALF_MIRRORED)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,8 +33,12 @@ class CropConfig:
         crop_size: side of a hand's crop in pixels.
         box_scale: ratio of the hand box to the tight box of the 2D joints.
         crop_scale: ratio of the crop's side to the longer side of the hand box.
+        aspect: width over height of what the network sees of a crop, its middle
+            columns; boxes that are wider make larger crops.
         cells: side of the heat map in cells (x, y and z).
         box_3d_m: depth that the heat map spans about the wrist, metres.
+        canvas_size: side in pixels of the canvas that crops of photographs, and of
+            records in evaluation, are cut from.
         focal: focal length of the virtual camera in pixels of a 256-pixel crop.
         gate: cues that are reduced when hands overlap, so that the hands can't be
             confused: of keypoints only the wrists are left, and in the segmentation
@@ -44,12 +51,18 @@ class CropConfig:
         placed_by: what places a hand in the picture's camera: "camera" is the camera
             head, with TransNet for overlapping hands; "joints" is the alignment of the
             posed hand with the 2D joints, with TransNet's difference of depths for all
-            pairs.
+            pairs; "origin" is the camera head, which places the model's origin instead
+            of the wrist, as HaMeR's does.
+        center: where the middle of a hand's box falls: "middle" is the crop's own,
+            pixel (crop_size - 1) / 2; "half_mirrored" is pixel crop_size / 2 of the
+            crop that the network sees, a left hand's mirrored, as in HaMeR.
     """
 
     crop_size: int = 256
     box_scale: float = boxes.HAND_BOX_SCALE
     crop_scale: float = 2.0
+    aspect: float = 1.0
+    canvas_size: int = 512
     cells: int = 8
     box_3d_m: float = 0.3
     focal: float = 5000.0
@@ -57,6 +70,7 @@ class CropConfig:
     crop_view: bool = False
     fingers_up: bool = False
     placed_by: str = PLACED_BY[0]
+    center: str = CENTERS[0]
 
     def __post_init__(self) -> None:
         gates = [name for name, kind in CUE_KINDS.items() if kind.gate]
@@ -66,10 +80,13 @@ class CropConfig:
             crop_size=fields.COUNT,
             box_scale=fields.POSITIVE,
             crop_scale=fields.POSITIVE,
+            canvas_size=fields.COUNT,
+            aspect=fields.Range(low=0, open_low=True, high=1),
             cells=fields.COUNT,
             box_3d_m=fields.POSITIVE,
             focal=fields.POSITIVE,
             placed_by=PLACED_BY,
+            center=CENTERS,
         )
 
     @property
@@ -77,17 +94,18 @@ class CropConfig:
         """Factor on the crops' sides that a canvas covers, for all ways they turn."""
         return 2**0.5 if self.fingers_up else 1.0
 
-    def canvas(self, *, size: int = 512, room: float = 1.0) -> CanvasConfig:
+    def canvas(self, *, size: int | None = None, room: float = 1.0) -> CanvasConfig:
         """The canvas that crops are cut from.
 
         Args:
-            size: side of the canvas in pixels.
+            size: side of the canvas in pixels; None for ``canvas_size``.
             room: factor on the crops' sides that it covers; training needs some.
         """
         return CanvasConfig(
-            size=size,
+            size=self.canvas_size if size is None else size,
             crop_size=self.crop_size,
             crop_scale=self.crop_scale,
+            aspect=self.aspect,
             room=max(room, self.room),
         )
 
@@ -183,15 +201,18 @@ def _crop_maps(
     crop: CropConfig,
 ) -> Float[Array, "*b 2 2 3"]:
     """Maps from the picture to both hands' crops; the left one is mirrored."""
-    square = boxes.square(box)
+    square = boxes.square(box, aspect=crop.aspect)
     factor = jnp.asarray(crop.crop_scale * scale)[..., None, None]
     grown = boxes.from_center(boxes.center(square), boxes.size(square) * factor)
-    return affine.crop(
+    maps = affine.crop(
         grown,
         size=crop.crop_size,
         angle=0.0 if angle is None else -angle,
         mirror=jnp.array([False, True]),
     )
+    if crop.center == HALF_MIRRORED:
+        maps = maps.at[..., 2].add(0.5)
+    return maps
 
 
 def _filled(
