@@ -10,13 +10,21 @@ import pytest
 from tests.mano import fake_mano
 from tests.weights import tiny_hamer
 from tests.weights.tiny_hamer import tiny, torch_network
-from twohand_jax import mano
+from twohand_jax import experiments, mano
 from twohand_jax.cli import main as cli
+from twohand_jax.experiments import regressor
+from twohand_jax.experiments.regressor import RegressorExperiment
 from twohand_jax.inference import predict
 from twohand_jax.inference.detections import Detections
 from twohand_jax.inference.result_file import load_result
 from twohand_jax.mano import loading
+from twohand_jax.models import apply
+from twohand_jax.pipelines import writer
+from twohand_jax.pipelines.freihand import fixture
+from twohand_jax.pipelines.freihand.dataset import FreiHand
+from twohand_jax.pipelines.labelled import LabelledSource, ShardConfig
 from twohand_jax.types import NO_CUES, NUM_JOINTS, Camera
+from twohand_jax.weights import native
 
 torch = pytest.importorskip("torch")
 smplx = pytest.importorskip("smplx")
@@ -149,3 +157,45 @@ def test_photographs_are_reconstructed_with_it(
     assert result.prediction.score[0].all()
     points = np.asarray(result.prediction.geometry.joints)
     assert np.isfinite(points).all() and (points[..., 2] > 0).all()
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    """FreiHAND's evaluation split in miniature."""
+    root = tmp_path_factory.mktemp("freihand")
+    fixture.write(root / "source", count=2)
+    source = LabelledSource(FreiHand(root / "source"), ShardConfig(splits=("test",)))
+    writer.write(source, root / "records", workers=0, progress=False)
+    return root / "records"
+
+
+@pytest.mark.slow
+def test_it_is_evaluated(tmp_path, directory, hands, records):
+    words = ["evaluate", "--model", directory, "--dataset", records, "--mano", hands]
+    words += ["--protocol", "freihand", "--no-plots", "--worst", 0, "--out", tmp_path]
+    assert cli.main([*map(str, words)]) == 0
+    rows = json.loads((tmp_path / "freihand.json").read_text())["rows"]
+    assert list(rows) == ["image"]  # it looks at no cue
+    assert np.isfinite([rows["image"][n] for n in ("PA-MPJPE", "PA-MPVPE")]).all()
+
+
+@pytest.mark.slow
+def test_it_can_be_trained_further(directory):
+    """Terms of heat maps and of TransNet have no part in its loss; others have."""
+    config = native.load_config(directory)
+    config["train"] |= {"total_steps": 1, "batch_size": 2}
+    experiment = experiments.parse_as(RegressorExperiment, config)
+    made = regressor.network(experiment.model)
+    loss = regressor.loss(made, regressor.loss_config(experiment))
+    outline = regressor.outline(experiment)
+    step = jax.eval_shape(
+        jax.value_and_grad(loss, has_aux=True),
+        *apply.shapes(made),
+        outline.batch,
+        outline.constants,
+        jax.random.key(0),
+    )
+    ((_, (terms, _)), gradient) = step
+    names = {"pose", "shape", "joint_3d", "mesh", "projection"}
+    assert set(terms) == names
+    assert set(gradient) == {"backbone", "head"}
