@@ -235,7 +235,7 @@ def _choose(classes: list[Any], values: Mapping[str, Any], where: str) -> Any:
     """The one dataclass of several that a mapping is of."""
     if len(classes) == 1:
         return dataclass_of(classes[0], values, where)
-    fitting = [cls for cls in classes if _fits(cls, values)]
+    fitting = [cls for cls in classes if _fits(cls, values)] or _tagged(classes, values)
     if len(fitting) == 1:
         return dataclass_of(fitting[0], values, where)
     built = []
@@ -253,19 +253,35 @@ def _choose(classes: list[Any], values: Mapping[str, Any], where: str) -> Any:
 
 def _fits(cls: Any, values: Mapping[str, Any]) -> bool:
     """Whether a mapping names fields of a dataclass, and its kind if it has one."""
-    hints = _hints(cls)
-    if not _required(cls) <= set(values) <= set(hints):
+    if not _required(cls) <= set(values) <= set(_hints(cls)):
         return False
-    literals = {
-        name: hint
-        for name, hint in hints.items()
-        if typing.get_origin(hint) is typing.Literal
-    }
     return all(
         values[name] in typing.get_args(hint)
-        for name, hint in literals.items()
+        for name, hint in _kinds(cls).items()
         if name in values
     )
+
+
+def _kinds(cls: Any) -> dict[str, Any]:
+    """The fields of a dataclass that tell it from others by a word."""
+    return {
+        name: hint
+        for name, hint in _hints(cls).items()
+        if typing.get_origin(hint) is typing.Literal
+    }
+
+
+def _tagged(classes: list[Any], values: Mapping[str, Any]) -> list[Any]:
+    """The dataclass that a mapping was meant for, of several that it does not fit.
+
+    If one alone of them must be named by its kind, the kind decides.
+    """
+    named = [cls for cls in classes if _required(cls) & set(_kinds(cls))]
+    if len(named) != 1 or len(classes) != 2:
+        return []
+    (kind,) = named
+    is_meant = all(name in values for name in _required(kind) & set(_kinds(kind)))
+    return named if is_meant else [cls for cls in classes if cls is not kind]
 
 
 def _name(option: Any) -> str:

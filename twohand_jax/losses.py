@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from twohand_jax import fields, switches
 from twohand_jax.crops import labels
-from twohand_jax.crops.inputs import CropConfig, virtual_cameras
+from twohand_jax.crops.inputs import ORIGIN, CropConfig, virtual_cameras
 from twohand_jax.geometry import affine, cameras, rotations, view
 from twohand_jax.mano import forward_side
 from twohand_jax.mano.joint_set import KINDS, POSED, JointSet
@@ -263,9 +263,16 @@ def _crop_terms(
 ) -> dict[str, _Term]:
     """Terms in heat-map cells. A heat map can't answer for joints outside of it."""
     xy = to_cells(targets.joints_2d, crop=crop)
+    placed = predicted.joints + output.camera[..., None, :]
+    if crop.placed_by != ORIGIN:
+        placed = placed - predicted.joints[..., :1, :]
+    projected = to_cells(cameras.project(placed, virtual_cameras(crop)), crop=crop)
+    terms = {"projection": _Term(projected, xy, targets.joints_2d_valid)}
+    if output.joints_25d is None:
+        return terms
     depth_valid = targets.joints_3d_valid & targets.joints_3d_valid[..., :1]
     dataset = _cells_term(
-        output,
+        output.joints_25d,
         xy,
         targets.joints_3d,
         jnp.stack(
@@ -277,18 +284,16 @@ def _crop_terms(
     fitted = targets.mano_valid & targets.camera_valid[..., None]
     fitted = fitted & (truth.joints[..., WRIST, 2] > 0)
     every = jnp.broadcast_to(fitted[..., None, None], dataset.valid.shape)
-    placed = predicted.joints - predicted.joints[..., :1, :]
-    placed = placed + output.camera[..., None, :]
-    projected = to_cells(cameras.project(placed, virtual_cameras(crop)), crop=crop)
+    cells = output.joints_25d
     return {
         "joint_25d": dataset,
-        "mano_25d": _cells_term(output, seen, truth.joints, every, crop),
-        "projection": _Term(projected, xy, targets.joints_2d_valid),
+        "mano_25d": _cells_term(cells, seen, truth.joints, every, crop),
+        **terms,
     }
 
 
 def _cells_term(
-    output: Output,
+    estimate: Float[Array, "*b 2 21 3"],
     xy: Float[Array, "*b 2 21 2"],
     joints: Float[Array, "*b 2 21 3"],
     valid: Bool[Array, "*b 2 21 3"],
@@ -300,7 +305,7 @@ def _cells_term(
     # Where the depth is unknown, it can't be outside either.
     inside |= jnp.array([False, False, True]) & ~valid
     inside = jnp.all(inside, axis=-1, keepdims=True)
-    return _Term(output.joints_25d, target, valid & inside)
+    return _Term(estimate, target, valid & inside)
 
 
 def _project_truth(

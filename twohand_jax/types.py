@@ -267,16 +267,18 @@ class Output(NamedTuple):
     """The network's raw estimates, each hand in its network frame.
 
     Attributes:
-        joints_25d: joints in heat-map cells: x and y in the crop, z from the wrist.
+        joints_25d: joints in heat-map cells: x and y in the crop, z from the wrist;
+            None if the network has no heat maps.
         global_orient_6d: rotation about the wrist, its matrix' first two rows.
         hand_pose_6d: absolute rotations of 15 joints, likewise.
         betas: shape coefficients.
-        camera: wrist in the frame of the crop's virtual camera.
+        camera: wrist in the frame of the crop's virtual camera; with ``placed_by``
+            "origin" (``CropConfig``) the model's origin instead.
         rel_trans: left wrist minus right wrist in the camera frame, metres; None if
             the network does not estimate it.
     """
 
-    joints_25d: Float[Array, "*b 2 21 3"]
+    joints_25d: Float[Array, "*b 2 21 3"] | None
     global_orient_6d: Float[Array, "*b 2 6"]
     hand_pose_6d: Float[Array, "*b 2 15 6"]
     betas: Float[Array, "*b 2 10"]

@@ -7,7 +7,7 @@ import pytest
 
 from tests.weights.tiny_sapiens import loaded, run_torch, tiny, torch_network
 from twohand_jax.errors import InputError
-from twohand_jax.models import apply, sapiens
+from twohand_jax.models import apply, vit
 from twohand_jax.models.sapiens import (
     KINDS,
     PATCH_SHIFT,
@@ -72,24 +72,24 @@ def tokens(seed=0):
 def test_attention_is_softmax_attention():
     parts = tokens()
     want = softmax_attention(*parts.astype(np.float64))
-    np.testing.assert_allclose(sapiens.attend(*parts), want, atol=1e-5)
+    np.testing.assert_allclose(vit.attend(*parts), want, atol=1e-5)
 
 
 def test_attention_follows_the_order_of_queries_and_ignores_that_of_keys():
     query, key, value = tokens()
     order = np.random.default_rng(1).permutation(7)
-    plain = sapiens.attend(query, key, value)
+    plain = vit.attend(query, key, value)
     np.testing.assert_allclose(
-        sapiens.attend(query[:, order], key, value), plain[:, order], atol=1e-6
+        vit.attend(query[:, order], key, value), plain[:, order], atol=1e-6
     )
     np.testing.assert_allclose(
-        sapiens.attend(query, key[:, order], value[:, order]), plain, atol=1e-6
+        vit.attend(query, key[:, order], value[:, order]), plain, atol=1e-6
     )
 
 
 def test_attention_stands_large_scores():
     query, key, value = 100 * tokens()
-    assert np.isfinite(sapiens.attend(query, key, value)).all()
+    assert np.isfinite(vit.attend(query, key, value)).all()
 
 
 def test_the_fused_kernel_gets_heads_of_a_multiple_of_eight(monkeypatch):
@@ -103,11 +103,11 @@ def test_the_fused_kernel_gets_heads_of_a_multiple_of_eight(monkeypatch):
     parts = jnp.asarray(tokens(), jnp.bfloat16)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     monkeypatch.setattr(jax.nn, "dot_product_attention", kernel)
-    got = sapiens.attend(*parts)
+    got = vit.attend(*parts)
     assert widths == [16] and got.shape[-1] == 10
     want = softmax_attention(*np.asarray(parts, np.float64))
     np.testing.assert_allclose(np.asarray(got, np.float64), want, atol=0.02)
-    sapiens.attend(*tokens())  # float32 goes another way
+    vit.attend(*tokens())  # float32 goes another way
     assert widths == [16]
 
 

@@ -38,11 +38,11 @@ from twohand_jax.models.sapiens import (
     KINDS,
     POSE,
     SIZES,
-    Backbone,
     Sapiens,
     SapiensConfig,
     released,
 )
+from twohand_jax.models.vit import Backbone, VitConfig
 
 BACKBONE, NETWORK = "backbone", "network"
 Calls = Mapping[str, Callable[[], object]]
@@ -149,11 +149,8 @@ def _compiled(
 
 def flops(config: SapiensConfig) -> dict[str, float]:
     """Floating-point operations of each program for one picture."""
-    width, pixels = config.width, config.grid[0] * config.grid[1]
-    products = 4 * width**2 + 2 * width * config.mlp
-    block = 2 * pixels * products + 4 * pixels**2 * width
-    backbone = 6 * pixels * config.patch**2 * width + config.layers * block
-    head, inputs = 0, width
+    backbone, pixels = backbone_flops(config), config.grid[0] * config.grid[1]
+    head, inputs = 0, config.width
     for outputs in config.deconvs:
         head += 2 * pixels * 16 * inputs * outputs
         pixels, inputs = 4 * pixels, outputs
@@ -161,6 +158,14 @@ def flops(config: SapiensConfig) -> dict[str, float]:
         head += 2 * pixels * inputs * outputs
         inputs = outputs
     return {BACKBONE: backbone, NETWORK: backbone + head}
+
+
+def backbone_flops(config: VitConfig) -> int:
+    """Floating-point operations of a vision Transformer for one picture."""
+    width, tokens = config.width, config.grid[0] * config.grid[1]
+    products = 4 * width**2 + 2 * width * config.mlp
+    block = 2 * tokens * products + 4 * tokens**2 * width
+    return 6 * tokens * config.patch**2 * width + config.layers * block
 
 
 def torch_programs(config: SapiensConfig, batch: int, threads: int) -> Calls:

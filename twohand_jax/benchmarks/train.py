@@ -42,7 +42,9 @@ from twohand_jax.benchmarks.steps import (
     network_programs,
     training_step,
 )
+from twohand_jax.errors import InputError
 from twohand_jax.experiments.regressor import RegressorExperiment
+from twohand_jax.models.hamer import HamerConfig
 from twohand_jax.models.regressor import RegressorConfig
 
 Calls = dict[str, Callable[[], object]]
@@ -112,7 +114,12 @@ def measure(
         InputError: the config is not usable.
         MissingDependencyError: the peer is wanted and it or torch is absent.
     """
-    regressor = isinstance(experiments.parse(config), RegressorExperiment)
+    parsed = experiments.parse(config)
+    regressor = isinstance(parsed, RegressorExperiment)
+    if regressor and isinstance(parsed.model, HamerConfig):
+        raise InputError(
+            "The config's network is HaMeR; time it with `twohand benchmark hamer`."
+        )
     if peer and regressor:
         report.require_peers("torch")
     rows = []
@@ -123,6 +130,7 @@ def measure(
         theirs: Calls = {}
         if regressor:
             model = experiments.parse_as(RegressorExperiment, changed).model
+            assert isinstance(model, RegressorConfig)
             if peer:  # first, since it may be refused and compiling takes minutes
                 theirs = torch_programs(model, batch, threads)
             programs = network_programs(model, batch)

@@ -13,6 +13,7 @@ SUBJECTS = {
     "input": "reading records beside the bare decoding of their pictures",
     "train": "network and training step beside PyTorch and a matrix product",
     "refine": "guided refinement of pairs beside PyTorch",
+    "hamer": "HaMeR's network beside PyTorch and a matrix product",
     "cues": "a network of Sapiens beside PyTorch and a matrix product",
     "evaluate": "metrics of a batch beside numpy, a picture at a time",
     "video": "a video of known hands: speed, memory, error and jitter",

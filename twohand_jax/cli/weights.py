@@ -25,8 +25,8 @@ def add(subparsers: Any) -> None:
         "convert",
         help="write a model directory",
         description="Read PyTorch weights (.pt, .pth, .bin, .tar, .safetensors), "
-        "or a TorchScript archive, without running anything in them, and write a "
-        "model directory.",
+        "a TorchScript archive or a Lightning checkpoint, without running anything in "
+        "them, and write a model directory.",
         examples=(
             "twohand weights convert torchvision resnet50.pth --arch resnet50 \\\n"
             "      --out weights/resnet50",
@@ -83,7 +83,17 @@ def add(subparsers: Any) -> None:
         ),
     )
     cues.set_defaults(run=_sapiens)
-    for source in (backbone, prior, wild, cues):
+    hamer = sources.add_parser(
+        "hamer",
+        help="HaMeR's network of single hands, for both",
+        examples=(
+            "twohand weights convert hamer hamer.ckpt --out weights/hamer",
+            "twohand reconstruct PHOTO.jpg --checkpoint weights/hamer --mano MANO \\\n"
+            "      --out results",
+        ),
+    )
+    hamer.set_defaults(run=_hamer)
+    for source in (backbone, prior, wild, hamer, cues):
         source.add_argument("file", type=Path, help="the weights")
         source.add_argument("--out", type=Path, required=True, metavar="DIR")
 
@@ -134,3 +144,11 @@ def _sapiens(args: argparse.Namespace) -> None:
 
     config = sapiens.convert_file(args.file, args.out)
     say(f"wrote the {config.kind} network {args.out}, Sapiens {size_name(config)}")
+
+
+def _hamer(args: argparse.Namespace) -> None:
+    """Convert a regressor."""
+    from twohand_jax.weights import hamer
+
+    hamer.convert_file(args.file, args.out)
+    say(f"wrote the regressor {args.out}; reconstruct it with MANO (--mano)")

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from twohand_jax import fields
+from twohand_jax.geometry import boxes
 
 # What augmentation adds: scale up to 1.25 and a turned square's diagonal.
 TRAINING_ROOM = 1.25 * 2**0.5
@@ -28,6 +29,7 @@ class CanvasConfig:
         size: side of the canvas in pixels.
         crop_size: side of a hand's crop in pixels.
         crop_scale: side of a hand's crop over the longer side of its box.
+        aspect: width over height of what the network sees of a crop (``CropConfig``).
         room: factor on the crops' sides that the canvas covers.
         finest: the canvas shows a hand at most this many times as fine as its crop.
     """
@@ -35,6 +37,7 @@ class CanvasConfig:
     size: int = 512
     crop_size: int = 256
     crop_scale: float = 2.0
+    aspect: float = 1.0
     room: float = 1.0
     finest: float = 3.0
 
@@ -44,6 +47,7 @@ class CanvasConfig:
             size=fields.COUNT,
             crop_size=fields.COUNT,
             crop_scale=fields.POSITIVE,
+            aspect=fields.Range(low=0, open_low=True, high=1),
             room=fields.POSITIVE,
             finest=fields.POSITIVE,
         )
@@ -160,9 +164,15 @@ def _coarsest(box: np.ndarray, valid: np.ndarray, config: CanvasConfig) -> int:
     """Side of the window at which the smaller hand is ``finest`` times too fine."""
     if not valid.any():
         return 0
-    sides = (box[valid, 2:] - box[valid, :2]).max(axis=-1) * config.crop_scale
+    sides = _sides(box[valid], config)
     pixels = config.finest * config.crop_size
     return math.ceil(config.size * float(sides.min()) / pixels)
+
+
+def _sides(box: np.ndarray, config: CanvasConfig) -> np.ndarray:
+    """Sides of the crops of boxes ``(n, 4)``, pixels."""
+    square = boxes.square(box, aspect=config.aspect)
+    return boxes.size(square)[:, 0] * config.crop_scale
 
 
 def _covered(
@@ -172,8 +182,7 @@ def _covered(
     if not valid.any():
         return 0, 0, width, height
     low, high = box[valid, :2], box[valid, 2:]
-    half = (high - low).max(axis=-1, keepdims=True) / 2
-    half = half * config.crop_scale * config.room
+    half = _sides(box[valid], config)[:, None] / 2 * config.room
     middle = (low + high) / 2
     x0, y0 = np.floor((middle - half).min(axis=0))
     x1, y1 = np.ceil((middle + half).max(axis=0)) + 1

@@ -20,8 +20,10 @@ from twohand_jax.geometry import affine, boxes, cameras
 from twohand_jax.mano.joint_set import KINDS, POSED
 from twohand_jax.types import LEFT, RIGHT, Camera, Cues, Inputs, Targets
 
-PLACED_BY = ("camera", "joints", "transnet")
-CENTERS = ("middle", "half")
+HALF, HALF_MIRRORED = "half", "half_mirrored"
+ORIGIN = "origin"
+PLACED_BY = ("camera", "joints", "transnet", ORIGIN)
+CENTERS = ("middle", HALF, HALF_MIRRORED)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,8 +34,12 @@ class CropConfig:
         crop_size: side of a hand's crop in pixels.
         box_scale: ratio of the hand box to the tight box of the 2D joints.
         crop_scale: ratio of the crop's side to the longer side of the hand box.
+        aspect: width over height of what the network sees of a crop, its middle
+            columns; boxes that are wider make larger crops.
         cells: side of the heat map in cells (x, y and z).
         box_3d_m: depth that the heat map spans about the wrist, metres.
+        canvas_size: side in pixels of the canvas that crops of photographs, and of
+            records in evaluation, are cut from.
         focal: focal length of the virtual camera in pixels of a 256-pixel crop.
         gate: cues that are reduced when hands overlap, so that the hands can't be
             confused: of keypoints only the wrists are left, and in the segmentation
@@ -47,11 +53,13 @@ class CropConfig:
             head, with TransNet for overlapping hands; "joints" is the alignment of the
             posed hand with the 2D joints, with TransNet's difference of depths for all
             pairs; "transnet" is "camera" with TransNet for all pairs, as InterWild is
-            evaluated.
+            evaluated; "origin" is the camera head, which places the model's origin
+            instead of the wrist, as HaMeR's does.
         center: where the middle of a hand's box falls: "middle" is the crop's own,
             pixel (crop_size - 1) / 2; "half" is pixel crop_size / 2 of the crop before
             a left hand's is mirrored, and the virtual camera's principal point lies
-            there, too, as in InterWild.
+            there, too, as in InterWild; "half_mirrored" is pixel crop_size / 2 of the
+            crop that the network sees, a left hand's mirrored, as in HaMeR.
         flat_hand_mean: whether finger rotations are relative to a flat hand. If not,
             their axis-angles are added to the hand model's mean pose, as in InterWild;
             smplx has the same switch.
@@ -63,6 +71,8 @@ class CropConfig:
     crop_size: int = 256
     box_scale: float = boxes.HAND_BOX_SCALE
     crop_scale: float = 2.0
+    aspect: float = 1.0
+    canvas_size: int = 512
     cells: int = 8
     box_3d_m: float = 0.3
     focal: float = 5000.0
@@ -82,6 +92,8 @@ class CropConfig:
             crop_size=fields.COUNT,
             box_scale=fields.POSITIVE,
             crop_scale=fields.POSITIVE,
+            canvas_size=fields.COUNT,
+            aspect=fields.Range(low=0, open_low=True, high=1),
             cells=fields.COUNT,
             box_3d_m=fields.POSITIVE,
             focal=fields.POSITIVE,
@@ -95,17 +107,18 @@ class CropConfig:
         """Factor on the crops' sides that a canvas covers, for all ways they turn."""
         return 2**0.5 if self.fingers_up else 1.0
 
-    def canvas(self, *, size: int = 512, room: float = 1.0) -> CanvasConfig:
+    def canvas(self, *, size: int | None = None, room: float = 1.0) -> CanvasConfig:
         """The canvas that crops are cut from.
 
         Args:
-            size: side of the canvas in pixels.
+            size: side of the canvas in pixels; None for ``canvas_size``.
             room: factor on the crops' sides that it covers; training needs some.
         """
         return CanvasConfig(
-            size=size,
+            size=self.canvas_size if size is None else size,
             crop_size=self.crop_size,
             crop_scale=self.crop_scale,
+            aspect=self.aspect,
             room=max(room, self.room),
         )
 
@@ -198,7 +211,7 @@ def virtual_cameras(crop: CropConfig) -> Camera:
     """The virtual cameras of the right and the left hand's crop, ``(2, 2)`` each."""
     camera = cameras.virtual(crop.crop_size, focal=crop.focal)
     right = left = camera.center
-    if crop.center == "half":
+    if crop.center == HALF:
         # The left crop is mirrored after it was cut out.
         left = jnp.stack([crop.crop_size - 1 - right[0], right[1]])
     return Camera(
@@ -213,16 +226,19 @@ def _crop_maps(
     crop: CropConfig,
 ) -> Float[Array, "*b 2 2 3"]:
     """Maps from the picture to both hands' crops; the left one is mirrored."""
-    square = boxes.square(box)
+    square = boxes.square(box, aspect=crop.aspect)
     factor = jnp.asarray(crop.crop_scale * scale)[..., None, None]
     grown = boxes.from_center(boxes.center(square), boxes.size(square) * factor)
-    return affine.crop(
+    maps = affine.crop(
         grown,
         size=crop.crop_size,
         angle=0.0 if angle is None else -angle,
         mirror=jnp.array([False, True]),
-        center=None if crop.center == "middle" else crop.crop_size / 2,
+        center=crop.crop_size / 2 if crop.center == HALF else None,
     )
+    if crop.center == HALF_MIRRORED:
+        maps = maps.at[..., 2].add(0.5)
+    return maps
 
 
 def _filled(

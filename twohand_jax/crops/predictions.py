@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from twohand_jax import mano, switches
 from twohand_jax.crops import labels
-from twohand_jax.crops.inputs import CropConfig, virtual_cameras
+from twohand_jax.crops.inputs import ORIGIN, CropConfig, virtual_cameras
 from twohand_jax.geometry import affine, boxes, cameras, rotations, view
 from twohand_jax.mano.joint_set import POSED, JointSet
 from twohand_jax.mano.joints import WRIST
@@ -44,7 +44,8 @@ def decode(
     such that the hand keeps its size in pixels; overlapping hands are placed relative
     to the right one by ``rel_trans``, with "transnet" all pairs are. With "joints",
     each posed hand is aligned with its 2D joints, and only the depth of ``rel_trans``
-    is used: both wrists keep their pixels and their mean depth. If the network does not
+    is used: both wrists keep their pixels and their mean depth. With "origin", the
+    camera places the model's origin as with "camera" the wrist. If the network does not
     estimate ``rel_trans``, it follows from the places. Boxes are upright boxes around
     the rotated ones.
 
@@ -61,8 +62,11 @@ def decode(
         posed = mano.forward(model, params).joints
         wrists = _wrists_by_joints(posed, output, inputs, camera, crop)
     else:
-        wrists = _wrists_by_camera(output, inputs, camera, crop)
-    params = params._replace(transl=wrists - _wrists_untranslated(params, model, crop))
+        wrists = _placed_by_camera(output, inputs, camera, crop)
+    rest = _wrists_untranslated(params, model, crop)
+    if crop.placed_by == ORIGIN:
+        wrists = wrists + rest
+    params = params._replace(transl=wrists - rest)
     box = inputs.box
     if crop.fingers_up:
         box = boxes.around_turned(box, view.roll(inputs.T_crop_image))
@@ -76,10 +80,10 @@ def decode(
     )
 
 
-def _wrists_by_camera(
+def _placed_by_camera(
     output: Output, inputs: Inputs, camera: Camera, crop: CropConfig
 ) -> Float[Array, "*b 2 3"]:
-    """Both wrists in the picture's camera, by the camera head and TransNet."""
+    """Both wrists, or origins, in the picture's camera: camera head and TransNet."""
     wrists = cameras.crop_to_image(
         output.camera, inputs.T_crop_image, virtual_cameras(crop), _each(camera)
     )
@@ -111,6 +115,7 @@ def _wrists_by_joints(
     crop: CropConfig,
 ) -> Float[Array, "*b 2 3"]:
     """Both wrists in the picture's camera, by the 2D joints and TransNet's depth."""
+    assert output.joints_25d is not None, "a network without heat maps"
     placed = posed - posed[..., :1, :]
     crop_px = output.joints_25d[..., :2] * (crop.crop_size / crop.cells)
     pixels = affine.apply(affine.invert(inputs.T_crop_image), crop_px)

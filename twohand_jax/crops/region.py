@@ -1,7 +1,6 @@
 """The square around both hands, which is the input of the segdepth network."""
 
 import dataclasses
-from typing import ClassVar
 
 import cv2
 import jax
@@ -10,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped, UInt8
 
 from twohand_jax import fields
-from twohand_jax.crops.canvas import Window
+from twohand_jax.crops.canvas import CanvasConfig, Window
 from twohand_jax.geometry import affine, boxes
 
 
@@ -27,7 +26,6 @@ class RegionConfig:
     crop_size: int = 160
     crop_scale: float = 1.5
     box_scale: float = boxes.HAND_BOX_SCALE
-    room: ClassVar[float] = 1.0  # it stands upright, see ``CropConfig``
 
     def __post_init__(self) -> None:
         fields.check(
@@ -36,6 +34,10 @@ class RegionConfig:
             crop_scale=fields.COUNT,
             box_scale=fields.POSITIVE,
         )
+
+    def canvas(self) -> CanvasConfig:
+        """The canvas that a region is cut from; it stands upright."""
+        return CanvasConfig(crop_size=self.crop_size, crop_scale=self.crop_scale)
 
 
 def region_square(

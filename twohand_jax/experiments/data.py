@@ -20,6 +20,7 @@ from twohand_jax.train.loop import LoopConfig
 from twohand_jax.types import LEFT, RIGHT, ManoModel, ManoParams
 
 if TYPE_CHECKING:
+    from twohand_jax.crops.canvas import CanvasConfig
     from twohand_jax.data.mixture import Mixture
     from twohand_jax.data.tfrecord import Reader
 
@@ -78,17 +79,8 @@ class PosesConfig:
 class Cut(Protocol):
     """How hands or regions are cut out, as far as the canvas depends on it."""
 
-    @property
-    def crop_size(self) -> int:
-        """Side in pixels of what is cut out."""
-
-    @property
-    def crop_scale(self) -> float:
-        """Side of what is cut out over the longer side of the box."""
-
-    @property
-    def room(self) -> float:
-        """Factor on its side that the canvas covers, since it may be turned."""
+    def canvas(self) -> "CanvasConfig":
+        """The canvas of a photograph, which covers what is cut out."""
 
 
 class ReadsRecords(Protocol):
@@ -130,14 +122,10 @@ def reader(
         batch_size: records of this process; None for those of training.
     """
     from twohand_jax.crops import cue_table
-    from twohand_jax.crops.canvas import TRAINING_ROOM, CanvasConfig
+    from twohand_jax.crops.canvas import TRAINING_ROOM
     from twohand_jax.data.tfrecord import Reader, ReaderConfig
 
-    canvas = CanvasConfig(
-        crop_size=config.crop.crop_size,
-        crop_scale=config.crop.crop_scale,
-        room=config.crop.room,
-    )
+    canvas = config.crop.canvas()
     if shuffle:
         canvas = dataclasses.replace(
             canvas, size=config.data.canvas_size, room=TRAINING_ROOM

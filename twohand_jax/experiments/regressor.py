@@ -1,10 +1,11 @@
 """The regressor's experiment: augment, forward, losses (METHOD §4)."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import jax
+from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from twohand_jax import fields, losses, mano
@@ -18,6 +19,7 @@ from twohand_jax.experiments.data import DataConfig
 from twohand_jax.losses import LossConfig
 from twohand_jax.models import apply
 from twohand_jax.models.apply import Network, Variables, Weights
+from twohand_jax.models.hamer import Hamer, HamerConfig
 from twohand_jax.models.hand_landmark import HandLandmarkConfig
 from twohand_jax.models.layers import BLOCK
 from twohand_jax.models.regressor import Regressor, RegressorConfig
@@ -28,6 +30,10 @@ from twohand_jax.train.task import Task
 from twohand_jax.types import Batch, Inputs, ManoModel, Mean
 from twohand_jax.weights.native import MEDIAPIPE
 
+NETWORKS: Mapping[type, Callable[..., nnx.Module]] = {
+    RegressorConfig: Regressor,
+    HamerConfig: Hamer,
+}
 SHARED = ("crop.crop_size", "model.crop_size"), ("crop.cells", "model.cells")
 
 
@@ -56,7 +62,7 @@ class RegressorExperiment(Experiment):
     """
 
     kind: ClassVar[str] = "regressor"
-    model: RegressorConfig
+    model: RegressorConfig | HamerConfig
     crop: CropConfig
     augment: AugmentConfig
     loss: LossConfig
@@ -89,7 +95,11 @@ class RegressorExperiment(Experiment):
     def _check_start(self) -> None:
         """Refuse weights of the picture's backbone that are of another network."""
         given = self.init.image
-        if not isinstance(self.model.image, HandLandmarkConfig):
+        if isinstance(self.model, HamerConfig):
+            if given:
+                problem = "but model.network is HaMeR, which has no such backbone."
+                raise fields.error(self, "init.image", f"is {given!r}, {problem}")
+        elif not isinstance(self.model.image, HandLandmarkConfig):
             if given == MEDIAPIPE:
                 problem = "but model.image is a ResNet; give it an output_stride."
                 raise fields.error(self, "init.image", f"is {given!r}, {problem}")
@@ -128,9 +138,10 @@ class RegressorLossConfig:
     remat: bool = False
 
 
-def network(config: RegressorConfig) -> Network:
+def network(config: RegressorConfig | HamerConfig) -> Network:
     """The regressor as pure functions."""
-    return apply.network(lambda rngs: Regressor(config, rngs=rngs))
+    build = NETWORKS[type(config)]
+    return apply.network(lambda rngs: build(config, rngs=rngs))
 
 
 def loss_config(experiment: RegressorExperiment) -> RegressorLossConfig:

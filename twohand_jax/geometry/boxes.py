@@ -79,10 +79,17 @@ def scale(box: Float[Array, "*b 4"], factor: float) -> Float[Array, "*b 4"]:
     return from_center(center(box), size(box) * factor)
 
 
-def square(box: Float[Array, "*b 4"]) -> Float[Array, "*b 4"]:
-    """Smallest square with the same centre that contains the box."""
+def square(box: Float[Array, "*b 4"], *, aspect: float = 1.0) -> Float[Array, "*b 4"]:
+    """Smallest square with the same centre whose seen part contains the box.
+
+    Args:
+        box: any box.
+        aspect: width over height of the part of the square that is seen: its middle
+            columns.
+    """
     xp = array_module(box)
-    side = xp.max(size(box), axis=-1, keepdims=True)
+    needed = size(box) / xp.array([aspect, 1.0], box.dtype)
+    side = xp.max(needed, axis=-1, keepdims=True)
     return from_center(center(box), xp.broadcast_to(side, (*side.shape[:-1], 2)))
 
 

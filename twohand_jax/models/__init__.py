@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 from twohand_jax import lazy
 
 if TYPE_CHECKING:
-    from twohand_jax.models import hand_landmark, pair_encoder, sapiens, segdepth
+    from twohand_jax.models import (
+        hamer,
+        hand_landmark,
+        pair_encoder,
+        sapiens,
+        segdepth,
+        vit,
+    )
     from twohand_jax.models.apply import Network, Variables, network, shapes
     from twohand_jax.models.denoiser import Denoiser, DenoiserConfig
     from twohand_jax.models.regressor import Regressor, RegressorConfig
@@ -22,12 +29,14 @@ __all__ = [
     "RegressorConfig",
     "ResNetConfig",
     "Variables",
+    "hamer",
     "hand_landmark",
     "network",
     "pair_encoder",
     "sapiens",
     "segdepth",
     "shapes",
+    "vit",
 ]
 
 if not TYPE_CHECKING:
@@ -36,11 +45,13 @@ if not TYPE_CHECKING:
         {
             "apply": ("Network", "Variables", "network", "shapes"),
             "denoiser": ("Denoiser", "DenoiserConfig"),
+            "hamer": (),
             "hand_landmark": (),
             "pair_encoder": (),
             "regressor": ("Regressor", "RegressorConfig"),
             "resnet": ("ResNetConfig",),
             "sapiens": (),
             "segdepth": (),
+            "vit": (),
         },
     )

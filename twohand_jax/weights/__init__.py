@@ -6,7 +6,9 @@ from twohand_jax import lazy
 
 if TYPE_CHECKING:
     from twohand_jax.weights import (
+        hamer,
         interhandgen,
+        lightning,
         mediapipe,
         native,
         sapiens,
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "hamer",
     "interhandgen",
+    "lightning",
     "mediapipe",
     "native",
     "sapiens",
@@ -27,7 +31,9 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy.attach(
         __name__,
         {
+            "hamer": (),
             "interhandgen": (),
+            "lightning": (),
             "mediapipe": (),
             "native": (),
             "sapiens": (),

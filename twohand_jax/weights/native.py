@@ -33,6 +33,7 @@ def save(
     *,
     dtype: str = "float32",
     omit: Sequence[str] = (),
+    compressed: bool = True,
 ) -> None:
     """Write a model directory; each file appears complete or not at all.
 
@@ -43,6 +44,7 @@ def save(
         dtype: "float32", or "float16" to halve the size. Statistics stay float32.
         omit: prefixes of the paths of weights to leave out: those of MediaPipe's
             network, if the config starts from it and training has not changed them.
+        compressed: whether to; gigabytes take minutes and hardly become smaller.
     """
     directory = Path(directory)
     arrays: dict[str, Any] = {}
@@ -54,7 +56,7 @@ def save(
             arrays[f"{group}{SEPARATOR}{name}"] = (
                 kept.astype(dtype) if group == "params" else kept
             )
-    files.write_npz(directory / WEIGHTS, arrays)
+    files.write_npz(directory / WEIGHTS, arrays, compressed=compressed)
     files.write_json(directory / CONFIG, config, sort_keys=True)
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +22,8 @@ from twohand_jax.models.sapiens import (
     released,
     size_name,
 )
-from twohand_jax.weights import native, torch_files
+from twohand_jax.weights import layout, native, torch_files
+from twohand_jax.weights.layout import Shapes, with_bias
 from twohand_jax.weights.torch_files import StateDict
 
 SECTION, ORIGIN = "sapiens", "origin"  # of the config.json
@@ -189,7 +189,6 @@ _BLOCK = {  # our module of a block: its name in the release
     "expand": "ffn.layers.0.0",
     "contract": "ffn.layers.1",
 }
-Shapes = dict[str, tuple[int, ...]]
 
 
 def released_layout(config: SapiensConfig) -> Shapes:
@@ -197,15 +196,11 @@ def released_layout(config: SapiensConfig) -> Shapes:
     width, side = config.width, config.patch
     tokens = config.grid[0] * config.grid[1]
     shapes: Shapes = {"backbone.pos_embed": (1, tokens, width)}
-    shapes |= _with_bias(PATCHES, (width, 3, side, side))
+    shapes |= with_bias(PATCHES, (width, 3, side, side))
     for layer in range(config.layers):
         for name, shape in _block_shapes(config).items():
-            shapes |= _with_bias(f"backbone.layers.{layer}.{name}", shape)
-    return shapes | _with_bias("backbone.ln1", (width,)) | _head_layout(config)
-
-
-def _with_bias(name: str, shape: tuple[int, ...]) -> Shapes:
-    return {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+            shapes |= with_bias(f"backbone.layers.{layer}.{name}", shape)
+    return shapes | with_bias("backbone.ln1", (width,)) | _head_layout(config)
 
 
 def _block_shapes(config: SapiensConfig) -> Shapes:
@@ -229,9 +224,9 @@ def _head_layout(config: SapiensConfig) -> Shapes:
         inputs = width
     for index, width in enumerate(config.convs):
         name = f"{base}.conv_layers.{3 * index}"
-        shapes |= _with_bias(name, (width, inputs, 1, 1))
+        shapes |= with_bias(name, (width, inputs, 1, 1))
         inputs = width
-    return shapes | _with_bias(last, (config.outputs, inputs, 1, 1))
+    return shapes | with_bias(last, (config.outputs, inputs, 1, 1))
 
 
 def check_layout(state: StateDict, config: SapiensConfig, *, where: str | Path) -> None:
@@ -240,24 +235,13 @@ def check_layout(state: StateDict, config: SapiensConfig, *, where: str | Path) 
     Raises:
         InputError: a weight is missing, left over, or of another shape.
     """
-    size, shapes = size_name(config), released_layout(config)
-    title = f"{where} holds no Sapiens {config.kind} network of size {size}"
-    for name, shape in shapes.items():
-        if name not in state:
-            raise InputError(
-                f"{title}: the weight {name!r} is absent, expected {shape}."
-            )
-        if state[name].shape != shape:
-            raise InputError(
-                f"{title}: the weight {name!r} has shape {state[name].shape}, "
-                f"expected {shape}."
-            )
-    left = [n for n in state if n not in shapes and not re.fullmatch(_IGNORED, n)]
-    if left:
-        raise InputError(
-            f"{title}: it has the weight {left[0]!r} {state[left[0]].shape}, which "
-            "is not expected."
-        )
+    size = size_name(config)
+    layout.check(
+        state,
+        released_layout(config),
+        title=f"{where} holds no Sapiens {config.kind} network of size {size}",
+        ignored=_IGNORED,
+    )
 
 
 def arrange(state: StateDict, config: SapiensConfig) -> Variables:
@@ -267,34 +251,15 @@ def arrange(state: StateDict, config: SapiensConfig) -> Variables:
 
 
 def _backbone(state: StateDict, config: SapiensConfig) -> dict[str, Any]:
-    patches = state[f"{PATCHES}.weight"].transpose(2, 3, 1, 0)
     return {
-        "patches": {
-            "kernel": patches.reshape(-1, config.width),
-            "bias": state[f"{PATCHES}.bias"],
-        },
+        "patches": layout.patches(state, PATCHES),
         "positions": state["backbone.pos_embed"].reshape(*config.grid, config.width),
         "blocks": {
-            module: _stacked(state, name, config.layers)
+            module: layout.stacked(state, "backbone.layers.{}." + name, config.layers)
             for module, name in _BLOCK.items()
         },
-        "norm": _norm(state, "backbone.ln1"),
+        "norm": layout.norm(state, "backbone.ln1"),
     }
-
-
-def _stacked(state: StateDict, name: str, layers: int) -> dict[str, np.ndarray]:
-    """One module of all blocks; each weight has the block as first axis."""
-    one = _norm if name.startswith("ln") else _linear
-    each = [one(state, f"backbone.layers.{layer}.{name}") for layer in range(layers)]
-    return {key: np.stack([weights[key] for weights in each]) for key in each[0]}
-
-
-def _norm(state: StateDict, name: str) -> dict[str, np.ndarray]:
-    return {"scale": state[f"{name}.weight"], "bias": state[f"{name}.bias"]}
-
-
-def _linear(state: StateDict, name: str) -> dict[str, np.ndarray]:
-    return {"kernel": state[f"{name}.weight"].T, "bias": state[f"{name}.bias"]}
 
 
 def _conv(state: StateDict, name: str) -> dict[str, np.ndarray]:

@@ -237,14 +237,14 @@ _DTYPES = {
     "IntStorage": np.dtype(np.int32),
     "BoolStorage": np.dtype(np.bool_),
 }
-_TENSOR = ("torch._utils", "_rebuild_tensor_v2")
-_GLOBALS = (_TENSOR, ("collections", "OrderedDict"))
+TENSOR = ("torch._utils", "_rebuild_tensor_v2")
+_GLOBALS = (TENSOR, ("collections", "OrderedDict"))
 _MODULES, _HELPERS = "__torch__", "torch.jit._pickle"
 _OPCODES = """PROTO STOP GLOBAL MARK NEWOBJ REDUCE BUILD BINPERSID NONE NEWTRUE NEWFALSE
     EMPTY_TUPLE EMPTY_DICT EMPTY_LIST TUPLE TUPLE1 TUPLE2 TUPLE3 APPEND APPENDS SETITEM
     SETITEMS BINUNICODE BINSTRING SHORT_BINSTRING BININT BININT1 BININT2 LONG1 BINFLOAT
     BINPUT LONG_BINPUT BINGET LONG_BINGET"""
-_MALFORMED_ARCHIVE = (
+MALFORMED_ARCHIVE = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
     ArithmeticError,
@@ -268,7 +268,7 @@ def is_torchscript(path: str | Path) -> bool:
     try:
         with zipfile.ZipFile(path) as file:
             parts = [PurePosixPath(name).parts for name in file.namelist()]
-    except _MALFORMED_ARCHIVE:
+    except MALFORMED_ARCHIVE:
         return False
     return any(CODE in part[:2] or part[-1] == EXPORTED for part in parts)
 
@@ -285,10 +285,12 @@ def read_torchscript(path: str | Path) -> StateDict:
         raise InputError(f"There is no weights file {path}.")
     try:
         with zipfile.ZipFile(path) as file:
-            state = _Archive(file, path).state()
+            archive = Archive(file, path)
+            index = TensorUnpickler(archive.index(), path).load()
+            state = archive.arrays(_archive_tensors(index))
     except InputError:
         raise
-    except _MALFORMED_ARCHIVE as error:
+    except MALFORMED_ARCHIVE as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
             f"{path} is not readable as a TorchScript archive ({reason}): it is "
@@ -306,7 +308,7 @@ def read_torchscript(path: str | Path) -> StateDict:
     return state
 
 
-class _Tensor(NamedTuple):
+class Tensor(NamedTuple):
     """Where a tensor lies; strides and offset count elements."""
 
     dtype: np.dtype
@@ -316,8 +318,8 @@ class _Tensor(NamedTuple):
     strides: tuple[int, ...]
 
 
-class _Archive:
-    """An archive that is being read."""
+class Archive:
+    """A zip file of PyTorch's that is being read: an index and raw storages."""
 
     def __init__(self, file: zipfile.ZipFile, path: Path) -> None:
         names = [PurePosixPath(name) for name in file.namelist()]
@@ -326,10 +328,16 @@ class _Archive:
             raise LookupError(f"it has no {INDEX}")
         self.file, self.path, self.root = file, path, roots[0]
 
-    def state(self) -> StateDict:
-        """All tensors by their dotted names."""
-        index = self._member(INDEX, most=MAX_INDEX_BYTES)
-        tensors = _archive_tensors(_TensorUnpickler(index, self.path).load())
+    def index(self) -> bytes:
+        """The pickle that describes what is in the archive."""
+        return self._member(INDEX, most=MAX_INDEX_BYTES)
+
+    def arrays(self, tensors: Mapping[str, Tensor]) -> StateDict:
+        """The numbers of tensors; floating-point ones as float32.
+
+        Raises:
+            ValueError, LookupError: a tensor lies outside the archive.
+        """
         bytes_ = sum(math.prod(t.shape) * t.dtype.itemsize for t in tensors.values())
         if bytes_ > SHARED * self.path.stat().st_size:
             raise ValueError("its tensors are larger than the archive")
@@ -342,7 +350,7 @@ class _Archive:
             raise ValueError(f"{name} is compressed or too large")
         return self.file.read(info)
 
-    def _array(self, tensor: _Tensor) -> np.ndarray:
+    def _array(self, tensor: Tensor) -> np.ndarray:
         raw = self._member(f"data/{tensor.storage}", most=self.path.stat().st_size)
         flat = np.frombuffer(raw, tensor.dtype)
         pairs = list(zip(tensor.shape, tensor.strides, strict=True))
@@ -359,7 +367,7 @@ class _Archive:
         return np.array(view, None if tensor.dtype.kind in "iub" else np.float32)
 
 
-class _TensorUnpickler(pickle._Unpickler):
+class TensorUnpickler(pickle._Unpickler):
     """Reads an archive's index: every name becomes an inert record class.
 
     Python's own implementation, whose memo is a dict, so that no index in a hostile
@@ -375,7 +383,12 @@ class _TensorUnpickler(pickle._Unpickler):
         super().__init__(io.BytesIO(data), encoding="utf-8")
         self._path = path
 
-    def find_class(self, module: str, name: str) -> type[Record]:
+    def find_class(self, module: str, name: str) -> type:
+        """The inert class that stands for a name; others than a module's are refused.
+
+        Raises:
+            InputError: the name has no place in an archive.
+        """
         known = (
             module.split(".")[0] == _MODULES
             or module == _HELPERS
@@ -395,16 +408,16 @@ class _TensorUnpickler(pickle._Unpickler):
         return pid
 
 
-def _archive_tensors(content: Any) -> dict[str, _Tensor]:
+def _archive_tensors(content: Any) -> dict[str, Tensor]:
     """The tensors under a module's attributes, by their names."""
-    found: dict[str, _Tensor] = {}
+    found: dict[str, Tensor] = {}
     waiting, left = [("", content)], MAX_ATTRIBUTES
     while waiting:
         name, value = waiting.pop()
         if not isinstance(value, Record):
             continue
-        if value.kind == _TENSOR:
-            found[name] = _archive_tensor(*value.args[:4])
+        if value.kind == TENSOR:
+            found[name] = described(value)
         elif value.kind[0].split(".")[0] == _MODULES and isinstance(value.state, dict):
             left -= len(value.state)
             if left < 0:
@@ -416,9 +429,15 @@ def _archive_tensors(content: Any) -> dict[str, _Tensor]:
     return found
 
 
-def _archive_tensor(storage: Any, offset: Any, shape: Any, strides: Any) -> _Tensor:
+def described(record: Record) -> Tensor:
+    """Where the tensor lies that a record of the kind ``TENSOR`` describes.
+
+    Raises:
+        ValueError, TypeError, LookupError: it describes none.
+    """
+    storage, offset, shape, strides = record.args[:4]
     _, kind, key, *_ = storage
     sizes, steps = (tuple(int(n) for n in numbers) for numbers in (shape, strides))
     if min(sizes, default=1) < 1:
         raise ValueError(f"a tensor has the shape {sizes}")
-    return _Tensor(_DTYPES[kind.kind[1]], str(key), int(offset), sizes, steps)
+    return Tensor(_DTYPES[kind.kind[1]], str(key), int(offset), sizes, steps)

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from twohand_jax.models.sapiens import EPSILON, POSE, SapiensConfig
+from twohand_jax.models.sapiens import POSE, SapiensConfig
+from twohand_jax.models.vit import EPSILON
 
 
 class Attention(nn.Module):
