@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from jaxtyping import Array, Float
 
 from twohand_jax import arguments
@@ -122,14 +123,17 @@ def measure(
     return [row._replace(ceiling=limit) for row in rows]
 
 
-class _Values(Hamer):
+class _Values(nnx.Module):
     """The network as a function of crops."""
+
+    def __init__(self, config: HamerConfig, *, rngs: nnx.Rngs):
+        self.network = Hamer(config, rngs=rngs)
 
     def __call__(
         self, crop: Float[Array, "n s s 3"], *, train: bool = False
     ) -> Float[Array, "n 109"]:
         """Pose, shape and camera; ``train`` is without effect."""
-        return self.values(crop)
+        return self.network.values(crop)
 
 
 def values_network(config: HamerConfig) -> Network:
