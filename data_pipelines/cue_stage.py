@@ -106,6 +106,11 @@ class RecordCues:
         return in_order({*shards.cue_names(self.directory), *self._provenance})
 
     @property
+    def is_pseudo(self) -> bool:
+        """Whether the set's records say how certain their labels are."""
+        return shards.is_pseudo(self.directory)
+
+    @property
     def shard_sizes(self) -> Mapping[str, tuple[int, ...]]:
         """Those of the set."""
         return {name: split.counts for name, split in self._splits.items()}

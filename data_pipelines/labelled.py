@@ -69,6 +69,7 @@ class Labelled(NamedTuple):
     mano_valid: Bool[np.ndarray, "2"]
     box: Float[np.ndarray, "2 4"] | None = None
     hand_type: str | None = None
+    doubt: Float[np.ndarray, "2"] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +148,11 @@ class LabelledSource:
 
     cues = DEFAULT
 
+    @property
+    def is_pseudo(self) -> bool:
+        """Whether the dataset says how certain its labels are; few do."""
+        return bool(getattr(self.dataset, "is_pseudo", False))
+
     def __init__(self, dataset: Dataset, config: ShardConfig) -> None:
         """Cut the dataset.
 
@@ -221,6 +227,8 @@ def record(sample: Labelled, *, dataset: str, hand_model: str) -> dict[str, obje
     for feature in schema.LABELS:
         if feature.name in labels and not np.isfinite(labels[feature.name]).all():
             raise Unusable(NOT_FINITE)
+    if sample.doubt is not None:
+        labels[schema.DOUBT.name] = np.asarray(sample.doubt, np.float32)
     shown = labels["hands/valid"]
     kind = sample.hand_type or schema.hand_type(shown)
     return {

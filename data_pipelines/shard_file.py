@@ -112,7 +112,8 @@ def _payloads(
     progress: Callable[[], None],
 ) -> Iterator[bytes]:
     """The shard's serialised examples; rejections go into ``rejected``."""
-    features = features_dict(source.cues)
+    doubted = is_pseudo(source)
+    features = features_dict(source.cues, is_pseudo=doubted)
     serializer = example_serializer.ExampleSerializer(features.get_serialized_info())
     name = file_name(source, split, shard)
     for number, example in enumerate(source.examples(split, shard)):
@@ -120,7 +121,8 @@ def _payloads(
         if isinstance(example, Rejection):
             rejected.add(example)
             continue
-        schema.check(example, where=f"{name}, sample {number}", cues=source.cues)
+        where = f"{name}, sample {number}"
+        schema.check(example, where=where, cues=source.cues, is_pseudo=doubted)
         message = serializer.get_tf_example(features.encode_example(nest(example)))
         # Protobuf maps have no order of their own: ask for the sorted one.
         yield message.SerializeToString(deterministic=True)
@@ -161,13 +163,22 @@ def _receipt_path(directory: Path, shard_name: str) -> Path:
     return directory / RECEIPTS / f"{shard_name}.json"
 
 
-def features_dict(cues: Sequence[str] = DEFAULT) -> tfds.features.FeaturesDict:
+def is_pseudo(source: ShardSource) -> bool:
+    """Whether a source's records say how certain their labels are; few sources do."""
+    return bool(getattr(source, "is_pseudo", False))
+
+
+def features_dict(
+    cues: Sequence[str] = DEFAULT, *, is_pseudo: bool = False
+) -> tfds.features.FeaturesDict:
     """The record as a nested ``FeaturesDict``; a slash in a name is one level.
 
     Args:
         cues: kinds of cues that the records hold.
+        is_pseudo: whether they say how certain their labels are.
     """
-    leaves = {feature.name: _connector(feature) for feature in schema.features(cues)}
+    wanted = schema.features(cues, is_pseudo=is_pseudo)
+    leaves = {feature.name: _connector(feature) for feature in wanted}
     return tfds.features.FeaturesDict(nest(leaves))
 
 
@@ -213,7 +224,7 @@ def read_record(payload: bytes) -> dict[str, object]:
         raise InputError("The record is not a tf.train.Example.") from error
     stored = message.features.feature
     held = [name for name in CUE_KINDS if f"cues/has_{name}" in stored]
-    wanted = schema.features(held)
+    wanted = schema.features(held, is_pseudo=schema.DOUBT.name in stored)
     missing = sorted({one.name for one in wanted} - stored.keys())
     if missing:
         raise InputError(f"The record lacks the features {missing}.")

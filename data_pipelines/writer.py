@@ -26,7 +26,12 @@ from twohand_jax.data import shards
 from twohand_jax.errors import FailedError, InputError, UnreadableError
 from twohand_jax.pipelines import shard_file
 from twohand_jax.pipelines.labelled import HOLES, ShardSource
-from twohand_jax.pipelines.shard_file import KEPT_SAMPLES, Receipt, features_dict
+from twohand_jax.pipelines.shard_file import (
+    KEPT_SAMPLES,
+    Receipt,
+    features_dict,
+    is_pseudo,
+)
 from twohand_jax.progress import Bar, say
 
 REJECTIONS, SETTINGS = "rejections.json", "settings.json"
@@ -404,7 +409,7 @@ def _write_metadata(
         )
     tfds.folder_dataset.write_metadata(
         data_dir=directory,
-        features=features_dict(source.cues),
+        features=features_dict(source.cues, is_pseudo=is_pseudo(source)),
         split_infos=splits,
         version=source.version,
         description=source.description,

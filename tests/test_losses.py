@@ -373,3 +373,41 @@ def test_without_the_other_hand_each_term_is_that_of_the_hand_there(setup):
     _, again = compute(other, model, inputs, single, weight)
     for name in TERMS:
         np.testing.assert_allclose(again[name], terms[name], rtol=1e-6, err_msg=name)
+
+
+def test_doubtful_labels_weigh_less_and_below_the_threshold_nothing():
+    estimate = jnp.arange(8.0).reshape(2, 2, 2)
+    target, valid = jnp.zeros((2, 2, 2)), jnp.ones((2, 2), bool)
+    sure = jnp.array([[1.0, 0.5], [0.25, 0.0]])
+    found = losses.masked_l1(
+        estimate, target, valid, jnp.array([True, True]), confidence=sure
+    )
+    want = (0 + 1) + 0.5 * (2 + 3) + 0.25 * (4 + 5)
+    assert float(found.total) == want and float(found.count) == 8
+    plain = losses.masked_l1(estimate, target, valid, jnp.array([True, True]))
+    ones = losses.masked_l1(
+        estimate, target, valid, jnp.array([True, True]), confidence=jnp.ones((2, 2))
+    )
+    assert float(plain.total) == float(ones.total) == 28.0
+
+
+@pytest.mark.slow
+def test_hands_below_the_threshold_are_as_unlabelled(setup):
+    model, inputs, targets, weight = setup
+    output = wrong_output(model, targets)
+    doubt = jnp.zeros((3, 2)).at[0, 1].set(0.7)
+
+    def cost(targets, least):
+        config = dataclasses.replace(WEIGHTS, min_confidence=least)
+        total, _ = jax.jit(
+            lambda *given: losses.compute(*given, config=config, crop=CROP)
+        )(output, model, inputs, targets, weight)
+        return float(total)
+
+    doubted = targets._replace(doubt=doubt)
+    without = losses.trusted(targets, doubt == 0)
+    assert not without.mano_valid[0, 1] and not without.rel_trans_valid[0]
+    plain = cost(targets, 0.5)
+    assert np.isclose(cost(doubted, 0.5), cost(without, 0.0), rtol=1e-6)
+    assert cost(doubted, 0.2) < plain  # it weighs 0.3
+    assert cost(targets._replace(doubt=jnp.zeros((3, 2))), 1.0) == plain

@@ -33,6 +33,8 @@ class LossConfig:
     """Factor of each term (METHOD §4); a term with factor 0 is still reported.
 
     Attributes:
+        min_confidence: pseudo labels of hands that are less certain do not count; the
+            others weigh as much as they are certain.
         mean: what a term is divided by: "valid", its elements that have a label, or
             "all", as InterWild does; terms with few labels then weigh less.
         joints: of the posed model: "kinematic", or "regressed" from its surface, as
@@ -50,6 +52,7 @@ class LossConfig:
 
     mean: str = MEANS[0]
     joints: str = POSED.kind
+    min_confidence: float = 0.0
     pose: float = 1.0
     shape: float = 1.0
     joint_3d: float = 10.0
@@ -61,10 +64,17 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         weights = dict.fromkeys(WEIGHTS, fields.NOT_NEGATIVE)
-        fields.check(self, mean=MEANS, joints=tuple(KINDS), **weights)
+        fields.check(
+            self,
+            mean=MEANS,
+            joints=tuple(KINDS),
+            min_confidence=fields.PROBABILITY,
+            **weights,
+        )
 
 
-WEIGHTS = tuple(n for n in fields.names(LossConfig) if n not in ("mean", "joints"))
+SETTINGS = ("mean", "joints", "min_confidence")  # the other fields are factors
+WEIGHTS = tuple(n for n in fields.names(LossConfig) if n not in SETTINGS)
 
 
 class _Posed(NamedTuple):
@@ -114,6 +124,10 @@ def compute(
     """
     chex.assert_tree_shape_prefix((output, inputs, targets), weight.shape)
     output = jax.tree.map(lambda x: x.astype(jnp.float32), output)
+    confidence = None
+    if targets.doubt is not None:
+        confidence = jnp.clip(1.0 - targets.doubt, 0.0, 1.0)
+        targets = trusted(targets, confidence >= config.min_confidence)
     joints = JointSet(POSED.tips, config.joints)
     predicted = _pose_output(output, model, joints, crop)
     truth = _pose_targets(targets, model, joints, crop)
@@ -124,13 +138,32 @@ def compute(
             output.rel_trans, targets.rel_trans, targets.rel_trans_valid
         )
     means = {
-        name: masked_l1(*term, weight > 0, mean=config.mean)
+        name: masked_l1(
+            *term, weight > 0, mean=config.mean, confidence=_share(confidence, name)
+        )
         for name, term in terms.items()
     }
     total = jnp.zeros(())
     for name, term in means.items():
         total = total + getattr(config, name) * term.value(empty=0.0)
     return total, means
+
+
+def trusted(targets: Targets, is_sure: Bool[Array, "*b 2"]) -> Targets:
+    """Labels without those of hands that are not sure."""
+    return targets._replace(
+        joints_2d_valid=targets.joints_2d_valid & is_sure[..., None],
+        joints_3d_valid=targets.joints_3d_valid & is_sure[..., None],
+        mano_valid=targets.mano_valid & is_sure,
+        rel_trans_valid=targets.rel_trans_valid & jnp.all(is_sure, axis=-1),
+    )
+
+
+def _share(confidence: Array | None, term: str) -> Array | None:
+    """How much each label of a term weighs: between hands as the less certain one."""
+    if confidence is None or term != "rel_trans":
+        return confidence
+    return jnp.min(confidence, axis=-1)
 
 
 def masked_l1(
@@ -140,8 +173,11 @@ def masked_l1(
     sample_valid: Bool[Array, "*b"],
     *,
     mean: str = MEANS[0],
+    confidence: Float[Array, "..."] | None = None,
 ) -> Mean:
     """Sum of the absolute differences over valid elements, and what to divide it by.
+
+    Doubtful labels weigh less in the sum; what it is divided by counts them as others.
 
     Args:
         estimate: values to judge; ignored where invalid, even if they are NaN.
@@ -149,15 +185,18 @@ def masked_l1(
         valid: mask over the leading axes of the values.
         sample_valid: mask over the batch, for padding.
         mean: over the "valid" elements or over "all" of real samples.
+        confidence: factor of the differences, over the leading axes; None is 1.
     """
 
-    def spread(flags: Bool[Array, "..."]) -> Bool[Array, "..."]:
+    def spread(flags: Array) -> Array:
         flags = flags.reshape(*flags.shape, *(1,) * (estimate.ndim - flags.ndim))
         return jnp.broadcast_to(flags, estimate.shape)
 
     real = spread(sample_valid)
     mask = real & spread(valid)
     difference = jnp.where(mask, estimate, 0.0) - jnp.where(mask, target, 0.0)
+    if confidence is not None:
+        difference = difference * spread(confidence)
     counted = real if mean == "all" else mask
     return Mean(jnp.sum(jnp.abs(difference)), jnp.sum(counted.astype(jnp.float32)))
 

@@ -176,6 +176,8 @@ class Targets(NamedTuple):
         rel_trans_valid: whether it is known.
         interacting: whether the data set calls the picture one of two hands
             (``hand_type``), even if only one of them is labelled.
+        doubt: 1 - confidence of each hand's labels; above 0 for pseudo labels only.
+            None is 0.
     """
 
     camera: Camera
@@ -191,6 +193,7 @@ class Targets(NamedTuple):
     rel_trans: Float[Array, "*b 3"]
     rel_trans_valid: Bool[Array, "*b"]
     interacting: Bool[Array, "*b"]
+    doubt: Float[Array, "*b 2"] | None = None
 
 
 class Batch(NamedTuple):

@@ -83,6 +83,12 @@ class Own:
         """Name of the model of the fits."""
         return fits.load_model(self.mano_path).name
 
+    @property
+    def is_pseudo(self) -> bool:
+        """Whether some labels are less than certain."""
+        hands = (hand for one in self._labels().pictures for hand in one.hands)
+        return any(hand is not None and hand.confidence < 1.0 for hand in hands)
+
     def counts(self) -> Mapping[str, int]:
         """Pictures of each split.
 
@@ -163,6 +169,7 @@ class Own:
             mano=params,
             mano_valid=fitted,
             box=_boxes(picture, joints_2d, known_2d),
+            doubt=_doubt(picture) if self.is_pseudo else None,
         )
 
     def _fits(self, picture: Picture) -> tuple[ManoParams, Bool[np.ndarray, "2"]]:
@@ -193,6 +200,12 @@ class Own:
             if np.median(off[known]) > most:
                 return True
         return False
+
+
+def _doubt(picture: Picture) -> Float[np.ndarray, "2"]:
+    """How uncertain the labels of each hand are."""
+    confidence = [1.0 if hand is None else hand.confidence for hand in picture.hands]
+    return 1.0 - np.asarray(confidence)
 
 
 def _stacked(picture: Picture, part: str, axes: int) -> Float[np.ndarray, "2 21 axes"]:

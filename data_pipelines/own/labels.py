@@ -29,7 +29,8 @@ MAX_ID, MAX_SUBSET = 256, 64
 SPLIT = re.compile(r"[a-z0-9][a-z0-9_]{0,31}")
 # Beyond these a number is in another unit.
 MAX_PX, MAX_M, MAX_RADIANS, MAX_BETA = 1e5, 20.0, 100.0, 100.0
-HAND_KEYS = ("joints_px", "joints_m", "box", "mano")
+KNOWN_KEYS = ("joints_px", "joints_m", "box", "mano")
+HAND_KEYS = (*KNOWN_KEYS, "confidence")
 MANO_KEYS = ("global_orient", "hand_pose", "betas", "transl")
 FLAT = "flat_hand_mean"
 PICTURE_KEYS = (
@@ -62,12 +63,15 @@ class HandLabels(NamedTuple):
         joints_m: metres, camera frame.
         box: x0, y0, x1, y1 in pixels.
         mano: the fit.
+        confidence: how certain all this is, above 0; 1 for what a person or a
+            measurement says.
     """
 
     joints_px: Float[np.ndarray, "21 2"] | None
     joints_m: Float[np.ndarray, "21 3"] | None
     box: Float[np.ndarray, "4"] | None
     mano: ManoFit | None
+    confidence: float = 1.0
 
 
 class Picture(NamedTuple):
@@ -214,12 +218,23 @@ def _hand(entry: Any, where: str) -> HandLabels:
         box=part("box", _box),
         mano=part("mano", _mano),
     )
-    if all(value is None for value in found):
+    if all(getattr(found, key) is None for key in KNOWN_KEYS):
         raise InputError(
-            f"{where}: nothing is known of it: give {', '.join(HAND_KEYS[:-1])} or "
-            f"{HAND_KEYS[-1]}, or leave the hand out."
+            f"{where}: nothing is known of it: give {', '.join(KNOWN_KEYS[:-1])} or "
+            f"{KNOWN_KEYS[-1]}, or leave the hand out."
         )
-    return found
+    confidence = part("confidence", _confidence)
+    return found if confidence is None else found._replace(confidence=confidence)
+
+
+def _confidence(value: Any, where: str) -> float:
+    confidence = _number(value, where, math.inf)
+    if not 0.0 < confidence <= 1.0:
+        raise InputError(
+            f"{where}: {_short(value)} is no confidence: it must be above 0 and at "
+            "most 1; leave out a hand that is not to be trusted at all."
+        )
+    return confidence
 
 
 def _joints(

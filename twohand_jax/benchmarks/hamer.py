@@ -127,13 +127,13 @@ class _Values(nnx.Module):
     """The network as a function of crops."""
 
     def __init__(self, config: HamerConfig, *, rngs: nnx.Rngs):
-        self.whole = Hamer(config, rngs=rngs)
+        self.network = Hamer(config, rngs=rngs)
 
     def __call__(
         self, crop: Float[Array, "n s s 3"], *, train: bool = False
     ) -> Float[Array, "n 109"]:
         """Pose, shape and camera; ``train`` is without effect."""
-        return self.whole.values(crop)
+        return self.network.values(crop)
 
 
 def values_network(config: HamerConfig) -> Network:

@@ -27,6 +27,7 @@ def add(subparsers: Any) -> None:
     actions = parser.add_subparsers(dest="action", required=True)
     add_build(actions)
     add_cues(actions)
+    add_label(actions)
     add_inspect(actions)
 
 
@@ -130,6 +131,100 @@ def run_cues(args: argparse.Namespace) -> None:
         recheck=args.recheck,
     )
     print(report.text())
+
+
+LABEL_DESCRIPTION = """\
+Write a network's predictions as labels of your own pictures, each hand with a
+confidence: the detector's score, less where the network's joints and the detector's
+differ. `twohand data build own` makes records of them, and training weighs them by
+their confidence (loss.min_confidence leaves out those below it)."""
+
+
+def add_label(actions: Any) -> None:
+    """The action's flags."""
+    parser = actions.add_parser(
+        "label",
+        help="pseudo labels of your own pictures",
+        description=LABEL_DESCRIPTION,
+        examples=(
+            "twohand data label photos --out photos/labels.json",
+            "twohand data label photos --model weights/hamer --mano MANO \\\n"
+            "      --min-confidence 0.5 --out labels.json",
+        ),
+    )
+    option = parser.add_argument
+    option("photos", nargs="+", metavar="PHOTO", help="JPEG and PNG files, or folders")
+    option("--out", type=Path, required=True, metavar="FILE", help="labels file, .json")
+    option("--model", type=Path, metavar="DIR", help="of the network; the shipped one")
+    option("--mano", type=Path, metavar="DIR", help="hand model; the open hand")
+    common.add_hand(parser)
+    common.add_cue_options(parser)
+    option("--recursive", action="store_true", help="folders in folders as well")
+    option(
+        "--min-confidence",
+        type=arguments.share,
+        default=0.0,
+        metavar="SHARE",
+        help="leave out hands below it, 0 to 1",
+    )
+    option("--split", default="train", metavar="NAME", help="of the pictures; train")
+    option(
+        "--fit",
+        choices=["auto", "on", "off"],
+        default="auto",
+        help="fit the hands to the detector's 2D joints",
+    )
+    option(
+        "--refine",
+        choices=["auto", "always", "never"],
+        default="auto",
+        help="separate hands with the two-hand prior",
+    )
+    parser.set_defaults(run=run_label)
+
+
+def run_label(args: argparse.Namespace) -> None:
+    """Label all pictures; bad ones are named at the end."""
+    from twohand_jax.inference import images, labelling
+    from twohand_jax.inference.reconstruct import Reconstructor
+    from twohand_jax.pipelines.own.labels import SPLIT
+    from twohand_jax.progress import Bar
+    from twohand_jax.types import SIDES
+
+    if not SPLIT.fullmatch(args.split):
+        raise InputError(
+            f"--split {args.split!r} is not a name of a split: use up to 32 small "
+            "letters, digits and underscores."
+        )
+    config = labelling.LabellingConfig(
+        min_confidence=args.min_confidence,
+        split=args.split,
+        fit=args.fit,
+        refine=args.refine,
+    )
+    labelling.check_new(args.out)
+    common.check_hand(args.mano, args.model, is_asked=args.other_hand)
+    found = images.expand(args.photos, recursive=args.recursive)
+    common.enable_compilation_cache()
+    reconstructor = Reconstructor.load(
+        args.model,
+        args.mano,
+        cues=common.cue_config(args),
+        cache=common.cache_folder(),
+    )
+    folder, entries, bad, left_out = args.out.parent, [], [], 0
+    made = labelling.label(reconstructor, found.sources, folder=folder, config=config)
+    for one in Bar(total=len(found.sources), unit="picture").count(made):
+        if isinstance(one, images.FailedImage):
+            bad.append(one.sentence())
+            continue
+        entries += one.entries
+        left_out += one.left_out
+    labelling.write(args.out, entries, hand_model=reconstructor.model.name)
+    hands = sum(side in entry for entry in entries for side in SIDES)
+    say(f"wrote {args.out}: {hands} hands labelled, {left_out} left out")
+    if bad:
+        raise InputError("\n".join(bad))
 
 
 INSPECT_DESCRIPTION = """\

@@ -50,6 +50,9 @@ def move_targets(targets: Targets, move: Motion, model: ManoModel) -> Targets:
         rel_trans=_turn(R, (targets.rel_trans * sign)[..., None, :])[..., 0, :],
         rel_trans_valid=targets.rel_trans_valid,
         interacting=targets.interacting,
+        doubt=None
+        if targets.doubt is None
+        else swap(targets.doubt, move.mirror, axis=-1),
     )
 
 

@@ -175,16 +175,26 @@ LABELS: tuple[Feature, ...] = (
     ),
     _flag("rel_trans_valid", "whether both wrists are known in one frame"),
 )
+# Of sets with pseudo labels alone. What other records hold counts as 0: no doubt.
+DOUBT = _real(
+    "hands/doubt",
+    "1 - confidence of a hand's labels, where a network made them; 0 for others",
+    2,
+    flag="hands/valid",
+)
 CUE_FEATURES = {name: cue_features(name) for name in CUE_KINDS}
 
 
-def features(cues: Iterable[str] = DEFAULT) -> tuple[Feature, ...]:
-    """All features of records with these kinds of cues."""
-    return (*LABELS, *(one for name in cues for one in CUE_FEATURES[name]))
+def features(
+    cues: Iterable[str] = DEFAULT, *, is_pseudo: bool = False
+) -> tuple[Feature, ...]:
+    """All features of records with these kinds of cues, and with pseudo labels."""
+    doubt = (DOUBT,) if is_pseudo else ()
+    return (*LABELS, *doubt, *(one for name in cues for one in CUE_FEATURES[name]))
 
 
 # Every feature that this version knows.
-FEATURES = features(CUE_KINDS)
+FEATURES = features(CUE_KINDS, is_pseudo=True)
 BY_NAME: Mapping[str, Feature] = {feature.name: feature for feature in FEATURES}
 
 
@@ -193,6 +203,7 @@ def check(
     *,
     where: str = "the example",
     cues: Iterable[str] = DEFAULT,
+    is_pseudo: bool = False,
 ) -> None:
     """Refuse an example that lacks a feature, has an unknown one, or a wrong shape.
 
@@ -201,8 +212,9 @@ def check(
             bytes, everything else is convertible to an array.
         where: the example's name in the message.
         cues: kinds of cues that the record set holds.
+        is_pseudo: whether its records say how certain their labels are.
     """
-    wanted = {feature.name: feature for feature in features(cues)}
+    wanted = {one.name: one for one in features(cues, is_pseudo=is_pseudo)}
     missing = sorted(wanted.keys() - example.keys())
     unknown = sorted(example.keys() - wanted.keys())
     if missing or unknown:

@@ -97,16 +97,30 @@ def cue_names(directory: str | Path) -> tuple[str, ...]:
     Raises:
         InputError: there is no such list, or it is damaged.
     """
+    found = _feature_names(directory, "cues")
+    return tuple(name[len("has_") :] for name in found if name.startswith("has_"))
+
+
+def is_pseudo(directory: str | Path) -> bool:
+    """Whether a set's records say how certain their labels are (``schema.DOUBT``).
+
+    Raises:
+        InputError: the list of features is not there, or damaged.
+    """
+    return "doubt" in _feature_names(directory, "hands")
+
+
+def _feature_names(directory: str | Path, level: str) -> list[str]:
+    """Names of the features under a part of the record's name."""
     path = Path(directory) / FEATURES
     try:
         features = reading.read_json(path)["featuresDict"]["features"]
-        found = list(features["cues"]["featuresDict"]["features"])
+        return list(features[level]["featuresDict"]["features"])
     except (InputError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} does not list the features of a record set: run the build of the "
             "set again, finished shards are kept."
         ) from error
-    return tuple(name[len("has_") :] for name in found if name.startswith("has_"))
 
 
 def read_info(directory: str | Path) -> dict:

@@ -204,6 +204,7 @@ def abstract_records(
         rel_trans=floats(3),
         rel_trans_valid=flags(),
         interacting=flags(),
+        doubt=floats(2),
     )
     shapes = {name: cue_table.shape_of(name, canvas, canvas) for name in cues}
     known = Cues(
