@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from twohand_jax import markdown
+from twohand_jax import markdown, paths
 
 T = TypeVar("T")
 PAUSE_S, LONGEST_S, SHARE = 30.0, 300.0, 0.1
@@ -176,6 +176,7 @@ def show(message: str) -> None:
     """Print a result to stdout without breaking a bar; tables as it can show them."""
     from tqdm import tqdm
 
+    message = paths.told(message)
     if sys.stdout.isatty():
         message = markdown.for_terminal(message, shutil.get_terminal_size().columns)
     tqdm.write(message, file=sys.stdout)

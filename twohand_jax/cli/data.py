@@ -2,10 +2,9 @@
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
-from twohand_jax import arguments, extras
+from twohand_jax import arguments, extras, paths
 from twohand_jax.cli import common, verbosity
 from twohand_jax.cli.parsing import Parser
 from twohand_jax.errors import InputError
@@ -51,6 +50,7 @@ def run_build(args: argparse.Namespace) -> None:
     """Hand over to the dataset's entry (``twohand_jax.pipelines.datasets``)."""
     entry = datasets.get(args.dataset)
     flags = entry.parser(Parser).parse_args(args.options)
+    paths.attach_all(vars(flags).values())
     with verbosity.applied(flags):
         entry.run(flags)
 
@@ -75,11 +75,13 @@ def add_cues(actions: Any) -> None:
         ),
     )
     option = parser.add_argument
-    option("directory", type=Path, help="record set")
-    option("--out", type=Path, required=True, help="directory of the new set")
+    option("directory", type=paths.given, help="record set")
+    option("--out", type=paths.given, required=True, help="directory of the new set")
     common.add_cue_options(parser, LABELS)
     option("--only", nargs="+", choices=common.CUE_NAMES, default=(), metavar="CUE")
-    option("--mano", type=Path, help="hand model of the fits, with --cues labels")
+    option(
+        "--mano", type=paths.given, help="hand model of the fits, with --cues labels"
+    )
     option("--splits", nargs="+", default=(), help="to write; all")
     option(
         "--batch", type=arguments.positive, default=8, help="pictures extracted at once"
@@ -156,9 +158,9 @@ def add_inspect(actions: Any) -> None:
     )
     option = parser.add_argument
     default = f"{REPORT} in the record set; none with --check"
-    option("directory", type=Path, help="record set")
+    option("directory", type=paths.given, help="record set")
     option("--split", help="one split; all by default")
-    option("--out", type=Path, help=f"report, .html or .png; {default}")
+    option("--out", type=paths.given, help=f"report, .html or .png; {default}")
     option(
         "--count",
         type=arguments.not_negative,
@@ -170,7 +172,7 @@ def add_inspect(actions: Any) -> None:
         type=arguments.positive,
         help="of each split, for a quick look; all",
     )
-    option("--mano", type=Path, help="hand model of the fits; the open hand")
+    option("--mano", type=paths.given, help="hand model of the fits; the open hand")
     option("--check", action="store_true", help="verify every record")
     limit = {
         "type": arguments.above_zero,

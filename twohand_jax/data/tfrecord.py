@@ -15,10 +15,11 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from twohand_jax import extras
+from twohand_jax import extras, paths
 from twohand_jax.crops import cue_table
 from twohand_jax.crops.canvas import CanvasConfig
 from twohand_jax.data import decode, order, schema, shards
@@ -285,15 +286,15 @@ def _windows(
     split: shards.Split, numbers: np.ndarray, stream: Iterator[order.ShuffleWindow]
 ) -> Iterator[Piece]:
     """The windows' records, one window being read ahead."""
-    while ahead := list(itertools.islice(stream, _AHEAD)):
+    for ahead in _fetched(split, numbers, stream):
         chosen = [numbers[window.shards] for window in ahead]
         longest = max(len(shard_numbers) for shard_numbers in chosen)
         # One that does not fit is left out here and read record by record below.
-        paths = [
+        named = [
             [split.paths[n] if shards.fits(split.paths[n]) else "" for n in window]
             for window in chosen
         ]
-        padded = [names + [""] * (longest - len(names)) for names in paths]
+        padded = [names + [""] * (longest - len(names)) for names in named]
         loaded = iter(tf.data.Dataset.from_tensor_slices(padded).map(_load).prefetch(1))
         for window, shard_numbers in zip(ahead, chosen, strict=True):
             ids = [np.arange(*split.starts[[n, n + 1]]) for n in shard_numbers]
@@ -309,10 +310,37 @@ def _windows(
             yield Piece(payloads, window.records, records[window.records], problems)
 
 
-def _load(paths: "tf.Tensor") -> "tf.Tensor":
+def _fetched(
+    split: shards.Split, numbers: np.ndarray, stream: Iterator[order.ShuffleWindow]
+) -> Iterator[list[order.ShuffleWindow]]:
+    """Some windows at a time; a store's shards come while those before are read."""
+    if not paths.is_mirrored(split.paths[0]):
+        while ahead := list(itertools.islice(stream, _AHEAD)):
+            yield ahead
+        return
+
+    def files_of(window: order.ShuffleWindow | None) -> list[str]:
+        return (
+            [] if window is None else [split.paths[n] for n in numbers[window.shards]]
+        )
+
+    with ThreadPoolExecutor(1) as thread:
+        now = next(stream, None)
+        coming = thread.submit(paths.fetch_all, files_of(now))
+        while now is not None:
+            coming.result()
+            later = next(stream, None)
+            # Those of this window again, so that they do not leave for the next one's.
+            both = [*files_of(later), *files_of(now)]
+            coming = thread.submit(paths.fetch_all, both)
+            yield [now]
+            now = later
+
+
+def _load(names: "tf.Tensor") -> "tf.Tensor":
     """All records of some shards."""
-    paths = tf.boolean_mask(paths, paths != "")
-    records = tf.data.TFRecordDataset(paths, buffer_size=_BUFFER_BYTES)
+    names = tf.boolean_mask(names, names != "")
+    records = tf.data.TFRecordDataset(names, buffer_size=_BUFFER_BYTES)
     return records.batch(1 << 40).get_single_element()
 
 

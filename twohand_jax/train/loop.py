@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import optax
 
-from twohand_jax import fields, switches
+from twohand_jax import fields, paths, switches
 from twohand_jax.errors import InputError, NonFiniteLossError
 from twohand_jax.progress import Bar
 from twohand_jax.train import sharding
@@ -20,6 +20,7 @@ from twohand_jax.train.checkpoint import Best, Checkpoints
 from twohand_jax.train.distributed import StopRequest
 from twohand_jax.train.log import MetricsLog, dump_failure, write_provenance
 from twohand_jax.train.state import key_stream
+from twohand_jax.train.store_checkpoint import StoreCheckpoints
 from twohand_jax.train.task import Task
 
 SEEDS = fields.Range(low=0, high=2**32 - 1)
@@ -107,7 +108,7 @@ def train(
             step is saved and the batch dumped.
         InputError: the working directory belongs to another config.
     """
-    checkpoints = Checkpoints(workdir, keep=loop.keep_checkpoints)
+    checkpoints = open_checkpoints(workdir, keep=loop.keep_checkpoints)
     checkpoints.agree_on_config(config)
     mesh = sharding.make_mesh(fsdp=loop.fsdp)
     try:
@@ -166,12 +167,18 @@ def train(
     return state
 
 
+def open_checkpoints(directory: Path, *, keep: int) -> Checkpoints | StoreCheckpoints:
+    """Those of a local working directory, or of one in a store."""
+    kind = StoreCheckpoints if paths.is_mirrored(directory) else Checkpoints
+    return kind(directory, keep=keep)
+
+
 def start(
     task: Task,
     optimizer: optax.GradientTransformation,
     loop: LoopConfig,
     mesh: jax.sharding.Mesh,
-    checkpoints: Checkpoints,
+    checkpoints: Checkpoints | StoreCheckpoints,
 ) -> states.TrainState:
     """The newest checkpoint, or a fresh state, on the mesh."""
     key = key_stream(loop.seed, "init")

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from twohand_jax import files, reading
+from twohand_jax import files, paths, reading
 from twohand_jax.errors import InputError, MissingFileError
 from twohand_jax.models.apply import Variables
 
@@ -44,7 +44,7 @@ def save(
         omit: prefixes of the paths of weights to leave out: those of MediaPipe's
             network, if the config starts from it and training has not changed them.
     """
-    directory = Path(directory)
+    directory = paths.local(directory)
     arrays: dict[str, Any] = {}
     for group, tree in variables._asdict().items():
         for name, value in _flat(tree).items():
@@ -76,7 +76,7 @@ def load_config(directory: str | Path) -> dict[str, Any]:
     Raises:
         InputError: there is no model in the directory.
     """
-    path = Path(directory) / CONFIG
+    path = paths.local(directory) / CONFIG
     try:
         config = reading.read_object(path, limit=reading.SETTINGS_BYTES)
     except MissingFileError as error:
@@ -100,7 +100,7 @@ def load(directory: str | Path, shapes: Variables) -> Variables:
     Raises:
         InputError: a weight is missing, left over, or of another shape or type.
     """
-    path = Path(directory) / WEIGHTS
+    path = paths.local(directory) / WEIGHTS
     try:
         arrays = reading.read_npz(path, limit=_limit(shapes))
     except InputError as error:
