@@ -33,8 +33,8 @@ EXTRAS = {
     ),
     "weights": Extra("weights in PyTorch's files", ("torch", "safetensors")),
     "heic": Extra("HEIC photographs", ("pillow_heif",)),
-    "gcs": Extra("paths in Google's stores, gs://", ("gcsfs",)),
-    "s3": Extra("paths in Amazon's and like stores, s3://", ("s3fs",)),
+    "gcs": Extra("paths in Google's stores, gs://", ("gcsfs", "fsspec")),
+    "s3": Extra("paths in Amazon's and like stores, s3://", ("s3fs", "fsspec")),
     "view": Extra("the view in the browser", ("viser",)),
     # What else it brings are tools that run notebooks; who has one open has one.
     "notebooks": Extra("the notebooks", ("matplotlib",)),

@@ -1,6 +1,6 @@
 """One command in a folder of a store at a time, where there are no locks.
 
-``NAME.lease`` in the folder says who is at work there, with a token and a count that
+An object ``.lease`` in the folder says who is at work there, with a token and a count that
 the owner raises every few seconds. Whoever comes and finds one watches whether the
 count changes; an object that stays the same for ``WATCH_S`` is of somebody who died,
 and is replaced. Where a store can, an object is created only if there is none; where

@@ -123,7 +123,9 @@ def test_types_that_numpy_lacks_come_back(bucket):
     held = narrow._replace(batch_stats={"half": half}, step=jax.numpy.int32(4))
     wanted = tree._replace(
         batch_stats={
-            "half": jax.ShapeDtypeStruct((2, 3), half.dtype, sharding=tree.step.sharding)
+            "half": jax.ShapeDtypeStruct(
+                (2, 3), half.dtype, sharding=tree.step.sharding
+            )
         }
     )
     StoreCheckpoints(paths.local(bucket)).save(held)
