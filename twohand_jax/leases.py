@@ -1,7 +1,7 @@
 """One command in a folder of a store at a time, where there are no locks.
 
-An object ``.lease`` in the folder says who is at work there, with a token and a count that
-the owner raises every few seconds. Whoever comes and finds one watches whether the
+An object ``.lease`` in the folder says who is at work there, with a token and a count
+that the owner raises every few seconds. Whoever comes and finds one watches whether the
 count changes; an object that stays the same for ``WATCH_S`` is of somebody who died,
 and is replaced. Where a store can, an object is created only if there is none; where
 it cannot, who of two wins is seen a moment later, as both read which token is there.

@@ -121,13 +121,8 @@ def test_types_that_numpy_lacks_come_back(bucket):
     narrow = jax.tree.map(lambda leaf: jax.numpy.ones(leaf.shape, leaf.dtype), tree)
     half = jax.numpy.arange(6, dtype=jax.numpy.bfloat16).reshape(2, 3)
     held = narrow._replace(batch_stats={"half": half}, step=jax.numpy.int32(4))
-    wanted = tree._replace(
-        batch_stats={
-            "half": jax.ShapeDtypeStruct(
-                (2, 3), half.dtype, sharding=tree.step.sharding
-            )
-        }
-    )
+    shape = jax.ShapeDtypeStruct((2, 3), half.dtype, sharding=tree.step.sharding)
+    wanted = tree._replace(batch_stats={"half": shape})
     StoreCheckpoints(paths.local(bucket)).save(held)
     paths.forget()
     found = StoreCheckpoints(paths.local(bucket)).load(wanted)

@@ -1,4 +1,4 @@
-"""From a dataset in a bucket to meshes in a bucket, by the commands that people give."""
+"""From a dataset in a bucket to meshes in a bucket, by commands on empty machines."""
 
 import json
 
