@@ -20,7 +20,7 @@ from numpy import ndarray
 from twohand_jax import files, reading
 from twohand_jax.train import sharding
 
-METRICS = "metrics.jsonl"
+METRICS, STARTS = "metrics.jsonl", "starts.jsonl"
 QUEUE = 1000  # events for TensorBoard's thread, so that its end is seen before it fills
 
 
@@ -155,9 +155,25 @@ def write_provenance(workdir: Path, *, first_step: int) -> None:
         "versions": {name: metadata.version(name) for name in PACKAGES},
     }
     workdir.mkdir(parents=True, exist_ok=True)
-    path = workdir / "starts.jsonl"
+    path = workdir / STARTS
+    before = _last_start(path).get("processes")
+    if first_step and before not in (None, line["processes"]):
+        print(
+            f"The run goes on with {line['processes']} processes instead of {before}: "
+            "each reads other records, so the order of the data changes from step "
+            f"{first_step + 1} on. Every epoch still has each record about once.",
+            file=sys.stderr,
+        )
     with files.named(path), path.open("a") as file:
         file.write(json.dumps(line) + "\n")
+
+
+def _last_start(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text().splitlines()[-1])
+    except (OSError, ValueError, IndexError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def revision() -> str | None:
