@@ -6,6 +6,8 @@ be read as pose sets, too.
 """
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -112,6 +114,19 @@ def load(directory: str | Path, split: str) -> ManoParams:
         f"{directory} holds neither {INFO} nor {shards.INFO}: give a pose set "
         "(twohand data build poses) or a record set."
     )
+
+
+def digest(directory: str | Path, split: str) -> str:
+    """Tells the poses or records of a split from others, by what their set says.
+
+    Raises:
+        InputError: there is no such set.
+    """
+    place = paths.local(directory)
+    if not (place / INFO).is_file():
+        return shards.digest(directory, split)
+    text = json.dumps([dataclasses.asdict(read_info(place)), split], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_info(directory: str | Path) -> PoseSetInfo:

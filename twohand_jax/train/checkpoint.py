@@ -7,7 +7,7 @@ import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -170,19 +170,22 @@ class Checkpoints:
         """All complete steps, oldest first."""
         return [one.step for one in self._checkpointer.checkpoints]
 
-    def agree_on_config(self, config: dict[str, Any]) -> None:
+    def agree_on_config(
+        self, config: dict[str, Any], records: Mapping[str, str] | None = None
+    ) -> None:
         """Save the run's config, or refuse to resume when it differs from the saved.
 
         Raises:
             InputError: as ``run_config.agree``.
         """
-        run_config.agree(self._config_file, config)
+        run_config.agree(self._config_file, config, records)
 
     def abandon(self) -> None:
         """Remove every trace of a run that was refused before its first checkpoint."""
         self.close()
         if jax.process_index() == 0 and not any(self._root.iterdir()):
             self._config_file.unlink(missing_ok=True)
+            (self._config_file.parent / run_config.RECORDS).unlink(missing_ok=True)
             self._root.rmdir()
 
     def close(self) -> None:

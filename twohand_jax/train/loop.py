@@ -109,7 +109,7 @@ def train(
         InputError: the working directory belongs to another config.
     """
     checkpoints = open_checkpoints(workdir, keep=loop.keep_checkpoints)
-    checkpoints.agree_on_config(config)
+    checkpoints.agree_on_config(config, task.records)
     mesh = sharding.make_mesh(fsdp=loop.fsdp)
     try:
         state = start(task, optimizer, loop, mesh, checkpoints)

@@ -192,14 +192,17 @@ class StoreCheckpoints:
             multihost_utils.sync_global_devices("damaged checkpoints are set aside")
         self._complete = [step for step in self._complete if step not in reasons]
 
-    def agree_on_config(self, config: dict[str, Any]) -> None:
+    def agree_on_config(
+        self, config: dict[str, Any], records: Mapping[str, str] | None = None
+    ) -> None:
         """As ``Checkpoints.agree_on_config``."""
-        run_config.agree(self._config_file, config)
+        run_config.agree(self._config_file, config, records)
 
     def abandon(self) -> None:
         """Remove every trace of a run that was refused before its first checkpoint."""
         if jax.process_index() == 0 and not self._complete:
             paths.drop(self._config_file)
+            paths.drop(self._config_file.parent / run_config.RECORDS)
 
     def close(self) -> None:
         """Finish what is being written."""

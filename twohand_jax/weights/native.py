@@ -128,6 +128,43 @@ def load(directory: str | Path, shapes: Variables) -> Variables:
     return jax.device_put(Variables(**loaded))
 
 
+def load_fitting(
+    directory: str | Path, variables: Variables
+) -> tuple[Variables, int, int]:
+    """Put the weights of a model directory into those of a network, as far as they fit.
+
+    Args:
+        directory: a directory written by ``save``; its network may be another one.
+        variables: those of the network.
+
+    Returns:
+        The variables, how many arrays were taken, and how many there are.
+
+    Raises:
+        InputError: the directory holds no model, or nothing of it fits.
+    """
+    load_config(directory)
+    path = paths.local(directory) / WEIGHTS
+    arrays = reading.read_npz(path, limit=_limit(variables))
+    arrays = _left_out(directory, arrays, variables) | arrays
+    groups, taken, total = {}, 0, 0
+    for group, tree in variables._asdict().items():
+        own = _flat(tree)
+        for name, leaf in own.items():
+            found = arrays.get(f"{group}{SEPARATOR}{name}")
+            total += 1
+            if found is not None and found.shape == leaf.shape:
+                own[name] = jax.numpy.asarray(found, leaf.dtype)
+                taken += 1
+        groups[group] = _nest(own)
+    if not taken:
+        raise InputError(
+            f"{directory} holds no weight that fits this config's network: it belongs "
+            "to another kind of network."
+        )
+    return Variables(**groups), taken, total
+
+
 def _limit(shapes: Variables) -> int:
     """Twice the bytes that the network's weights have, and some for another's."""
     needed = sum(4 * math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
