@@ -34,6 +34,7 @@ LIBRARY_EXTRAS = (
     "weights",
     "heic",
     "view",
+    "parquet",
     "gcs",
     "s3",
 )

@@ -14,7 +14,7 @@ LOWEST = (ROOT / "tests" / "lowest.txt").read_text()
 UNTESTED = {"torch"}  # of the extras; the page says why
 TESTED = (
     *("data", "beam", "render", "onnx", "evaluation", "weights", "heic", "view"),
-    *("gcs", "s3"),
+    *("parquet", "gcs", "s3"),
 )
 
 

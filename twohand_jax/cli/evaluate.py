@@ -75,6 +75,10 @@ def add(subparsers: Any) -> None:
     option = refine.add_argument
     option("--refine", action="store_true", help="a row more, and its contact")
     option("--prior", type=paths.given, metavar="DIR", help="the shipped one")
+    text = "the last row's estimates, as --predictions reads them; or .parquet"
+    parser.add_argument(
+        "--write-predictions", type=paths.given, metavar="FILE.npz", help=text
+    )
     option = parser.add_argument_group("two methods on the same records").add_argument
     option("--compare", type=paths.given, nargs=2, metavar="samples/ROW.npz")
     others = parser.add_argument_group("other systems, in the same protocols")
@@ -120,6 +124,16 @@ def run(args: argparse.Namespace) -> None:
     action = _action(args)
     if action in (evaluate_set, evaluate_photographs, write_submission):
         common.check_hand(args.mano, args.model, is_asked=args.other_hand)
+    if args.write_predictions is not None:
+        if action is not evaluate_set:
+            raise InputError(
+                "--write-predictions keeps our own estimates of a --dataset: give it "
+                "without --table, --photographs, --compare, --predictions, --peer and "
+                "--submission."
+            )
+        from twohand_jax.evaluation.outside import prediction_shards
+
+        prediction_shards.check_path(args.write_predictions)
     if args.labels and action is not evaluate_set:
         raise InputError(
             "--labels adds a row to our own estimates of a --dataset: give it without "
@@ -229,9 +243,12 @@ def evaluate_set(args: argparse.Namespace) -> None:
             labels=args.labels,
             out=out,
             batch_size=args.batch,
+            predictions=args.write_predictions,
         )
         if not distributed.is_first():
             return
+        for path in found.written:
+            say(f"wrote {path}")
         title = f"{args.model or SHIPPED} on {args.dataset} ({args.split})"
         table = outputs.ResultTable(
             found.results, title=title, rate=found.images_per_second

@@ -263,6 +263,11 @@ class Store:
         if len(self._fresh) == self._batches:
             self._write()
 
+    def back_to(self, batches: int) -> None:
+        """Forget what is kept of later batches than the first ones."""
+        self._files = min(self._files, batches // self._batches)
+        self.done = self._files * self._batches
+
     def close(self) -> list[ScoredBatch]:
         """Write the last ones, and all parts from the first batch on."""
         if self._fresh:
