@@ -33,6 +33,8 @@ EXTRAS = {
     ),
     "weights": Extra("weights in PyTorch's files", ("torch", "safetensors")),
     "heic": Extra("HEIC photographs", ("pillow_heif",)),
+    "tensorboard": Extra("event files of training runs", ("tensorboardX",)),
+    "wandb": Extra("training runs in Weights & Biases", ("wandb",)),
     "parquet": Extra("predictions in Parquet files", ("pyarrow",)),
     "gcs": Extra("paths in Google's stores, gs://", ("gcsfs", "fsspec")),
     "s3": Extra("paths in Amazon's and like stores, s3://", ("s3fs", "fsspec")),

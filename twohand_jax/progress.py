@@ -166,6 +166,17 @@ def duration(seconds: float) -> str:
     return f"{start}:{rest:02}"
 
 
+def draws_bars() -> bool:
+    """Whether stderr is a terminal, on which bars are drawn."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def note(line: str) -> None:
+    """Write a line of progress to stderr; nothing where it is quiet."""
+    if not _is_quiet and sys.stderr is not None:
+        print(paths.told(line), file=sys.stderr, flush=True)
+
+
 def say(message: str) -> None:
     """Print a note to stdout without breaking a bar; nothing where it is quiet."""
     if not _is_quiet:

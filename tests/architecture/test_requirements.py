@@ -34,6 +34,8 @@ LIBRARY_EXTRAS = (
     "weights",
     "heic",
     "view",
+    "tensorboard",
+    "wandb",
     "parquet",
     "gcs",
     "s3",
@@ -42,7 +44,6 @@ TOOL_EXTRAS = ("dev", "docs", "notebooks", "cuda12", "cuda13", "gpu", "tpu")
 NOT_REQUIRED = {  # imported and in no requirement of the library
     "openexr": "only whoever makes the shipped environments again reads EXR files",
     "smplx": "the peer of a benchmark, which is not in the wheel; extra dev has it",
-    "tensorboardx": "logs go there where it is installed; extra dev has it",
 }
 NOT_IMPORTED = {  # required by the library and imported nowhere
     "tensorflow-cpu": "the same package as tensorflow, under Linux on x86-64",

@@ -14,7 +14,7 @@ LOWEST = (ROOT / "tests" / "lowest.txt").read_text()
 UNTESTED = {"torch"}  # of the extras; the page says why
 TESTED = (
     *("data", "beam", "render", "onnx", "evaluation", "weights", "heic", "view"),
-    *("parquet", "gcs", "s3"),
+    *("tensorboard", "wandb", "parquet", "gcs", "s3"),
 )
 
 

@@ -21,6 +21,7 @@ FREE = frozenset(
     (
         *("train.log_every", "train.save_every", "train.keep_checkpoints"),
         *("train.evaluate_every", "train.picture_every", "data.workers"),
+        "train.trackers",
     )
 )
 LENGTHS = "train.total_steps", "optim.total_steps"
@@ -58,8 +59,8 @@ def agree(
     if not path.exists():
         _save(path, text, held)
         return
-    saved = _flat(native.current(_saved(path)))
-    wanted = _flat(native.current(json.loads(text)))
+    saved = flat(native.current(_saved(path)))
+    wanted = flat(native.current(json.loads(text)))
     changes = [
         (name, saved.get(name), wanted.get(name))
         for name in sorted(saved.keys() | wanted.keys())
@@ -154,10 +155,11 @@ def _same_everywhere(text: str) -> bool:
     return len(np.unique(multihost_utils.process_allgather(digest))) == 1
 
 
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """The fields of nested sections, by their names with dots."""
     if not isinstance(tree, dict):
         return {prefix: tree}
     out: dict[str, Any] = {}
     for key, value in tree.items():
-        out |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
+        out |= flat(value, f"{prefix}.{key}" if prefix else str(key))
     return out

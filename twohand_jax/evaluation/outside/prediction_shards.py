@@ -1,7 +1,7 @@
 """Prediction files of many pictures, in pieces: one ``.npz``, several, or a Parquet.
 
 ``FILE.npz`` is one archive, or ``FILE-00000-of-00012.npz`` and so on, where a set has
-more than ``SHARD`` pictures; ``FILE.parquet`` has a row group for each such piece.
+more than ``SHARD`` pictures; a Parquet has a row group for each such piece.
 Vertices, 19 kB a picture, are read piece by piece; the rest is kept.
 """
 
