@@ -13,12 +13,11 @@ import argparse
 import contextlib
 import functools
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from twohand_jax import arguments, extras
+from twohand_jax import arguments, extras, files, paths
 from twohand_jax.errors import InputError
 from twohand_jax.pipelines import writer
 from twohand_jax.pipelines.datasets import DatasetEntry, add_limit
@@ -100,8 +99,8 @@ def _write(dataset: Dataset, args: argparse.Namespace) -> writer.BuildReport:
 
 def _forget_indices(out: Path) -> None:
     """Leave no trace of a build that was refused before it had a shard."""
-    if not any(out.glob("*.tfrecord-*")):
-        shutil.rmtree(out / INDICES, ignore_errors=True)
+    if not any(".tfrecord-" in name for name in paths.names(out)):
+        files.remove(out / INDICES)
         with contextlib.suppress(OSError):
             out.rmdir()
 
@@ -136,16 +135,16 @@ def _add_common(parser: argparse.ArgumentParser, *, has_folder: bool) -> None:
     default = ShardConfig()
     parser.add_argument(
         "--source",
-        type=Path,
+        type=paths.given,
         required=has_folder,
         help="folder of the dataset as released",
     )
     parser.add_argument(
-        "--out", type=Path, required=True, help="directory of the records"
+        "--out", type=paths.given, required=True, help="directory of the records"
     )
     parser.add_argument(
         "--mano",
-        type=Path,
+        type=paths.given,
         help="MANO, whose parameters the fits are: folder with MANO_RIGHT.pkl and "
         "MANO_LEFT.pkl, or .npz; the embedded open hand, for miniatures",
     )

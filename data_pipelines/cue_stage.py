@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from twohand_jax import mano
+from twohand_jax import mano, paths
 from twohand_jax.crops.cue_kinds import hand_pixels
 from twohand_jax.crops.cue_table import CUE_KINDS, in_order
 from twohand_jax.cues import extraction
@@ -80,7 +80,7 @@ class RecordCues:
         Raises:
             InputError: the set or a model is not complete, or nothing would be made.
         """
-        self.directory, self.config = Path(directory), config
+        self.directory, self.config = paths.local(directory), config
         info = shards.read_info(directory)
         self.name = str(info["name"])
         self.version = str(info.get("version", "1.0.0"))
@@ -140,7 +140,7 @@ class RecordCues:
         digest = google_crc32c.Checksum()
         for split in self._splits.values():
             for path in map(Path, split.paths):
-                digest.update(f"{path.name} {path.stat().st_size}".encode())
+                digest.update(f"{path.name} {paths.size(path)}".encode())
                 receipt = path.parent / shard_file.RECEIPTS / f"{path.name}.json"
                 if receipt.exists():
                     digest.update(receipt.read_bytes())

@@ -21,7 +21,7 @@ from typing import TypeAlias
 
 import tensorflow_datasets as tfds
 
-from twohand_jax import files, locks, reading
+from twohand_jax import files, locks, paths, reading
 from twohand_jax.data import shards
 from twohand_jax.errors import FailedError, InputError, UnreadableError
 from twohand_jax.pipelines import shard_file
@@ -144,7 +144,7 @@ def write(
             receipts = {k: v for k, v in receipts.items() if not v.rejected}
         pending = [shard for shard in _shards(source) if shard not in receipts]
         if pending:  # until the end: what it says of these shards may no longer hold
-            (directory / shards.INFO).unlink(missing_ok=True)
+            files.remove(directory / shards.INFO)
         start = time.perf_counter()
         with _bar(source, set(receipts), progress) as bar:
             make = make or (_in_processes if workers > 0 else _in_this_process)
@@ -156,6 +156,8 @@ def write(
         files.remove_partials(directory)
         try:
             _write_metadata(directory, source, receipts | new)
+            for name in (shards.FEATURES, shards.INFO):  # what says all is there, last
+                paths.push(directory / name)
         except OSError as error:
             raise FailedError(
                 f"The description of {directory} cannot be written: {error.strerror}; "
@@ -255,9 +257,9 @@ def _locked(directory: Path) -> Iterator[None]:
 def _forget_if_empty(directory: Path) -> None:
     """Remove the settings of a build that has no shard yet."""
     settings = directory / shard_file.RECEIPTS / SETTINGS
-    if not any(directory.glob("*.tfrecord-*")):
-        settings.unlink(missing_ok=True)
-        (directory / REJECTIONS).unlink(missing_ok=True)
+    if not any(".tfrecord-" in name for name in paths.names(directory)):
+        files.remove(settings)
+        files.remove(directory / REJECTIONS)
 
 
 def _check_settings(directory: Path, source: ShardSource) -> None:
@@ -398,6 +400,8 @@ def _write_metadata(
     )
     splits = []
     for split, sizes in source.shard_sizes.items():
+        if sizes:  # TFDS sees by a file's name how the others are named
+            paths.fetch(directory / shard_file.file_name(source, split, 0))
         found = [receipts[split, shard] for shard in range(len(sizes))]
         splits.append(
             tfds.core.SplitInfo(

@@ -33,6 +33,11 @@ EXTRAS = {
     ),
     "weights": Extra("weights in PyTorch's files", ("torch", "safetensors")),
     "heic": Extra("HEIC photographs", ("pillow_heif",)),
+    "tensorboard": Extra("event files of training runs", ("tensorboardX",)),
+    "wandb": Extra("training runs in Weights & Biases", ("wandb",)),
+    "parquet": Extra("predictions in Parquet files", ("pyarrow",)),
+    "gcs": Extra("paths in Google's stores, gs://", ("gcsfs", "fsspec")),
+    "s3": Extra("paths in Amazon's and like stores, s3://", ("s3fs", "fsspec")),
     "view": Extra("the view in the browser", ("viser",)),
     # What else it brings are tools that run notebooks; who has one open has one.
     "notebooks": Extra("the notebooks", ("matplotlib",)),
@@ -77,7 +82,7 @@ def require(*extras: str) -> None:
 
 def missing(extra: str) -> list[str]:
     """Which packages of an extra are not installed."""
-    return [name for name in EXTRAS[extra].modules if not _is_there(name)]
+    return [name for name in EXTRAS[extra].modules if not is_there(name)]
 
 
 def of_module(name: str) -> str | None:
@@ -94,7 +99,8 @@ def command(extra: str) -> str:
     return f"`python -m pip install 'twohand_jax[{extra}]'`"
 
 
-def _is_there(name: str) -> bool:
+def is_there(name: str) -> bool:
+    """Whether a package is installed; it is not imported."""
     try:
         return importlib.util.find_spec(name) is not None
     except (ImportError, ValueError):

@@ -4,6 +4,7 @@ A file is written in a hidden folder beside its place, flushed to the disk and m
 there. Whoever looks sees the old file, none, or the whole new one, also after a crash.
 What the system refuses is one sentence: "Cannot write PATH: No space left on device.",
 an ``InputError`` where another place would do, a ``FailedError`` of a full disk.
+Of a store, a file is there when it was copied up whole (``paths``).
 """
 
 import contextlib
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from twohand_jax import errors
+from twohand_jax import errors, paths
 
 PARTIAL = ".partial-"
 
@@ -42,6 +43,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         with (folder / path.name).open("r+b") as file:
             os.fsync(file.fileno())
         (folder / path.name).replace(path)
+    paths.push(path)
 
 
 @contextlib.contextmanager
@@ -64,8 +66,19 @@ def together(
         for name in names:
             if (beside / name).exists():
                 (beside / name).replace(folder / name)
+                paths.push(folder / name)
             elif name not in keep:
-                (folder / name).unlink(missing_ok=True)
+                remove(folder / name)
+
+
+def remove(path: Path) -> None:
+    """Remove a file that may be there, or a folder with what it holds, stores too."""
+    if paths.is_mirrored(path):
+        paths.drop(path)
+    elif path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_bytes(path: str | Path, content: bytes | Iterable[bytes]) -> None:

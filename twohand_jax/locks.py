@@ -5,6 +5,7 @@ The lock is a file that says who holds it. The system's own lock on that file
 network file system keeps such locks to each host, or has none, the file's time tells:
 the holder renews it every few seconds, and whoever comes watches whether it changes.
 Windows locks a byte of the file (``msvcrt``), which ends with the process as well.
+Folders of stores have leases instead.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from twohand_jax import leases, paths
 from twohand_jax.errors import FailedError, InputError, of_writing
 
 # Windows has none.
@@ -55,6 +57,11 @@ def held(directory: Path, what: str) -> Iterator[None]:
         InputError: another process holds it, or it cannot be written.
         FailedError: the disk is full.
     """
+    if paths.is_mirrored(directory):
+        with leases.held(directory, what):
+            paths.attach(directory, again=True)
+            yield
+        return
     made = _make(directory)
     try:
         descriptor = _take(directory, what)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from twohand_jax import markdown
+from twohand_jax import markdown, paths
 
 T = TypeVar("T")
 PAUSE_S, LONGEST_S, SHARE = 30.0, 300.0, 0.1
@@ -166,6 +166,17 @@ def duration(seconds: float) -> str:
     return f"{start}:{rest:02}"
 
 
+def draws_bars() -> bool:
+    """Whether stderr is a terminal, on which bars are drawn."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def note(line: str) -> None:
+    """Write a line of progress to stderr; nothing where it is quiet."""
+    if not _is_quiet and sys.stderr is not None:
+        print(paths.told(line), file=sys.stderr, flush=True)
+
+
 def say(message: str) -> None:
     """Print a note to stdout without breaking a bar; nothing where it is quiet."""
     if not _is_quiet:
@@ -176,6 +187,7 @@ def show(message: str) -> None:
     """Print a result to stdout without breaking a bar; tables as it can show them."""
     from tqdm import tqdm
 
+    message = paths.told(message)
     if sys.stdout.isatty():
         message = markdown.for_terminal(message, shutil.get_terminal_size().columns)
     tqdm.write(message, file=sys.stdout)

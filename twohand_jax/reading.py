@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from twohand_jax import paths
 from twohand_jax.errors import InputError, MissingFileError, UnreadableError
 
 MIB = 1 << 20
@@ -66,6 +67,8 @@ def check_file(path: str | Path, *, limit: int | None = None) -> int:
         InputError: it is not an ordinary file, or larger than ``limit``.
         OSError: the system could not tell.
     """
+    if paths.is_mirrored(path):
+        paths.fetch(path)
     try:
         status = os.stat(path)
     except ABSENT as error:

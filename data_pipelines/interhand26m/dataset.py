@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from twohand_jax import paths
 from twohand_jax.data.schema import HAND_TYPES
 from twohand_jax.errors import InputError
 from twohand_jax.geometry.cameras import project
@@ -360,7 +361,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--human-lists",
-        type=Path,
+        type=paths.given,
         metavar="DIR",
         help="folder of aid_human_annot_{train,test}.txt, as InterWild publishes them",
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from twohand_jax import reading
+from twohand_jax import paths, reading
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import boxes, cameras
 from twohand_jax.mano.joint_set import POSED
@@ -242,7 +242,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of this dataset."""
     parser.add_argument(
         "--labels",
-        type=Path,
+        type=paths.given,
         metavar="FILE",
         help=f"the labels file (docs/data.md); {FILE} of --source",
     )

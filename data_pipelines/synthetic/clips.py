@@ -20,7 +20,7 @@ from jaxtyping import Float, UInt8
 from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation, RotationSpline
 
-from twohand_jax import arguments, files, mano
+from twohand_jax import arguments, files, mano, paths
 from twohand_jax.mano.loading import OPEN_HAND
 from twohand_jax.pipelines.synthetic.poses import angles as anatomy
 from twohand_jax.pipelines.synthetic.poses import draw, sheet
@@ -139,7 +139,7 @@ def main() -> None:
     default = ClipsConfig()
     parser = argparse.ArgumentParser(description="Render clips of two moving hands.")
     option = parser.add_argument
-    option("--out", type=Path, required=True)
+    option("--out", type=paths.given, required=True)
     option("--count", type=arguments.positive, default=1)
     option("--seconds", type=float, default=default.seconds)
     option("--seed", type=arguments.seed, default=default.seed)

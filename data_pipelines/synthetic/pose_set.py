@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from twohand_jax import arguments, locks, mano
+from twohand_jax import arguments, locks, mano, paths
 from twohand_jax.data import poses as pose_sets
 from twohand_jax.errors import InputError
 from twohand_jax.pipelines.datasets import DatasetEntry
@@ -132,7 +132,9 @@ def _write(config: PoseSetConfig, directory: Path, split: str, shard: int) -> in
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of ``twohand data build poses``."""
     default = PoseSetConfig()
-    parser.add_argument("--out", required=True, help="directory of the set")
+    parser.add_argument(
+        "--out", type=paths.given, required=True, help="directory of the set"
+    )
     parser.add_argument(
         "--train", type=arguments.not_negative, default=default.train, help="poses"
     )

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool
 
-from twohand_jax import arguments, mano
+from twohand_jax import arguments, mano, paths
 from twohand_jax.crops.cue_table import NAMES, in_order
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
@@ -226,7 +226,9 @@ def posed_geometry(model: ManoModel, params: ManoParams) -> HandGeometry:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of ``twohand data build synthetic``."""
     default = SyntheticConfig()
-    parser.add_argument("--out", required=True, help="directory of the records")
+    parser.add_argument(
+        "--out", type=paths.given, required=True, help="directory of the records"
+    )
     parser.add_argument(
         "--train", type=arguments.not_negative, default=default.train, help="pictures"
     )

@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[2]
 PICTURE = ROOT / "docs" / "images" / "architecture.svg"
 # Modules that everything uses would add arrows and no insight.
 EVERYWHERE = {
-    *("arguments", "errors", "extras", "fields", "files", "lazy", "locks", "reading"),
+    *("arguments", "errors", "extras", "fields", "files", "lazy", "leases", "locks"),
+    *("paths", "reading", "stores"),
     *("markdown", "progress", "switches", "timing", "types", "assets"),
 }
 WIDTH, BOX, ROW, GAP, MARGIN = 1040, 34, 92, 14, 24

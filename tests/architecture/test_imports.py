@@ -30,6 +30,9 @@ LAYERS = (  # a module may import from its own line and from those below
     ("files",),
     ("locks", "reading", "switches"),
     ("progress",),
+    ("leases",),
+    ("paths",),
+    ("stores",),
     ("arguments", "errors", "extras", "fields", "lazy", "markdown", "timing", "assets"),
 )
 PIPELINES = ("data_pipelines/", "twohand_jax/cli/data")  # import the pipelines

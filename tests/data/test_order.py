@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from twohand_jax.data import order
-from twohand_jax.errors import InputError
 
 COUNTS = (5, 3, 8, 1, 4)
 
@@ -61,8 +60,38 @@ def test_records_of_a_window_are_mixed_across_its_shards() -> None:
     assert 30 < np.sum(from_first) < 70
 
 
-def test_processes_share_the_shards() -> None:
-    parts = [order.assign(7, process, 3) for process in range(3)]
-    assert sorted(np.concatenate(parts).tolist()) == list(range(7))
-    with pytest.raises(InputError, match="4 processes cannot share 3 shards"):
-        order.assign(3, 0, 4)
+def _records(counts: tuple[int, ...], processes: int) -> list[list[tuple[int, int]]]:
+    return [
+        [
+            (one.shard, number)
+            for one in order.share(counts, process, processes)
+            for number in range(one.start, one.stop)
+        ]
+        for process in range(processes)
+    ]
+
+
+def test_processes_have_whole_shards_where_there_are_enough() -> None:
+    shares = [order.share((5,) * 7, process, 3) for process in range(3)]
+    assert [[one.shard for one in own] for own in shares] == [
+        [0, 3, 6],
+        [1, 4],
+        [2, 5],
+    ]
+    assert all(one[1:] == (0, 5) for own in shares for one in own)
+
+
+@pytest.mark.parametrize("counts", [(990, 990, 990, 990), (3,), (5, 0, 2), (0, 7)])
+@pytest.mark.parametrize("processes", [1, 2, 3, 5, 16])
+def test_every_record_is_of_one_process(counts, processes) -> None:
+    shares = _records(counts, processes)
+    everything = [(s, n) for s, count in enumerate(counts) for n in range(count)]
+    assert sorted(one for own in shares for one in own) == everything
+    assert order.longest_share(counts, processes) == max(map(len, shares))
+    if processes > len(counts):
+        sizes = list(map(len, shares))
+        assert max(sizes) - min(sizes) <= 1
+
+
+def test_an_order_of_nothing_ends_at_once() -> None:
+    assert list(order.Order(counts=()).stream(3)) == []

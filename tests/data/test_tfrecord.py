@@ -152,8 +152,46 @@ def test_processes_read_disjoint_shards_in_equally_many_batches(
         seen += [r for b in batches for r in b.record[b.weight > 0].tolist()]
     assert sorted(seen) == list(range(9))
     assert steps == [3, 3]
-    with pytest.raises(InputError, match="4 processes cannot share 3 shards"):
-        _reader(record_set, process=0, num_processes=4)
+
+
+@pytest.mark.parametrize("processes", [2, 4, 5])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_processes_share_the_records_where_shards_are_fewer(
+    record_set: Path, split: str, processes: int
+) -> None:
+    """Nine records in three shards, and three in one."""
+    whole = {}
+    for batch in _reader(record_set, split=split, shuffle=False).once():
+        rows = np.flatnonzero(batch.weight)
+        whole |= {int(batch.record[row]): batch.canvas[row] for row in rows}
+    seen, steps = [], []
+    for process in range(processes):
+        settings = {"process": process, "num_processes": processes, "shuffle": False}
+        batches = list(
+            _reader(record_set, split=split, batch_size=2, **settings).once()
+        )
+        steps.append(len(batches))
+        for batch in batches:
+            for row in np.flatnonzero(batch.weight):
+                seen.append(int(batch.record[row]))
+                np.testing.assert_array_equal(batch.canvas[row], whole[seen[-1]])
+    assert sorted(seen) == sorted(whole)
+    assert len(set(steps)) == 1
+
+
+def test_a_process_s_run_of_records_is_shuffled_and_can_be_entered_anywhere(
+    record_set: Path,
+) -> None:
+    settings = {"process": 1, "num_processes": 4, "batch_size": 2, "window_shards": 1}
+    reader = _reader(record_set, **settings)
+    stream = _records(itertools.islice(reader.batches(), 6))
+    assert sorted({r for batch in stream for r in batch}) == [2, 3]
+    assert _records(itertools.islice(reader.batches(4), 2)) == stream[4:]
+
+
+def test_more_processes_than_training_records_are_refused(record_set: Path) -> None:
+    with pytest.raises(InputError, match="10 processes cannot share the 9 records"):
+        _reader(record_set, process=0, num_processes=10)
 
 
 def break_payload(path: Path, number: int) -> None:
@@ -222,15 +260,22 @@ def test_an_empty_split_is_said(damaged: Path) -> None:
         _reader(damaged, split=info["splits"][0]["name"])
 
 
-def test_a_process_without_records_is_said(damaged: Path) -> None:
-    """Three shards of which the second, all that process 1 has, is empty."""
+def test_a_process_whose_shards_are_empty_gets_records_of_others(
+    damaged: Path,
+) -> None:
+    """Three shards of which the second, all that process 1 would have, is empty."""
+    (damaged / TRAIN.format(1)).write_bytes(b"")
     path = damaged / "dataset_info.json"
     info = json.loads(path.read_text())
     (split,) = (entry for entry in info["splits"] if entry["name"] == "train")
     split["shardLengths"] = ["3", "0", "2"]
     path.write_text(json.dumps(info))
-    with pytest.raises(InputError, match="Process 1 of 2 has no records"):
-        _reader(damaged, process=1, num_processes=2)
+    own = [
+        [r for batch in reader.once() for r in batch.record[batch.weight > 0].tolist()]
+        for process in range(2)
+        for reader in [_reader(damaged, process=process, num_processes=2)]
+    ]
+    assert sorted(own[0] + own[1]) == list(range(5)) and len(own[1]) == 3
 
 
 def test_an_empty_shard_among_others_is_read_over(damaged: Path) -> None:

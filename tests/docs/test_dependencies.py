@@ -12,7 +12,10 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "dependencies.md").read_text()
 LOWEST = (ROOT / "tests" / "lowest.txt").read_text()
 UNTESTED = {"torch"}  # of the extras; the page says why
-TESTED = ("data", "beam", "render", "onnx", "evaluation", "weights", "heic", "view")
+TESTED = (
+    *("data", "beam", "render", "onnx", "evaluation", "weights", "heic", "view"),
+    *("tensorboard", "wandb", "parquet", "gcs", "s3"),
+)
 
 
 def requirements() -> dict[str, list[Requirement]]:

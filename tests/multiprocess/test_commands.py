@@ -107,15 +107,6 @@ def test_sigterm_to_both_saves_the_same_step_and_exits_with_143(tmp_path):
     assert saved == [str(step)] and 0 < step < 10**6
 
 
-def test_more_processes_than_shards_is_one_sentence(
-    sets, tmp_path, monkeypatch, capsys
-):
-    monkeypatch.setattr("jax.process_count", lambda: 2)
-    assert cli.main(runs.arguments("tiny", tmp_path / "run", sets[0], **SETTINGS)) == 2
-    (told,) = capsys.readouterr().err.strip().splitlines()
-    assert told.startswith("twohand train: 2 processes cannot share 1 shards")
-
-
 @pytest.mark.parametrize(
     ("devices", "processes", "batch"), [(4, 1, 6), (2, 2, 3), (16, 2, 8)]
 )

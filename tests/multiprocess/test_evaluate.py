@@ -7,13 +7,16 @@ import jax
 import numpy as np
 import pytest
 
+from tests.data.records import Squares
 from tests.inference.conftest import checkpoint
-from tests.multiprocess import launch, records
+from tests.multiprocess import launch
 from twohand_jax.cli import main as cli
 from twohand_jax.evaluation import results
+from twohand_jax.pipelines import writer
 
 __all__ = ["checkpoint"]
 
+RECORDS = 3
 TWOHAND = ["-m", "twohand_jax.cli.main", "evaluate", "--batch", "2", "--no-plots"]
 
 
@@ -23,7 +26,9 @@ def evaluated(out: Path, *words: str) -> list[str]:
 
 @pytest.mark.slow
 def test_two_processes_evaluate_as_one_does(checkpoint, tmp_path):
-    data = records.of_two(tmp_path / "two")
+    data = tmp_path / "data"  # fewer shards than processes
+    sizes = (("test", (RECORDS,)),)
+    writer.write(Squares(sizes=sizes), data, workers=0, progress=False)
     words = ["--model", str(checkpoint), "--dataset", str(data)]
     one, two = tmp_path / "of-one", tmp_path / "of-two"
     _, _, *own = evaluated(one, *words)  # in this process
@@ -35,7 +40,7 @@ def test_two_processes_evaluate_as_one_does(checkpoint, tmp_path):
     alone, together = (
         json.loads((out / "wrist.json").read_text()) for out in (one, two)
     )
-    assert alone["records"] == records.TEST * records.PROCESSES
+    assert alone["records"] == RECORDS
     assert alone["rows"].keys() == together["rows"].keys()
     for row, figures in alone["rows"].items():
         for name, value in figures.items():

@@ -12,7 +12,7 @@ from twohand_jax import experiments
 from twohand_jax.cli import main
 from twohand_jax.errors import InputError
 from twohand_jax.pipelines import writer
-from twohand_jax.train import checkpoint, loop, optim
+from twohand_jax.train import checkpoint, log, loop, optim
 from twohand_jax.weights import native
 
 CONFIG = "configs/tiny.py"
@@ -153,3 +153,15 @@ def test_evaluation_is_off_at_zero_and_else_happens_at_the_end_too(
         config={},
     )
     assert len(scores) == measured
+
+
+def test_another_number_of_processes_is_said_since_it_changes_the_order(
+    tmp_path, monkeypatch, capsys
+):
+    log.write_provenance(tmp_path, first_step=0)
+    log.write_provenance(tmp_path, first_step=4)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("jax.process_count", lambda: 3)
+    log.write_provenance(tmp_path, first_step=4)
+    told = capsys.readouterr().err
+    assert "with 3 processes instead of 1" in told and "from step 5 on" in told

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ml_collections import ConfigDict
 
-from twohand_jax import arguments, files
+from twohand_jax import arguments, files, paths
 from twohand_jax.cli.parsing import Parser
 from twohand_jax.errors import InputError, did_you_mean
 
@@ -168,13 +168,13 @@ def add_cue_options(parser: argparse.ArgumentParser, *more: str) -> None:
     )
     for kind in CUE_NAMES:
         text = "model that `twohand weights convert sapiens` wrote"
-        option(f"--sapiens-{kind}", type=Path, metavar="DIR", help=text)
+        option(f"--sapiens-{kind}", type=paths.given, metavar="DIR", help=text)
     text = "pictures on each device at a time; 1"
     option(
         "--sapiens-batch", type=arguments.positive, metavar="N", default=1, help=text
     )
     text = "finds the hands: FILE.onnx, or the directory of a converted InterWild"
-    option("--detector", type=Path, metavar="FILE", help=text)
+    option("--detector", type=paths.given, metavar="FILE", help=text)
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:

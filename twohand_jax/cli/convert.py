@@ -1,9 +1,9 @@
 """``twohand convert``: results as one table, or in other systems' conventions."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
+from twohand_jax import paths
 from twohand_jax.progress import say
 
 # Of inference.conventions, which would import JAX before a command line is even read.
@@ -26,14 +26,22 @@ def add(subparsers: Any) -> None:
         ),
     )
     option = parser.add_argument
-    option("results", nargs="+", metavar="RESULT", help="NAME.json files, or folders")
-    option("--out", required=True, type=Path, metavar="FILE", help=".npz or .csv")
+    option(
+        "results",
+        type=paths.given_text,
+        nargs="+",
+        metavar="RESULT",
+        help="NAME.json files, or folders",
+    )
+    option(
+        "--out", required=True, type=paths.given, metavar="FILE", help=".npz or .csv"
+    )
     option("--convention", choices=CONVENTIONS, default=CONVENTIONS[0])
     text = "smplx: poses against the flat hand (flat_hand_mean=True)"
     option("--flat", action="store_true", help=text)
     text = "smplx: left hands as mirrored right ones"
     option("--mirror-left", action="store_true", help=text)
-    option("--mano", type=Path, metavar="DIR", help="hand model; the open hand")
+    option("--mano", type=paths.given, metavar="DIR", help="hand model; the open hand")
     text = "replace the file if it is there"
     option("--overwrite", action="store_true", help=text)
     parser.set_defaults(run=run)

@@ -2,10 +2,9 @@
 
 import argparse
 import time
-from pathlib import Path
 from typing import Any
 
-from twohand_jax import arguments
+from twohand_jax import arguments, paths
 from twohand_jax.cli import common
 from twohand_jax.errors import InputError
 from twohand_jax.progress import Bar, say
@@ -29,10 +28,23 @@ def add(subparsers: Any) -> None:
         ),
     )
     option = parser.add_argument
-    option("photos", nargs="+", metavar="IMAGE", help="images, videos or folders")
-    option("--out", required=True, type=Path, metavar="DIR", help="output folder")
+    option(
+        "photos",
+        type=paths.given_text,
+        nargs="+",
+        metavar="IMAGE",
+        help="images, videos or folders",
+    )
+    option(
+        "--out", required=True, type=paths.given, metavar="DIR", help="output folder"
+    )
     common.add_cue_options(parser)
-    option("--boxes", type=Path, metavar="FILE", help="hand boxes, as of reconstruct")
+    option(
+        "--boxes",
+        type=paths.given,
+        metavar="FILE",
+        help="hand boxes, as of reconstruct",
+    )
     option(
         "--batch", type=arguments.positive, default=8, help="pictures extracted at once"
     )

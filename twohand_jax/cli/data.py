@@ -2,10 +2,9 @@
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
-from twohand_jax import arguments, extras
+from twohand_jax import arguments, extras, paths
 from twohand_jax.cli import common, verbosity
 from twohand_jax.cli.parsing import Parser
 from twohand_jax.errors import InputError
@@ -52,6 +51,7 @@ def run_build(args: argparse.Namespace) -> None:
     """Hand over to the dataset's entry (``twohand_jax.pipelines.datasets``)."""
     entry = datasets.get(args.dataset)
     flags = entry.parser(Parser).parse_args(args.options)
+    paths.attach_all(vars(flags).values())
     with verbosity.applied(flags):
         entry.run(flags)
 
@@ -76,11 +76,13 @@ def add_cues(actions: Any) -> None:
         ),
     )
     option = parser.add_argument
-    option("directory", type=Path, help="record set")
-    option("--out", type=Path, required=True, help="directory of the new set")
+    option("directory", type=paths.given, help="record set")
+    option("--out", type=paths.given, required=True, help="directory of the new set")
     common.add_cue_options(parser, LABELS)
     option("--only", nargs="+", choices=common.CUE_NAMES, default=(), metavar="CUE")
-    option("--mano", type=Path, help="hand model of the fits, with --cues labels")
+    option(
+        "--mano", type=paths.given, help="hand model of the fits, with --cues labels"
+    )
     option("--splits", nargs="+", default=(), help="to write; all")
     option(
         "--batch", type=arguments.positive, default=8, help="pictures extracted at once"
@@ -154,9 +156,10 @@ def add_label(actions: Any) -> None:
     )
     option = parser.add_argument
     option("photos", nargs="+", metavar="PHOTO", help="JPEG and PNG files, or folders")
-    option("--out", type=Path, required=True, metavar="FILE", help="labels file, .json")
-    option("--model", type=Path, metavar="DIR", help="of the network; the shipped one")
-    option("--mano", type=Path, metavar="DIR", help="hand model; the open hand")
+    path = paths.given
+    option("--out", type=path, required=True, metavar="FILE", help="labels file, .json")
+    option("--model", type=path, metavar="DIR", help="of the network; the shipped one")
+    option("--mano", type=path, metavar="DIR", help="hand model; the open hand")
     common.add_hand(parser)
     common.add_cue_options(parser)
     option("--recursive", action="store_true", help="folders in folders as well")
@@ -251,9 +254,9 @@ def add_inspect(actions: Any) -> None:
     )
     option = parser.add_argument
     default = f"{REPORT} in the record set; none with --check"
-    option("directory", type=Path, help="record set")
+    option("directory", type=paths.given, help="record set")
     option("--split", help="one split; all by default")
-    option("--out", type=Path, help=f"report, .html or .png; {default}")
+    option("--out", type=paths.given, help=f"report, .html or .png; {default}")
     option(
         "--count",
         type=arguments.not_negative,
@@ -265,7 +268,7 @@ def add_inspect(actions: Any) -> None:
         type=arguments.positive,
         help="of each split, for a quick look; all",
     )
-    option("--mano", type=Path, help="hand model of the fits; the open hand")
+    option("--mano", type=paths.given, help="hand model of the fits; the open hand")
     option("--check", action="store_true", help="verify every record")
     limit = {
         "type": arguments.above_zero,

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twohand_jax import arguments, extras
+from twohand_jax import arguments, extras, paths
 from twohand_jax.cli import common
 from twohand_jax.errors import InputError
 from twohand_jax.progress import say, show
@@ -41,11 +41,11 @@ def add(subparsers: Any) -> None:
         ),
     )
     option = parser.add_argument
-    option("--model", type=Path, metavar="DIR", help="the shipped one")
-    option("--dataset", type=Path, metavar="DIR", help="of records")
+    option("--model", type=paths.given, metavar="DIR", help="the shipped one")
+    option("--dataset", type=paths.given, metavar="DIR", help="of records")
     option("--split", default="test")
     option("--protocol", default="wrist", help=PROTOCOLS)
-    option("--mano", type=Path, help="folder or .npz of the hand model")
+    option("--mano", type=paths.given, help="folder or .npz of the hand model")
     common.add_hand(parser)
     option("--labels", action="store_true", help="a row of the records' own fits")
     option(
@@ -54,7 +54,9 @@ def add(subparsers: Any) -> None:
         metavar="N",
         help="records of this process; 64",
     )
-    option("--out", type=Path, metavar="DIR", help="results/DATASET-SPLIT-PROTOCOL")
+    option(
+        "--out", type=paths.given, metavar="DIR", help="results/DATASET-SPLIT-PROTOCOL"
+    )
     option(
         "--plots",
         action=argparse.BooleanOptionalAction,
@@ -66,16 +68,27 @@ def add(subparsers: Any) -> None:
     tables = parser.add_argument_group("the paper's tables")
     option = tables.add_argument
     option("--table", metavar="N", help="1, 2, 3 or 4, beside the published rows")
-    option("--data", type=Path, default=Path("data"), help="where record sets lie")
+    option(
+        "--data", type=paths.given, default=Path("data"), help="where record sets lie"
+    )
     refine = parser.add_argument_group("refinement by the two-hand prior")
     option = refine.add_argument
     option("--refine", action="store_true", help="a row more, and its contact")
-    option("--prior", type=Path, metavar="DIR", help="the shipped one")
+    option("--prior", type=paths.given, metavar="DIR", help="the shipped one")
+    text = "the last row's estimates, as --predictions reads them; or .parquet"
+    parser.add_argument(
+        "--write-predictions", type=paths.given, metavar="FILE.npz", help=text
+    )
     option = parser.add_argument_group("two methods on the same records").add_argument
-    option("--compare", type=Path, nargs=2, metavar="samples/ROW.npz")
+    option("--compare", type=paths.given, nargs=2, metavar="samples/ROW.npz")
     others = parser.add_argument_group("other systems, in the same protocols")
     option = others.add_argument
-    option("--predictions", type=Path, metavar="FILE.npz", help="see docs/evaluation")
+    option(
+        "--predictions",
+        type=paths.given,
+        metavar="FILE.npz",
+        help="see docs/evaluation",
+    )
     option("--peer", choices=("mediapipe",), help="MediaPipe's world landmarks")
     option(
         "--workers", type=arguments.processes, default=1, help="processes of the peer"
@@ -83,15 +96,19 @@ def add(subparsers: Any) -> None:
     photographs = parser.add_argument_group("what reconstruct does, picture by picture")
     option = photographs.add_argument
     text = "record sets; rows MediaPipe, network, + fit, + refine"
-    option("--photographs", type=Path, nargs="+", metavar="DIR", help=text)
+    option("--photographs", type=paths.given, nargs="+", metavar="DIR", help=text)
     text = "hands as the detector finds them; else boxes and camera of the labels"
     option("--found", action="store_true", help=text)
     text = "of each set, evenly; all"
     option("--pictures", type=int, metavar="N", help=text)
     server = parser.add_argument_group("servers of benchmarks that keep their labels")
     option = server.add_argument
-    option("--submission", type=Path, metavar="pred.json", help="write it instead")
-    option("--list", type=Path, help="the server's order: HO-3D's evaluation.txt")
+    option(
+        "--submission", type=paths.given, metavar="pred.json", help="write it instead"
+    )
+    option(
+        "--list", type=paths.given, help="the server's order: HO-3D's evaluation.txt"
+    )
     common.add_processes(parser)
     parser.set_defaults(run=run)
 
@@ -107,6 +124,16 @@ def run(args: argparse.Namespace) -> None:
     action = _action(args)
     if action in (evaluate_set, evaluate_photographs, write_submission):
         common.check_hand(args.mano, args.model, is_asked=args.other_hand)
+    if args.write_predictions is not None:
+        if action is not evaluate_set:
+            raise InputError(
+                "--write-predictions keeps our own estimates of a --dataset: give it "
+                "without --table, --photographs, --compare, --predictions, --peer and "
+                "--submission."
+            )
+        from twohand_jax.evaluation.outside import prediction_shards
+
+        prediction_shards.check_path(args.write_predictions)
     if args.labels and action is not evaluate_set:
         raise InputError(
             "--labels adds a row to our own estimates of a --dataset: give it without "
@@ -216,9 +243,12 @@ def evaluate_set(args: argparse.Namespace) -> None:
             labels=args.labels,
             out=out,
             batch_size=args.batch,
+            predictions=args.write_predictions,
         )
         if not distributed.is_first():
             return
+        for path in found.written:
+            say(f"wrote {path}")
         title = f"{args.model or SHIPPED} on {args.dataset} ({args.split})"
         table = outputs.ResultTable(
             found.results, title=title, rate=found.images_per_second

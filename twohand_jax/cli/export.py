@@ -1,10 +1,9 @@
 """``twohand export``: a trained network as one file that runs with JAX alone."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from twohand_jax import arguments
+from twohand_jax import arguments, paths
 from twohand_jax.cli import common
 from twohand_jax.progress import say
 
@@ -23,8 +22,14 @@ def add(subparsers: Any) -> None:
         ),
     )
     option = parser.add_argument
-    option("--checkpoint", type=Path, help="model directory; the shipped one")
-    option("--out", type=Path, required=True, metavar="FILE", help="archive to write")
+    option("--checkpoint", type=paths.given, help="model directory; the shipped one")
+    option(
+        "--out",
+        type=paths.given,
+        required=True,
+        metavar="FILE",
+        help="archive to write",
+    )
     option(
         "--platforms",
         default="cpu,cuda,tpu",
@@ -48,7 +53,7 @@ def add(subparsers: Any) -> None:
         default=512,
         help="side of its pictures, pixels",
     )
-    option("--mano", type=Path, help="folder or .npz of the hand model")
+    option("--mano", type=paths.given, help="folder or .npz of the hand model")
     common.add_hand(parser)
     parser.set_defaults(run=run)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 import twohand_jax
-from twohand_jax import extras, reading, switches
+from twohand_jax import extras, paths, reading, switches
 from twohand_jax.cli import (
     benchmark,
     completion,
@@ -117,9 +117,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     try:
-        code = args.run(args) or 0
-        sys.stdout.flush()
-        return code
+        with paths.session():
+            return _done(args)
     except BrokenPipeError:
         # The reader of our output went away (as with `| head`): not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -151,6 +150,22 @@ def _run(args: argparse.Namespace) -> int:
     lines = (reading.shown(line, LONGEST) for line in message.splitlines())
     print(f"twohand {args.command}: " + "\n".join(lines), file=sys.stderr)
     return code
+
+
+def _done(args: argparse.Namespace) -> int:
+    """Do what a command does; messages of errors name stores by their URLs."""
+    try:
+        paths.attach_all(vars(args).values())
+        code = args.run(args) or 0
+        sys.stdout.flush()
+        return code
+    except (InputError, FailedError) as error:
+        error.args = (paths.told(str(error)), *error.args[1:])
+        raise
+    except OSError as error:
+        if error.filename is not None and not isinstance(error.filename, int):
+            error.filename = paths.told(os.fspath(error.filename))
+        raise
 
 
 def _is_lost(error: Exception) -> bool:

@@ -2,10 +2,9 @@
 
 import argparse
 import dataclasses
-from pathlib import Path
 from typing import Any
 
-from twohand_jax import arguments
+from twohand_jax import arguments, paths
 from twohand_jax.progress import Bar, say, show
 
 SAMPLERS = ("default", "interhandgen")  # of diffusion.cascade.PRESETS
@@ -35,7 +34,7 @@ def add(subparsers: Any) -> None:
     sample.add_argument(
         "--n", type=arguments.whole(1, 10**6), default=16, help="pairs; 16 by default"
     )
-    sample.add_argument("--out", type=Path, required=True, help="output folder")
+    sample.add_argument("--out", type=paths.given, required=True, help="output folder")
     sample.add_argument("--guided", action="store_true", help="steer out of collisions")
     sample.add_argument(
         "--preset",
@@ -58,19 +57,25 @@ def add(subparsers: Any) -> None:
             "      --n 500 --out results/prior",
         ),
     )
-    judge.add_argument("--data", type=Path, required=True, help="pose or record set")
+    judge.add_argument(
+        "--data", type=paths.given, required=True, help="pose or record set"
+    )
     judge.add_argument("--split", default="test")
     judge.add_argument(
         "--n", type=arguments.whole(1, 10**6), default=1000, help="pairs of each set"
     )
-    judge.add_argument("--features", type=Path, metavar="DIR", help="pair encoder")
-    judge.add_argument("--out", type=Path, help="folder for the table")
+    judge.add_argument(
+        "--features", type=paths.given, metavar="DIR", help="pair encoder"
+    )
+    judge.add_argument("--out", type=paths.given, help="folder for the table")
     judge.set_defaults(run=_evaluate)
     add_compare(actions)
     for action in (sample, judge):
         action.add_argument("--seed", type=arguments.seed, default=0)
     for action in actions.choices.values():
-        action.add_argument("--prior", type=Path, metavar="DIR", help="the shipped one")
+        action.add_argument(
+            "--prior", type=paths.given, metavar="DIR", help="the shipped one"
+        )
 
 
 def _sample(args: argparse.Namespace) -> None:
@@ -140,10 +145,12 @@ def add_compare(actions: Any) -> None:
         ),
     )
     option = parser.add_argument
-    option("--dataset", type=Path, required=True, metavar="DIR", help="of records")
+    option(
+        "--dataset", type=paths.given, required=True, metavar="DIR", help="of records"
+    )
     option("--split", default="test")
-    option("--model", type=Path, metavar="DIR", help="the shipped one")
-    option("--mano", type=Path, help="folder or .npz of the hand model")
+    option("--model", type=paths.given, metavar="DIR", help="the shipped one")
+    option("--mano", type=paths.given, help="folder or .npz of the hand model")
     option("--pairs", type=arguments.positive, default=500, help="how many hands")
     option(
         "--gate",
@@ -151,7 +158,7 @@ def add_compare(actions: Any) -> None:
         default="auto",
         help="refine what the gate lets through, or every pair",
     )
-    option("--out", type=Path, help="folder for the tables")
+    option("--out", type=paths.given, help="folder for the tables")
     parser.set_defaults(run=run_compare)
 
 

@@ -3,10 +3,9 @@
 import argparse
 import dataclasses
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
-from twohand_jax import arguments
+from twohand_jax import arguments, paths
 from twohand_jax.cli import common
 from twohand_jax.errors import InputError
 from twohand_jax.progress import Bar, say, show
@@ -43,14 +42,26 @@ def add(subparsers: Any) -> None:
         ),
     )
     option = parser.add_argument
-    option("photos", nargs="*", metavar="PHOTO", help="images, videos or folders")
-    option("--out", required=True, type=Path, metavar="DIR", help="output folder")
-    option("--mano", type=Path, metavar="DIR", help="hand model; the open hand")
-    option("--checkpoint", type=Path, metavar="DIR", help="model; the shipped one")
+    option(
+        "photos",
+        type=paths.given_text,
+        nargs="*",
+        metavar="PHOTO",
+        help="images, videos or folders",
+    )
+    option(
+        "--out", required=True, type=paths.given, metavar="DIR", help="output folder"
+    )
+    option("--mano", type=paths.given, metavar="DIR", help="hand model; the open hand")
+    option(
+        "--checkpoint", type=paths.given, metavar="DIR", help="model; the shipped one"
+    )
     common.add_hand(parser)
     common.add_cue_options(parser)
-    option("--boxes", type=Path, metavar="FILE", help="hand boxes (see below)")
-    option("--keypoints", type=Path, metavar="FILE", help="2D joints (see below)")
+    option("--boxes", type=paths.given, metavar="FILE", help="hand boxes (see below)")
+    option(
+        "--keypoints", type=paths.given, metavar="FILE", help="2D joints (see below)"
+    )
     option(
         "--fit",
         choices=["auto", "on", "off"],
@@ -64,7 +75,12 @@ def add(subparsers: Any) -> None:
         help="separate hands of pictures with the two-hand prior; auto: overlapping "
         "ones",
     )
-    option("--prior", type=Path, metavar="DIR", help="two-hand prior; the shipped one")
+    option(
+        "--prior",
+        type=paths.given,
+        metavar="DIR",
+        help="two-hand prior; the shipped one",
+    )
     option(
         "--people",
         choices=["all", "one"],

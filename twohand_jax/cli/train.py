@@ -2,9 +2,9 @@
 
 import argparse
 import signal
-from pathlib import Path
 from typing import Any
 
+from twohand_jax import paths
 from twohand_jax.cli import common
 from twohand_jax.errors import InputError
 from twohand_jax.progress import say
@@ -25,7 +25,9 @@ def add(subparsers: Any) -> None:
     )
     common.add_config(parser)
     option = parser.add_argument
-    option("--workdir", type=Path, help="checkpoints, metrics, the trained model")
+    option(
+        "--workdir", type=paths.given, help="checkpoints, metrics, the trained model"
+    )
     option(
         "--resume",
         action=argparse.BooleanOptionalAction,

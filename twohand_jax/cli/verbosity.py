@@ -19,7 +19,10 @@ SILENCE = {
     "OPENCV_LOG_LEVEL": "ERROR",
     "OPENCV_FFMPEG_LOGLEVEL": "-8",
 }
-LOGGERS = ("absl", "jax", "orbax", "tensorflow", "apache_beam", "matplotlib")
+LOGGERS = (
+    *("absl", "jax", "orbax", "tensorflow", "apache_beam", "matplotlib"),
+    *("fsspec", "gcsfs", "s3fs", "botocore", "google.auth"),
+)
 TRACEBACK = "TWOHAND_TRACEBACK"
 
 

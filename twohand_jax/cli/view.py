@@ -5,7 +5,7 @@ import webbrowser
 from pathlib import Path
 from typing import Any
 
-from twohand_jax import arguments
+from twohand_jax import arguments, paths
 from twohand_jax.errors import InputError
 from twohand_jax.progress import say
 
@@ -27,9 +27,15 @@ def add(subparsers: Any) -> None:
         ),
     )
     option = parser.add_argument
-    option("results", nargs="+", metavar="RESULT", help="NAME.json files, or folders")
-    option("--html", type=Path, metavar="FILE", help="write a page instead")
-    option("--mano", type=Path, metavar="DIR", help="hand model; the open hand")
+    option(
+        "results",
+        type=paths.given_text,
+        nargs="+",
+        metavar="RESULT",
+        help="NAME.json files, or folders",
+    )
+    option("--html", type=paths.given, metavar="FILE", help="write a page instead")
+    option("--mano", type=paths.given, metavar="DIR", help="hand model; the open hand")
     text = "replace the page if it is there"
     option("--overwrite", action="store_true", help=text)
     text = "of the server on this machine; 8080, or the next free one"

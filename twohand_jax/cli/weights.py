@@ -1,9 +1,9 @@
 """``twohand weights``: other projects' weights become model directories."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
+from twohand_jax import paths
 from twohand_jax.progress import say
 
 ARCHITECTURES = ("resnet18", "resnet50")
@@ -55,7 +55,7 @@ def add(subparsers: Any) -> None:
     )
     prior.add_argument(
         "--statistics",
-        type=Path,
+        type=paths.given,
         required=True,
         metavar="DIR",
         help="the folder misc of its release: mano_mean.npy, mano_var.npy, "
@@ -94,8 +94,8 @@ def add(subparsers: Any) -> None:
     )
     hamer.set_defaults(run=_hamer)
     for source in (backbone, prior, wild, hamer, cues):
-        source.add_argument("file", type=Path, help="the weights")
-        source.add_argument("--out", type=Path, required=True, metavar="DIR")
+        source.add_argument("file", type=paths.given, help="the weights")
+        source.add_argument("--out", type=paths.given, required=True, metavar="DIR")
 
 
 def _torchvision(args: argparse.Namespace) -> None:

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
-from twohand_jax import extras
+from twohand_jax import extras, paths
 from twohand_jax.cues.palm import box_iou
 from twohand_jax.errors import InputError
 
@@ -88,7 +88,7 @@ class OnnxDetector:
             InputError: the file is missing, no ONNX model, or has other inputs or
                 outputs.
         """
-        self.path = Path(path)
+        self.path = paths.local(path)
         self.config = OnnxDetectorConfig() if config is None else config
         self._session = _session(self.path, self.config.num_threads)
         self._input, self._shape = self._check_input()

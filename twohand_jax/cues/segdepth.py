@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped, UInt8
 
-from twohand_jax import assets, fields
+from twohand_jax import assets, fields, paths
 from twohand_jax.crops.canvas import Window
 from twohand_jax.crops.region import (
     RegionConfig,
@@ -72,7 +72,7 @@ class SegDepthCues:
         Raises:
             InputError: there is no such model, or its files do not fit together.
         """
-        source = assets.SEGDEPTH if directory is None else Path(directory)
+        source = assets.SEGDEPTH if directory is None else paths.local(directory)
         config = native.load_config(source)
         found = config.get(native.EXPERIMENT, "regressor")
         if found != KIND:

@@ -1,12 +1,10 @@
 """In which order records are read: shards, windows, and groups cut from windows."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-
-from twohand_jax.errors import InputError
 
 
 class ShuffleWindow(NamedTuple):
@@ -39,6 +37,8 @@ class Order:
 
     def stream(self, position: int = 0, *, epochs: int | None = None) -> Iterator:
         """Windows from the ``position``-th record on; None repeats for ever."""
+        if not self.num_records:
+            return
         epoch, skip = divmod(position, self.num_records)
         while epochs is None or epoch < epochs:
             for window in self.epoch(epoch):
@@ -62,14 +62,45 @@ class Order:
                 yield ShuffleWindow(chosen, records)
 
 
-def assign(num_shards: int, process: int, num_processes: int) -> np.ndarray:
-    """Numbers of the shards that a process reads."""
-    if num_shards < num_processes:
-        raise InputError(
-            f"{num_processes} processes cannot share {num_shards} shards: every "
-            "process reads its own; build the set with more shards."
-        )
-    return np.arange(process, num_shards, num_processes)
+class Slice(NamedTuple):
+    """Records ``start`` to ``stop`` of a shard, counted within it."""
+
+    shard: int
+    start: int
+    stop: int
+
+
+def share(counts: Sequence[int], process: int, num_processes: int) -> tuple[Slice, ...]:
+    """What a process reads of a split: whole shards where all processes have some.
+
+    Where there are fewer shards than processes (or so many empty ones that a process
+    would have no record), each process has an equal run of the split's records, which
+    begins and ends inside of shards. It is empty where there are fewer records than
+    processes.
+
+    Args:
+        counts: records of each shard.
+        process: number of the process.
+        num_processes: how many there are.
+    """
+    owners = [range(p, len(counts), num_processes) for p in range(num_processes)]
+    if all(any(counts[number] for number in own) for own in owners):
+        return tuple(Slice(number, 0, counts[number]) for number in owners[process])
+    total = sum(counts)
+    first, last = (total * p // num_processes for p in (process, process + 1))
+    found, start = [], 0
+    for number, count in enumerate(counts):
+        inside = max(first - start, 0), min(last - start, count)
+        if inside[0] < inside[1]:
+            found.append(Slice(number, *inside))
+        start += count
+    return tuple(found)
+
+
+def longest_share(counts: Sequence[int], num_processes: int) -> int:
+    """Most records that any process has."""
+    shares = (share(counts, p, num_processes) for p in range(num_processes))
+    return max(sum(one.stop - one.start for one in own) for own in shares)
 
 
 def _permutation(size: int, seed: int, epoch: int, stream: int = 0) -> np.ndarray:

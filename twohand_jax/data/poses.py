@@ -6,6 +6,8 @@ be read as pose sets, too.
 """
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from twohand_jax import files, reading
+from twohand_jax import files, paths, reading
 from twohand_jax.data import shards
 from twohand_jax.data.order import Order
 from twohand_jax.errors import InputError, MissingFileError
@@ -103,9 +105,10 @@ def load(directory: str | Path, split: str) -> ManoParams:
         InputError: there is no such set or split, a shard is damaged, or no pair is
             left.
     """
-    if (Path(directory) / INFO).is_file():
-        return _load_poses(Path(directory), split)
-    if (Path(directory) / shards.INFO).is_file():
+    place = paths.local(directory)
+    if (place / INFO).is_file():
+        return _load_poses(place, split)
+    if (place / shards.INFO).is_file():
         return _load_records(directory, split)
     raise InputError(
         f"{directory} holds neither {INFO} nor {shards.INFO}: give a pose set "
@@ -113,9 +116,22 @@ def load(directory: str | Path, split: str) -> ManoParams:
     )
 
 
+def digest(directory: str | Path, split: str) -> str:
+    """Tells the poses or records of a split from others, by what their set says.
+
+    Raises:
+        InputError: there is no such set.
+    """
+    place = paths.local(directory)
+    if not (place / INFO).is_file():
+        return shards.digest(directory, split)
+    text = json.dumps([dataclasses.asdict(read_info(place)), split], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def read_info(directory: str | Path) -> PoseSetInfo:
     """Read the description of a pose set."""
-    path = Path(directory) / INFO
+    path = paths.local(directory) / INFO
     try:
         content = reading.read_object(path)
         splits = {name: tuple(sizes) for name, sizes in content["splits"].items()}

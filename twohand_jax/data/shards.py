@@ -13,7 +13,7 @@ from typing import IO, Any, NamedTuple
 import google_crc32c
 import numpy as np
 
-from twohand_jax import reading
+from twohand_jax import paths, reading
 from twohand_jax.errors import InputError, MissingFileError
 
 SHARD_BYTES = 64 << 30
@@ -53,7 +53,7 @@ def open_split(directory: str | Path, name: str) -> Split:
         InputError: the directory is not a record set, or the split is missing, empty
             or without some of its shards.
     """
-    root = Path(directory)
+    root = paths.local(directory)
     info = read_info(directory)
     splits = _shard_lengths(info)
     if name not in splits:
@@ -67,7 +67,7 @@ def open_split(directory: str | Path, name: str) -> Split:
         f"{info['name']}-{name}.tfrecord-{index:05d}-of-{len(counts):05d}"
         for index in range(len(counts))
     ]
-    present = {path.name for path in root.iterdir()}
+    present = paths.names(root)
     missing = [file for file in files if file not in present]
     if missing:
         raise InputError(
@@ -112,7 +112,7 @@ def is_pseudo(directory: str | Path) -> bool:
 
 def _feature_names(directory: str | Path, level: str) -> list[str]:
     """Names of the features under a part of the record's name."""
-    path = Path(directory) / FEATURES
+    path = paths.local(directory) / FEATURES
     try:
         features = reading.read_json(path)["featuresDict"]["features"]
         return list(features[level]["featuresDict"]["features"])
@@ -129,7 +129,7 @@ def read_info(directory: str | Path) -> dict:
     Raises:
         InputError: the metadata are missing or damaged.
     """
-    path = Path(directory) / INFO
+    path = paths.local(directory) / INFO
     try:
         info = reading.read_object(path)
     except MissingFileError as error:
@@ -205,6 +205,7 @@ def offset(path: str, number: int) -> int | None:
 @functools.lru_cache(maxsize=4)
 def _offsets(path: str) -> tuple[int, ...]:
     try:
+        paths.fetch(path)
         with open(path, "rb") as file:
             return tuple(offsets(file))
     except (OSError, OverflowError):

@@ -15,10 +15,11 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from twohand_jax import extras
+from twohand_jax import extras, paths
 from twohand_jax.crops import cue_table
 from twohand_jax.crops.canvas import CanvasConfig
 from twohand_jax.data import decode, order, schema, shards
@@ -81,25 +82,22 @@ class Reader:
         self.config = config
         self.split = shards.open_split(config.directory, config.split)
         self.skipped: list[str] = []
-        total = len(self.split.paths)
-        self._shards = order.assign(total, process, num_processes)
+        counts = self.split.counts
+        self._slices = order.share(counts, process, num_processes)
         self._order = order.Order(
-            counts=tuple(self.split.counts[number] for number in self._shards),
+            counts=tuple(one.stop - one.start for one in self._slices),
             shuffle=config.shuffle,
             seed=config.seed,
             window_shards=config.window_shards,
         )
-        if not self._order.num_records:
+        if config.shuffle and self.split.num_records < num_processes:
             raise InputError(
-                f"Process {process} of {num_processes} has no records of split "
-                f"{config.split!r} of {config.directory}, all of its shards are empty: "
-                "use fewer processes."
+                f"{num_processes} processes cannot share the "
+                f"{self.split.num_records} records of split {config.split!r} of "
+                f"{config.directory}: use fewer processes."
             )
         self.num_processes = num_processes
-        self.longest_share = max(
-            sum(self.split.counts[n] for n in order.assign(total, p, num_processes))
-            for p in range(num_processes)
-        )
+        self.longest_share = order.longest_share(counts, num_processes)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -205,7 +203,7 @@ class Reader:
     def _groups(
         self, stream: Iterator[order.ShuffleWindow], sizes: Iterable[int]
     ) -> Iterator[Group]:
-        windows = _windows(self.split, self._shards, stream)
+        windows = _windows(self.split, self._slices, stream)
         for pieces in regroup(windows, sizes):
             records = np.concatenate([_NONE, *(piece.records for piece in pieces)])
             usable = np.ones(len(records), bool)
@@ -282,37 +280,80 @@ def _watched(rows: Iterator[Rows], watch: Callable[[Rows], None]) -> Iterator[Ro
 
 
 def _windows(
-    split: shards.Split, numbers: np.ndarray, stream: Iterator[order.ShuffleWindow]
+    split: shards.Split,
+    slices: Sequence[order.Slice],
+    stream: Iterator[order.ShuffleWindow],
 ) -> Iterator[Piece]:
     """The windows' records, one window being read ahead."""
-    while ahead := list(itertools.islice(stream, _AHEAD)):
+    numbers = np.array([one.shard for one in slices], np.int64)
+    for ahead in _fetched(split, numbers, stream):
         chosen = [numbers[window.shards] for window in ahead]
         longest = max(len(shard_numbers) for shard_numbers in chosen)
         # One that does not fit is left out here and read record by record below.
-        paths = [
+        named = [
             [split.paths[n] if shards.fits(split.paths[n]) else "" for n in window]
             for window in chosen
         ]
-        padded = [names + [""] * (longest - len(names)) for names in paths]
+        padded = [names + [""] * (longest - len(names)) for names in named]
         loaded = iter(tf.data.Dataset.from_tensor_slices(padded).map(_load).prefetch(1))
         for window, shard_numbers in zip(ahead, chosen, strict=True):
-            ids = [np.arange(*split.starts[[n, n + 1]]) for n in shard_numbers]
-            records = np.concatenate(ids)
+            places, records = _positions(split, [slices[n] for n in window.shards])
             problems: dict[int, str] = {}
             try:
                 payloads = next(loaded)
-                whole = payloads.shape[0] == len(records)
+                wanted = sum(split.counts[number] for number in shard_numbers)
+                whole = payloads.shape[0] == wanted
             except tf.errors.OpError:
                 whole = False
             if not whole:
                 payloads, problems = _load_damaged(split, shard_numbers)
-            yield Piece(payloads, window.records, records[window.records], problems)
+            own = window.records
+            yield Piece(payloads, places[own], records[own], problems)
 
 
-def _load(paths: "tf.Tensor") -> "tf.Tensor":
+def _positions(
+    split: shards.Split, slices: Sequence[order.Slice]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where a process's records lie among all of some shards, and their numbers."""
+    places, records, before = [], [], 0
+    for shard, start, stop in slices:
+        inside = np.arange(start, stop)
+        places.append(before + inside)
+        records.append(int(split.starts[shard]) + inside)
+        before += split.counts[shard]
+    return np.concatenate(places), np.concatenate(records)
+
+
+def _fetched(
+    split: shards.Split, numbers: np.ndarray, stream: Iterator[order.ShuffleWindow]
+) -> Iterator[list[order.ShuffleWindow]]:
+    """Some windows at a time; a store's shards come while those before are read."""
+    if not paths.is_mirrored(split.paths[0]):
+        while ahead := list(itertools.islice(stream, _AHEAD)):
+            yield ahead
+        return
+
+    def files_of(window: order.ShuffleWindow | None) -> list[str]:
+        chosen = [] if window is None else numbers[window.shards]
+        return [split.paths[number] for number in chosen]
+
+    with ThreadPoolExecutor(1) as thread:
+        now = next(stream, None)
+        coming = thread.submit(paths.fetch_all, files_of(now))
+        while now is not None:
+            coming.result()
+            later = next(stream, None)
+            # Those of this window again, so that they do not leave for the next one's.
+            both = [*files_of(later), *files_of(now)]
+            coming = thread.submit(paths.fetch_all, both)
+            yield [now]
+            now = later
+
+
+def _load(names: "tf.Tensor") -> "tf.Tensor":
     """All records of some shards."""
-    paths = tf.boolean_mask(paths, paths != "")
-    records = tf.data.TFRecordDataset(paths, buffer_size=_BUFFER_BYTES)
+    names = tf.boolean_mask(names, names != "")
+    records = tf.data.TFRecordDataset(names, buffer_size=_BUFFER_BYTES)
     return records.batch(1 << 40).get_single_element()
 
 

@@ -9,7 +9,6 @@ of some batches a file, for each process, until all are there.
 """
 
 import json
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -264,6 +263,11 @@ class Store:
         if len(self._fresh) == self._batches:
             self._write()
 
+    def back_to(self, batches: int) -> None:
+        """Forget what is kept of later batches than the first ones."""
+        self._files = min(self._files, batches // self._batches)
+        self.done = self._files * self._batches
+
     def close(self) -> list[ScoredBatch]:
         """Write the last ones, and all parts from the first batch on."""
         if self._fresh:
@@ -273,12 +277,12 @@ class Store:
     def clear(self) -> None:
         """Forget the parts, once the whole is written elsewhere."""
         if jax.process_index() == 0:
-            shutil.rmtree(self._directory / PARTS, ignore_errors=True)
+            files.remove(self._directory / PARTS)
 
     def abandon(self) -> None:
         """Leave no trace of an evaluation that was refused before anything was kept."""
         if jax.process_index() == 0 and not self.done and not self._files:
-            (self._directory / RUN).unlink(missing_ok=True)
+            files.remove(self._directory / RUN)
 
     def _write(self) -> None:
         whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *self._fresh)

@@ -25,6 +25,7 @@ from twohand_jax.evaluation import (
     results,
 )
 from twohand_jax.evaluation.evaluator import Method, Score, Store
+from twohand_jax.evaluation.prediction_writer import PredictionWriter
 from twohand_jax.evaluation.results import Result, Scores
 from twohand_jax.evaluation.truth import Truth
 from twohand_jax.experiments import data
@@ -101,6 +102,7 @@ class Evaluation(NamedTuple):
     images_per_second: float
     subject: Subject | None = None
     reader: "Reader | None" = None
+    written: Sequence[Path] = ()
 
 
 @switches.defaults()
@@ -116,6 +118,7 @@ def evaluate_set(
     out: Path | None = None,
     batch_size: int | None = None,
     progress: bool = True,
+    predictions: Path | None = None,
 ) -> Evaluation:
     """Scores of a regressor on a record set, a result for each row of its table.
 
@@ -130,6 +133,7 @@ def evaluate_set(
         out: keeps what was computed; the same call continues there.
         batch_size: records in a batch of this process; rounded up to its devices.
         progress: whether to show a bar.
+        predictions: file for the last row's estimates; needs ``out``.
 
     Raises:
         InputError: the protocol does not fit, or ``out`` holds another evaluation.
@@ -157,6 +161,7 @@ def evaluate_set(
         out=out,
         batch_size=batch_size,
         progress=progress,
+        predictions=predictions,
     )
 
 
@@ -171,6 +176,7 @@ def evaluate(
     out: Path | None = None,
     batch_size: int | None = None,
     progress: bool = True,
+    predictions: Path | None = None,
 ) -> Evaluation:
     """Scores of any methods on a record set; arguments as in ``evaluate_set``."""
     size = _batch_size(batch_size)
@@ -186,10 +192,17 @@ def evaluate(
         "processes": jax.process_count(),
     }
     store = Store(out, identity) if out is not None else None
-    if out is not None and (kept := kept_results(out, list(subject.methods))):
+    keep = None
+    if predictions is not None and out is not None and store is not None:
+        row = list(subject.methods)[-1]
+        keep = PredictionWriter(predictions, row, out=out)
+        same = min(keep.done, store.done)
+        keep.back_to(same)
+        store.back_to(same)
+    elif out is not None and (kept := kept_results(out, list(subject.methods))):
         return Evaluation(kept, float("nan"), subject, reader)
     try:
-        whole, rate = _scores(subject, reader, score, store, progress=progress)
+        whole, rate = _scores(subject, reader, score, store, keep, progress=progress)
     except InputError:
         if store is not None:
             store.abandon()
@@ -202,8 +215,9 @@ def evaluate(
     found = as_results(
         whole, names, protocol=protocol.name, dataset=source, split=split
     )
+    written = keep.finish() if keep is not None else []
     keep_results(found, out, store)
-    return Evaluation(found, rate, subject, reader)
+    return Evaluation(found, rate, subject, reader, written)
 
 
 def as_results(
@@ -261,6 +275,7 @@ def _scores(
     reader: "Reader",
     score: evaluator.Score | Mapping[str, evaluator.Score],
     store: Store | None,
+    keep: PredictionWriter | None,
     *,
     progress: bool,
 ) -> tuple[evaluator.ScoredBatch, float]:
@@ -269,6 +284,9 @@ def _scores(
     marks: list[tuple[float, int]] = []
     skip, size = (store.done if store else 0), reader.config.batch_size
     total = reader.split.num_records
+    estimates = dict(subject.methods)
+    if keep is not None:
+        estimates[keep.row] = keep.watched(estimates[keep.row])
     batches = reader.once(skip=skip, watch=known.watch)
     with (
         Prefetcher(batches, methods.spread) as stream,
@@ -281,12 +299,16 @@ def _scores(
         ) as bar,
     ):
         for part in evaluator.scored(
-            subject.methods, score, stream, subject.hand, texts=known.texts
+            estimates, score, stream, subject.hand, texts=known.texts
         ):
+            if keep is not None:
+                keep.add(part)
             (store.add if store else parts.append)(part)
             done = int((part.weight > 0).sum()) * jax.process_count()
             bar.update(done)
             marks.append((time.perf_counter(), done))
+    if keep is not None:
+        keep.close()
     whole = evaluator.gather(store.close() if store else parts)
     return whole, pictures_per_second(marks)
 

@@ -12,7 +12,8 @@ from ml_collections import ConfigDict
 from twohand_jax import fields
 from twohand_jax.errors import InputError, did_you_mean
 from twohand_jax.experiments.data import local_batch
-from twohand_jax.models.apply import Network
+from twohand_jax.models.apply import Network, Variables
+from twohand_jax.progress import say
 from twohand_jax.train.dry_run import Outline
 from twohand_jax.train.loop import LoopConfig
 from twohand_jax.train.optim import OptimConfig, optimizer
@@ -33,6 +34,17 @@ Sections = dict[str, dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class StartConfig:
+    """What a run starts from; None or an empty name: from random weights.
+
+    Attributes:
+        model: a model directory; what has the same name and shape is taken.
+    """
+
+    model: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
     """The settings of an experiment, checked and typed; each kind adds its sections.
 
@@ -41,12 +53,14 @@ class Experiment:
         model: sizes of the network.
         train: length of the run, and intervals of its reports.
         optim: settings of the optimiser.
+        init: weights to start from.
     """
 
     kind: ClassVar[str]
     model: Any
     train: LoopConfig
     optim: OptimConfig
+    init: StartConfig = StartConfig()
 
     @property
     def cues(self) -> tuple[str, ...]:
@@ -57,6 +71,23 @@ class Experiment:
     def frozen(self) -> tuple[str, ...]:
         """Weights that are not trained, as beginnings of their paths."""
         return ()
+
+
+def start_from(source: str | None) -> Callable[[Variables], Variables] | None:
+    """Puts the weights of a model directory into a network, where there is one.
+
+    Args:
+        source: the directory; None or "" for none.
+    """
+    if not source:
+        return None
+
+    def adopt(variables: Variables) -> Variables:
+        found, taken, total = native.load_fitting(source, variables)
+        say(f"Starting from {taken} of {total} arrays of weights in {source}.")
+        return found
+
+    return adopt
 
 
 E = TypeVar("E", bound=Experiment)

@@ -1,5 +1,6 @@
 """What experiments read: record sets and pose sets, and their batches on devices."""
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -158,6 +159,23 @@ def train_reader(config: ReadsRecords) -> "Reader | Mixture":
         weights=[one.weight for one in sets],
         batch_size=local_batch(config.train),
     )
+
+
+def records(config: DataConfig | PosesConfig) -> dict[str, str]:
+    """What tells the records of a config's sets from others, by field.
+
+    Sets that are not there are left out: a run need not have a test set.
+    """
+    sets: dict[str, list[tuple[str, str]]] = {"data.test": [(config.test, "test")]}
+    if isinstance(config.train, str):
+        sets["data.train"] = [(config.train, "train")]
+    else:
+        sets["data.train"] = [(one.directory, one.split) for one in config.train]
+    found = {}
+    for name, places in sets.items():
+        with contextlib.suppress(InputError):
+            found[name] = " ".join(poses.digest(*place) for place in places)
+    return found
 
 
 def local_batch(train: LoopConfig) -> int:

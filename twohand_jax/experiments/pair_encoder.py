@@ -11,7 +11,7 @@ from twohand_jax import fields, mano
 from twohand_jax.data.poses import PairBatch
 from twohand_jax.diffusion import representation
 from twohand_jax.diffusion.representation import SIZE, Statistics
-from twohand_jax.experiments import data
+from twohand_jax.experiments import base, data
 from twohand_jax.experiments.base import Experiment, Kind
 from twohand_jax.experiments.data import PosesConfig
 from twohand_jax.models import apply
@@ -139,7 +139,9 @@ def task(experiment: PairEncoderExperiment) -> Task:
         constants=PairEncoderConstants(model, statistics),
         batches=data.pair_batches(vectors, experiment.train),
         describe=lambda record: f"pair {record} of {train}",
+        adopt=base.start_from(experiment.init.model),
         unit="pair",
+        records=data.records(experiment.data),
     )
 
 

@@ -13,7 +13,7 @@ from twohand_jax.data.poses import PairBatch
 from twohand_jax.diffusion import representation
 from twohand_jax.diffusion.representation import OTHER, RELATIVE, SIZE, Statistics
 from twohand_jax.diffusion.schedule import add_noise, cosine, linear
-from twohand_jax.experiments import data
+from twohand_jax.experiments import base, data
 from twohand_jax.experiments.base import Experiment, Kind
 from twohand_jax.experiments.data import PosesConfig
 from twohand_jax.models import apply
@@ -349,14 +349,21 @@ def task(experiment: PriorExperiment) -> Task:
     )
     constants = PriorConstants(model, statistics, settings.noise())
     fixed = fixed_numbers(experiment, constants)
+    whole = base.start_from(experiment.init.model)
+
+    def adopt(variables: Variables) -> Variables:
+        started = variables if whole is None else whole(variables)
+        return started._replace(batch_stats=fixed)
+
     return Task(
         network=net,
         loss=loss(net, experiment.loss),
         constants=constants,
         batches=data.pair_batches(vectors, experiment.train),
         describe=lambda record: f"pair {record} of {train}",
-        adopt=lambda variables: variables._replace(batch_stats=fixed),
+        adopt=adopt,
         unit="pair",
+        records=data.records(experiment.data),
     )
 
 

@@ -8,13 +8,13 @@ import jax
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from twohand_jax import fields, losses, mano
+from twohand_jax import assets, fields, losses, mano
 from twohand_jax.crops import augment as augmentation
 from twohand_jax.crops import cue_table
 from twohand_jax.crops.augment import AugmentConfig
 from twohand_jax.crops.inputs import CropConfig
-from twohand_jax.experiments import data
-from twohand_jax.experiments.base import Experiment, Kind
+from twohand_jax.experiments import base, data
+from twohand_jax.experiments.base import Experiment, Kind, StartConfig
 from twohand_jax.experiments.data import DataConfig
 from twohand_jax.losses import LossConfig
 from twohand_jax.models import apply
@@ -34,14 +34,17 @@ NETWORKS: Mapping[type, Callable[..., nnx.Module]] = {
     RegressorConfig: Regressor,
     HamerConfig: Hamer,
 }
+SHIPPED = "shipped"  # as init.model: the regressor that ships
 SHARED = ("crop.crop_size", "model.crop_size"), ("crop.cells", "model.cells")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class InitConfig:
-    """Backbones to start from; None or an empty name: none.
+class InitConfig(StartConfig):
+    """Weights to start from; None or an empty name: none.
 
     Attributes:
+        model: a whole model directory, or "shipped" for the one that ships; it comes
+            after the backbones.
         image: of the picture: directory of a converted one (``twohand weights
             convert``), or "mediapipe" for the shipped weights of MediaPipe's hand
             landmark network.
@@ -110,13 +113,13 @@ class RegressorExperiment(Experiment):
                 f"is {given!r}, but model.image is MediaPipe's hand landmark network; "
                 f"its weights are {MEDIAPIPE!r}.",
             )
-        elif self.model.frozen and not given:
+        elif self.model.frozen and not given and not self.init.model:
             raise fields.error(
                 self,
                 "init.image",
                 f"is {given!r}, but model.image.frozen_stages is "
                 f"{self.model.image.frozen_stages}: these would stay random; give "
-                f"{MEDIAPIPE!r}.",
+                f"{MEDIAPIPE!r}, or a whole model as init.model.",
             )
 
 
@@ -233,25 +236,29 @@ def task(experiment: RegressorExperiment) -> Task:
         batches=data.prefetched(train.batches),
         describe=train.describe,
         adopt=backbones(experiment.init),
+        records=data.records(experiment.data),
     )
 
 
 def backbones(init: InitConfig) -> Callable[[Variables], Variables] | None:
-    """Puts pretrained backbones into the network, where the config names some."""
+    """Puts pretrained weights into the network, where the config names some."""
+    model = str(assets.REGRESSOR) if init.model == SHIPPED else init.model
+    whole = base.start_from(model)
     if not (init.image or init.cue or init.transnet):
-        return None
+        return whole
     from twohand_jax.weights import mediapipe, torchvision
 
     def adopt(variables: Variables) -> Variables:
         image = init.image or None
         if image == MEDIAPIPE:
             variables, image = mediapipe.adopt_stages(variables), None
-        return torchvision.adopt_backbones(
+        variables = torchvision.adopt_backbones(
             variables,
             image=image,
             cue=init.cue or None,
             transnet=init.transnet or None,
         )
+        return variables if whole is None else whole(variables)
 
     return adopt
 

@@ -13,7 +13,7 @@ from twohand_jax.crops import cue_table, inputs, labels
 from twohand_jax.crops.augment import canvas_middle, jitter_boxes, recolor
 from twohand_jax.crops.motion import motion
 from twohand_jax.crops.region import RegionConfig, network_input, region_map
-from twohand_jax.experiments import data
+from twohand_jax.experiments import base, data
 from twohand_jax.experiments.base import Experiment, Kind
 from twohand_jax.experiments.data import DataConfig
 from twohand_jax.geometry import affine
@@ -341,6 +341,8 @@ def task(experiment: SegDepthExperiment) -> Task:
         constants=mano.load(),
         batches=data.prefetched(train.batches),
         describe=train.describe,
+        adopt=base.start_from(experiment.init.model),
+        records=data.records(experiment.data),
     )
 
 

@@ -9,7 +9,6 @@ there and ends with the same numbers.
 import collections
 import concurrent.futures
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -106,7 +105,7 @@ class Work:
         except InputError:
             is_same = False
         if not is_same:
-            shutil.rmtree(folder, ignore_errors=True)
+            files.remove(folder)
             files.write_json(about, text)
         files.remove_partials(folder, is_deep=False)
 
@@ -160,7 +159,7 @@ class Work:
 
     def remove(self) -> None:
         """Remove the folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        files.remove(self.folder)
 
     def _part(self, number: int) -> Path:
         return self.folder / f"part_{number:05d}.npz"

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from twohand_jax import assets, mano, switches
+from twohand_jax import assets, mano, paths, switches
 from twohand_jax.diffusion import cascade, representation
 from twohand_jax.diffusion.cascade import SampleConfig
 from twohand_jax.diffusion.ddim import PriorParts
@@ -73,7 +73,7 @@ class Prior:
             raise InputError(
                 "This installation ships no prior; name the model directory of one."
             )
-        source = assets.PRIOR if directory is None else Path(directory)
+        source = assets.PRIOR if directory is None else paths.local(directory)
         experiment = experiments.parse_as(PriorExperiment, native.load_config(source))
         model = mano.load() if model is None else model
         if model.name != experiment.diffusion.hand:

@@ -8,7 +8,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from twohand_jax import files, reading
+from twohand_jax import files, paths, reading
 from twohand_jax.errors import InputError
 from twohand_jax.mano import safe_pickle
 from twohand_jax.mano.joints import PARENTS
@@ -48,7 +48,7 @@ def load(
         InputError: a file is missing or hostile, has fields of the wrong shape, or
             holds the hand of the other side.
     """
-    path = OPEN_HAND if source is None else Path(source)
+    path = OPEN_HAND if source is None else paths.local(source)
     if path.is_dir():
         right = _read_pickle(path / FILES["right"])
         if not (path / FILES["left"]).exists():

@@ -1,15 +1,13 @@
 """Checkpoints and the best weights of a run: one directory a step (orbax v1)."""
 
 import contextlib
-import json
 import logging
 import math
 import shutil
 import sys
 import textwrap
 import time
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from jaxtyping import PyTree
 from twohand_jax import files, reading
 from twohand_jax.errors import FailedError, InputError
 from twohand_jax.models.apply import Variables
+from twohand_jax.train import run_config
 from twohand_jax.train.state import TrainState
 from twohand_jax.weights import native
 
@@ -146,8 +145,8 @@ class Checkpoints:
                 found = self._checkpointer.load(step, abstract._asdict())
             loaded = TrainState(**found)
         except Exception as error:  # whatever damage leads to inside of Orbax
-            reason = _innermost(error)
-        if not _everywhere(loaded is not None):
+            reason = innermost(error)
+        if not everywhere(loaded is not None):
             return None, reason or "another process cannot read it"
         return loaded, ""
 
@@ -171,52 +170,22 @@ class Checkpoints:
         """All complete steps, oldest first."""
         return [one.step for one in self._checkpointer.checkpoints]
 
-    def agree_on_config(self, config: dict[str, Any]) -> None:
+    def agree_on_config(
+        self, config: dict[str, Any], records: Mapping[str, str] | None = None
+    ) -> None:
         """Save the run's config, or refuse to resume when it differs from the saved.
 
         Raises:
-            InputError: the configs differ; the message names every such field with both
-                values.
+            InputError: as ``run_config.agree``.
         """
-        text = json.dumps(config, indent=2, sort_keys=True)
-        if not _same_everywhere(text):
-            raise InputError(
-                "The processes of this run were started with different configs: give "
-                "all of them the same command."
-            )
-        if not self._config_file.exists():
-            if jax.process_index() == 0:
-                files.write_text(self._config_file, text)
-            return
-        saved = _flat(native.current(self._saved_config()))
-        wanted = _flat(native.current(json.loads(text)))
-        names = sorted(saved.keys() | wanted.keys())
-        changes = [
-            f"{name}: {saved.get(name)!r} → {wanted.get(name)!r}"
-            for name in names
-            if saved.get(name) != wanted.get(name)
-        ]
-        if changes:
-            raise InputError(
-                f"{self._config_file} was written by another config "
-                f"({'; '.join(changes)}); resume with the old one or give a new "
-                "--workdir."
-            )
-
-    def _saved_config(self) -> dict[str, Any]:
-        try:
-            return reading.read_object(self._config_file, limit=reading.SETTINGS_BYTES)
-        except InputError as error:
-            raise InputError(
-                f"{error} If this is the config that the run began with, delete that "
-                "file and run the same command again."
-            ) from error
+        run_config.agree(self._config_file, config, records)
 
     def abandon(self) -> None:
         """Remove every trace of a run that was refused before its first checkpoint."""
         self.close()
         if jax.process_index() == 0 and not any(self._root.iterdir()):
             self._config_file.unlink(missing_ok=True)
+            (self._config_file.parent / run_config.RECORDS).unlink(missing_ok=True)
             self._root.rmdir()
 
     def close(self) -> None:
@@ -224,7 +193,7 @@ class Checkpoints:
         self._checkpointer.close()
 
 
-def _innermost(error: BaseException) -> str:
+def innermost(error: BaseException) -> str:
     """What the first of a chain of errors says, in a line."""
     while (earlier := error.__cause__ or error.__context__) is not None:
         error = earlier
@@ -232,27 +201,11 @@ def _innermost(error: BaseException) -> str:
     return textwrap.shorten(text, 160, placeholder=" …")
 
 
-def _everywhere(flag: bool) -> bool:
+def everywhere(flag: bool) -> bool:
     """Whether a flag is set on all processes."""
     if jax.process_count() == 1:
         return flag
     return bool(multihost_utils.process_allgather(np.array(flag)).all())
-
-
-def _same_everywhere(text: str) -> bool:
-    if jax.process_count() == 1:
-        return True
-    digest = np.array(zlib.crc32(text.encode()), np.uint32)
-    return len(np.unique(multihost_utils.process_allgather(digest))) == 1
-
-
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(tree, dict):
-        return {prefix: tree}
-    out: dict[str, Any] = {}
-    for key, value in tree.items():
-        out |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
-    return out
 
 
 SCORE = "score.json"

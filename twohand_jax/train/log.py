@@ -1,13 +1,11 @@
 """What a run leaves behind: metrics, its code, and the end of a failed one."""
 
 import contextlib
-import functools
 import json
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,22 +17,29 @@ from numpy import ndarray
 
 from twohand_jax import files, reading
 from twohand_jax.train import sharding
+from twohand_jax.train.trackers import Tracker
 
-METRICS = "metrics.jsonl"
-QUEUE = 1000  # events for TensorBoard's thread, so that its end is seen before it fills
+METRICS, STARTS = "metrics.jsonl", "starts.jsonl"
 
 
 class MetricsLog:
-    """Appends to ``metrics.jsonl`` and, when possible, to TensorBoard's event files.
+    """Appends to ``metrics.jsonl`` and tells the trackers.
 
     Only the first process writes.
     """
 
-    def __init__(self, directory: Path, *, first_step: int = 0):
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        first_step: int = 0,
+        trackers: Sequence[Tracker] = (),
+    ) -> None:
         """Open the log.
 
         Args:
             directory: of the run.
+            trackers: who is told as well, see ``trackers.begin``.
             first_step: that the run goes on from; lines of later steps, which are
                 trained again, are dropped, so that each step is there once.
         """
@@ -46,7 +51,7 @@ class MetricsLog:
         path = directory / METRICS
         _drop_after(path, first_step)
         self._file = path.open("a", buffering=1)
-        self._board = _board(directory)
+        self._trackers = tuple(trackers)
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Report scalars of a step."""
@@ -55,9 +60,8 @@ class MetricsLog:
         line = {"step": step, "time": round(time.time(), 3)} | values
         with files.named(self._directory / METRICS):
             self._file.write(json.dumps(line) + "\n")
-        if self._board is not None and _lives(self._board):
-            for name, value in values.items():
-                self._board.add_scalar(name, value, step)
+        for tracker in self._trackers:
+            tracker.write(step, values)
 
     def picture(self, step: int, name: str, image: UInt8[ndarray, "h w 3"]) -> None:
         """Keep an RGB picture of a step as ``pictures/NAME-STEP.png``."""
@@ -68,8 +72,8 @@ class MetricsLog:
         path = self._directory / "pictures" / f"{name}-{step:08d}.png"
         with files.replacing(path) as beside:
             Image.fromarray(image).save(beside)
-        if self._board is not None and _lives(self._board):
-            self._board.add_image(name, image, step, dataformats="HWC")
+        for tracker in self._trackers:
+            tracker.picture(step, name, image)
 
     def close(self) -> None:
         """Flush and close the files."""
@@ -77,10 +81,8 @@ class MetricsLog:
             return
         with contextlib.suppress(OSError):  # what a failed write left, which was told
             self._file.close()
-        if self._board is not None:
-            with contextlib.suppress(OSError):  # which its thread has told
-                if _lives(self._board):
-                    self._board.close()
+        for tracker in self._trackers:
+            tracker.close()
 
 
 def _drop_after(path: Path, step: int) -> None:
@@ -100,47 +102,6 @@ def _is_kept(line: str, step: int) -> bool:
         return False
 
 
-def _board(directory: Path) -> Any:
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError:
-        return None
-    _say_of_boards()
-    return SummaryWriter(str(directory / "tensorboard"), max_queue=QUEUE)
-
-
-def _lives(board: Any) -> bool:
-    """Whether TensorBoard's thread works: what a dead one is given waits for ever."""
-    worker = getattr(board.file_writer.event_writer, "_worker", None)
-    return worker is None or worker.is_alive()
-
-
-@functools.cache
-def _say_of_boards() -> None:
-    """Let a full disk under TensorBoard's thread be a sentence, once for all threads.
-
-    Its files are for looking at; what they hold is in the metrics as well.
-    """
-    before, ignored = threading.excepthook, sys.unraisablehook
-
-    def told(args: threading.ExceptHookArgs) -> None:
-        is_board = type(args.thread).__module__.startswith("tensorboardX")
-        if not (is_board and isinstance(args.exc_value, OSError)):
-            before(args)
-            return
-        reason = args.exc_value.strerror
-        print(f"TensorBoard's files cannot be written: {reason}.", file=sys.stderr)
-
-    def at_exit(args: "sys.UnraisableHookArgs") -> None:
-        is_board = str(getattr(args.object, "__module__", "")).startswith(
-            "tensorboardX"
-        )
-        if not (is_board and isinstance(args.exc_value, OSError)):
-            ignored(args)
-
-    threading.excepthook, sys.unraisablehook = told, at_exit
-
-
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -155,9 +116,25 @@ def write_provenance(workdir: Path, *, first_step: int) -> None:
         "versions": {name: metadata.version(name) for name in PACKAGES},
     }
     workdir.mkdir(parents=True, exist_ok=True)
-    path = workdir / "starts.jsonl"
+    path = workdir / STARTS
+    before = _last_start(path).get("processes")
+    if first_step and before not in (None, line["processes"]):
+        print(
+            f"The run goes on with {line['processes']} processes instead of {before}: "
+            "each reads other records, so the order of the data changes from step "
+            f"{first_step + 1} on. Every epoch still has each record about once.",
+            file=sys.stderr,
+        )
     with files.named(path), path.open("a") as file:
         file.write(json.dumps(line) + "\n")
+
+
+def _last_start(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text().splitlines()[-1])
+    except (OSError, ValueError, IndexError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def revision() -> str | None:

@@ -10,16 +10,22 @@ import jax
 import numpy as np
 import optax
 
-from twohand_jax import fields, switches
+from twohand_jax import fields, paths, progress, switches
 from twohand_jax.errors import InputError, NonFiniteLossError
 from twohand_jax.progress import Bar
-from twohand_jax.train import sharding
+from twohand_jax.train import run_config, sharding, trackers
 from twohand_jax.train import state as states
 from twohand_jax.train import step as steps
 from twohand_jax.train.checkpoint import Best, Checkpoints
 from twohand_jax.train.distributed import StopRequest
-from twohand_jax.train.log import MetricsLog, dump_failure, write_provenance
+from twohand_jax.train.log import (
+    MetricsLog,
+    dump_failure,
+    revision,
+    write_provenance,
+)
 from twohand_jax.train.state import key_stream
+from twohand_jax.train.store_checkpoint import StoreCheckpoints
 from twohand_jax.train.task import Task
 
 SEEDS = fields.Range(low=0, high=2**32 - 1)
@@ -41,6 +47,8 @@ class LoopConfig:
         best_metric: name of the score whose lowest value decides which weights are
             kept in ``WORKDIR/best``; empty for none.
         fsdp: number of devices over which weights are split.
+        trackers: who is told of the run beside ``metrics.jsonl``: names of
+            ``trackers.TRACKERS``, or package.module:Class.
     """
 
     total_steps: int
@@ -53,6 +61,7 @@ class LoopConfig:
     keep_checkpoints: int = 2
     best_metric: str = ""
     fsdp: int = 1
+    trackers: tuple[str, ...] = trackers.DEFAULT
 
     def __post_init__(self) -> None:
         every = fields.Range(low=1, hint="a number above total_steps means at the end")
@@ -68,6 +77,7 @@ class LoopConfig:
             keep_checkpoints=fields.COUNT,
             fsdp=fields.COUNT,
         )
+        trackers.check(self.trackers)
         if self.best_metric and self.evaluate_every == 0:
             raise fields.error(
                 self,
@@ -107,8 +117,8 @@ def train(
             step is saved and the batch dumped.
         InputError: the working directory belongs to another config.
     """
-    checkpoints = Checkpoints(workdir, keep=loop.keep_checkpoints)
-    checkpoints.agree_on_config(config)
+    checkpoints = open_checkpoints(workdir, keep=loop.keep_checkpoints)
+    checkpoints.agree_on_config(config, task.records)
     mesh = sharding.make_mesh(fsdp=loop.fsdp)
     try:
         state = start(task, optimizer, loop, mesh, checkpoints)
@@ -124,11 +134,11 @@ def train(
     )
     constants = jax.device_put(task.constants, whole)
     key = key_stream(loop.seed, "augment")
-    stop, log = stop or StopRequest(), MetricsLog(workdir, first_step=first)
+    stop, log = stop or StopRequest(), _log(workdir, loop, config, first)
     best, report = Best(workdir, loop.best_metric, config), _Report()
     if jax.process_index() == 0:
         write_provenance(workdir, first_step=first)
-    bar = _bar(task, loop, first)
+    bar, lines = _bar(task, loop, first), _Lines(loop, task.unit, first)
     with task.batches(first, sharding.batch(mesh)) as stream:
         for number, batch in zip(
             range(first + 1, loop.total_steps + 1), stream, strict=False
@@ -149,6 +159,7 @@ def train(
                 values["waiting_share"] = stream.waiting_share()
                 log.write(number, values)
                 bar.note(f"loss {values['loss/total']:.3f}")
+                lines.write(number, values)
             if number % loop.save_every == 0 or last:
                 checkpoints.save(state)
             if (done or not last) and _judge(task, loop, number, state, log, best):
@@ -166,12 +177,18 @@ def train(
     return state
 
 
+def open_checkpoints(directory: Path, *, keep: int) -> Checkpoints | StoreCheckpoints:
+    """Those of a local working directory, or of one in a store."""
+    kind = StoreCheckpoints if paths.is_mirrored(directory) else Checkpoints
+    return kind(directory, keep=keep)
+
+
 def start(
     task: Task,
     optimizer: optax.GradientTransformation,
     loop: LoopConfig,
     mesh: jax.sharding.Mesh,
-    checkpoints: Checkpoints,
+    checkpoints: Checkpoints | StoreCheckpoints,
 ) -> states.TrainState:
     """The newest checkpoint, or a fresh state, on the mesh."""
     key = key_stream(loop.seed, "init")
@@ -196,6 +213,37 @@ def start(
     return checkpoints.load(abstract)
 
 
+def _log(
+    workdir: Path, loop: LoopConfig, config: dict[str, Any], first: int
+) -> MetricsLog:
+    """The log, and the trackers with config and revision as their settings."""
+    settings = run_config.flat(config) | {"revision": revision()}
+    told = trackers.begin(loop.trackers, workdir, settings)
+    return MetricsLog(workdir, first_step=first, trackers=told)
+
+
+class _Lines:
+    """Lines on stderr where there is no terminal for a bar."""
+
+    def __init__(self, loop: LoopConfig, unit: str, first: int) -> None:
+        self._loop, self._unit = loop, unit
+        self._is_shown = jax.process_index() == 0 and not progress.draws_bars()
+        self._start, self._first = time.monotonic(), first
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """Step, loss, rate, share of the time spent waiting for data, time left."""
+        if not self._is_shown:
+            return
+        total, done = self._loop.total_steps, step - self._first
+        rate = values[f"{self._unit}_per_second"]
+        left = (time.monotonic() - self._start) / done * (total - step)
+        progress.note(
+            f"step {step:,} of {total:,} ({step / total:.0%}), "
+            f"loss {values['loss/total']:.4g}, {rate:,.1f} {self._unit}/s, "
+            f"waiting {values['waiting_share']:.0%}, {progress.duration(left)} left"
+        )
+
+
 def _bar(task: Task, loop: LoopConfig, first: int) -> Bar:
     """Progress in records, shown by the first process alone."""
     return Bar(
@@ -203,7 +251,7 @@ def _bar(task: Task, loop: LoopConfig, first: int) -> Bar:
         done=first * loop.batch_size,
         unit=task.unit,
         name="train",
-        is_shown=jax.process_index() == 0,
+        is_shown=jax.process_index() == 0 and progress.draws_bars(),
     )
 
 

@@ -1,6 +1,7 @@
 """The interface between the training loop and what is trained."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from jax.sharding import NamedSharding
@@ -26,6 +27,7 @@ class Task(NamedTuple):
         pictures: draws a picture of what averaged weights predict, or None.
         adopt: puts pretrained weights into fresh ones, or None.
         unit: name of the things in a batch.
+        records: what tells its records from others, by the config's field.
     """
 
     network: Network
@@ -37,3 +39,4 @@ class Task(NamedTuple):
     pictures: Callable[[Variables], UInt8[ndarray, "h w 3"]] | None = None
     adopt: Callable[[Variables], Variables] | None = None
     unit: str = "img"
+    records: Mapping[str, str] = MappingProxyType({})

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from twohand_jax import files, reading
+from twohand_jax import files, paths, reading
 from twohand_jax.errors import InputError, MissingFileError
 from twohand_jax.models.apply import Variables
 
@@ -46,7 +46,7 @@ def save(
             network, if the config starts from it and training has not changed them.
         compressed: whether to; gigabytes take minutes and hardly become smaller.
     """
-    directory = Path(directory)
+    directory = paths.local(directory)
     arrays: dict[str, Any] = {}
     for group, tree in variables._asdict().items():
         for name, value in _flat(tree).items():
@@ -78,7 +78,7 @@ def load_config(directory: str | Path) -> dict[str, Any]:
     Raises:
         InputError: there is no model in the directory.
     """
-    path = Path(directory) / CONFIG
+    path = paths.local(directory) / CONFIG
     try:
         config = reading.read_object(path, limit=reading.SETTINGS_BYTES)
     except MissingFileError as error:
@@ -102,7 +102,7 @@ def load(directory: str | Path, shapes: Variables) -> Variables:
     Raises:
         InputError: a weight is missing, left over, or of another shape or type.
     """
-    path = Path(directory) / WEIGHTS
+    path = paths.local(directory) / WEIGHTS
     try:
         arrays = reading.read_npz(path, limit=_limit(shapes))
     except InputError as error:
@@ -128,6 +128,43 @@ def load(directory: str | Path, shapes: Variables) -> Variables:
         )
     # All at once: hundreds of small arrays one by one take half a second.
     return jax.device_put(Variables(**loaded))
+
+
+def load_fitting(
+    directory: str | Path, variables: Variables
+) -> tuple[Variables, int, int]:
+    """Put the weights of a model directory into those of a network, as far as they fit.
+
+    Args:
+        directory: a directory written by ``save``; its network may be another one.
+        variables: those of the network.
+
+    Returns:
+        The variables, how many arrays were taken, and how many there are.
+
+    Raises:
+        InputError: the directory holds no model, or nothing of it fits.
+    """
+    load_config(directory)
+    path = paths.local(directory) / WEIGHTS
+    arrays = reading.read_npz(path, limit=_limit(variables))
+    arrays = _left_out(directory, arrays, variables) | arrays
+    groups, taken, total = {}, 0, 0
+    for group, tree in variables._asdict().items():
+        own = _flat(tree)
+        for name, leaf in own.items():
+            found = arrays.get(f"{group}{SEPARATOR}{name}")
+            total += 1
+            if found is not None and found.shape == leaf.shape:
+                own[name] = jax.numpy.asarray(found, leaf.dtype)
+                taken += 1
+        groups[group] = _nest(own)
+    if not taken:
+        raise InputError(
+            f"{directory} holds no weight that fits this config's network: it belongs "
+            "to another kind of network."
+        )
+    return Variables(**groups), taken, total
 
 
 def _limit(shapes: Variables) -> int:

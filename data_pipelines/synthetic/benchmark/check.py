@@ -14,7 +14,7 @@ import google_crc32c
 import numpy as np
 from jaxtyping import Float, Int, UInt8, UInt32
 
-from twohand_jax import files
+from twohand_jax import files, paths
 from twohand_jax.data import decode, shards
 from twohand_jax.errors import InputError
 from twohand_jax.pipelines.labelled import Example
@@ -369,10 +369,11 @@ def save_manifest(manifest: Manifest, assets: Path) -> None:
     files.write_json(Files(assets).manifest, dataclasses.asdict(manifest))
 
 
-def sha256(*paths: Path) -> str:
+def sha256(*named: Path) -> str:
     """Of the files' bytes one after the other."""
     digest = hashlib.sha256()
-    for path in paths:
+    for path in named:
+        paths.fetch(path)
         with path.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from twohand_jax import arguments
+from twohand_jax import arguments, paths
 from twohand_jax.crops.cue_table import DEFAULT
 from twohand_jax.errors import InputError
 from twohand_jax.pipelines import writer
@@ -165,7 +165,9 @@ def build(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of ``twohand data build benchmark``."""
-    parser.add_argument("--out", required=True, help="directory of the records")
+    parser.add_argument(
+        "--out", type=paths.given, required=True, help="directory of the records"
+    )
     parser.add_argument(
         "--workers", type=arguments.processes_or_none, default=os.cpu_count() or 1
     )

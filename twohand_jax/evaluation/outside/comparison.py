@@ -24,6 +24,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
+from twohand_jax import files
 from twohand_jax.cues.mediapipe import MediaPipeHands
 from twohand_jax.data import decode, shards
 from twohand_jax.data.decode import Rows
@@ -218,7 +219,7 @@ def mediapipe_predictions(
                 prediction_file.write(growing, _assembled(known | done, growing))
     result = _assembled({name: done[name] for name in names}, out)
     prediction_file.write(out, result)
-    growing.unlink(missing_ok=True)
+    files.remove(growing)
     return result
 
 

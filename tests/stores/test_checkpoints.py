@@ -1,0 +1,130 @@
+"""Checkpoints in a store: whole or not there, on any devices, and the same bits."""
+
+import jax
+import numpy as np
+import pytest
+
+from tests.stores.test_paths import content, put
+from tests.train import toy
+from twohand_jax import paths
+from twohand_jax.errors import InputError
+from twohand_jax.train import sharding, state
+from twohand_jax.train.store_checkpoint import StoreCheckpoints
+
+STEPS = 3
+
+
+def leaves(tree):
+    found = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in found}
+
+
+@pytest.fixture
+def run(bucket):
+    """The toy, trained to a step in the bucket; then the disk is empty."""
+
+    def train(steps, **settings):
+        final = toy.train(paths.local(bucket), total_steps=steps, **settings)
+        held = leaves(final)
+        paths.flush()
+        paths.forget()
+        return held
+
+    return train
+
+
+def abstract():
+    mesh = sharding.make_mesh()
+    shapes = jax.eval_shape(
+        lambda: state.create(toy.task().network, toy_optimizer(), jax.random.key(0))
+    )
+    places = sharding.state(mesh, shapes)
+    return jax.tree.map(
+        lambda leaf, place: jax.ShapeDtypeStruct(
+            leaf.shape, leaf.dtype, sharding=place
+        ),
+        shapes,
+        places,
+    )
+
+
+def toy_optimizer():
+    from twohand_jax.train import optim
+
+    return optim.optimizer(toy.OPTIM)
+
+
+def test_a_run_goes_on_elsewhere_with_the_same_bits_and_each_step_once_in_its_log(
+    run, bucket, tmp_path
+):
+    alone = leaves(toy.train(tmp_path, total_steps=2 * STEPS, log_every=1))
+    run(2 * STEPS, save_every=1, log_every=1, keep_checkpoints=2)
+    names = {name for name in content(bucket) if name.startswith("checkpoints")}
+    assert names == {
+        f"checkpoints/{step}/{file}"
+        for step in (2 * STEPS - 1, 2 * STEPS)
+        for file in ("COMPLETE.json", "part-00000-of-00001.npz")
+    }
+    fs = _fs(bucket)
+    # As if killed in the middle of the last save, all of its parts being there.
+    fs.rm_file(f"{bucket}/checkpoints/{2 * STEPS}/COMPLETE.json")
+    again = run(2 * STEPS, save_every=1, log_every=1, keep_checkpoints=2)
+    for name, value in alone.items():
+        np.testing.assert_array_equal(again[name], value, err_msg=name)
+    lines = content(bucket)["metrics.jsonl"].decode().splitlines()
+    assert [f'"step": {n + 1},' in line for n, line in enumerate(lines)] == [True] * 6
+
+
+def _fs(url):
+    import fsspec
+
+    return fsspec.filesystem(url.partition(":")[0], use_listings_cache=False)
+
+
+@pytest.mark.parametrize("scheme", ["s3"])
+@pytest.mark.parametrize("damage", ["cut", "missing", "other"])
+def test_a_damaged_step_is_set_aside_and_the_one_before_is_read(
+    run, bucket, damage, capsys
+):
+    run(2, save_every=1)
+    part = f"{bucket}/checkpoints/2/part-00000-of-00001.npz"
+    if damage == "cut":
+        put(bucket, "checkpoints/2/part-00000-of-00001.npz", _fs(part).cat(part)[:900])
+    elif damage == "missing":
+        _fs(part).rm_file(part)
+    else:
+        put(bucket, "checkpoints/2/COMPLETE.json", b'{"parts": {"../../x.npz": 1}}')
+    checkpoints = StoreCheckpoints(paths.local(bucket))
+    assert int(checkpoints.load(abstract()).step) == 1
+    assert "Checkpoint 2 is damaged" in capsys.readouterr().err
+    left = content(bucket)
+    assert "checkpoints/2/DAMAGED.json" in left
+    assert "checkpoints/2/COMPLETE.json" not in left
+    assert StoreCheckpoints(paths.local(bucket)).latest() == 1
+
+
+@pytest.mark.parametrize("scheme", ["s3"])
+def test_another_network_is_refused_in_a_sentence(run, bucket):
+    run(1)
+    wrong = abstract()
+    dense = wrong.params["dense"]
+    wrong.params["dense"] = jax.ShapeDtypeStruct(
+        (dense.shape[0] + 1, dense.shape[1]), dense.dtype, sharding=dense.sharding
+    )
+    with pytest.raises(InputError, match="does not fit this config's network"):
+        StoreCheckpoints(paths.local(bucket)).load(wrong)
+
+
+@pytest.mark.parametrize("scheme", ["s3"])
+def test_types_that_numpy_lacks_come_back(bucket):
+    tree = abstract()
+    narrow = jax.tree.map(lambda leaf: jax.numpy.ones(leaf.shape, leaf.dtype), tree)
+    half = jax.numpy.arange(6, dtype=jax.numpy.bfloat16).reshape(2, 3)
+    held = narrow._replace(batch_stats={"half": half}, step=jax.numpy.int32(4))
+    shape = jax.ShapeDtypeStruct((2, 3), half.dtype, sharding=tree.step.sharding)
+    wanted = tree._replace(batch_stats={"half": shape})
+    StoreCheckpoints(paths.local(bucket)).save(held)
+    paths.forget()
+    found = StoreCheckpoints(paths.local(bucket)).load(wanted)
+    assert found.batch_stats["half"].dtype == half.dtype
+    np.testing.assert_array_equal(found.batch_stats["half"], half)
