@@ -155,7 +155,13 @@ def add_label(actions: Any) -> None:
         ),
     )
     option = parser.add_argument
-    option("photos", nargs="+", metavar="PHOTO", help="JPEG and PNG files, or folders")
+    option(
+        "photos",
+        nargs="+",
+        type=paths.given_text,
+        metavar="PHOTO",
+        help="JPEG and PNG files, or folders",
+    )
     path = paths.given
     option("--out", type=path, required=True, metavar="FILE", help="labels file, .json")
     option("--model", type=path, metavar="DIR", help="of the network; the shipped one")
