@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 from pathlib import Path
 
 import jax
@@ -270,3 +271,33 @@ def test_photographs_of_several_sets(tmp_path, checkpoint, capsys):
 def test_photographs_that_make_no_sense(words, message, checkpoint, capsys):
     assert cli.main(["evaluate", "--model", str(checkpoint), *words]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_models_are_compared_side_by_side(evaluate, checkpoint, tmp_path, capsys):
+    other = tmp_path / "other"
+    shutil.copytree(checkpoint, other)
+    with np.load(other / "weights.npz") as file:
+        arrays = {name: 1.02 * file[name] for name in file.files}
+    np.savez(other / "weights.npz", **arrays)
+    out = tmp_path / "out"
+    words = ("--model", other, "--protocol", "freihand", "--no-plots", "--out", out)
+    assert evaluate(*words) == 0
+    found = json.loads((out / "freihand.json").read_text())
+    what = f"other minus {checkpoint.name}"
+    paired = found["differences"][what]["PA-MPJPE"]
+    mine, theirs = (
+        found["rows"][f"{name}: + depth"]["PA-MPJPE"]
+        for name in ("other", checkpoint.name)
+    )
+    assert paired["value"] == pytest.approx(mine - theirs, abs=1e-5) != 0
+    assert what in capsys.readouterr().out
+    assert (out / "other" / "samples" / "depth.npz").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [("--table", 1), ("--peer", "mediapipe"), ("--submission", "x")], ids=str
+)
+def test_several_models_need_a_record_set(evaluate, words, tmp_path, capsys):
+    assert evaluate("--model", tmp_path, *words) == 2
+    assert "Several --model are compared on" in capsys.readouterr().err

@@ -8,6 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.cues.rtmdet_layout import SIDE, write_model, write_pipeline
 from twohand_jax.cues import onnx_detector
 from twohand_jax.cues.onnx_detector import OnnxDetector, OnnxDetectorConfig
 from twohand_jax.errors import InputError, MissingDependencyError
@@ -87,6 +88,10 @@ FORMS = {
         "masks": np.zeros((1, 4, 2, 2), np.float32),
         "labels": LABELS[None],
         "dets": DETS[None],
+    },
+    "before suppression": {
+        "scores": np.where(LABELS[:, None] == [0, 1], DETS[:, 4:], 0.0)[None],
+        "boxes": DETS[None, :, :4],
     },
     "one with classes": {"out": np.column_stack([DETS, LABELS])[None].astype("f4")},
     "one without": {"out": DETS[None]},
@@ -181,7 +186,7 @@ OTHER_OUTPUTS = {
     "heat maps": {"heat": np.zeros((1, 21, 8, 8), np.float32)},
     "all anchors": {"out": np.zeros((1, 100, 7), np.float32)},
     "three": {name: DETS[None] for name in "abc"},
-    "boxes apart from scores": {
+    "scores without classes": {
         "boxes": DETS[None, :, :4],
         "scores": DETS[None, :, 4],
     },
@@ -227,3 +232,85 @@ def test_without_onnxruntime_the_way_out_is_named(tmp_path, monkeypatch) -> None
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'twohand_jax\[onnx"):
         OnnxDetector(tmp_path / "m.onnx")
+
+
+def hands_picture() -> tuple[np.ndarray, np.ndarray]:
+    """A picture of two red squares, the first one brighter, and their boxes."""
+    image = np.full((480, 640, 3), 60, np.uint8)
+    corners = np.array([[96, 112], [400, 304]])
+    for (x, y), red in zip(corners, (255, 235), strict=True):
+        image[y : y + SIDE, x : x + SIDE] = (red, 0, 0)
+        image[y : y + SIDE, x + 2 * SIDE : x + 3 * SIDE] = (0, 0, 255)  # no hand
+    return image, np.concatenate([corners, corners + SIDE], axis=1) - 0.5
+
+
+@pytest.mark.parametrize("layout", ["static", "dynamic", "partition"])
+@pytest.mark.parametrize("is_described", [False, True])
+def test_rtmdet_hand_as_mmdeploy_exports_it(tmp_path, layout, is_described) -> None:
+    path = write_model(tmp_path / "end2end.onnx", layout)
+    if is_described:
+        write_pipeline(tmp_path)
+    image, expected = hands_picture()
+    found = OnnxDetector(path)(image)
+    np.testing.assert_allclose(found.boxes, expected, atol=1e-3)
+    assert found.scores[0] > found.scores[1] > 0.5
+    np.testing.assert_array_equal(found.sides, [-1, -1])
+
+
+def test_a_picture_without_hands_has_no_boxes(tmp_path) -> None:
+    for layout in ("static", "partition"):
+        path = write_model(tmp_path / f"{layout}.onnx", layout)
+        assert OnnxDetector(path)(picture()).boxes.shape == (0, 4)
+
+
+def test_the_description_beside_the_model_is_followed(tmp_path) -> None:
+    path = write_model(tmp_path / "end2end.onnx", "dynamic")
+    write_pipeline(
+        tmp_path, size=[64, 64], mean=[1, 2, 3], std=[4, 5, 6], to_rgb=True, fill=7
+    )
+    config = OnnxDetector(path).config
+    assert (config.size, config.mean, config.std) == (64, (1, 2, 3), (4, 5, 6))
+    assert not config.is_bgr and config.padding == 7
+    assert OnnxDetector(path, OnnxDetectorConfig()).config == OnnxDetectorConfig()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"size": [320, 640]},
+        {"size": 8},
+        {"size": 10**9},
+        {"keep_ratio": False},
+        {"mean": [1, 2]},
+        {"std": [0, 1, 1]},
+        {"std": [float("nan"), 1, 1]},
+        {"fill": [0, 1, 2]},
+        {"size": "large"},
+        {"mean": None},
+    ],
+    ids=str,
+)
+def test_descriptions_that_cannot_be_followed_are_refused(tmp_path, change) -> None:
+    path = write_model(tmp_path / "end2end.onnx", "static")
+    write_pipeline(tmp_path, **change)
+    with pytest.raises(InputError, match=r"pipeline\.json") as caught:
+        OnnxDetector(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"pipeline": []}', "{"])
+def test_damaged_descriptions_are_refused(tmp_path, content) -> None:
+    path = write_model(tmp_path / "end2end.onnx", "static")
+    (tmp_path / "pipeline.json").write_text(content)
+    with pytest.raises(InputError, match=r"pipeline\.json"):
+        OnnxDetector(path)
+
+
+def test_boxes_and_scores_that_do_not_belong_together_are_refused(tmp_path) -> None:
+    outputs = {
+        "boxes": DETS[None, :, :4],
+        "scores": np.zeros((1, 3, 1), np.float32),
+    }
+    path = save(tmp_path / "m.onnx", outputs)
+    with pytest.raises(InputError, match=r"boxes of shape \(1, 4, 4\) and scores of"):
+        OnnxDetector(path)(picture())

@@ -34,14 +34,15 @@ def add(subparsers: Any) -> None:
         "plots; the same command goes on after an interruption.",
         examples=(
             "twohand evaluate --dataset data/benchmark --refine",
-            "twohand evaluate --model workdirs/open/model --dataset data/open \\\n"
-            "      --protocol mcp --out results/open",
+            "twohand evaluate --model workdirs/a/model --model workdirs/b/model \\\n"
+            "      --dataset data/open --protocol mcp --out results/open",
             "twohand evaluate --table 1 --data data",
             "twohand evaluate --compare a/samples/depth.npz b/samples/depth.npz",
         ),
     )
     option = parser.add_argument
-    option("--model", type=paths.given, metavar="DIR", help="the shipped one")
+    text = "the shipped one; several are compared on the same records"
+    option("--model", type=paths.given, action="append", metavar="DIR", help=text)
     option("--dataset", type=paths.given, metavar="DIR", help="of records")
     option("--split", default="test")
     option("--protocol", default="wrist", help=PROTOCOLS)
@@ -122,6 +123,17 @@ def run(args: argparse.Namespace) -> None:
     )
     common.enable_compilation_cache()
     action = _action(args)
+    args.model, *others = models = args.model or [None]
+    if others:
+        if action is not evaluate_set or args.write_predictions is not None:
+            raise InputError(
+                "Several --model are compared on a --dataset: leave out --table, "
+                "--photographs, --compare, --predictions, --write-predictions, --peer "
+                "and --submission."
+            )
+        for one in models:
+            common.check_hand(args.mano, one, is_asked=args.other_hand)
+        return evaluate_models(args, models)
     if action in (evaluate_set, evaluate_photographs, write_submission):
         common.check_hand(args.mano, args.model, is_asked=args.other_hand)
     if args.write_predictions is not None:
@@ -258,6 +270,37 @@ def evaluate_set(args: argparse.Namespace) -> None:
             method = found.results[-1].method
             cases = worst.drawn(cases, found.subject, method, found.reader)
         _tell(table.summary(), table, out, args, cases)
+
+
+def evaluate_models(args: argparse.Namespace, models: Sequence[Path]) -> None:
+    """Evaluate each model, and print and write all of them with their differences."""
+    from twohand_jax import mano
+    from twohand_jax.data import shards
+    from twohand_jax.evaluation import side_by_side
+    from twohand_jax.inference.prior import Prior
+    from twohand_jax.train import distributed
+
+    hand = mano.load(args.mano)
+    source = shards.open_split(args.dataset, args.split).dataset
+    named = dict(zip(side_by_side.labels(models), models, strict=True))
+    default = f"{source}-{args.split}-{args.protocol}-{'-'.join(named)}"
+    out = args.out or RESULTS / default
+    with _alone(out, draws=args.plots):
+        found = side_by_side.evaluate_set(
+            named,
+            args.dataset,
+            args.split,
+            args.protocol,
+            hand=hand,
+            refine=Prior.load(args.prior, model=hand) if args.refine else None,
+            labels=args.labels,
+            out=out,
+            batch_size=args.batch,
+        )
+        if distributed.is_first():
+            title = f"{' and '.join(map(str, models))} on {args.dataset} ({args.split})"
+            table = side_by_side.table(found, title=title)
+            _tell(table.summary(), table, out, args)
 
 
 def evaluate_photographs(args: argparse.Namespace) -> None:

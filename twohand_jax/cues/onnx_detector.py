@@ -1,13 +1,17 @@
-"""Hand boxes by a detector exported to ONNX, such as RTMDet-hand through mmdeploy.
+"""Hand boxes by a detector exported to ONNX, such as RTMDet-hand through MMDeploy.
 
 The model has one input, float32 ``(1, 3, h, w)``, and gives boxes x0, y0, x1, y1 in the
-pixels of that input in one of three forms:
+pixels of that input in one of four forms:
 
-    dets (1, n, 5) with scores, labels (1, n)      what mmdeploy writes
+    dets (1, n, 5) with scores, labels (1, n)      what MMDeploy writes
+    boxes (1, n, 4), scores (1, n, classes)        the same, partitioned before NMS
     one output (1, n, 6)                           box, score, class
     one output (1, n, 5)                           box, score; one class
 
-The picture is shrunk or enlarged to fit, laid into the upper left corner and padded.
+Other boxes of a hand are suppressed here where the model has not done it. The picture
+is shrunk or enlarged to fit, laid into the upper left corner and padded. Its size,
+colours and padding are those of the ``pipeline.json`` that MMDeploy writes beside the
+model (``--dump-info``), and otherwise those of RTMDet-hand.
 """
 
 import dataclasses
@@ -19,12 +23,16 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
-from twohand_jax import extras, paths
+from twohand_jax import extras, paths, reading
 from twohand_jax.cues.palm import box_iou
 from twohand_jax.errors import InputError
 
 UNKNOWN_SIDE = -1
-FORMS = "dets (1, n, 5) + labels (1, n), or one output (1, n, 6) or (1, n, 5)"
+FORMS = (
+    "dets (1, n, 5) + labels (1, n), boxes (1, n, 4) + scores (1, n, classes), or one "
+    "output (1, n, 6) or (1, n, 5)"
+)
+PIPELINE = "pipeline.json"
 
 
 class HandBoxes(NamedTuple):
@@ -43,7 +51,7 @@ class HandBoxes(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OnnxDetectorConfig:
-    """Settings that an ONNX file does not contain; defaults as RTMDet in mmdetection.
+    """Settings that an ONNX file does not contain; defaults as RTMDet-hand in MMPose.
 
     Attributes:
         size: side of the input in pixels, for models that take any size.
@@ -58,7 +66,7 @@ class OnnxDetectorConfig:
         num_threads: threads of onnxruntime; 0 for all.
     """
 
-    size: int = 640
+    size: int = 320
     mean: tuple[float, float, float] = (103.53, 116.28, 123.675)
     std: tuple[float, float, float] = (57.375, 57.12, 58.395)
     is_bgr: bool = True
@@ -83,14 +91,19 @@ class OnnxDetector:
     ) -> None:
         """Load the file and check that it is such a detector.
 
+        Args:
+            path: the file.
+            config: settings; None for those of the ``pipeline.json`` beside it.
+
         Raises:
             MissingDependencyError: onnxruntime is not installed.
             InputError: the file is missing, no ONNX model, or has other inputs or
-                outputs.
+                outputs; or the file beside it asks for something else.
         """
         self.path = paths.local(path)
-        self.config = OnnxDetectorConfig() if config is None else config
-        self._session = _session(self.path, self.config.num_threads)
+        threads = 0 if config is None else config.num_threads
+        self._session = _session(self.path, threads)
+        self.config = config_beside(self.path) if config is None else config
         self._input, self._shape = self._check_input()
         self._outputs = self._check_outputs()
 
@@ -140,6 +153,10 @@ class OnnxDetector:
         by_name = {output.name: output for output in found}
         if {"dets", "labels"} <= by_name.keys():
             pair = [by_name["dets"], by_name["labels"]]
+        elif by_name.keys() == {"boxes", "scores"}:
+            pair = [by_name["boxes"], by_name["scores"]]
+            if _fits(pair[0].shape, (4,)) and len(pair[1].shape) == 3:
+                return "boxes", "scores"
         else:
             pair = list(found)
         widths = (5,) if len(pair) == 2 else (5, 6)
@@ -150,13 +167,14 @@ class OnnxDetector:
             raise InputError(
                 f"{self.path} is not a detector that can be used: it gives "
                 f"{_signature(found)}, but {FORMS} is expected, boxes x0, y0, x1, y1 "
-                "in pixels of the input. Export it with mmdeploy, non-maximum "
-                "suppression included."
+                "in pixels of the input. Export it with MMDeploy (docs/cues.md)."
             )
         return tuple(output.name for output in pair)
 
     def _rows(self, values: Sequence[np.ndarray]) -> Float32[np.ndarray, "n 6"]:
         """Boxes, scores and classes as one table."""
+        if self._outputs == ("boxes", "scores"):
+            values = self._best_classes(*values)
         dets = values[0]
         if dets.ndim != 3 or dets.shape[0] != 1 or dets.shape[2] not in (5, 6):
             raise InputError(
@@ -173,6 +191,62 @@ class OnnxDetector:
             labels = values[1][0] if len(values) == 2 else np.zeros(len(rows))
             rows = np.column_stack([rows, labels.astype(np.float32)])
         return rows[np.isfinite(rows).all(axis=1)]
+
+    def _best_classes(
+        self, boxes: np.ndarray, scores: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes with their highest score, and its class, as MMDeploy's NMS gives."""
+        if boxes.shape[2:] != (4,) or scores.shape[:2] != boxes.shape[:2]:
+            raise InputError(
+                f"The detector {self.path} answered with boxes of shape {boxes.shape} "
+                f"and scores of shape {scores.shape}; (1, n, 4) and (1, n, classes) "
+                "are expected."
+            )
+        best = scores.max(axis=2, keepdims=True, initial=0.0)
+        labels = scores.argmax(axis=2) if scores.shape[2] else np.zeros(best.shape[:2])
+        return np.concatenate([boxes, best], axis=2), labels
+
+
+def config_beside(path: Path) -> OnnxDetectorConfig:
+    """The settings of the ``pipeline.json`` beside a model; the defaults without one.
+
+    Raises:
+        InputError: the file is damaged, or asks for what is not done here.
+    """
+    file = path.parent / PIPELINE
+    if not file.is_file():
+        return OnnxDetectorConfig()
+    content = reading.read_object(file, limit=reading.SETTINGS_BYTES)
+    try:
+        tasks = content["pipeline"]["tasks"]
+        (steps,) = [t["transforms"] for t in tasks if t.get("module") == "Transform"]
+        by_type = {step["type"]: step for step in reversed(steps)}
+        resize, norm = by_type["Resize"], by_type["Normalize"]
+        sides = {int(side) for side in np.ravel(resize["size"])}
+        fill = by_type.get("Pad", {}).get("pad_val", OnnxDetectorConfig.padding)
+        fill = fill["img"] if isinstance(fill, dict) else fill
+        fills = {int(value) for value in np.ravel(fill)}
+        mean, std = (tuple(map(float, norm[name])) for name in ("mean", "std"))
+        is_bgr = not norm["to_rgb"]
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{file} is not MMDeploy's description of a detector ({error!r}): write it "
+            "anew with --dump-info, or take it away for the settings of RTMDet-hand."
+        ) from error
+    finite = np.isfinite([*mean, *std]).all() and len(mean) == len(std) == 3
+    fits = len(sides) == len(fills) == 1 and resize.get("keep_ratio", False)
+    if not (finite and fits and min(std) > 0 and 32 <= min(sides) <= 4096):
+        raise InputError(
+            f"{file} asks for what is not done here: expected are pictures resized to "
+            "a square of 32 to 4096 pixels with their proportions kept, one grey of "
+            "padding, and three finite means and positive deviations; export the model "
+            "with a static square input and take the file away."
+        )
+    (size,), (padding,) = sides, fills
+    mean3, std3 = (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
+    return OnnxDetectorConfig(
+        size=size, mean=mean3, std=std3, is_bgr=is_bgr, padding=padding
+    )
 
 
 def letterbox(

@@ -35,10 +35,17 @@ class ResultTable:
         results: of the methods, in the order of the rows.
         rate: pictures a second, NaN where nothing was computed.
         note: how to read the intervals, a sentence.
+        differences: paired differences of rows, by what is compared.
     """
 
     def __init__(
-        self, results: Sequence[Result], *, title: str, rate: float, note: str = ""
+        self,
+        results: Sequence[Result],
+        *,
+        title: str,
+        rate: float,
+        note: str = "",
+        differences: Mapping[str, Mapping[str, bootstrap.Difference]] | None = None,
     ) -> None:
         """Compute all figures (some seconds for thousands of records)."""
         first = results[0]
@@ -48,6 +55,7 @@ class ResultTable:
             f"{self.protocol.units}"
         )
         self.results, self.rate, self.note = list(results), rate, note
+        self.differences = differences or {}
         self.rows = {one.method: _figures(one) for one in results}
         self.intervals = {one.method: bootstrap.intervals(one) for one in results}
         self.parts = breakdown.parts(results[-1])
@@ -66,6 +74,11 @@ class ResultTable:
             "95 % intervals by bootstrap over the records:",
             _intervals(self, [c for c in known if c != HANDS][:SHOWN]),
         ]
+        for what, found in self.differences.items():
+            pieces += [
+                f"{what}, the last row of each, on the same records:",
+                differences(found, self.protocol.name),
+            ]
         if self.note:
             pieces.append(self.note)
         if not math.isnan(self.rate):
@@ -94,9 +107,16 @@ class ResultTable:
             "rows": self.rows,
             "intervals": self.intervals,
             **({"note": self.note} if self.note else {}),
+            **({"differences": self._differences()} if self.differences else {}),
             "parts": [part._asdict() for part in self.parts],
         }
         return _without_nan(found)
+
+    def _differences(self) -> dict[str, Any]:
+        return {
+            what: {name: one._asdict() for name, one in found.items()}
+            for what, found in self.differences.items()
+        }
 
     def page(self, worst: "Sequence[WorstRecord]" = ()) -> str:
         """The same as one HTML file, with curves and the worst records."""
@@ -110,6 +130,7 @@ class ResultTable:
             intervals=self.intervals,
             worst=worst,
             note=self.note,
+            differences=self.differences,
         )
 
 

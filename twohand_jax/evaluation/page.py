@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from twohand_jax.evaluation import breakdown, methods, protocols
-from twohand_jax.evaluation.bootstrap import Interval
+from twohand_jax.evaluation.bootstrap import Difference, Interval
 from twohand_jax.evaluation.breakdown import Line
 from twohand_jax.evaluation.results import Result
 from twohand_jax.evaluation.worst import WorstRecord
@@ -33,6 +33,7 @@ def html(
     intervals: Mapping[str, Mapping[str, Interval]],
     worst: Sequence[WorstRecord] = (),
     note: str = "",
+    differences: Mapping[str, Mapping[str, Difference]] | None = None,
 ) -> str:
     """The page.
 
@@ -44,6 +45,7 @@ def html(
         intervals: of each method.
         worst: records with large errors of the last method.
         note: how to read the intervals, a sentence.
+        differences: paired differences of methods, by what is compared.
     """
     protocol = protocols.get(results[0].protocol)
     heading, _, about = title.partition(": ")
@@ -56,6 +58,14 @@ def html(
         page.group([table], style="card"),
         page.element("p", f"{INTERVALS} {note}".strip(), style="soft"),
     ]
+    if differences:
+        values = {
+            what: {name: one.value for name, one in found.items()}
+            for what, found in differences.items()
+        }
+        table = figures_table(columns, values, differences)
+        content += [page.element("h2", "Paired differences, the last row of each")]
+        content += [page.group([table], style="card")]
     content += [page.element("h2", "Errors"), page.group(plots(results), style="cards")]
     content += _parts(results[-1], columns)
     content += _worst(results[-1], worst)
@@ -65,7 +75,7 @@ def html(
 def figures_table(
     columns: Sequence[str],
     figures: Mapping[str, Mapping[str, float]],
-    intervals: Mapping[str, Mapping[str, Interval]],
+    intervals: Mapping[str, Mapping[str, Interval | Difference]],
 ) -> str:
     """A row for each figure, a column for each method; both may be many."""
     names = list(figures)
@@ -82,7 +92,7 @@ def figures_table(
     return page.group(rows, name="table")
 
 
-def _cell(value: float, span: Interval | None) -> str:
+def _cell(value: float, span: Interval | Difference | None) -> str:
     if math.isnan(value):
         return page.element("td", ABSENT, style="n")
     ends = ""

@@ -1,7 +1,8 @@
 """Boxes and keypoints of a picture's hands, which are found before the network runs."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
@@ -9,11 +10,14 @@ from jaxtyping import Bool, Float, Float32, UInt8
 from twohand_jax.crops.pointing import pointing_angles
 from twohand_jax.cues import selection
 from twohand_jax.cues.mediapipe import to_fingertips, trust
-from twohand_jax.cues.onnx_detector import HandBoxes
+from twohand_jax.cues.onnx_detector import HandBoxes, OnnxDetector
 from twohand_jax.cues.people import Person, group_people
 from twohand_jax.cues.selection import HandDetection, two_hands
 from twohand_jax.geometry import boxes as box_ops
 from twohand_jax.types import NUM_JOINTS
+
+if TYPE_CHECKING:
+    from twohand_jax.cues.box_net import BoxNetDetector
 
 
 class Detector(Protocol):
@@ -95,6 +99,19 @@ class Detections(NamedTuple):
         enough = 2 * known.sum(axis=-1) > NUM_JOINTS
         box = np.where(enough[:, None], around, self.boxes)
         return box.astype(np.float32), angle.astype(np.float32)
+
+
+def load_box_detector(path: str | Path) -> "OnnxDetector | BoxNetDetector":
+    """What finds the boxes of hands: an ONNX file, or a converted InterWild's folder.
+
+    Raises:
+        InputError: it cannot be loaded.
+    """
+    if not Path(path).is_dir():
+        return OnnxDetector(path)
+    from twohand_jax.cues.box_net import BoxNetDetector
+
+    return BoxNetDetector(path)
 
 
 def detect_people(

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
@@ -14,7 +14,7 @@ from twohand_jax.crops import cue_table
 from twohand_jax.cues import extraction, selection
 from twohand_jax.cues.extraction import Extractor, Provenance, combine
 from twohand_jax.cues.mediapipe import MediaPipeCues, MediaPipeHands
-from twohand_jax.cues.onnx_detector import HandBoxes, OnnxDetector
+from twohand_jax.cues.onnx_detector import HandBoxes
 from twohand_jax.errors import InputError
 from twohand_jax.inference import detections
 from twohand_jax.inference.detections import (
@@ -23,14 +23,12 @@ from twohand_jax.inference.detections import (
     detect_in_boxes,
     detect_people,
     detections_from_boxes,
+    load_box_detector,
     people_in_boxes,
 )
 from twohand_jax.inference.given import given_people
 from twohand_jax.types import NO_CUES, Cues
 from twohand_jax.weights import native
-
-if TYPE_CHECKING:
-    from twohand_jax.cues.box_net import BoxNetDetector
 
 GIVEN = Provenance("given", "1")
 MEDIAPIPE = Provenance(MediaPipeCues.name, MediaPipeCues.version)
@@ -130,7 +128,8 @@ class Observer:
         self.detector = detector
         check_choice(self.config)
         path = self.config.detector
-        self._boxes = None if path is None else _box_detector(Path(path))
+        self._boxes = None if path is None else load_box_detector(path)
+        self._sees_one_person = path is not None and Path(path).is_dir()
         self._sapiens = load_extractor(self.config) if self.config.sapiens else None
 
     @functools.cached_property
@@ -209,8 +208,8 @@ class Observer:
             return self._given(image, boxes, keypoints)
         if self._boxes is None:
             return self._search(image, max_hands=max_hands)
-        if not isinstance(self._boxes, OnnxDetector):
-            one = self.find(image)  # it sees one person's hands
+        if self._sees_one_person:
+            one = self.find(image)
             return [one] if one.hands.present.any() else []
         found = self._boxes(image)
         found = HandBoxes(*(values[:max_hands] for values in found))
@@ -422,18 +421,9 @@ def check_choice(config: CueConfig) -> None:
         native.load_config(path)
     if config.detector is not None and not Path(config.detector).exists():
         raise InputError(
-            f"There is no detector {config.detector}; give an ONNX file, or a "
+            f"There is no detector file {config.detector}; give an ONNX file, or a "
             "directory that `twohand weights convert interwild` wrote."
         )
-
-
-def _box_detector(path: Path) -> "OnnxDetector | BoxNetDetector":
-    """What finds the boxes of hands."""
-    if not path.is_dir():
-        return OnnxDetector(path)
-    from twohand_jax.cues.box_net import BoxNetDetector
-
-    return BoxNetDetector(path)
 
 
 def load_extractor(config: CueConfig) -> Extractor | None:

@@ -13,6 +13,8 @@ from twohand_jax.models.heads import sample
 from twohand_jax.models.layers import BatchNorm, Conv, Deconv, linear
 from twohand_jax.models.resnet import RESNET50, ResNetConfig
 
+MOST_PX = 2048  # sides of the network's picture
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BoxNetConfig:
@@ -33,8 +35,14 @@ class BoxNetConfig:
     columns: int = 192
 
     def __post_init__(self) -> None:
-        sizes = fields.names(self)[1:]
-        fields.check(self, **dict.fromkeys(sizes, fields.COUNT))
+        side = fields.Range(low=1, high=MOST_PX)
+        fields.check(
+            self,
+            width=fields.COUNT,
+            deconvs=fields.Range(low=1, high=5),
+            height=side,
+            columns=side,
+        )
         for name in ("height", "columns"):
             if getattr(self, name) % self.image.stride:
                 raise fields.error(
