@@ -255,7 +255,7 @@ def read_targets(fields: RecordFields) -> Targets:
         rel_trans=fields["rel_trans"],
         rel_trans_valid=fields["rel_trans_valid"].astype(bool),
         interacting=fields["hand_type"] == schema.INTERACTING.encode(),
-        doubt=fields[schema.DOUBT.name],
+        doubt=fields.get(schema.DOUBT.name),
     )
 
 
