@@ -17,6 +17,7 @@ from tests.data.records import Squares
 from tests.evaluation.made_results import made
 from tests.mano import fake_mano
 from tests.train import runs
+from tests.weights import tiny_hamer
 from twohand_jax import experiments, mano
 from twohand_jax.cli import main as cli
 from twohand_jax.data import poses
@@ -30,7 +31,7 @@ from twohand_jax.models.apply import Variables
 from twohand_jax.pipelines import datasets, writer
 from twohand_jax.train.checkpoint import Best
 from twohand_jax.train.log import MetricsLog
-from twohand_jax.weights import native, torch_files
+from twohand_jax.weights import hamer, native, torch_files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +143,17 @@ def weights(folder: Path) -> None:
     torch.save({"w": torch.ones(3)}, folder / "w.pth")
 
 
+def checkpoint(folder: Path) -> None:
+    tiny_hamer.write_checkpoint(
+        tiny_hamer.torch_network(tiny_hamer.tiny()), folder / "w.ckpt"
+    )
+
+
+def read_checkpoint(folder: Path, out: Path) -> None:
+    where = folder / "w.ckpt"
+    hamer.convert(hamer.read(where), where=where, config=tiny_hamer.tiny())
+
+
 def state(folder: Path) -> None:
     (folder / "score.json").write_text(json.dumps({"step": 3, "value": 1.0}))
     lines = [json.dumps({"step": step, "loss": 0.5}) for step in range(5)]
@@ -205,6 +217,8 @@ LINES = (
     "data cues nowhere --out OUT --cues V --only V --batch V --workers V",
     "data inspect nowhere --count V --max-records V --out OUT --mano V",
     "weights convert sapiens V --out OUT",
+    "weights convert hamer V --out OUT",
+    "data label nowhere.jpg --out OUT --model V --split V --min-confidence V",
     "weights convert torchvision V --arch V --out OUT",
     "export --checkpoint nowhere --canvas V --platforms V --out OUT",
     "benchmark V --out OUT --seconds V",
@@ -258,6 +272,7 @@ SUBJECTS = {
     "weights": Subject(
         weights, lambda folder, out: torch_files.read(folder / "w.pth") and None
     ),
+    "checkpoint of a network": Subject(checkpoint, read_checkpoint, weight=6),
     "state of a run": Subject(state, read_state, weight=8),
     **{f"build {name}": dataset(name) for name in datasets.CONVERTED},
 }

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.mano import fake_mano
+from tests.multiprocess import launch
 from tests.weights import tiny_hamer
 from tests.weights.tiny_hamer import tiny, torch_network
 from twohand_jax import experiments, mano
@@ -199,3 +200,11 @@ def test_it_can_be_trained_further(directory):
     names = {"pose", "shape", "joint_3d", "mesh", "projection"}
     assert set(terms) == names
     assert set(gradient) == {"backbone", "head"}
+
+
+@pytest.mark.slow
+def test_four_devices_predict_what_one_does():
+    process = launch.start(["-m", "tests.inference.hamer_devices"], devices=4)
+    out, error = process.communicate(timeout=launch.SECONDS)
+    assert process.returncode == 0, error
+    assert "same hands of 8 pictures on 4 devices" in out

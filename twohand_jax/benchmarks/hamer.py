@@ -9,7 +9,7 @@ same weights, on a GPU compiled by ``torch.compile``. FLOPs and MFU are counted 
 import argparse
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -105,15 +105,18 @@ def measure(
     if peer:
         report.require_peers("torch")
     limit = ceiling(config.dtype, product)
+    variables, theirs = random_variables(config), None
+    if peer:
+        from twohand_jax.benchmarks.peers import torch_hamer
+
+        gpu = jax.default_backend() == "gpu"
+        theirs = torch_hamer.programs(config, threads=threads, gpu=gpu)
     rows = []
     for batch in batches:
-        program = network_program(config, batch)
-        calls = {OURS: program.call}
-        if peer:
-            from twohand_jax.benchmarks.peers import torch_hamer
-
-            gpu = jax.default_backend() == "gpu"
-            calls[PEER] = torch_hamer.program(config, batch, threads=threads, gpu=gpu)
+        program = network_program(config, batch, variables)
+        calls: dict[str, Callable[[], object]] = {OURS: program.call}
+        if theirs is not None:
+            calls[PEER] = theirs(batch)
         timings = interleaved(calls, repetitions=repetitions, warmup=1)
         task = f"{TASK}, batch {batch}"
         rows.append(ProgramRow(task, config.dtype, batch, program, limit, timings))
@@ -141,14 +144,20 @@ def values_network(config: HamerConfig) -> Network:
     return apply.network(lambda rngs: _Values(config, rngs=rngs))
 
 
-def network_program(config: HamerConfig, batch: int) -> CompiledProgram:
-    """The network, compiled."""
-    dtype, network = jnp.dtype(config.dtype), values_network(config)
-    shapes = apply.shapes(network)
+def random_variables(config: HamerConfig) -> Variables:
+    """Weights of random numbers in the config's dtype, gigabytes of the released."""
+    dtype, shapes = jnp.dtype(config.dtype), apply.shapes(values_network(config))
     half = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), shapes.params
     )
-    variables = Variables(steps.weights(half), steps.weights(shapes.batch_stats))
+    return Variables(steps.weights(half), steps.weights(shapes.batch_stats))
+
+
+def network_program(
+    config: HamerConfig, batch: int, variables: Variables
+) -> CompiledProgram:
+    """The network on some crops, compiled."""
+    dtype, network = jnp.dtype(config.dtype), values_network(config)
     side = config.crop_size
     crops = steps.filled(jax.ShapeDtypeStruct((batch, side, side, 3), dtype))
     forward = jax.jit(lambda variables, crops: network.apply(variables, crops)[0])

@@ -5,6 +5,7 @@ another, or itself, on pictures that nobody has labelled.
 """
 
 import dataclasses
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -191,7 +192,7 @@ def check_new(path: Path) -> None:
     Raises:
         InputError: it is there already.
     """
-    if path.exists():
+    if os.path.exists(path):  # Path.exists fails on too long a name
         raise InputError(
             f"{path} is there already, and may hold labels of people; give another "
             "--out, or remove it."

@@ -251,14 +251,15 @@ class TorchHamer(nn.Module):
         return self.mano_head(self.backbone(seen[..., cut : seen.shape[-1] - cut]))
 
 
-def program(
-    config: HamerConfig, crops: int, *, threads: int, gpu: bool
-) -> Callable[[], None]:
-    """The network on random numbers, waiting for its result.
+def programs(
+    config: HamerConfig, *, threads: int, gpu: bool
+) -> Callable[[int], Callable[[], None]]:
+    """The network, as a function of how many crops it shall run on.
+
+    What it gives runs on that many crops of random numbers and waits for the result.
 
     Args:
         config: sizes and dtype; the weights are in that dtype, too.
-        crops: at a time.
         threads: on a CPU.
         gpu: whether to run on one, compiled.
     """
@@ -266,14 +267,18 @@ def program(
     device = "cuda" if gpu and torch.cuda.is_available() else "cpu"
     dtype = getattr(torch, activations(config.dtype).name)
     module = TorchHamer(config).to(device, dtype).eval()
-    side = config.crop_size
-    pictures = torch.rand(crops, 3, side, side, device=device, dtype=dtype)
     compiled = torch.compile(module) if device == "cuda" else module
 
-    def call() -> None:
-        with torch.no_grad():
-            compiled(pictures)
-        if device == "cuda":
-            torch.cuda.synchronize()
+    def program(crops: int) -> Callable[[], None]:
+        side = config.crop_size
+        pictures = torch.rand(crops, 3, side, side, device=device, dtype=dtype)
 
-    return call
+        def call() -> None:
+            with torch.no_grad():
+                compiled(pictures)
+            if device == "cuda":
+                torch.cuda.synchronize()
+
+        return call
+
+    return program
