@@ -158,19 +158,23 @@ def forget() -> None:
 
 @contextlib.contextmanager
 def session() -> Iterator[None]:
-    """One command: what it wrote goes up if it does not raise; the mirror goes."""
-    before = os.environ.get(MIRROR)
+    """One command: what it wrote goes up if it does not raise; the mirror goes.
+
+    In a worker, whose mirror is another process's, nothing happens.
+    """
+
+    def end() -> None:
+        if _root is not None:
+            flush()
+
     try:
         yield
-        if before is None:
-            flush()
+        end()
     except SystemExit:  # its code says something of the result, which is there
-        if before is None:
-            flush()
+        end()
         raise
     finally:
-        if before is None:
-            forget()
+        forget()
 
 
 def is_mirrored(path: str | Path) -> bool:

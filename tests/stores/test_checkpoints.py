@@ -1,5 +1,8 @@
 """Checkpoints in a store: whole or not there, on any devices, and the same bits."""
 
+import threading
+import time
+
 import jax
 import numpy as np
 import pytest
@@ -7,8 +10,8 @@ import pytest
 from tests.stores.test_paths import content, put
 from tests.train import toy
 from twohand_jax import paths
-from twohand_jax.errors import InputError
-from twohand_jax.train import sharding, state
+from twohand_jax.errors import FailedError, InputError
+from twohand_jax.train import sharding, state, store_checkpoint
 from twohand_jax.train.store_checkpoint import StoreCheckpoints
 
 STEPS = 3
@@ -128,3 +131,44 @@ def test_types_that_numpy_lacks_come_back(bucket):
     found = StoreCheckpoints(paths.local(bucket)).load(wanted)
     assert found.batch_stats["half"].dtype == half.dtype
     np.testing.assert_array_equal(found.batch_stats["half"], half)
+
+
+@pytest.mark.parametrize("scheme", ["s3"])
+def test_uploads_go_on_while_the_training_does(bucket, faults):
+    checkpoints = StoreCheckpoints(paths.local(bucket), background=True)
+    tree = abstract()
+    made = jax.tree.map(lambda leaf: jax.numpy.ones(leaf.shape, leaf.dtype), tree)
+    faults.delay_s = 0.2
+    start = time.monotonic()
+    checkpoints.save(made)
+    waited = time.monotonic() - start
+    jax.tree.map(lambda leaf: leaf.delete(), made)  # as a donated one is
+    checkpoints.settle()
+    assert waited < 0.5 * (time.monotonic() - start)
+    faults.delay_s = 0.0
+    found = checkpoints.load(abstract())
+    assert (np.asarray(found.params["dense"]) == 1).all()
+    checkpoints.close()
+
+
+@pytest.mark.parametrize("scheme", ["s3"])
+def test_a_step_is_not_complete_before_all_processes_have_written_their_parts(
+    bucket, monkeypatch
+):
+    place = paths.local(bucket)
+    monkeypatch.setattr(store_checkpoint, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(store_checkpoint, "POLL_S", 0.05)
+    checkpoints = StoreCheckpoints(place)
+    put(bucket, "checkpoints/5/part-00000-of-00002.npz", b"x")
+    with pytest.raises(FailedError, match="holds 1 of the 2 parts"):
+        checkpoints._finish(place / "checkpoints" / "5", 5, 2)
+    assert StoreCheckpoints(place).latest() is None
+    assert content(bucket) == {}  # the next start clears it
+    put(bucket, "checkpoints/5/part-00000-of-00002.npz", b"x")
+    timer = threading.Timer(
+        0.1, put, [bucket, "checkpoints/5/part-00001-of-00002.npz", b"y"]
+    )
+    timer.start()
+    checkpoints._finish(place / "checkpoints" / "5", 5, 2)
+    timer.join()
+    assert "checkpoints/5/COMPLETE.json" in content(bucket)

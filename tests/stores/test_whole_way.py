@@ -1,6 +1,7 @@
 """From a dataset in a bucket to meshes in a bucket, by commands on empty machines."""
 
 import json
+import os
 
 import fsspec
 import jax
@@ -87,3 +88,4 @@ def test_build_cues_inspect_train_evaluate_reconstruct(
     assert {"demo.json", "demo.glb"} <= set(content(f"{bucket}/meshes"))
     assert list(tmp_path.iterdir()) == [tmp_path / "source"]
     assert "twohand-mirror" not in capsys.readouterr().out
+    assert paths.MIRROR not in os.environ

@@ -90,7 +90,7 @@ def test_a_writer_that_fails_is_one_sentence(tmp_path, monkeypatch):
 
     last = toy.train(tmp_path, total_steps=2)
     saved = checkpoint.Checkpoints(tmp_path)
-    monkeypatch.setattr(saved._checkpointer, "save", full)
+    monkeypatch.setattr(saved._checkpointer, "save_async", full)
     with pytest.raises(FailedError, match="step 3 cannot be written .*No space left"):
         saved.save(last._replace(step=last.step + 1))
     assert saved.latest() == 2

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jaxtyping import PyTree
@@ -52,12 +53,14 @@ class Checkpoints:
     the name before it is deleted, so whatever can be seen can be loaded.
     """
 
-    def __init__(self, directory: Path, *, keep: int = 2):
+    def __init__(self, directory: Path, *, keep: int = 2, background: bool = False):
         """Open or begin a working directory.
 
         Args:
             directory: shared by all processes.
             keep: how many of the newest checkpoints stay.
+            background: write while the training goes on; the state is copied on its
+                devices, and errors are raised by the next ``save`` or ``close``.
         """
         # Only training needs it, and it takes as long to import as JAX itself.
         from orbax.checkpoint import v1 as ocp
@@ -66,7 +69,8 @@ class Checkpoints:
         self._root = (directory / "checkpoints").absolute()
         self._discarded = (directory / "discarded").absolute()
         self._damaged = (directory / "damaged").absolute()
-        self._keep = keep
+        self._keep, self._background = keep, background
+        self._pending: tuple[int, Any] | None = None
         if jax.process_index() == 0:
             shutil.rmtree(self._discarded, ignore_errors=True)
         self._checkpointer = ocp.training.Checkpointer(
@@ -79,25 +83,50 @@ class Checkpoints:
         return None if newest is None else newest.step
 
     def save(self, state: TrainState) -> None:
-        """Write a checkpoint of ``state.step`` at once, not in the background.
+        """Write a checkpoint of ``state.step``, when the one before is complete.
+
+        Raises:
+            FailedError: it, or in the background the one before, can't be written;
+                older ones are unchanged.
+        """
+        self.settle()
+        step = int(state.step)
+        if self.latest() == step:
+            return
+        with self._writing(step):
+            # The next training step takes the state's memory.
+            held = copy_state(state) if self._background else state
+            kept = held._asdict()
+            self._pending = step, self._checkpointer.save_async(step, kept, force=True)
+        if not self._background:
+            self.settle()
+
+    def settle(self) -> None:
+        """Wait for what is being written in the background, then delete old ones.
 
         Raises:
             FailedError: it can't be written; older ones are unchanged.
         """
-        step = int(state.step)
-        if self.latest() == step:
+        if self._pending is None:
             return
+        (step, response), self._pending = self._pending, None
+        with self._writing(step):
+            if response is not None:
+                response.result()
+        if jax.process_index() == 0:
+            self._prune()
+
+    @contextlib.contextmanager
+    def _writing(self, step: int) -> Iterator[None]:
         try:
             with _quiet():
-                self._checkpointer.save(step, state._asdict(), force=True)
+                yield
         except (OSError, ValueError, RuntimeError) as error:
             raise FailedError(
                 f"The checkpoint of step {step} cannot be written to {self._root} "
                 f"({str(error).splitlines()[0]}); those before it are complete. Make "
                 "room and run the same command again."
             ) from error
-        if jax.process_index() == 0:
-            self._prune()
 
     def _prune(self) -> None:
         """Delete old checkpoints; Orbax would leave half of one when interrupted."""
@@ -189,8 +218,24 @@ class Checkpoints:
             self._root.rmdir()
 
     def close(self) -> None:
-        """Finish what is being written."""
+        """Finish what is being written.
+
+        Raises:
+            FailedError: as ``settle``.
+        """
+        try:
+            self.settle()
+        except FailedError:
+            with contextlib.suppress(Exception):  # Orbax tells it once more
+                self._checkpointer.close()
+            raise
         self._checkpointer.close()
+
+
+@jax.jit
+def copy_state(state: TrainState) -> TrainState:
+    """The same state in memory of its own, on the same devices."""
+    return jax.tree.map(jnp.copy, state)
 
 
 def innermost(error: BaseException) -> str:

@@ -13,6 +13,12 @@ from jax.experimental import multihost_utils
 
 from twohand_jax.errors import InputError
 
+# Windows has no SIGUSR1.
+SIGNALS = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1")
+    if hasattr(signal, name)
+]
 HEARTBEAT_S = 10  # without a sign of life after which a process counts as dead
 
 
@@ -92,7 +98,10 @@ def is_first() -> bool:
 
 
 class StopRequest:
-    """Turns the first SIGINT or SIGTERM into a wish; the second one interrupts.
+    """Turns SIGINT, SIGTERM or SIGUSR1 into a wish; the same again interrupts.
+
+    Machines that are taken away send SIGTERM, and Slurm what ``--signal`` names, often
+    SIGUSR1, some time before it. Ctrl-C after another signal interrupts as well.
 
     Make it after ``jax.distributed.initialize``, whose runtime takes SIGTERM.
 
@@ -106,7 +115,7 @@ class StopRequest:
         self._requested = False
         self._before: dict[int, Any] = {}
         try:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in SIGNALS:
                 self._before[number] = signal.signal(number, self._ask)
         except ValueError:  # not in the main thread: signals stay as they are
             pass
@@ -130,6 +139,7 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self._requested:
+        if self._requested and number in (self.signal, signal.SIGINT):
             raise KeyboardInterrupt
-        self._requested, self.signal = True, number
+        if not self._requested:
+            self._requested, self.signal = True, number

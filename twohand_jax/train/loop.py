@@ -1,5 +1,6 @@
 """The training run, top to bottom."""
 
+import contextlib
 import dataclasses
 import sys
 import time
@@ -47,6 +48,8 @@ class LoopConfig:
         best_metric: name of the score whose lowest value decides which weights are
             kept in ``WORKDIR/best``; empty for none.
         fsdp: number of devices over which weights are split.
+        background_saves: whether checkpoints are written while the next steps run; the
+            state is then held twice for a while.
         trackers: who is told of the run beside ``metrics.jsonl``: names of
             ``trackers.TRACKERS``, or package.module:Class.
     """
@@ -61,6 +64,7 @@ class LoopConfig:
     keep_checkpoints: int = 2
     best_metric: str = ""
     fsdp: int = 1
+    background_saves: bool = True
     trackers: tuple[str, ...] = trackers.DEFAULT
 
     def __post_init__(self) -> None:
@@ -117,7 +121,9 @@ def train(
             step is saved and the batch dumped.
         InputError: the working directory belongs to another config.
     """
-    checkpoints = open_checkpoints(workdir, keep=loop.keep_checkpoints)
+    checkpoints = open_checkpoints(
+        workdir, keep=loop.keep_checkpoints, background=loop.background_saves
+    )
     checkpoints.agree_on_config(config, task.records)
     mesh = sharding.make_mesh(fsdp=loop.fsdp)
     try:
@@ -139,33 +145,38 @@ def train(
     if jax.process_index() == 0:
         write_provenance(workdir, first_step=first)
     bar, lines = _bar(task, loop, first), _Lines(loop, task.unit, first)
-    with task.batches(first, sharding.batch(mesh)) as stream:
-        for number, batch in zip(
-            range(first + 1, loop.total_steps + 1), stream, strict=False
-        ):
-            state, metrics = step(state, batch, constants, key, np.int32(number))
-            sharding.settle(mesh, metrics)
-            report.add(number, metrics)
-            bar.update(loop.batch_size)
-            due = number % loop.log_every == 0
-            done = number == loop.total_steps
-            last = done or stop.agreed(ask_others=due)
-            if due or last:
-                values = report.summary(task.unit, loop.batch_size)
-                if report.bad is not None:
+    try:
+        with task.batches(first, sharding.batch(mesh)) as stream:
+            for number, batch in zip(
+                range(first + 1, loop.total_steps + 1), stream, strict=False
+            ):
+                state, metrics = step(state, batch, constants, key, np.int32(number))
+                sharding.settle(mesh, metrics)
+                report.add(number, metrics)
+                bar.update(loop.batch_size)
+                due = number % loop.log_every == 0
+                done = number == loop.total_steps
+                last = done or stop.agreed(ask_others=due)
+                if due or last:
+                    values = report.summary(task.unit, loop.batch_size)
+                    if report.bad is not None:
+                        checkpoints.save(state)
+                        checkpoints.close()
+                        raise NonFiniteLossError(_dump(task, mesh, workdir, report.bad))
+                    values["waiting_share"] = stream.waiting_share()
+                    log.write(number, values)
+                    bar.note(f"loss {values['loss/total']:.3f}")
+                    lines.write(number, values)
+                if number % loop.save_every == 0 or last:
                     checkpoints.save(state)
-                    checkpoints.close()
-                    raise NonFiniteLossError(_dump(task, mesh, workdir, report.bad))
-                values["waiting_share"] = stream.waiting_share()
-                log.write(number, values)
-                bar.note(f"loss {values['loss/total']:.3f}")
-                lines.write(number, values)
-            if number % loop.save_every == 0 or last:
-                checkpoints.save(state)
-            if (done or not last) and _judge(task, loop, number, state, log, best):
-                report.restart_clock()
-            if last:
-                break
+                if (done or not last) and _judge(task, loop, number, state, log, best):
+                    report.restart_clock()
+                if last:
+                    break
+    except Exception:
+        with contextlib.suppress(Exception):  # the first error is the one to tell
+            checkpoints.settle()
+        raise
     bar.close()
     log.close()
     checkpoints.close()
@@ -177,10 +188,12 @@ def train(
     return state
 
 
-def open_checkpoints(directory: Path, *, keep: int) -> Checkpoints | StoreCheckpoints:
+def open_checkpoints(
+    directory: Path, *, keep: int, background: bool = False
+) -> Checkpoints | StoreCheckpoints:
     """Those of a local working directory, or of one in a store."""
     kind = StoreCheckpoints if paths.is_mirrored(directory) else Checkpoints
-    return kind(directory, keep=keep)
+    return kind(directory, keep=keep, background=background)
 
 
 def start(

@@ -21,7 +21,7 @@ FREE = frozenset(
     (
         *("train.log_every", "train.save_every", "train.keep_checkpoints"),
         *("train.evaluate_every", "train.picture_every", "data.workers"),
-        "train.trackers",
+        *("train.trackers", "train.background_saves"),
     )
 )
 LENGTHS = "train.total_steps", "optim.total_steps"

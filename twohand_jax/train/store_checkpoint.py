@@ -13,7 +13,9 @@ processes and devices.
 
 import re
 import sys
+import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ COMPLETE, DAMAGED = "COMPLETE.json", "DAMAGED.json"
 PART = re.compile(r"part-\d{5,}-of-\d{5,}\.npz")
 PIECE = "|"  # between an array's name, its type and a piece's place
 RAW = {2: np.uint16, 1: np.uint8}  # what NumPy's files hold of types that they lack
+PATIENCE_S, POLL_S = 600.0, 0.5  # for the parts of other processes
 SLACK = 64 * reading.MIB
 Pieces = dict[str, list[tuple[tuple[slice, ...], np.ndarray]]]
 
@@ -39,17 +42,41 @@ Pieces = dict[str, list[tuple[tuple[slice, ...], np.ndarray]]]
 class StoreCheckpoints:
     """``Checkpoints`` in a store, with the same face."""
 
-    def __init__(self, directory: Path, *, keep: int = 2) -> None:
-        """Open or begin a working directory.
+    def __init__(
+        self, directory: Path, *, keep: int = 2, background: bool = False
+    ) -> None:
+        """Open or begin a working directory, and clear what kills left half written.
 
         Args:
             directory: in the mirror of a store (``paths``), the same of all processes.
             keep: how many of the newest checkpoints stay.
+            background: upload while the training goes on; the state is copied to the
+                host, and errors are raised by the next ``save`` or ``close``.
         """
         self._config_file = directory / "config.json"
         self._root = directory / "checkpoints"
-        self._keep = keep
+        self._keep, self._background = keep, background
         self._complete = self._find()
+        self._pending: tuple[int, Future[None]] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        if jax.process_index() == 0:
+            self._clear()
+        if jax.process_count() > 1:  # so that no part of an earlier start counts
+            multihost_utils.sync_global_devices("half-written checkpoints are cleared")
+
+    def _clear(self) -> None:
+        """Remove steps that are neither complete nor known as damaged."""
+        for name, inside in self._folders().items():
+            if not inside & {COMPLETE, DAMAGED}:
+                paths.drop(self._root / name)
+
+    def _folders(self) -> dict[str, set[str]]:
+        """Names of files by the folder of their step."""
+        found: dict[str, set[str]] = {}
+        for path in paths.listed(self._root):
+            name = path.relative_to(self._root).parts[0]
+            found.setdefault(name, set()).add(path.name)
+        return found
 
     def _find(self) -> list[int]:
         found = paths.listed(self._root)
@@ -61,56 +88,73 @@ class StoreCheckpoints:
         return max(self._complete, default=None)
 
     def save(self, state: TrainState) -> None:
-        """Write a checkpoint of ``state.step``.
+        """Write a checkpoint of ``state.step``, when the one before is complete.
+
+        Raises:
+            FailedError: the store does not take it, or in the background the one
+                before; older ones are unchanged.
+        """
+        self.settle()
+        step = int(state.step)
+        if self.latest() == step:
+            return
+        # Copies: the next training step takes the state's memory.
+        held = {name: np.array(piece) for name, piece in _own_pieces(state)}
+        self._pending = step, self._thread.submit(self._write, step, held)
+        if not self._background:
+            self.settle()
+
+    def settle(self) -> None:
+        """Wait for what is being written in the background.
 
         Raises:
             FailedError: the store does not take it; older ones are unchanged.
         """
-        step = int(state.step)
-        if self.latest() == step:
-            return
+        if self._pending is not None:
+            (step, written), self._pending = self._pending, None
+            written.result()
+            self._complete = sorted({*self._complete, step})[-self._keep :]
+
+    def _write(self, step: int, pieces: Mapping[str, np.ndarray]) -> None:
+        """Upload this process's part; the first one waits for all and ends the step."""
         paths.flush()  # the log, before the step that it belongs to is complete
         folder = self._root / str(step)
         first, count = jax.process_index(), jax.process_count()
         part = folder / f"part-{first:05d}-of-{count:05d}.npz"
-        files.write_npz(part, dict(_own_pieces(state)), compressed=False)
+        files.write_npz(part, pieces, compressed=False)
         paths.leave(part)
-        if count > 1:
-            multihost_utils.sync_global_devices(f"parts of {step} are written")
         if first == 0:
             self._finish(folder, step, count)
-        self._complete = sorted({*self._complete, step})
-        if first == 0:
-            self._prune()
-        self._complete = self._complete[-self._keep :]
+            self._prune(step)
 
     def _finish(self, folder: Path, step: int, count: int) -> None:
-        """Say that a step is complete, if the store has all of its parts."""
-        parts = {
-            path.name: paths.size(path)
-            for path in paths.listed(folder)
-            if path.name.endswith(f"-of-{count:05d}.npz")
-        }
-        if len(parts) != count:
-            raise FailedError(
-                f"{paths.url(folder)} holds {len(parts)} of the {count} parts of a "
-                "checkpoint; those before it are complete. Run the same command again."
-            )
+        """Say that a step is complete, when the store has all of its parts."""
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            parts = {
+                path.name: paths.size(path)
+                for path in paths.listed(folder)
+                if path.name.endswith(f"-of-{count:05d}.npz")
+            }
+            if len(parts) == count:
+                break
+            if time.monotonic() > end:
+                raise FailedError(
+                    f"{paths.url(folder)} holds {len(parts)} of the {count} parts of a "
+                    "checkpoint; those before it are complete. Run the same command "
+                    "again."
+                )
+            time.sleep(POLL_S)
         files.write_json(folder / COMPLETE, {"step": step, "parts": parts})
 
-    def _prune(self) -> None:
+    def _prune(self, newest: int) -> None:
         """Remove old steps, and first the word that they are complete.
 
-        With them goes what kills left of others. Later steps stay: other processes may
-        be writing one.
+        Later steps stay: other processes may be writing one.
         """
-        kept = set(self._complete[-self._keep :])
-        found: dict[str, set[str]] = {}
-        for path in paths.listed(self._root):
-            name = path.relative_to(self._root).parts[0]
-            found.setdefault(name, set()).add(path.name)
-        for name, inside in found.items():
-            is_old = name.isdigit() and int(name) < max(kept) and int(name) not in kept
+        kept = sorted({*self._complete, newest})[-self._keep :]
+        for name, inside in self._folders().items():
+            is_old = name.isdigit() and int(name) < newest and int(name) not in kept
             if is_old and DAMAGED not in inside:
                 paths.drop(self._root / name / COMPLETE)
                 paths.drop(self._root / name)
@@ -200,12 +244,21 @@ class StoreCheckpoints:
 
     def abandon(self) -> None:
         """Remove every trace of a run that was refused before its first checkpoint."""
+        self.close()
         if jax.process_index() == 0 and not self._complete:
             paths.drop(self._config_file)
             paths.drop(self._config_file.parent / run_config.RECORDS)
 
     def close(self) -> None:
-        """Finish what is being written."""
+        """Finish what is being written.
+
+        Raises:
+            FailedError: as ``settle``.
+        """
+        try:
+            self.settle()
+        finally:
+            self._thread.shutdown()
 
 
 def _own_pieces(state: TrainState) -> Iterator[tuple[str, np.ndarray]]:
