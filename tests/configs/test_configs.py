@@ -14,7 +14,7 @@ from twohand_jax.train import optim, state, step
 FOLDER = Path(__file__).parents[2] / "configs"
 ARGUMENTS = {  # of the files that take one
     "paper.py": ("baseline",),
-    "prior.py": ("paper",),
+    "prior.py": ("apart", "paper"),
 }
 EXPERIMENTS = [
     f"{path.name}:{argument}" if argument else path.name
