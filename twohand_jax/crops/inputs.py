@@ -221,7 +221,7 @@ def _crop_maps(
         size=crop.crop_size,
         angle=0.0 if angle is None else -angle,
         mirror=jnp.array([False, True]),
-        center=None if crop.center == "middle" else crop.crop_size / 2,
+        center=crop.crop_size / 2 if crop.center == "half" else None,
     )
 
 
