@@ -9,7 +9,9 @@ pytest.importorskip("smplx")
 
 from tests.mano import fake_mano  # noqa: E402
 from tests.weights import interwild_peer  # noqa: E402
+from twohand_jax import experiments  # noqa: E402
 from twohand_jax.cli import main as cli  # noqa: E402
+from twohand_jax.cli.common import load_config  # noqa: E402
 from twohand_jax.cues.box_net import BoxNetDetector  # noqa: E402
 from twohand_jax.errors import InputError  # noqa: E402
 from twohand_jax.geometry import cameras  # noqa: E402
@@ -147,6 +149,8 @@ def test_the_released_sizes_are_ours():
     }
     found = interwild.convert(state, where="memory")
     model, crop = found.model, found.crop
+    config = experiments.parse(load_config("interwild"))
+    assert (config.model, config.crop) == (model, crop)
     assert (model.image, model.transnet.resnet) == (RESNET50, RESNET18)
     assert (model.crop_size, model.cells, model.rotation_channels) == (256, 8, 512)
     assert (model.transnet.grid, model.transnet.depth) == (64, 64)

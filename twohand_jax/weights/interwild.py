@@ -33,7 +33,7 @@ EXPERIMENT: dict[str, Any] = {
     "experiment": "regressor",
     "augment": {},
     "loss": {"mean": "all", "joints": "regressed"},
-    "optim": {"learning_rate": 1e-4},
+    "optim": {"learning_rate": 1e-4, "weight_decay": 0.0},
     "train": {"total_steps": 0, "batch_size": 128},
     "data": {"train": "InterHand2.6M", "test": "InterHand2.6M", "hand": "mano"},
 }
