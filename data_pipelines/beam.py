@@ -3,8 +3,8 @@
 One element is one shard, made by the same pure function as in ``writer``'s processes,
 so a set begun one way is continued the other way. The directory must be reachable
 under one path by the launching machine and by every worker (a local disk for
-``DirectRunner``, a mounted network or cluster file system otherwise), as must the
-source: shards are ordinary files, not objects of a store such as ``gs://``.
+``DirectRunner``, a mounted network or cluster file system or a store such as ``gs://``
+otherwise). So must the source, which must be files where the workers are others.
 """
 
 import textwrap
@@ -14,7 +14,7 @@ from pathlib import Path
 import apache_beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from twohand_jax import files
+from twohand_jax import files, paths
 from twohand_jax.errors import FailedError, InputError, UnreadableError
 from twohand_jax.pipelines import shard_file
 from twohand_jax.pipelines.labelled import ShardSource
@@ -38,7 +38,8 @@ def maker(options: Sequence[str]) -> MakeShards:
         bar: Bar,
     ) -> Made:
         del workers
-        folder = str(directory.resolve())
+        is_remote = paths.is_mirrored(directory)
+        folder = paths.url(directory if is_remote else directory.resolve())
         try:
             with apache_beam.Pipeline(options=pipeline_options(options)) as pipeline:
                 keys = pipeline | "shards" >> apache_beam.Create(pending)
@@ -82,7 +83,7 @@ class _WriteShard(apache_beam.DoFn):
 
     def process(self, element: Shard) -> Iterator[int]:
         """``element`` is split and number of a shard."""
-        directory = Path(self.directory)
+        directory = paths.local(self.directory)
         found = outcome(directory, self.source, element)
         if isinstance(found, Receipt):
             yield found.examples
@@ -100,8 +101,8 @@ def _note(directory: Path, source: ShardSource, shard: Shard) -> Path:
 def _take_note(directory: Path, source: ShardSource, shard: Shard) -> str:
     """What a worker told of a shard, which is removed; "" for nothing."""
     note = _note(directory, source, shard)
-    if not note.exists():
+    if not paths.fetch(note):
         return ""
     text = note.read_text()
-    note.unlink()
+    files.remove(note)
     return text

@@ -141,7 +141,7 @@ def finished(
     final = directory / file_name(source, split, shard)
     path = _receipt_path(directory, final.name)
     there = paths.size(final)
-    if there is None or not path.exists():
+    if there is None or not paths.fetch(path):
         return None
     try:
         receipt = Receipt(**reading.read_object(path, limit=reading.SETTINGS_BYTES))

@@ -29,7 +29,6 @@ import os
 import re
 import secrets
 import shutil
-import tempfile
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
@@ -37,12 +36,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from twohand_jax import stores
+from twohand_jax import mirror, stores
 from twohand_jax.errors import FailedError, InputError, UnreadableError, did_you_mean
+from twohand_jax.mirror import ROOT as MIRROR
+from twohand_jax.mirror import is_mirrored as is_mirrored
+from twohand_jax.mirror import told as told
+from twohand_jax.mirror import url as url
 from twohand_jax.stores import STORES, Entry
 
-MIRROR = "TWOHAND_MIRROR"  # where it lies, for the workers of a command
-FILES, KNOWN = "files", "known"
 TRANSFERS = 8  # at a time
 SHARE = 0.5  # of the free disk, for what can be fetched again
 PARTIAL = ".partial-"
@@ -54,7 +55,6 @@ URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):/(?P<rest>.*)", re.DOTALL
 T = TypeVar("T")
 
 _lock = threading.RLock()
-_root: Path | None = None
 _attached: set[Path] = set()
 _fetched: dict[Path, int] = {}  # sizes of lazy files, the oldest use first
 _room: float | None = None
@@ -111,7 +111,7 @@ def _place(path: str | Path) -> Path:
             f"{store.scheme}://BUCKET/NAME, without empty names, . and .. in it."
         )
     stores.check_package(store)
-    return _mirror() / FILES / store.scheme / "/".join(parts)
+    return mirror.place(store.scheme, "/".join(parts))
 
 
 def _of_file(whole: str, rest: str) -> Path:
@@ -130,30 +130,17 @@ def _is_plain(parts: list[str]) -> bool:
     return all(part not in ("", ".", "..") and "\0" not in part for part in parts)
 
 
-def _mirror() -> Path:
-    global _root
-    found = os.environ.get(MIRROR)  # without the lock, which waits for transfers
-    if found:
-        return Path(found)
-    with _lock:
-        if MIRROR in os.environ:
-            return Path(os.environ[MIRROR])
-        _root = Path(tempfile.mkdtemp(prefix="twohand-mirror-")).resolve()
-        os.environ[MIRROR] = str(_root)
-        atexit.register(forget)
-        return _root
-
-
 def forget() -> None:
     """Remove the mirror, if this process made it; what was not pushed is lost."""
-    global _root, _room
+    global _room
     with _lock:
-        if _root is not None:
-            shutil.rmtree(_root, ignore_errors=True)
-            os.environ.pop(MIRROR, None)
-        _root, _room = None, None
+        mirror.remove()
+        _room = None
         _attached.clear()
         _fetched.clear()
+
+
+atexit.register(forget)
 
 
 @contextlib.contextmanager
@@ -164,7 +151,7 @@ def session() -> Iterator[None]:
     """
 
     def end() -> None:
-        if _root is not None:
+        if mirror.is_own():
             flush()
 
     try:
@@ -175,27 +162,6 @@ def session() -> Iterator[None]:
         raise
     finally:
         forget()
-
-
-def is_mirrored(path: str | Path) -> bool:
-    """Whether a local path stands for one of a store."""
-    root = os.environ.get(MIRROR)
-    return root is not None and str(path).startswith(f"{root}{os.sep}{FILES}{os.sep}")
-
-
-def url(path: str | Path) -> str:
-    """The URL of a place in the mirror; any other path as it is."""
-    if not is_mirrored(path):
-        return str(path)
-    return told(str(path))
-
-
-def told(text: str) -> str:
-    """A message with URLs in place of the mirror's paths."""
-    root = os.environ.get(MIRROR)
-    if root is None or root not in text:
-        return text
-    return re.sub(re.escape(f"{root}/{FILES}/") + r"(\w+)/", r"\1://", text)
 
 
 def attach_all(values: Iterable[Any]) -> None:
@@ -229,8 +195,8 @@ def attach(path: Path, *, again: bool = False) -> None:
             place.parent.mkdir(parents=True, exist_ok=True)
             if OWN.search(place.name):
                 continue
-            state = _state(place)
-            is_same = state is not None and _known(place) == (state, entry.tag)
+            state = mirror.state(place)
+            is_same = state is not None and mirror.known(place) == (state, entry.tag)
             if not is_same and (state is not None or not _is_lazy(place)):
                 wanted.append(place)
         _drop_vanished(path, set(listing))
@@ -241,8 +207,8 @@ def attach(path: Path, *, again: bool = False) -> None:
 
 def _drop_vanished(path: Path, listed: set[Path]) -> None:
     """Remove copies of what a store no longer has."""
-    for record in _records(path):
-        place = _place_of(record)
+    for record in mirror.records(path):
+        place = mirror.place_of(record)
         if place not in listed:
             place.unlink(missing_ok=True)
             record.unlink()
@@ -286,7 +252,7 @@ def fetch_all(paths: Iterable[str | Path]) -> bool:
 def _make_room(needed: set[Path]) -> None:
     global _room
     if _room is None:
-        _room = SHARE * shutil.disk_usage(_mirror()).free
+        _room = SHARE * shutil.disk_usage(mirror.root()).free
     for place in [p for p in _fetched if p not in needed]:
         if sum(_fetched.values()) <= _room:
             return
@@ -318,7 +284,7 @@ def listed(folder: Path) -> list[Path]:
 
 def leave(path: Path) -> None:
     """Remove a file of the mirror; its store keeps it."""
-    _record(path).unlink(missing_ok=True)
+    mirror.record(path).unlink(missing_ok=True)
     path.unlink(missing_ok=True)
 
 
@@ -330,10 +296,10 @@ def push(path: Path) -> None:
     """
     if not is_mirrored(path):
         return
-    state = _state(path)
-    key = _key(path)
+    state = mirror.state(path)
+    key = mirror.key(path)
     _tried(lambda fs: fs.put_file(str(path), key), path, "written", FailedError)
-    _note(path, state, "")
+    mirror.note(path, state, "")
 
 
 def drop(path: Path) -> None:
@@ -350,14 +316,14 @@ def drop(path: Path) -> None:
         return
     for place in sorted(_listing(path)):
         _remove_object(place)
-    for record in _records(path):
+    for record in mirror.records(path):
         record.unlink()
 
 
 def _remove_object(place: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
-        _tried(lambda fs: fs.rm_file(_key(place)), place, "removed", FailedError)
-    _record(place).unlink(missing_ok=True)
+        _tried(lambda fs: fs.rm_file(mirror.key(place)), place, "removed", FailedError)
+    mirror.record(place).unlink(missing_ok=True)
 
 
 def flush() -> None:
@@ -366,19 +332,21 @@ def flush() -> None:
     Raises:
         FailedError: a store does not take it.
     """
-    root = os.environ.get(MIRROR)
-    if root is None:
+    if MIRROR not in os.environ:
         return
-    changed = []
-    for place in (Path(root) / FILES).rglob("*"):
-        if place.is_file() and not OWN.search(place.name) and PARTIAL not in str(place):
-            state, known = _state(place), _known(place)
-            if state is not None and (known is None or known[0] != state):
-                changed.append((place.stat().st_mtime_ns, place))
+    base, changed = mirror.root() / mirror.FILES, []
+    for folder, folders, names_in in os.walk(base):
+        folders[:] = [name for name in folders if PARTIAL not in name]
+        for place in (Path(folder, name) for name in names_in):
+            state, known = mirror.state(place), mirror.known(place)
+            is_new = state is not None and (known is None or known[0] != state)
+            if is_new and not OWN.search(place.name) and PARTIAL not in place.name:
+                changed.append((int(str(state).split()[1]), place))
     for _, place in sorted(changed):
-        push(place)
-    for record in _records(Path(root) / FILES):
-        place = _place_of(record)
+        if place.exists():
+            push(place)
+    for record in mirror.records(base):
+        place = mirror.place_of(record)
         if not place.exists():
             _remove_object(place)
 
@@ -387,16 +355,18 @@ def _listing(path: Path) -> dict[Path, Entry]:
     """All files at or below a path in its store."""
     try:
         found = _tried(
-            lambda fs: fs.find(_key(path), detail=True), path, "listed", UnreadableError
+            lambda fs: fs.find(mirror.key(path), detail=True),
+            path,
+            "listed",
+            UnreadableError,
         )
     except FileNotFoundError:
         return {}
-    scheme = path.parts[len(_mirror().parts) + 1]
-    base = _mirror() / FILES / scheme
+    scheme = mirror.scheme(path)
     places = {}
     for key, info in found.items():
         if info.get("type") == "file" and _is_plain(key.split("/")):
-            place = base / key
+            place = mirror.place(scheme, key)
             if place == path or path in place.parents:
                 places[place] = stores.entry_of(info)
     return places
@@ -404,7 +374,9 @@ def _listing(path: Path) -> dict[Path, Entry]:
 
 def _entry(place: Path) -> Entry | None:
     try:
-        info = _tried(lambda fs: fs.info(_key(place)), place, "read", UnreadableError)
+        info = _tried(
+            lambda fs: fs.info(mirror.key(place)), place, "read", UnreadableError
+        )
     except FileNotFoundError:
         return None
     return stores.entry_of(info) if info.get("type") == "file" else None
@@ -418,19 +390,21 @@ def _pull(place: Path, entry: Entry | None) -> bool:
     beside = place.with_name(f".{place.name}{PARTIAL}{secrets.token_hex(4)}")
 
     def get(fs: Any) -> None:
-        fs.get_file(_key(place), str(beside))
+        fs.get_file(mirror.key(place), str(beside))
         got = beside.stat().st_size
         if got != entry.size:
             raise OSError(f"{got} of {entry.size} bytes came")
 
     try:
         _tried(get, place, "read", UnreadableError)
+        if entry.modified:  # what depends on a file's time does not on this machine
+            os.utime(beside, (entry.modified, entry.modified))
         beside.replace(place)
     except FileNotFoundError:
         return False
     finally:
         beside.unlink(missing_ok=True)
-    _note(place, _state(place), entry.tag)
+    mirror.note(place, mirror.state(place), entry.tag)
     return True
 
 
@@ -441,53 +415,8 @@ def tried(path: Path, do: Callable[[Any, str], T], what: str) -> T:
         FileNotFoundError, FileExistsError: as ``do``.
         FailedError: it still fails after some waiting.
     """
-    return _tried(lambda fs: do(fs, _key(path)), path, what, FailedError)
+    return _tried(lambda fs: do(fs, mirror.key(path)), path, what, FailedError)
 
 
 def _tried(do: Callable[[Any], T], path: Path, what: str, kind: type[FailedError]) -> T:
-    scheme = path.parts[len(_mirror().parts) + 1]
-    return stores.tried(do, scheme, url(path), what, kind)
-
-
-def _key(path: Path) -> str:
-    """Bucket and name of an object."""
-    return "/".join(path.parts[len(_mirror().parts) + 2 :])
-
-
-def _state(place: Path) -> str | None:
-    try:
-        status = place.stat()
-    except OSError:
-        return None
-    return f"{status.st_size} {status.st_mtime_ns}"
-
-
-def _record(place: Path) -> Path:
-    """Where it is noted in which state a file is the same as its store's."""
-    return _mirror() / KNOWN / place.relative_to(_mirror() / FILES)
-
-
-def _place_of(record: Path) -> Path:
-    return _mirror() / FILES / record.relative_to(_mirror() / KNOWN)
-
-
-def _records(path: Path) -> list[Path]:
-    record = _record(path)
-    if record.is_file():
-        return [record]
-    return [one for one in record.rglob("*") if one.is_file()]
-
-
-def _known(place: Path) -> tuple[str, str] | None:
-    """Size and time of a file that was the same as its store's, and the tag of that."""
-    try:
-        state, _, tag = _record(place).read_text().partition("\n")
-    except OSError:
-        return None
-    return state, tag
-
-
-def _note(place: Path, state: str | None, tag: str) -> None:
-    record = _record(place)
-    record.parent.mkdir(parents=True, exist_ok=True)
-    record.write_text(f"{state}\n{tag}")
+    return stores.tried(do, mirror.scheme(path), url(path), what, kind)

@@ -49,16 +49,22 @@ def check_package(store: Store) -> None:
 
 
 class Entry(NamedTuple):
-    """What a store says of an object: bytes, and what changes with its content."""
+    """What a store says of an object: bytes, a tag of the content, and the time."""
 
     size: int
     tag: str
+    modified: float | None = None
 
 
 def entry_of(info: dict[str, Any]) -> Entry:
     """What matters of what fsspec says of an object."""
     tags = (info.get(name) for name in ("generation", "ETag", "etag", "created"))
-    return Entry(int(info.get("size") or 0), str(next((t for t in tags if t), "")))
+    when: Any = info.get("LastModified") or info.get("mtime")
+    return Entry(
+        size=int(info.get("size") or 0),
+        tag=str(next((tag for tag in tags if tag), "")),
+        modified=when.timestamp() if hasattr(when, "timestamp") else None,
+    )
 
 
 def tried(

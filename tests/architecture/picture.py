@@ -16,7 +16,7 @@ PICTURE = ROOT / "docs" / "images" / "architecture.svg"
 # Modules that everything uses would add arrows and no insight.
 EVERYWHERE = {
     *("arguments", "errors", "extras", "fields", "files", "lazy", "leases", "locks"),
-    *("paths", "reading", "stores"),
+    *("mirror", "paths", "reading", "stores"),
     *("markdown", "progress", "switches", "timing", "types", "assets"),
 }
 WIDTH, BOX, ROW, GAP, MARGIN = 1040, 34, 92, 14, 24

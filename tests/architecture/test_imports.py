@@ -32,6 +32,7 @@ LAYERS = (  # a module may import from its own line and from those below
     ("progress",),
     ("leases",),
     ("paths",),
+    ("mirror",),
     ("stores",),
     ("arguments", "errors", "extras", "fields", "lazy", "markdown", "timing", "assets"),
 )

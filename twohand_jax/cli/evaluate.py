@@ -319,7 +319,7 @@ def evaluate_photographs(args: argparse.Namespace) -> None:
     identity = {
         "model": run.digest(directory),
         "hand": reconstructor.model.name,
-        "prior": str(args.prior or ""),
+        "prior": paths.url(args.prior) if args.prior else "",
     }
     told = "hands found" if args.found else "boxes given"
     for dataset in args.photographs:

@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from twohand_jax import files
+from twohand_jax import files, paths
 from twohand_jax.errors import InputError, of_writing
 
 MANIFEST = ".twohand_manifest.jsonl"
@@ -178,6 +178,7 @@ class OutputFolder:
             file.write(f"{line}\n".encode())
             file.flush()
             os.fsync(file.fileno())
+        paths.push(path)
         self._remember(json.loads(line))
 
     def _remember(self, entry: dict[str, Any]) -> None:
