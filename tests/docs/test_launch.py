@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.docs.pages import ROOT
+from twohand_jax.cli import benchmark
 from twohand_jax.cli.main import parser
 
 LAUNCH = ROOT / "launch"
@@ -126,6 +127,27 @@ def test_machines_of_skypilot_know_the_first_one(execute):
         2,
         1,
     )
+
+
+def test_what_is_measured_fits_into_fifteen_minutes(execute, tmp_path):
+    ended, calls = execute(
+        LAUNCH / "measure.sh",
+        *(str(tmp_path / "out"), "data/open"),
+        programs={"timeout": "exit 3"},
+    )
+    assert ended.returncode == 0, ended.stderr
+    limits, commands = zip(*(call.split()[1:3] for call in calls), strict=True)
+    assert sum(map(int, limits)) <= 15 * 60
+    assert set(commands) == {"python", "twohand"}
+    for call in calls:
+        words = call.split()[2:]
+        if words[0] == "twohand":
+            flags = benchmark.flags_of(words[2]).parse_args(words[3:])
+            assert flags.out.parent == tmp_path / "out"
+        else:
+            tests = [word for word in words if word.startswith("tests/")]
+            assert tests and all((ROOT / name).exists() for name in tests)
+    assert ended.stdout.count("ended with 3, see") == len(calls)
 
 
 def test_images_and_machines_install_extras_that_there_are():

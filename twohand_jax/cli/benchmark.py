@@ -42,30 +42,40 @@ def _examples(subject: str) -> tuple[str, str]:
     return command, f"{command} --out {subject}.json"
 
 
+def flags_of(subject: str) -> argparse.ArgumentParser:
+    """The parser of a subject's flags."""
+    from twohand_jax.cli import common
+    from twohand_jax.cli.parsing import Parser
+
+    parser = Parser(
+        prog=f"twohand benchmark {subject}",
+        description=SUBJECTS[subject],
+        examples=_examples(subject),
+    )
+    _module(subject).add_arguments(parser)
+    if parser.get_default("config") is not None:
+        common.add_changes(parser)
+    parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    return parser
+
+
+def _module(subject: str) -> Any:
+    return importlib.import_module(f"twohand_jax.benchmarks.{subject}")
+
+
 def run(args: argparse.Namespace) -> None:
     """Measure, print the table and write the JSON."""
     from twohand_jax.benchmarks import report
     from twohand_jax.cli import common, verbosity
-    from twohand_jax.cli.parsing import Parser
     from twohand_jax.progress import say, show
 
-    subject = importlib.import_module(f"twohand_jax.benchmarks.{args.subject}")
-    parser = Parser(
-        prog=f"twohand benchmark {args.subject}",
-        description=SUBJECTS[args.subject],
-        examples=_examples(args.subject),
-    )
-    subject.add_arguments(parser)
-    if parser.get_default("config") is not None:
-        common.add_changes(parser)
-    parser.add_argument("--out", type=Path, help="JSON file for the figures")
-    flags = parser.parse_args(args.flags)
+    flags = flags_of(args.subject).parse_args(args.flags)
     if flags.out is not None:
         report.check_path(flags.out)
     if hasattr(flags, "config"):
         flags.config = common.load_config(flags.config, flags.set).to_dict()
     with verbosity.applied(flags):
-        found = subject.run(flags)
+        found = _module(args.subject).run(flags)
     show(f"{found.title}\n\n{report.markdown(found)}")
     if flags.out is not None:
         report.write(found, flags.out)
