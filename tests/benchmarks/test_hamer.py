@@ -36,6 +36,7 @@ def test_the_released_networks_work_is_counted_whole():
     assert hamer.flops(hamer.RELEASED) == want
 
 
+@pytest.mark.slow
 def test_each_batch_has_a_row_beside_pytorch(capsys):
     pytest.importorskip("torch")
     config = tiny(dtype="float32")
