@@ -9,9 +9,11 @@ import pytest
 
 from tests.docs.pages import ROOT
 from twohand_jax import assets, experiments
+from twohand_jax.benchmarks import hamer
 from twohand_jax.cli.common import load_config
 from twohand_jax.models import apply
 from twohand_jax.models.box_net import BoxNet, BoxNetConfig
+from twohand_jax.models.hamer import Hamer
 from twohand_jax.models.regressor import Regressor, RegressorConfig
 from twohand_jax.types import Inputs
 from twohand_jax.weights import native
@@ -86,3 +88,14 @@ def test_the_detector_has_the_size_of_the_page():
     picture = jax.ShapeDtypeStruct((1, config.height, config.columns, 3), jnp.float32)
     found = counted(net, picture)
     assert found == pytest.approx(stated("its detector, BoxNet"), abs=0.05)
+
+
+def test_hamer_has_the_size_of_the_page():
+    """Its layers are a loop, whose body a compiler counts once; so this counts them."""
+    net = apply.network(lambda rngs: Hamer(hamer.RELEASED, rngs=rngs))
+    shapes = jax.tree.leaves(apply.shapes(net).params)
+    weights, operations = stated("[HaMeR]")
+    assert sum(math.prod(leaf.shape) for leaf in shapes) / 1e6 == pytest.approx(
+        weights, abs=0.05
+    )
+    assert 2 * hamer.flops(hamer.RELEASED) / 1e9 == pytest.approx(operations, abs=0.05)
