@@ -60,6 +60,7 @@ TOOLS = {  # required for working on the library and imported nowhere
     "mypy": "make lint",
     "pytest-timeout": "setup.cfg sets its limit",
     "pytest-xdist": "make test runs two processes",
+    "rtree": "trimesh casts rays with it, in tests",
     "ruff": "make lint, and signatures of the site",
     "uv": "make wheels",
 }
