@@ -57,6 +57,7 @@ def toy_optimizer():
     return optim.optimizer(toy.OPTIM)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_elsewhere_with_the_same_bits_and_each_step_once_in_its_log(
     run, bucket, tmp_path
 ):

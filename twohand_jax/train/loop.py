@@ -242,6 +242,7 @@ class _Lines:
         self._loop, self._unit = loop, unit
         self._is_shown = jax.process_index() == 0 and not progress.draws_bars()
         self._start, self._first = time.monotonic(), first
+        self._has_compiled = False
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Step, loss, rate, share of the time spent waiting for data, time left."""
@@ -249,7 +250,10 @@ class _Lines:
             return
         total, done = self._loop.total_steps, step - self._first
         rate = values[f"{self._unit}_per_second"]
-        left = (time.monotonic() - self._start) / done * (total - step)
+        now = time.monotonic()
+        left = (now - self._start) / done * (total - step)
+        if not self._has_compiled:  # which the later lines do not count
+            self._has_compiled, self._start, self._first = True, now, step
         progress.note(
             f"step {step:,} of {total:,} ({step / total:.0%}), "
             f"loss {values['loss/total']:.4g}, {rate:,.1f} {self._unit}/s, "
