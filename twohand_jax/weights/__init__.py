@@ -7,6 +7,7 @@ from twohand_jax import lazy
 if TYPE_CHECKING:
     from twohand_jax.weights import (
         interhandgen,
+        interwild,
         mediapipe,
         native,
         sapiens,
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "interhandgen",
+    "interwild",
     "mediapipe",
     "native",
     "sapiens",
@@ -28,6 +30,7 @@ if not TYPE_CHECKING:
         __name__,
         {
             "interhandgen": (),
+            "interwild": (),
             "mediapipe": (),
             "native": (),
             "sapiens": (),
