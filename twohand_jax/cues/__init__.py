@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from twohand_jax import lazy
 
 if TYPE_CHECKING:
+    from twohand_jax.cues.box_net import BoxNetDetector
     from twohand_jax.cues.extraction import Extractor, Provenance, combine, extract
     from twohand_jax.cues.mediapipe import MediaPipeCues, MediaPipeHands
     from twohand_jax.cues.onnx_detector import (
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from twohand_jax.cues.selection import HandDetection, two_hands
 
 __all__ = [
+    "BoxNetDetector",
     "Extractor",
     "HandBoxes",
     "HandDetection",
@@ -37,6 +39,7 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy.attach(
         __name__,
         {
+            "box_net": ("BoxNetDetector",),
             "extraction": ("Extractor", "Provenance", "combine", "extract"),
             "mediapipe": ("MediaPipeCues", "MediaPipeHands"),
             "onnx_detector": ("HandBoxes", "OnnxDetector", "OnnxDetectorConfig"),

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from twohand_jax.weights import (
         hamer,
         interhandgen,
+        interwild,
         lightning,
         mediapipe,
         native,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "hamer",
     "interhandgen",
+    "interwild",
     "lightning",
     "mediapipe",
     "native",
@@ -33,6 +35,7 @@ if not TYPE_CHECKING:
         {
             "hamer": (),
             "interhandgen": (),
+            "interwild": (),
             "lightning": (),
             "mediapipe": (),
             "native": (),
