@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
+from twohand_jax import paths
 from twohand_jax.cues.onnx_detector import HandBoxes
 from twohand_jax.models import apply
 from twohand_jax.models.box_net import BoxNet
@@ -43,7 +44,7 @@ class BoxNetDetector:
         Raises:
             InputError: there is no BoxNet, or its files do not fit together.
         """
-        self.path, self.room, self.min_score = Path(path), room, min_score
+        self.path, self.room, self.min_score = paths.local(path), room, min_score
         self.config, self._variables = interwild.load_boxes(path)
         net = apply.network(lambda rngs: BoxNet(self.config, rngs=rngs))
         self._run = jax.jit(lambda variables, image: net.apply(variables, image)[0])

@@ -210,7 +210,8 @@ def outline(experiment: RegressorExperiment) -> Outline:
         optim=experiment.optim,
         loop=loop,
         unit="img",
-        precision=experiment.model.dtype,
+        # HaMeR's "auto" is bfloat16 on accelerators, which is what is asked for.
+        precision="float32" if experiment.model.dtype == "float32" else "bfloat16",
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
+from twohand_jax import paths
 from twohand_jax.crops.pointing import pointing_angles
 from twohand_jax.cues import selection
 from twohand_jax.cues.mediapipe import to_fingertips, trust
@@ -107,7 +108,7 @@ def load_box_detector(path: str | Path) -> "OnnxDetector | BoxNetDetector":
     Raises:
         InputError: it cannot be loaded.
     """
-    if not Path(path).is_dir():
+    if not paths.local(path).is_dir():
         return OnnxDetector(path)
     from twohand_jax.cues.box_net import BoxNetDetector
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from jaxtyping import PyTree
 
-from twohand_jax import fields
+from twohand_jax import fields, paths
 from twohand_jax.crops.inputs import CropConfig
 from twohand_jax.errors import InputError
 from twohand_jax.models import apply
@@ -130,7 +130,7 @@ def save(directory: str | Path, released: Released) -> None:
         directory: created when missing.
         released: as ``convert`` gives it.
     """
-    directory = Path(directory)
+    directory = paths.local(directory)
     boxes = {BOX_NET: dataclasses.asdict(released.boxes)}
     native.save(directory / BOXES, released.box_variables, boxes)
     sections = {
@@ -146,7 +146,7 @@ def load_boxes(directory: str | Path) -> tuple[BoxNetConfig, Variables]:
     Raises:
         InputError: there is no BoxNet, or its files do not fit together.
     """
-    folder = Path(directory)
+    folder = paths.local(directory)
     if (folder / BOXES).is_dir():
         folder = folder / BOXES
     section = native.load_config(folder).get(BOX_NET)
