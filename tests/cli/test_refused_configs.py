@@ -168,7 +168,7 @@ def test_a_file_that_is_no_config_is_refused(text, message, tmp_path, capsys):
     [
         ("paper.py:foo", "no option 'foo'; its options are baseline, keypoints"),
         ("ablation.py:foo", "no option 'foo'; its options are image"),
-        ("prior.py:foo", "no option 'foo'; its options are open, paper"),
+        ("prior.py:foo", "no option 'foo'; its options are open, apart, paper"),
         ("tiny.py:foo", "takes no option; leave out ':foo'"),
         ("nowhere.py", "There is no config file"),
         ("nowhere.py:foo", "There is no config file"),
