@@ -42,7 +42,7 @@ NOISES = {
 }
 LOSSES = {
     "open": {"unconditional": 0.2, "weighting": "velocity"},
-    "apart": {"unconditional": 0.2, "weighting": "velocity", "collision": 3e-4},
+    "apart": {"unconditional": 0.2, "weighting": "velocity", "collision": 8e-4},
     "paper": {"branch": "anchor", "unconditional": 0.0},
 }
 OPTIONS = tuple(LOSSES)
