@@ -198,6 +198,12 @@ def told(text: str) -> str:
     return re.sub(re.escape(f"{root}/{FILES}/") + r"(\w+)/", r"\1://", text)
 
 
+def attached() -> list[Path]:
+    """What this process has copied down with ``attach``, sorted."""
+    with _lock:
+        return sorted(_attached)
+
+
 def attach_all(values: Iterable[Any]) -> None:
     """``attach`` every path of a store among the values of a command's flags."""
     for value in values:

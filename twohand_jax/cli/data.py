@@ -115,6 +115,7 @@ def run_cues(args: argparse.Namespace) -> None:
             "Records hold their hands' boxes, so that --detector has no use here, and "
             "--mano is of use with --cues labels only."
         )
+    make = beam.maker(args.beam) if args.beam else None  # before a model is loaded
     config = cue_stage.StageConfig(
         cues=None if is_truth else common.cue_config(args),
         mano=args.mano,
@@ -123,7 +124,6 @@ def run_cues(args: argparse.Namespace) -> None:
         splits=tuple(args.splits),
     )
     source = cue_stage.RecordCues(args.directory, config)
-    make = beam.maker(args.beam) if args.beam else None
     report = writer.write(
         source,
         args.out,
