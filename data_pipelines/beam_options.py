@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import apache_beam
-import grpc
 from apache_beam.options.pipeline_options import (
     FlinkRunnerOptions,
     PipelineOptions,
@@ -23,7 +22,8 @@ from apache_beam.options.pipeline_options import (
     SparkRunnerOptions,
     StandardOptions,
 )
-from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
+from apache_beam.portability.api import beam_job_api_pb2
+from apache_beam.runners.portability.job_server import ExternalJobServer
 
 from twohand_jax.errors import InputError, did_you_mean
 
@@ -191,21 +191,15 @@ def _ask_job_server(endpoint: str) -> Sequence[Any]:
     """
     _reach("job_endpoint", endpoint)
     request = beam_job_api_pb2.DescribePipelineOptionsRequest()
-    channel = grpc.insecure_channel(endpoint)
     try:
-        stub = beam_job_api_pb2_grpc.JobServiceStub(channel)
-        answer = stub.DescribePipelineOptions(
-            request, timeout=WAIT_S, wait_for_ready=True
-        )
-        return tuple(answer.options)
-    except grpc.RpcError as error:
+        server = ExternalJobServer(endpoint, WAIT_S).start()
+        return tuple(server.DescribePipelineOptions(request, timeout=WAIT_S).options)
+    except Exception as error:  # gRPC's, whose package is Beam's and not ours
         raise InputError(
             f"What listens at {endpoint} (--beam job_endpoint) does not answer as a "
             f"job server of Beam within {WAIT_S:g} s: name the job server's own port, "
             "and see that it runs."
         ) from error
-    finally:
-        channel.close()
 
 
 def _reach(name: str, address: str) -> None:
