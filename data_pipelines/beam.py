@@ -15,10 +15,10 @@ import apache_beam
 
 from twohand_jax import files, paths
 from twohand_jax.errors import FailedError, InputError, UnreadableError
-from twohand_jax.pipelines import beam_options, shard_file
+from twohand_jax.pipelines import beam_options, labelled, shard_file
 from twohand_jax.pipelines.labelled import ShardSource
 from twohand_jax.pipelines.shard_file import Receipt
-from twohand_jax.pipelines.worker import Site
+from twohand_jax.pipelines.worker import Site, claim_gpu
 from twohand_jax.pipelines.writer import Made, MakeShards, Shard, outcome
 from twohand_jax.progress import Bar
 
@@ -83,8 +83,10 @@ class _WriteShard(apache_beam.DoFn):
         self.directory, self.source, self.site = directory, source, site
 
     def setup(self) -> None:
-        """Make the launcher's paths good in this process."""
+        """Make the launcher's paths good in this process, and take a GPU for it."""
         self.site.enter()
+        if self.site.is_elsewhere and labelled.needs_device(self.source):
+            claim_gpu()
 
     def process(self, element: Shard) -> Iterator[int]:
         """``element`` is split and number of a shard."""

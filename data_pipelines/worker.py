@@ -1,18 +1,29 @@
-"""What a worker process of another machine needs before it can make a shard."""
+"""What a worker process needs before it can make a shard: paths, and a GPU."""
 
 import atexit
 import dataclasses
 import fcntl
 import os
+import re
+import secrets
 import shutil
+import tempfile
+import threading
 from pathlib import Path
 
 import jax
 
-from twohand_jax import paths
+from twohand_jax import extras, paths
+from twohand_jax.errors import FailedError, InputError
 
 # In a mirror: it is the launcher's own; who of other processes has it open.
 HOME, USERS = ".home", ".users"
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
+DEVICES = Path("/dev")
+_lock = threading.Lock()
+_claims: list[int] = []  # open files whose locks  this process holds while it lives
+_process = secrets.token_hex(8)  # of all machines, this one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,11 +39,18 @@ class Site:
         attached: what of it the launcher has copied down.
         platforms: ``JAX_PLATFORMS`` of the launcher; builds of records set it to
             ``cpu``, so that workers leave accelerators alone.
+        launcher: a word for the launching process, which some runners have work, too.
     """
 
     mirror: str | None = None
     attached: tuple[str, ...] = ()
     platforms: str | None = None
+    launcher: str = dataclasses.field(default_factory=lambda: _process)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether this is another process than the launching one."""
+        return self.launcher != _process
 
     @classmethod
     def here(cls) -> "Site":
@@ -63,6 +81,70 @@ class Site:
         os.environ[paths.MIRROR] = self.mirror
         for path in self.attached:
             paths.attach(Path(path))
+
+
+def gpus() -> list[str]:
+    """What CUDA calls the GPUs of this machine, found without it."""
+    named = os.environ.get(VISIBLE)
+    if named is not None:
+        return [name.strip() for name in named.split(",") if name.strip()]
+    found = [re.fullmatch(r"nvidia(\d+)", path.name) for path in DEVICES.iterdir()]
+    return sorted((match[1] for match in found if match), key=int)
+
+
+def uses_cuda() -> bool:
+    """Whether JAX would compute on NVIDIA's GPUs here; it is not asked."""
+    wanted = set((os.environ.get("JAX_PLATFORMS") or "cuda").split(","))
+    return bool({"cuda", "gpu"} & wanted) and any(map(extras.is_there, PLUGINS))
+
+
+def leave_room(workers: int) -> None:
+    """Have this process, which launches workers, keep out of the GPUs' memory.
+
+    Args:
+        workers: processes on this machine.
+
+    Raises:
+        InputError: they are more than the GPUs.
+    """
+    found = gpus() if uses_cuda() else []
+    if 0 < len(found) < workers:
+        raise InputError(
+            f"--workers {workers} are more than the {len(found)} GPUs of this machine, "
+            "of which each worker needs its own: give at most as many."
+        )
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+
+def claim_gpu() -> None:
+    """Take one GPU for this process alone, before JAX takes all of them.
+
+    Locks in the folder of temporary files say which are taken, so that the workers of
+    all commands of a user share them out. Nothing happens where JAX uses none.
+
+    Raises:
+        FailedError: all are taken.
+    """
+    with _lock:
+        found = gpus() if uses_cuda() else []
+        if _claims or not found:
+            return
+        for name in found:
+            plain = re.sub(r"[^\w-]", "_", name)
+            path = Path(tempfile.gettempdir()) / f"twohand-{os.getuid()}-gpu-{plain}"
+            file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(file)
+                continue
+            _claims.append(file)
+            os.environ[VISIBLE] = name
+            return
+    raise FailedError(
+        f"All {len(found)} GPUs of this machine are taken by other workers: have one "
+        "worker a GPU (--workers, or the runner's option) and run the command again."
+    )
 
 
 def _remove_with_the_last(root: Path) -> None:

@@ -103,7 +103,7 @@ def run_cues(args: argparse.Namespace) -> None:
     """Extract and write what is missing; print what came of it."""
     wanted = ("data", "beam") if args.beam else ("data",)
     with extras.needed_for("`twohand data cues` needs", *wanted):
-        from twohand_jax.pipelines import cue_stage, writer
+        from twohand_jax.pipelines import cue_stage, worker, writer
 
         if args.beam:
             from twohand_jax.pipelines import beam
@@ -123,6 +123,8 @@ def run_cues(args: argparse.Namespace) -> None:
         batch=args.batch,
         splits=tuple(args.splits),
     )
+    if args.cues == "sapiens" and (args.workers or args.beam):
+        worker.leave_room(0 if args.beam else args.workers)
     source = cue_stage.RecordCues(args.directory, config)
     report = writer.write(
         source,
