@@ -94,13 +94,16 @@ class RecordCues:
     def settings(self) -> Mapping[str, object]:
         """Everything that decides the bytes."""
         cues = self.config.cues
+        split: dict[str, object] = {}  # absent where it is 1: older sets go on
+        if cues is not None and cues.sapiens_fsdp > 1:
+            split = {"sapiens_fsdp": cues.sapiens_fsdp}
         return {
             "records": self._fingerprint(),
             "cues": {kind: list(by) for kind, by in self._provenance.items()},
             "batch": self.config.batch,
             "sapiens_batch": cues and cues.sapiens_batch,
             "splits": list(self._splits),
-            **({"sapiens_fsdp": cues.sapiens_fsdp} if self._is_split else {}),
+            **split,
         }
 
     @property
@@ -142,10 +145,6 @@ class RecordCues:
                 for number in part
             ]
             yield from _with_cues(rows, maker)
-
-    @property
-    def _is_split(self) -> bool:
-        return self.config.cues is not None and self.config.cues.sapiens_fsdp > 1
 
     def _fingerprint(self) -> str:
         """Changes when the set is built anew with other content."""
