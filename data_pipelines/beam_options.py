@@ -12,6 +12,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import apache_beam
@@ -33,6 +34,10 @@ PORTABLE = "PortableRunner"
 # Runners that hand a pipeline to a job server.
 WITH_SERVER = frozenset(
     (PORTABLE, "FlinkRunner", "SparkRunner", "KafkaStreamsRunner", "PrismRunner")
+)
+FILES = (  # options that name one
+    *("flink_job_server_jar", "spark_job_server_jar", "prism_location"),
+    *("setup_file", "requirements_file"),
 )
 WORD = re.compile(r"(?:--)?(?P<name>[A-Za-z][\w-]*)(?:=(?P<value>.*))?", re.DOTALL)
 IN_PLACE = re.compile(r"local(\[.*\])?|\[.*\]", re.IGNORECASE)  # [auto], local[4]
@@ -70,6 +75,7 @@ def checked(words: Sequence[str]) -> PipelineOptions:
     if endpoint and endpoint != EMBED:
         known_there = _ask_job_server(endpoint)
     _check_names(options, flags, known_there)
+    _check_files(flags)
     _check_cluster(options, runner)
     _check_pipeline(flags)
     return options
@@ -154,6 +160,16 @@ def _refused_values() -> Iterator[None]:
             f"The options given with --beam do not fit ({reason}): correct them; "
             "docs/scale.md has lines for each runner."
         ) from error
+
+
+def _check_files(flags: Sequence[str]) -> None:
+    for name in FILES:
+        path = _value(flags, name)
+        if path and "://" not in path and not Path(path).exists():
+            raise InputError(
+                f"--beam {name}={path} is not there: give the path of a file of this "
+                "machine."
+            )
 
 
 def _check_cluster(options: PipelineOptions, runner: str) -> None:

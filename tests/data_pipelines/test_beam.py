@@ -34,6 +34,7 @@ PORTABLE = "runner=PortableRunner"
         ("streaming=maybe", "streaming: ignored explicit argument 'maybe'"),
         ("runner=no_such.module.Runner", "No module named 'no_such'"),
         (PORTABLE, "needs a job server"),
+        ("runner=FlinkRunner flink_job_server_jar=no.jar", "no.jar is not there"),
         ("job_endpoint=localhost:8099", "no use with DirectRunner"),
         (f"{PORTABLE} job_endpoint=nowhere", "is no address: write HOST:PORT"),
         (f"{PORTABLE} job_endpoint=localhost:99999", "is no address"),

@@ -73,6 +73,22 @@ def test_a_worker_without_a_mirror_makes_one_fills_it_and_leaves_nothing(
     assert (copy / shards.INFO).exists()
 
 
+@pytest.mark.slow
+def test_beam_writes_a_set_into_a_store(bucket: str, tmp_path: Path) -> None:
+    beam = pytest.importorskip("twohand_jax.pipelines.beam")
+    out = paths.local(f"{bucket}/set")
+    make = beam.maker(["runner=DirectRunner"])
+    report = writer.write(Squares(), out, make=make, progress=False)
+    writer.write(Squares(), tmp_path / "plain", workers=0, progress=False)
+    paths.flush()
+    paths.forget()
+    copy = paths.local(f"{bucket}/set")
+    assert sum(report.examples.values()) == report.new_examples > 0
+    for path in (tmp_path / "plain").glob("*tfrecord-*"):
+        assert paths.fetch(copy / path.name)
+        assert (copy / path.name).read_bytes() == path.read_bytes()
+
+
 def test_without_a_store_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(paths.MIRROR, raising=False)
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
