@@ -2,9 +2,9 @@
 
 One element is one shard, made by the same pure function as in ``writer``'s processes,
 so a set begun one way is continued the other way. The directory must be reachable
-under one path by the launching machine and by every worker (a local disk for
-``DirectRunner``, a mounted network or cluster file system or a store such as ``gs://``
-otherwise). So must the source, which must be files where the workers are others.
+under one path by the launching machine and by every worker, as must the source: a
+local disk for ``DirectRunner``, otherwise a file system that all mount, or a store
+(``gs://``, ``s3://``), of which every worker keeps its own mirror (``worker``).
 """
 
 import textwrap
@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import apache_beam
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from twohand_jax import files, paths
 from twohand_jax.errors import FailedError, InputError, UnreadableError
-from twohand_jax.pipelines import shard_file
+from twohand_jax.pipelines import beam_options, labelled, shard_file
 from twohand_jax.pipelines.labelled import ShardSource
 from twohand_jax.pipelines.shard_file import Receipt
+from twohand_jax.pipelines.worker import Site, claim_gpu
 from twohand_jax.pipelines.writer import Made, MakeShards, Shard, outcome
 from twohand_jax.progress import Bar
 
@@ -27,8 +27,12 @@ def maker(options: Sequence[str]) -> MakeShards:
     """How ``writer.write`` has its shards made by Beam.
 
     Args:
-        options: of the pipeline as ``name=value`` or a bare ``name``, passed through.
+        options: of the pipeline as ``name=value`` or a bare ``name``.
+
+    Raises:
+        InputError: an option does not fit (``beam_options.checked``).
     """
+    checked = beam_options.checked(options)
 
     def make(
         source: ShardSource,
@@ -38,13 +42,14 @@ def maker(options: Sequence[str]) -> MakeShards:
         bar: Bar,
     ) -> Made:
         del workers
-        is_remote = paths.is_mirrored(directory)
-        folder = paths.url(directory if is_remote else directory.resolve())
+        folder = str(directory.resolve())
+        paths.flush()  # such as the index of annotations, which workers read
+        write = _WriteShard(folder, source, Site.here())
         try:
-            with apache_beam.Pipeline(options=pipeline_options(options)) as pipeline:
+            with apache_beam.Pipeline(options=checked) as pipeline:
                 keys = pipeline | "shards" >> apache_beam.Create(pending)
                 spread = keys | "spread" >> apache_beam.Reshuffle()
-                spread | "write" >> apache_beam.ParDo(_WriteShard(folder, source))
+                spread | "write" >> apache_beam.ParDo(write)
         except Exception as error:  # Beam raises whatever a worker or a runner did
             text = " ".join(str(error).split()) or type(error).__name__
             reason = textwrap.shorten(text, 400, placeholder=" …")
@@ -52,6 +57,7 @@ def maker(options: Sequence[str]) -> MakeShards:
                 f"The Beam pipeline failed ({reason}); finished shards are kept: run "
                 "the same command again."
             ) from error
+        paths.attach(Path(folder), again=True)  # what workers elsewhere have written
         for shard in pending:
             receipt = shard_file.finished(directory, source, *shard)
             if receipt is None and (reason := _take_note(directory, source, shard)):
@@ -69,21 +75,22 @@ def maker(options: Sequence[str]) -> MakeShards:
     return make
 
 
-def pipeline_options(options: Sequence[str]) -> PipelineOptions:
-    """Beam's options from ``name=value`` words."""
-    return PipelineOptions([f"--{option.lstrip('-')}" for option in options])
-
-
 class _WriteShard(apache_beam.DoFn):
     """Writes one shard; gives its number of examples."""
 
-    def __init__(self, directory: str, source: ShardSource) -> None:
+    def __init__(self, directory: str, source: ShardSource, site: Site) -> None:
         super().__init__()
-        self.directory, self.source = directory, source
+        self.directory, self.source, self.site = directory, source, site
+
+    def setup(self) -> None:
+        """Make the launcher's paths good in this process, and take a GPU for it."""
+        self.site.enter()
+        if self.site.is_elsewhere and labelled.needs_device(self.source):
+            claim_gpu()
 
     def process(self, element: Shard) -> Iterator[int]:
         """``element`` is split and number of a shard."""
-        directory = paths.local(self.directory)
+        directory = Path(self.directory)
         found = outcome(directory, self.source, element)
         if isinstance(found, Receipt):
             yield found.examples

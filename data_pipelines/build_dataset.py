@@ -80,21 +80,37 @@ def run(
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     if args.source is not None and not args.source.is_dir():
         raise InputError(f"--source {args.source} is not a folder.")
+    make = beam_maker(args)  # refused before anything is read
     try:
-        report = _write(from_arguments(args), args)
+        report = _write(from_arguments(args), args, make)
     except InputError:
         _forget_indices(args.out)
         raise
     print(report.text())
 
 
-def _write(dataset: Dataset, args: argparse.Namespace) -> writer.BuildReport:
+def beam_maker(args: argparse.Namespace) -> writer.MakeShards | None:
+    """What makes the shards where --beam is given; None without it.
+
+    Raises:
+        InputError: Beam is not installed, or an option does not fit.
+    """
+    if args.beam is None:
+        return None
+    with extras.needed_for("--beam needs", "data", "beam"):
+        from twohand_jax.pipelines import beam
+    return beam.maker(args.beam)
+
+
+def _write(
+    dataset: Dataset, args: argparse.Namespace, make: writer.MakeShards | None
+) -> writer.BuildReport:
     if args.mano is None:
         print(
             "No --mano: the embedded open hand stands for MANO, which is right for "
             "miniatures made with it and for sources without fits."
         )
-    return write(dataset, args)
+    return write(dataset, args, make)
 
 
 def _forget_indices(out: Path) -> None:
@@ -105,12 +121,15 @@ def _forget_indices(out: Path) -> None:
             out.rmdir()
 
 
-def write(dataset: Dataset, args: argparse.Namespace) -> writer.BuildReport:
+def write(
+    dataset: Dataset, args: argparse.Namespace, make: writer.MakeShards | None = None
+) -> writer.BuildReport:
     """Write the shards that are not there yet, in processes or as a Beam pipeline.
 
     Args:
         dataset: to write.
         args: the common flags.
+        make: makes the shards in place of this machine's processes.
     """
     config = ShardConfig(
         splits=tuple(args.splits),
@@ -123,11 +142,8 @@ def write(dataset: Dataset, args: argparse.Namespace) -> writer.BuildReport:
         "limit": writer.RejectionLimit.of(args.max_rejected),
         "recheck": args.recheck,
     }
-    if args.beam is None:
+    if make is None:
         return writer.write(source, args.out, workers=args.workers, **kept)
-    with extras.needed_for("--beam needs", "data", "beam"):
-        from twohand_jax.pipelines import beam
-    make = beam.maker(args.beam)
     return writer.write(source, args.out, make=make, progress=False, **kept)
 
 

@@ -9,6 +9,7 @@ that the extractor does not make stay as they were, so stages can follow each ot
 
 import dataclasses
 import functools
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,13 +93,23 @@ class RecordCues:
     @property
     def settings(self) -> Mapping[str, object]:
         """Everything that decides the bytes."""
+        cues = self.config.cues
+        split: dict[str, object] = {}  # absent where it is 1: older sets go on
+        if cues is not None and cues.sapiens_fsdp > 1:
+            split = {"sapiens_fsdp": cues.sapiens_fsdp}
         return {
             "records": self._fingerprint(),
             "cues": {kind: list(by) for kind, by in self._provenance.items()},
             "batch": self.config.batch,
-            "sapiens_batch": self.config.cues and self.config.cues.sapiens_batch,
+            "sapiens_batch": cues and cues.sapiens_batch,
             "splits": list(self._splits),
+            **split,
         }
+
+    @property
+    def needs_device(self) -> bool:
+        """Whether each worker wants an accelerator of its own: Sapiens does."""
+        return self.config.cues is not None and self.config.cues.source == "sapiens"
 
     @property
     def cues(self) -> tuple[str, ...]:
@@ -124,7 +135,7 @@ class RecordCues:
         found = self._splits[split]
         path = found.paths[shard]
         payloads, problems = shards.read_shard(path, found.counts[shard])
-        maker = load(self.config)
+        maker = _loaded(self.config)
         for start in range(0, len(payloads), CHUNKS * self.config.batch):
             part = range(start, min(start + CHUNKS * self.config.batch, len(payloads)))
             rows: list[dict[str, Any] | Rejection] = [
@@ -145,6 +156,15 @@ class RecordCues:
                 if receipt.exists():
                     digest.update(receipt.read_bytes())
         return digest.hexdigest().decode()
+
+
+# Beam's workers have many threads: they load once, and networks run one at a time.
+_loading, _making = threading.Lock(), threading.Lock()
+
+
+def _loaded(config: StageConfig) -> Maker:
+    with _loading:
+        return load(config)
 
 
 @functools.lru_cache(maxsize=1)
@@ -181,7 +201,8 @@ def _with_cues(
 ) -> Iterator[Example | Rejection]:
     """The rows in their order, those that are usable with new cues."""
     usable = [row for row in rows if not isinstance(row, Rejection)]
-    made = iter(maker.make(usable))
+    with _making:
+        made = iter(maker.make(usable))
     for row in rows:
         if isinstance(row, Rejection):
             yield row

@@ -331,6 +331,11 @@ def _kept(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
     return np.where(mask, values, 0.0).astype(np.float32)
 
 
+def needs_device(source: "ShardSource") -> bool:
+    """Whether each worker wants an accelerator of its own; few sources do."""
+    return bool(getattr(source, "needs_device", False))
+
+
 class ShardSource(Protocol):
     """A dataset cut into shards. Pickled into worker processes, so keep it small.
 

@@ -24,7 +24,7 @@ import tensorflow_datasets as tfds
 from twohand_jax import files, locks, paths, reading
 from twohand_jax.data import shards
 from twohand_jax.errors import FailedError, InputError, UnreadableError
-from twohand_jax.pipelines import shard_file
+from twohand_jax.pipelines import labelled, shard_file, worker
 from twohand_jax.pipelines.labelled import HOLES, ShardSource
 from twohand_jax.pipelines.shard_file import (
     KEPT_SAMPLES,
@@ -320,7 +320,7 @@ def _in_processes(
         min(workers, max(len(pending), 1)),
         mp_context=context,
         initializer=_start_worker,
-        initargs=(written,),
+        initargs=(written, labelled.needs_device(source)),
     ) as pool:
         tasks: dict[Future, Shard] = {
             pool.submit(_write_shard, directory, source, shard): shard
@@ -345,9 +345,13 @@ def _in_processes(
             raise
 
 
-def _start_worker(written: "multiprocessing.sharedctypes.Synchronized") -> None:
+def _start_worker(
+    written: "multiprocessing.sharedctypes.Synchronized", needs_device: bool
+) -> None:
     global _written
     _written = written
+    if needs_device:
+        worker.claim_gpu()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

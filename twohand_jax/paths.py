@@ -164,6 +164,12 @@ def session() -> Iterator[None]:
         forget()
 
 
+def attached() -> list[Path]:
+    """What this process has copied down with ``attach``, sorted."""
+    with _lock:
+        return sorted(_attached)
+
+
 def attach_all(values: Iterable[Any]) -> None:
     """``attach`` every path of a store among the values of a command's flags."""
     for value in values:

@@ -141,6 +141,11 @@ def test_four_devices_see_what_one_sees(tmp_path):
     assert "same cues of 6 pictures on 4 devices" in out
 
 
+def test_weights_are_split_over_devices_that_are_there(networks):
+    with pytest.raises(InputError, match="1 devices do not divide into groups of 2"):
+        SapiensCues(networks, config=SapiensCuesConfig(fsdp=2))
+
+
 def test_depth_without_segmentation_is_spread_over_the_picture(networks):
     extractor = SapiensCues({"depth": networks["depth"]})
     image = pictures()[1]

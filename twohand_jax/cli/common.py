@@ -173,6 +173,8 @@ def add_cue_options(parser: argparse.ArgumentParser, *more: str) -> None:
     option(
         "--sapiens-batch", type=arguments.positive, metavar="N", default=1, help=text
     )
+    text = "devices that share one copy of the weights; 1"
+    option("--sapiens-fsdp", type=arguments.positive, metavar="N", default=1, help=text)
     text = "finds the hands: FILE.onnx, or the directory of a converted InterWild"
     option("--detector", type=paths.given, metavar="FILE", help=text)
 
@@ -195,6 +197,7 @@ def cue_config(args: argparse.Namespace) -> "CueConfig":
         source=args.cues,
         sapiens_models=tuple((name, path) for name, path in models.items() if path),
         sapiens_batch=args.sapiens_batch,
+        sapiens_fsdp=args.sapiens_fsdp,
         detector=args.detector,
     )
 

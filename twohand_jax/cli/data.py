@@ -103,7 +103,7 @@ def run_cues(args: argparse.Namespace) -> None:
     """Extract and write what is missing; print what came of it."""
     wanted = ("data", "beam") if args.beam else ("data",)
     with extras.needed_for("`twohand data cues` needs", *wanted):
-        from twohand_jax.pipelines import cue_stage, writer
+        from twohand_jax.pipelines import cue_stage, worker, writer
 
         if args.beam:
             from twohand_jax.pipelines import beam
@@ -115,6 +115,7 @@ def run_cues(args: argparse.Namespace) -> None:
             "Records hold their hands' boxes, so that --detector has no use here, and "
             "--mano is of use with --cues labels only."
         )
+    make = beam.maker(args.beam) if args.beam else None  # before a model is loaded
     config = cue_stage.StageConfig(
         cues=None if is_truth else common.cue_config(args),
         mano=args.mano,
@@ -122,8 +123,9 @@ def run_cues(args: argparse.Namespace) -> None:
         batch=args.batch,
         splits=tuple(args.splits),
     )
+    if args.cues == "sapiens" and (args.workers or args.beam):
+        worker.leave_room(0 if args.beam else args.workers)
     source = cue_stage.RecordCues(args.directory, config)
-    make = beam.maker(args.beam) if args.beam else None
     report = writer.write(
         source,
         args.out,

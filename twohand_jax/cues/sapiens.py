@@ -1,6 +1,7 @@
 """Sapiens as a cue extractor: keypoints, segmentation and depth of whole pictures."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, UInt8
 
 from twohand_jax.crops import cue_table
@@ -51,12 +52,15 @@ class SapiensCuesConfig:
             a CPU and bfloat16 elsewhere.
         keypoint_margin: factor by which a person's box grows for the pose network.
         map_margin: the same for the other two.
+        fsdp: devices that share one copy of the weights; each holds its part, and
+            gathers the rest layer by layer. 1: every device has all of them.
     """
 
     batch: int | None = None
     dtype: str | None = None
     keypoint_margin: float = 1.25
     map_margin: float = 1.0
+    fsdp: int = 1
 
     def __post_init__(self) -> None:
         if (self.batch is not None and self.batch < 1) or self.dtype not in (
@@ -96,15 +100,17 @@ class SapiensCues:
             devices: that share each batch; None takes all of this process.
 
         Raises:
-            InputError: there is no network, or one of another kind.
+            InputError: there is no network, or one of another kind; the devices do
+                not divide into groups of ``config.fsdp``.
         """
         _check_networks(networks)
         devices = jax.local_devices() if devices is None else devices
         batch = config.batch or (1 if _on_cpu() else 8)
         self.config = config
         self.makes = cue_table.in_order(networks)
+        mesh = _mesh(devices, config.fsdp)
         self._runners = {
-            cue: SapiensRunner(networks[cue], batch=batch, devices=devices)
+            cue: SapiensRunner(networks[cue], batch=batch, mesh=mesh)
             for cue in self.makes
         }
         self.dtype = self._runners[self.makes[0]].config.dtype
@@ -126,10 +132,11 @@ class SapiensCues:
             InputError: a directory holds no such network, or none is given.
         """
         dtype = config.dtype or ("float32" if _on_cpu() else "bfloat16")
-        networks = {
-            cue: weights.load(directory, dtype=dtype)
-            for cue, directory in models.items()
-        }
+        with jax.default_device(_host()):  # an accelerator gets its part alone
+            networks = {
+                cue: weights.load(directory, dtype=dtype)
+                for cue, directory in models.items()
+            }
         return cls(networks, config=config)
 
     @property
@@ -191,6 +198,14 @@ def _on_cpu() -> bool:
     return jax.default_backend() == "cpu"
 
 
+def _host() -> jax.Device | None:
+    """The CPU as a device; None where ``JAX_PLATFORMS`` leaves it out."""
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:
+        return None
+
+
 def _check_networks(networks: Mapping[str, Loaded]) -> None:
     if not networks:
         raise InputError(
@@ -221,7 +236,32 @@ def _check(images: Images, persons: Persons) -> None:
             )
 
 
-AXIS = "data"
+DATA, FSDP = "data", "fsdp"
+SMALLEST_SPLIT = 2**16  # numbers; smaller arrays are whole on every device
+
+
+def _mesh(devices: Sequence[jax.Device], fsdp: int) -> Mesh:
+    if fsdp < 1 or len(devices) % fsdp:
+        raise InputError(
+            f"{len(devices)} devices do not divide into groups of {fsdp} that share "
+            "Sapiens' weights; give a divisor of the number of devices."
+        )
+    shape, types = (len(devices) // fsdp, fsdp), (AxisType.Auto,) * 2
+    return jax.make_mesh(shape, (DATA, FSDP), axis_types=types, devices=devices)
+
+
+def _places(mesh: Mesh, variables: Variables) -> Variables:
+    """Shardings: the longest axis that divides is split over fsdp, as in training."""
+    parts = mesh.shape[FSDP]
+
+    def place(leaf: Array) -> NamedSharding:
+        axes = [axis for axis, n in enumerate(leaf.shape) if n % parts == 0]
+        spec: list[str | None] = [None] * leaf.ndim
+        if parts > 1 and axes and leaf.size >= SMALLEST_SPLIT:
+            spec[max(axes, key=lambda axis: leaf.shape[axis])] = FSDP
+        return NamedSharding(mesh, PartitionSpec(*spec))
+
+    return jax.tree.map(place, variables)
 
 
 class SapiensRunner:
@@ -233,29 +273,33 @@ class SapiensRunner:
         size: height and width of its input.
     """
 
-    def __init__(
-        self, loaded: Loaded, *, batch: int, devices: Sequence[jax.Device]
-    ) -> None:
-        """Place the weights on all devices, in the dtype of the activations.
+    def __init__(self, loaded: Loaded, *, batch: int, mesh: Mesh) -> None:
+        """Keep the weights on the host until they are first needed.
 
         Args:
             loaded: the network.
             batch: pictures on each device at a time.
-            devices: each takes its part of every batch.
+            mesh: data x fsdp devices; each takes its part of every batch.
         """
-        mesh = jax.make_mesh(
-            (len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices
-        )
-        everywhere = NamedSharding(mesh, PartitionSpec())
-        split = NamedSharding(mesh, PartitionSpec(AXIS))
         self.config, self.origin = loaded.config, loaded.origin
         self.size = loaded.config.image
-        self._count = batch * len(devices)
-        self._variables = jax.device_put(
-            _cast(loaded.variables, loaded.config), everywhere
-        )
-        self._program = jax.jit(
-            _look(loaded.config), in_shardings=(everywhere, split), out_shardings=split
+        self._count, self._mesh = batch * mesh.size, mesh
+        self._loaded: Loaded | None = loaded
+
+    @functools.cached_property
+    def _variables(self) -> Variables:
+        """The weights on the devices, in the dtype of the activations."""
+        assert self._loaded is not None
+        cast = _cast(self._loaded.variables, self.config)
+        self._loaded = None
+        return jax.device_put(cast, _places(self._mesh, cast))
+
+    @functools.cached_property
+    def _program(self) -> Callable[[Variables, np.ndarray], Array]:
+        split = NamedSharding(self._mesh, PartitionSpec((DATA, FSDP)))
+        places = jax.tree.map(lambda leaf: leaf.sharding, self._variables)
+        return jax.jit(
+            _look(self.config), in_shardings=(places, split), out_shardings=split
         )
 
     def __call__(
@@ -276,7 +320,8 @@ class SapiensRunner:
 
 
 def _cast(variables: Variables, config: SapiensConfig) -> Variables:
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, config.dtype), variables)
+    dtype = jnp.dtype(config.dtype)
+    return jax.tree.map(lambda leaf: np.asarray(leaf).astype(dtype), variables)
 
 
 def _look(config: SapiensConfig) -> Callable[[Variables, Array], Array]:

@@ -82,6 +82,7 @@ class CueConfig:
         sapiens_models: directories written by ``twohand weights convert sapiens``, by
             the name of the cue that each one makes.
         sapiens_batch: number of pictures on each device at a time.
+        sapiens_fsdp: devices that share one copy of Sapiens' weights.
         detector: ONNX file of the hand detector, or directory of a converted InterWild,
             whose own detector then finds the hands of one person; None for MediaPipe's
             networks.
@@ -94,6 +95,7 @@ class CueConfig:
     source: str = "auto"
     sapiens_models: tuple[tuple[str, Path], ...] = ()
     sapiens_batch: int = 1
+    sapiens_fsdp: int = 1
     detector: Path | None = None
     unseen: tuple[str, ...] = ("segmentation", "depth")
 
@@ -436,9 +438,10 @@ def load_extractor(config: CueConfig) -> Extractor | None:
     if config.source == "sapiens":
         from twohand_jax.cues.sapiens import SapiensCues, SapiensCuesConfig
 
-        return SapiensCues.load(
-            config.sapiens, config=SapiensCuesConfig(batch=config.sapiens_batch)
+        settings = SapiensCuesConfig(
+            batch=config.sapiens_batch, fsdp=config.sapiens_fsdp
         )
+        return SapiensCues.load(config.sapiens, config=settings)
     if config.source == "auto" and assets.SEGDEPTH.is_dir():
         from twohand_jax.cues.segdepth import SegDepthCues
 
