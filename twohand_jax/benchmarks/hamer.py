@@ -13,8 +13,6 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
-from jaxtyping import Array, Float
 
 from twohand_jax import arguments
 from twohand_jax.benchmarks import report, steps
@@ -32,7 +30,7 @@ from twohand_jax.benchmarks.report import (
 from twohand_jax.benchmarks.steps import CompiledProgram
 from twohand_jax.models import apply
 from twohand_jax.models.apply import Network, Variables
-from twohand_jax.models.hamer import CAMERA, POSE, SHAPE, Hamer, HamerConfig
+from twohand_jax.models.hamer import CAMERA, POSE, SHAPE, HamerConfig, HamerValues
 from twohand_jax.weights.hamer import RELEASED
 
 TASK = "network"
@@ -126,22 +124,9 @@ def measure(
     return [row._replace(ceiling=limit) for row in rows]
 
 
-class _Values(nnx.Module):
-    """The network as a function of crops."""
-
-    def __init__(self, config: HamerConfig, *, rngs: nnx.Rngs):
-        self.network = Hamer(config, rngs=rngs)
-
-    def __call__(
-        self, crop: Float[Array, "n s s 3"], *, train: bool = False
-    ) -> Float[Array, "n 109"]:
-        """Pose, shape and camera; ``train`` is without effect."""
-        return self.network.values(crop)
-
-
 def values_network(config: HamerConfig) -> Network:
     """The network from crops to numbers, as pure functions."""
-    return apply.network(lambda rngs: _Values(config, rngs=rngs))
+    return apply.network(lambda rngs: HamerValues(config, rngs=rngs))
 
 
 def random_variables(config: HamerConfig) -> Variables:

@@ -2,10 +2,9 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
-from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from twohand_jax import assets, fields, losses, mano
@@ -30,7 +29,7 @@ from twohand_jax.train.task import Task
 from twohand_jax.types import Batch, Inputs, ManoModel, Mean
 from twohand_jax.weights.native import MEDIAPIPE
 
-NETWORKS: Mapping[type, Callable[..., nnx.Module]] = {
+NETWORKS: Mapping[type, Callable[..., Any]] = {
     RegressorConfig: Regressor,
     HamerConfig: Hamer,
 }

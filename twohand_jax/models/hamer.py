@@ -298,3 +298,16 @@ def full_camera(camera: Float[Array, "*b 3"]) -> Float[Array, "*b 3"]:
     """
     scale, shift = camera[..., :1], camera[..., 1:]
     return jnp.concatenate([shift, 2 * FOCAL / (scale + 1e-12)], axis=-1)
+
+
+class HamerValues(nnx.Module):
+    """The network as a function of crops, for one hand."""
+
+    def __init__(self, config: HamerConfig, *, rngs: nnx.Rngs):
+        self.network = Hamer(config, rngs=rngs)
+
+    def __call__(
+        self, crop: Float[Array, "n s s 3"], *, train: bool = False
+    ) -> Float[Array, "n 109"]:
+        """Pose, shape and camera; ``train`` is without effect."""
+        return self.network.values(crop)
