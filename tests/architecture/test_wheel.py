@@ -88,7 +88,7 @@ def test_modules_and_assets_are_in_the_wheel_and_peers_and_tests_are_not(names):
         if path.is_file() and path.suffix != ".pyc"
     }
     peers = {name for name in there if PEER.search(name)}
-    assert len(peers) == 6  # the package and five peers
+    assert len(peers) == 7  # the package and six peers
     assert {name for name in names if ".dist-info/" not in name} == there - peers
     assert any(name.endswith("licenses/NOTICE") for name in names)
 
