@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import MANUALS, ROOT, name
+from twohand_jax.cli import benchmark
 from twohand_jax.cli.main import parser
 from twohand_jax.cli.parsing import Parser
 from twohand_jax.pipelines import datasets
@@ -56,6 +57,8 @@ def leaf(given: list[str]) -> tuple[argparse.ArgumentParser, list[str]]:
         command = inside[rest.pop(0)]
     if command.prog.endswith("data build") and rest and rest[0] in datasets.DATASETS:
         return datasets.get(rest[0]).parser(Parser), rest[1:]
+    if command.prog.endswith(" benchmark") and rest and rest[0] in benchmark.SUBJECTS:
+        return benchmark.flags_of(rest[0]), rest[1:]
     return command, rest
 
 
