@@ -29,6 +29,7 @@ from twohand_jax.cues.palm import (
     tracking_region,
     whole_picture,
 )
+from twohand_jax.cues.partner import find_partner
 from twohand_jax.cues.people import group_people
 from twohand_jax.cues.selection import (
     HandDetection,
@@ -51,6 +52,8 @@ CLOSE_UP = 0.25
 # Faces and knees pass for hands more often where the palm is doubtful: then the closer
 # look has to be surer. Hands of fewer pixels show no pose.
 CLEAR_PALM, SURER, LEAST_SIZE = 0.6, 0.96, 16.0
+# Hands of so many pixels are asked for a partner that they hide.
+PARTNER_SIZE = 40.0
 BOX_ROTATIONS = 8
 BOX_MARGIN, PALM_MARGIN = 1.5, 2.0
 MIN_BOX_IOU = 0.2
@@ -151,6 +154,7 @@ class MediaPipeHands:
         if is_searched or len(hands) < len(before):
             whole = whole_picture(*image.shape[:2])
             hands = self._look(picture, whole, hands, min_score=self.palm_score)
+            hands = self._with_partners(picture, hands)
         return self._best(hands)
 
     def _search(self, image: UInt8[np.ndarray, "h w 3"]) -> list[HandDetection]:
@@ -160,8 +164,10 @@ class MediaPipeHands:
         padded = whole._replace(size=whole.size * PADDING)
         picture = pyramid(image)
         hands = self._look(picture, whole, [], min_score=self.palm_score)
+        hands = self._with_partners(picture, hands)
         if _all_paired(hands) and _largest(hands) > CLOSE_UP * whole.size:
             return self._best(hands)
+        asked = hands
         parts = [region for part in TILE_PARTS for region in tiles(height, width, part)]
         hands = self._look_on(picture, [padded, *parts], hands)
         if not _all_paired(hands):
@@ -172,7 +178,26 @@ class MediaPipeHands:
             clear = pyramid(with_local_contrast(image))
             again = [whole, padded, *tiles(height, width, TILE_PARTS[0])]
             hands = self._look_on(clear, again, hands)
-        return self._best(hands)
+        return self._best(self._with_partners(picture, hands, asked))
+
+    def _with_partners(
+        self,
+        image: Pyramid,
+        hands: list[HandDetection],
+        asked: Sequence[HandDetection] = (),
+    ) -> list[HandDetection]:
+        """The hands, and those that hide behind one of them, but for ``asked`` ones."""
+        for person in group_people(hands):
+            (hand, *other) = person.hands
+            is_asked = any(hand is one for one in asked)
+            is_small = long_side(hand.box) < PARTNER_SIZE
+            if other or is_asked or is_small or len(hands) >= self.max_hands:
+                continue
+            partner = find_partner(self._joints, image, hand)
+            others = [one for one in hands if one is not hand]
+            if partner and len(distinct([*others, partner])) > len(others):
+                hands = [*hands, partner]
+        return hands
 
     def _best(self, hands: list[HandDetection]) -> list[HandDetection]:
         people = group_people(hands)
@@ -300,7 +325,7 @@ def _check(
 # Presence up to which landmarks help no estimate, and from which on they are to be
 # believed. Of rendered hands that touch, those below 0.95 have their palms wrong by 40
 # to 100 degrees, those above 0.98 by 16; photographs of single hands all exceed 0.98.
-DOUBTED, TRUSTED = 0.95, 0.99
+DOUBTED, TRUSTED = 0.6, 0.9
 
 
 def trust(presence: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:

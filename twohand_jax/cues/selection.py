@@ -68,7 +68,7 @@ def distinct(
         for one in kept:
             limit = same if hand.side == one.side else other
             limit *= long_side(hand.box)
-            is_same = _distance(hand, one) < limit or _iou(hand, one) > SAME_BOX
+            is_same = joint_distance(hand, one) < limit or _iou(hand, one) > SAME_BOX
             if is_same or _is_part(hand, one):
                 break
         else:
@@ -86,7 +86,8 @@ def long_side(box: Float[np.ndarray, "4"]) -> float:
     return float((box[2:] - box[:2]).max())
 
 
-def _distance(first: HandDetection, second: HandDetection) -> float:
+def joint_distance(first: HandDetection, second: HandDetection) -> float:
+    """Mean distance of both hands' joints, pixels."""
     gap = (first.keypoints - second.keypoints)[:, :2]
     return float(np.linalg.norm(gap, axis=1).mean())
 
