@@ -56,10 +56,11 @@ def test_joints_in_metres_come_with_the_hands(image, keypoints) -> None:
 
 
 @pytest.mark.parametrize(
-    ("presence", "trust"), [(0.92, 0.0), (0.97, 0.5), (0.995, 1.0)]
+    ("presence", "trust", "solid"),
+    [(0.55, 0.0, False), (0.75, 0.5, False), (0.95, 1.0, False), (0.98, 1.0, True)],
 )
 def test_keypoints_are_believed_as_far_as_the_detector_is_sure(
-    image, keypoints, presence, trust
+    image, keypoints, presence, trust, solid
 ) -> None:
     """Their scores stay; what the fit is told of them does not."""
     sure = [None if one is None else np.array(one, np.float32) for one in keypoints]
@@ -70,6 +71,8 @@ def test_keypoints_are_believed_as_far_as_the_detector_is_sure(
     np.testing.assert_allclose(hands.trust, trust, atol=1e-6)
     np.testing.assert_allclose(hands.evidence[..., 2], presence * trust, atol=1e-6)
     np.testing.assert_array_equal(hands.evidence[..., :2], hands.keypoints[..., :2])
+    assert hands.has_world.all()
+    assert hands.solid_world.any(axis=(1, 2)).tolist() == [solid] * 2
     given = look(observer(sure), image, keypoints=sure).hands
     np.testing.assert_array_equal(given.evidence, given.keypoints)
     better = Painter(makes=("keypoints",))

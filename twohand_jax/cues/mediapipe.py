@@ -323,9 +323,10 @@ def _check(
 
 
 # Presence up to which landmarks help no estimate, and from which on they are to be
-# believed. Of rendered hands that touch, those below 0.95 have their palms wrong by 40
-# to 100 degrees, those above 0.98 by 16; photographs of single hands all exceed 0.98.
-DOUBTED, TRUSTED = 0.6, 0.9
+# believed. In photographs of clasped hands they are right from 0.7 to 0.9 on, by eye.
+# Rendered hands that touch would ask for more: below 0.95 their palms are wrong by 40
+# to 100 degrees. Joints in metres are worse than the network's below SOLID.
+DOUBTED, TRUSTED, SOLID = 0.6, 0.9, 0.97
 
 
 def trust(presence: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:

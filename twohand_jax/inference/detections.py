@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Float32, UInt8
 from twohand_jax import paths
 from twohand_jax.crops.pointing import pointing_angles
 from twohand_jax.cues import selection
-from twohand_jax.cues.mediapipe import to_fingertips, trust
+from twohand_jax.cues.mediapipe import SOLID, to_fingertips, trust
 from twohand_jax.cues.onnx_detector import HandBoxes, OnnxDetector
 from twohand_jax.cues.people import Person, group_people
 from twohand_jax.cues.selection import HandDetection, two_hands
@@ -46,6 +46,8 @@ NO_WORLD = np.zeros((2, NUM_JOINTS, 3), np.float32)
 NO_WORLD.setflags(write=False)
 BELIEVED = np.ones(2, np.float32)
 BELIEVED.setflags(write=False)
+BOTH = np.ones(2, bool)
+BOTH.setflags(write=False)
 
 
 class Detections(NamedTuple):
@@ -57,7 +59,8 @@ class Detections(NamedTuple):
         score: confidence that the hand is there; 0 for absent hands.
         world: the detector's joints in metres about each hand's centre, in the
             picture's axes: x right, y down, z away from the camera.
-        trust: how reliable a hand's keypoints and ``world`` are, 0 to 1.
+        trust: how reliable a hand's keypoints are, 0 to 1.
+        solid: whether a hand's ``world`` is reliable.
     """
 
     boxes: Float32[np.ndarray, "2 4"]
@@ -65,6 +68,7 @@ class Detections(NamedTuple):
     score: Float32[np.ndarray, "2"]
     world: Float32[np.ndarray, "2 21 3"] = NO_WORLD
     trust: Float32[np.ndarray, "2"] = BELIEVED
+    solid: Bool[np.ndarray, "2"] = BOTH
 
     @property
     def present(self) -> Bool[np.ndarray, "2"]:
@@ -86,6 +90,11 @@ class Detections(NamedTuple):
         """The keypoints for the fit: each score times the hand's trust."""
         factor = np.stack([BELIEVED, BELIEVED, self.trust], axis=-1)
         return self.keypoints * factor[:, None]
+
+    @property
+    def solid_world(self) -> Float32[np.ndarray, "2 21 3"]:
+        """The joints in metres for the fit: zeros where they are not reliable."""
+        return self.world * self.solid[:, None, None]
 
     def turned(
         self,
@@ -131,14 +140,17 @@ def detect_people(
 
 
 def _of_person(person: Person) -> Detections:
-    hands = no_detections()._replace(world=NO_WORLD.copy(), trust=BELIEVED.copy())
+    hands = no_detections()._replace(
+        world=NO_WORLD.copy(), trust=BELIEVED.copy(), solid=BOTH.copy()
+    )
     for side, hand in enumerate(person):
         if hand is not None:
             hands.keypoints[side] = to_fingertips(hand.keypoints)
             hands.boxes[side] = box_around(hands.keypoints[side])
             hands.score[side] = hand.score
+            presence = hand.keypoints[0, 2]
             hands.world[side] = hand.world
-            hands.trust[side] = trust(hand.keypoints[0, 2])
+            hands.trust[side], hands.solid[side] = trust(presence), presence >= SOLID
     return hands
 
 
@@ -150,8 +162,11 @@ def detect_in_boxes(
     found = two_hands(detector(image, known.boxes[present], present.tolist()))
     for side in np.flatnonzero(found.present):
         known.keypoints[side] = to_fingertips(found.keypoints[side])
-    trusted = np.where(found.present, trust(found.keypoints[:, 0, 2]), 1.0)
-    return known._replace(world=found.world, trust=trusted.astype(np.float32))
+    presence = found.keypoints[:, 0, 2]
+    trusted = np.where(found.present, trust(presence), 1.0)
+    return known._replace(
+        world=found.world, trust=trusted.astype(np.float32), solid=presence >= SOLID
+    )
 
 
 def detections_from_boxes(

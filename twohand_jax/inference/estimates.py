@@ -285,7 +285,7 @@ def _rows(
                     "trust": hands.trust[side],
                     "box": hands.boxes[side],
                     "keypoints": hands.keypoints[side],
-                    "world": hands.world[side],
+                    "world": hands.solid_world[side],
                     "orient": network.mano.global_orient[side],
                     "pose": network.mano.hand_pose[side],
                     "betas": network.mano.betas[side],

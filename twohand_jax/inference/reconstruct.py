@@ -387,7 +387,7 @@ class Reconstructor:
     def fit(self, network: Prediction, hands: detections.Detections) -> Prediction:
         """The network's hands on their keypoints (``fit.fit``)."""
         self.prepare(wants_fit=True)
-        return self._run("fit", self.model, network, hands.evidence, hands.world)
+        return self._run("fit", self.model, network, hands.evidence, hands.solid_world)
 
     def _predict(self, views: Sequence[CanvasView]) -> list[Prediction]:
         """What the network says of each view.
