@@ -1,5 +1,9 @@
 """Checkpoints in a store: whole or not there, on any devices, and the same bits."""
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -7,8 +11,8 @@ import jax
 import numpy as np
 import pytest
 
-from tests.stores.test_paths import content, put
-from tests.train import toy
+from tests.stores.emulators import content, filesystem, half_visible, put
+from tests.train import runs, toy
 from twohand_jax import paths
 from twohand_jax.errors import FailedError, InputError
 from twohand_jax.train import sharding, state, store_checkpoint
@@ -57,32 +61,56 @@ def toy_optimizer():
     return optim.optimizer(toy.OPTIM)
 
 
+CHILD = """
+import sys
+from tests.train import toy
+from twohand_jax import locks, paths
+with paths.session():
+    place = paths.local(sys.argv[1])
+    with locks.held(place, "twohand train"):
+        toy.train(place, total_steps=6, save_every=1)
+"""
+
+
+def killed(url, faults, request):
+    """Train in a process that dies by SIGKILL when it sends a request with this end."""
+    words = [sys.executable, "-c", CHILD, url]
+    child = subprocess.Popen(words, env=os.environ | {"PYTHONPATH": str(runs.ROOT)})
+
+    def watch(told):
+        if told.endswith(request):
+            child.kill()
+            child.wait()
+
+    faults.watch = watch
+    assert child.wait() == -signal.SIGKILL
+    faults.clear()
+    assert half_visible(url) == []
+    return {name for name in content(url) if name.startswith("checkpoints")}
+
+
 @pytest.mark.slow
-def test_a_run_goes_on_elsewhere_with_the_same_bits_and_each_step_once_in_its_log(
-    run, bucket, tmp_path
+def test_kill_9_in_uploads_and_the_run_goes_on_elsewhere_with_the_same_bits(
+    run, bucket, faults, tmp_path
 ):
-    alone = leaves(toy.train(tmp_path, total_steps=2 * STEPS, log_every=1))
-    run(2 * STEPS, save_every=1, log_every=1, keep_checkpoints=2)
-    names = {name for name in content(bucket) if name.startswith("checkpoints")}
-    assert names == {
-        f"checkpoints/{step}/{file}"
-        for step in (2 * STEPS - 1, 2 * STEPS)
-        for file in ("COMPLETE.json", "part-00000-of-00001.npz")
-    }
-    fs = _fs(bucket)
-    # As if killed in the middle of the last save, all of its parts being there.
-    fs.rm_file(f"{bucket}/checkpoints/{2 * STEPS}/COMPLETE.json")
-    again = run(2 * STEPS, save_every=1, log_every=1, keep_checkpoints=2)
+    alone = leaves(toy.train(tmp_path, total_steps=2 * STEPS))
+    part, end = "part-00000-of-00001.npz", "COMPLETE.json"
+    # While a part goes up, and between it and the word that the step is complete.
+    left = killed(bucket, faults, f"checkpoints/2/{part}")
+    assert f"checkpoints/1/{end}" in left and f"checkpoints/2/{end}" not in left
+    left = killed(bucket, faults, f"checkpoints/4/{end}")
+    assert {f"checkpoints/3/{end}", f"checkpoints/4/{part}"} <= left
+    again = run(2 * STEPS, save_every=1)
     for name, value in alone.items():
         np.testing.assert_array_equal(again[name], value, err_msg=name)
-    lines = content(bucket)["metrics.jsonl"].decode().splitlines()
+    left = content(bucket)
+    assert {name for name in left if name.startswith("checkpoints")} == {
+        f"checkpoints/{step}/{file}"
+        for step in (2 * STEPS - 1, 2 * STEPS)
+        for file in (end, part)
+    }
+    lines = left["metrics.jsonl"].decode().splitlines()
     assert [f'"step": {n + 1},' in line for n, line in enumerate(lines)] == [True] * 6
-
-
-def _fs(url):
-    import fsspec
-
-    return fsspec.filesystem(url.partition(":")[0], use_listings_cache=False)
 
 
 @pytest.mark.parametrize("scheme", ["s3"])
@@ -93,9 +121,10 @@ def test_a_damaged_step_is_set_aside_and_the_one_before_is_read(
     run(2, save_every=1)
     part = f"{bucket}/checkpoints/2/part-00000-of-00001.npz"
     if damage == "cut":
-        put(bucket, "checkpoints/2/part-00000-of-00001.npz", _fs(part).cat(part)[:900])
+        fs = filesystem(part)
+        fs.pipe_file(part, fs.cat(part)[:900])
     elif damage == "missing":
-        _fs(part).rm_file(part)
+        filesystem(part).rm_file(part)
     else:
         put(bucket, "checkpoints/2/COMPLETE.json", b'{"parts": {"../../x.npz": 1}}')
     checkpoints = StoreCheckpoints(paths.local(bucket))

@@ -7,22 +7,10 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from tests.stores.emulators import content, put
 from twohand_jax import extras, files, locks, paths, reading
 from twohand_jax.cli import main as cli
 from twohand_jax.errors import FailedError, InputError, MissingDependencyError
-
-
-def content(url: str) -> dict[str, bytes]:
-    """All objects below a URL by their names behind it."""
-    fs = fsspec.filesystem(url.partition(":")[0], use_listings_cache=False)
-    base = url.partition("://")[2]
-    found = fs.find(base)
-    return {name.removeprefix(f"{base}/"): fs.cat_file(name) for name in found}
-
-
-def put(url: str, name: str, value: bytes) -> None:
-    fs = fsspec.filesystem(url.partition(":")[0], use_listings_cache=False)
-    fs.pipe_file(f"{url}/{name}", value)
 
 
 def test_local_paths_stay_what_they_are():

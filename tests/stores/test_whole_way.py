@@ -7,7 +7,7 @@ import fsspec
 import jax
 import pytest
 
-from tests.stores.test_paths import content
+from tests.stores.emulators import content
 from tests.train import runs
 from twohand_jax import assets, paths
 from twohand_jax.cli import main as cli
