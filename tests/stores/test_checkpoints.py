@@ -14,7 +14,7 @@ import pytest
 from tests.stores.emulators import content, filesystem, half_visible, put
 from tests.train import runs, toy
 from twohand_jax import paths
-from twohand_jax.errors import FailedError, InputError
+from twohand_jax.errors import FailedError, InputError, UnreadableError
 from twohand_jax.train import sharding, state, store_checkpoint
 from twohand_jax.train.store_checkpoint import StoreCheckpoints
 
@@ -134,6 +134,25 @@ def test_a_damaged_step_is_set_aside_and_the_one_before_is_read(
     assert "checkpoints/2/DAMAGED.json" in left
     assert "checkpoints/2/COMPLETE.json" not in left
     assert StoreCheckpoints(paths.local(bucket)).latest() == 1
+
+
+@pytest.mark.parametrize("scheme", ["s3"])
+def test_a_step_that_cannot_be_read_now_is_not_a_damaged_one(
+    run, bucket, faults, monkeypatch
+):
+    monkeypatch.setattr("s3fs.S3FileSystem.retries", 1)
+    run(2, save_every=1)
+    checkpoints = StoreCheckpoints(paths.local(bucket))
+    faults.cut, faults.cut_in = 10**6, "part-"
+    with pytest.raises(UnreadableError, match="checkpoints/2/part-.* cannot be read"):
+        checkpoints.load(abstract())
+    faults.clear()
+    assert {"checkpoints/2/COMPLETE.json"} == {
+        n for n in content(bucket) if "/2/C" in n
+    }
+    faults.cut, faults.cut_in = 2, "part-"
+    assert int(checkpoints.load(abstract()).step) == 2
+    assert faults.cut == 0
 
 
 @pytest.mark.parametrize("scheme", ["s3"])
