@@ -6,16 +6,21 @@ import http.server
 import io
 import json
 import logging
+import os
 import re
+import subprocess
+import sys
 import threading
 import time
 import urllib.parse
 import zipfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
 BUCKET = "bucket"
 NAME = re.compile(rb'"name": *"([^"]+)"')
 
@@ -168,6 +173,26 @@ def running() -> Iterator[None]:
         fsspec.config.set_conf_env(fsspec.config.conf)
         fsspec.filesystem("s3").mkdir(BUCKET)
         yield
+
+
+def killed_at(words: list[str], end: str) -> int:
+    """Run Python until it sends a request with this end, before it is answered.
+
+    Returns:
+        The exit code: minus the number of SIGKILL, if there was such a request.
+    """
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    child = subprocess.Popen([sys.executable, *words], env=environment)
+
+    def watch(request: str) -> None:
+        if request.endswith(end):
+            child.kill()
+            child.wait()
+
+    FAULTS.watch = watch
+    code = child.wait()
+    FAULTS.clear()
+    return code
 
 
 def content(url: str) -> dict[str, bytes]:
