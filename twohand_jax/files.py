@@ -116,7 +116,7 @@ def write_npz(
         InputError, FailedError: as ``replacing`` does.
     """
     # NumPy 2.0 takes allow_pickle=False for one more array.
-    held = {name: np.asarray(array) for name, array in arrays.items()}
+    held: dict[str, Any] = {name: np.asarray(a) for name, a in arrays.items()}
     if objects := [name for name, array in held.items() if array.dtype.hasobject]:
         raise ValueError(f"The array {objects[0]!r} holds Python objects, not numbers.")
     save = np.savez_compressed if compressed else np.savez
