@@ -20,14 +20,16 @@ LOWEST := .venv-lowest
 test-lowest:
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install -q -r tests/lowest.txt \
-	  packaging "pytest>=8" pytest-timeout pytest-xdist
+	  packaging "pytest>=8" pytest-timeout pytest-xdist "moto[server]>=5" \
+	  gcp-storage-emulator
 	$(LOWEST)/bin/python -m pip install -q --no-deps -e .
 	$(LOWEST)/bin/python -m pytest -n 2 --dist worksteal -m "not slow and not egl" \
 	  tests/geometry tests/mano/test_forward.py tests/viz tests/crops tests/data \
 	  tests/cues/test_mediapipe.py tests/inference/test_reconstruct.py \
 	  tests/inference/test_fit.py tests/train/test_step.py tests/train/test_loop.py \
 	  tests/evaluation/test_error_plots.py tests/collision/test_penetration.py \
-	  tests/data_pipelines/freihand tests/data_pipelines/test_writer.py
+	  tests/data_pipelines/freihand tests/data_pipelines/test_writer.py \
+	  tests/stores/test_paths.py tests/stores/test_checkpoints.py
 
 # Which wheels there are for each platform, as the package index has it today.
 wheels: $(VENV)/dev.installed

@@ -60,6 +60,8 @@ def test_what_was_written_is_there_in_a_new_folder_and_in_place_of_an_old_file(
         files.write_npz(path, {"a": np.arange(3), "b": np.array("text")})
         with np.load(path, allow_pickle=False) as arrays:
             assert arrays["a"].tolist() == [0, 1, 2] and str(arrays["b"]) == "text"
+    with pytest.raises(ValueError, match="'b' holds Python objects"):
+        files.write_npz(path, {"a": np.arange(3), "b": np.array([None])})
     assert list(path.parent.iterdir()) == [path]
 
 

@@ -109,10 +109,19 @@ def write_json(path: str | Path, content: Any, *, sort_keys: bool = False) -> No
 def write_npz(
     path: str | Path, arrays: Mapping[str, Any], *, compressed: bool = True
 ) -> None:
-    """Write arrays by name, without pickles; raises as ``write_bytes`` does."""
+    """Write arrays by name, without pickles.
+
+    Raises:
+        ValueError: an array holds Python objects; nothing is written.
+        InputError, FailedError: as ``replacing`` does.
+    """
+    # NumPy 2.0 takes allow_pickle=False for one more array.
+    held: dict[str, Any] = {name: np.asarray(a) for name, a in arrays.items()}
+    if objects := [name for name, array in held.items() if array.dtype.hasobject]:
+        raise ValueError(f"The array {objects[0]!r} holds Python objects, not numbers.")
     save = np.savez_compressed if compressed else np.savez
     with replacing(path) as beside, beside.open("wb") as file:
-        save(file, allow_pickle=False, **arrays)
+        save(file, **held)
 
 
 def remove_partials(folder: Path, *, is_deep: bool = True) -> None:

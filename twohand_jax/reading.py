@@ -24,7 +24,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from twohand_jax import paths
-from twohand_jax.errors import InputError, MissingFileError, UnreadableError
+from twohand_jax.errors import (
+    FailedError,
+    InputError,
+    MissingFileError,
+    UnreadableError,
+)
 
 MIB = 1 << 20
 SETTINGS_BYTES = MIB  # of files that say what something is, such as config.json
@@ -208,7 +213,7 @@ def read_npz(
 
     try:
         return retried(read, path)
-    except InputError:
+    except (InputError, FailedError):
         raise
     except KeyError as error:
         raise InputError(f"{shown(path)} holds no array {error}.") from error
@@ -248,7 +253,7 @@ def read_npy(path: str | Path, *, limit: int = ARRAY_BYTES) -> np.ndarray:
 
     try:
         return retried(read, path)
-    except InputError:
+    except (InputError, FailedError):
         raise
     except MALFORMED_ARRAYS as error:
         raise InputError(f"{shown(path)} is not a readable array: {error}.") from error

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.inference import networks, priors
 from twohand_jax import mano
 
 ROOT = Path(__file__).parents[2]
@@ -94,14 +95,19 @@ def test_the_dataset_is_built_and_evaluated(extended, tmp_path):
     (source / "labels.json").write_text(json.dumps(entries))
     build = ("data", "build", "plain", "--source", str(source), "--out", str(records))
     run(extended, *COMMAND, *build, "--workers", "0")
+    model = networks.save(tmp_path / "model", networks.config())
     words = ("evaluate", "--dataset", str(records), "--protocol", "plain")
+    words += ("--model", str(model), "--batch", "2", "--no-plots", "--worst", "0")
     out = run(extended, *COMMAND, *words, "--out", str(tmp_path / "results"))
     assert "MPJPE" in out
 
 
 @pytest.mark.slow
-def test_the_energy_pulls_fingertips_together():
+def test_the_energy_pulls_fingertips_together(tmp_path):
     (code,) = PYTHON
+    small = priors.write_prior(tmp_path / "prior")
+    assert code.count("th.Prior.load()") == 1
+    code = code.replace("load()", f"load({str(small)!r})")
     shown = (
         "before = tips_together(prior.model, th.mano.forward(prior.model, pairs))\n"
         "after = tips_together(prior.model, refined.prediction.geometry)\n"

@@ -41,9 +41,10 @@ def test_a_passing_error_is_survived_and_a_lasting_one_told(
     path.write_bytes(b"abc")
     monkeypatch.setattr(reading, "open", Failing(2, number), raising=False)
     assert reading.read_bytes(path) == b"abc"
-    monkeypatch.setattr(reading, "open", Failing(9, number), raising=False)
-    with pytest.raises(UnreadableError, match=f"{path} could not be read: "):
-        reading.read_bytes(path)
+    monkeypatch.setattr(reading, "open", Failing(99, number), raising=False)
+    for read in (reading.read_bytes, reading.read_npz, reading.read_npy):
+        with pytest.raises(UnreadableError, match=f"{path} could not be read: "):
+            read(path)
 
 
 def test_what_is_wrong_is_not_tried_again(tmp_path, monkeypatch):

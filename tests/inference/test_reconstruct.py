@@ -84,7 +84,7 @@ def test_pictures_of_jax_and_pillow(reconstructor, image, keypoints) -> None:
     plain = reconstructor(image, keypoints=keypoints, fit="off")
     exif = Image.Exif()
     exif[0x0112] = 3  # stored upside down
-    exif.get_ifd(0x8769)[0xA405] = 43
+    exif[0x8769] = {0xA405: 43}
     file = io.BytesIO()
     Image.fromarray(image[::-1, ::-1]).save(file, "PNG", exif=exif)
     one = reconstructor.detailed(Image.open(file), keypoints=keypoints, fit="off")

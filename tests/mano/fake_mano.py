@@ -153,7 +153,13 @@ def _old_modules() -> Iterator[tuple[type, type, type]]:
 class _Python2Pickler(pickle._Pickler):
     """Writes text and bytes as Python 2's byte strings."""
 
-    dispatch = dict(pickle._Pickler.dispatch)
+    # Without what dill has put there, which old versions of Beam import.
+    dispatch = {
+        kind: save
+        for kind, save in pickle._Pickler.dispatch.items()
+        if save.__module__ == pickle.__name__
+    }
+    dispatch[dict] = pickle._Pickler.save_dict
 
     def _save_string(self, value: str | bytes) -> None:
         raw = value.encode("latin1") if isinstance(value, str) else value

@@ -1,5 +1,6 @@
 """Checkpoints in a store: whole or not there, on any devices, and the same bits."""
 
+import signal
 import threading
 import time
 
@@ -7,10 +8,16 @@ import jax
 import numpy as np
 import pytest
 
-from tests.stores.test_paths import content, put
+from tests.stores.emulators import (
+    content,
+    filesystem,
+    half_visible,
+    killed_at,
+    put,
+)
 from tests.train import toy
 from twohand_jax import paths
-from twohand_jax.errors import FailedError, InputError
+from twohand_jax.errors import FailedError, InputError, UnreadableError
 from twohand_jax.train import sharding, state, store_checkpoint
 from twohand_jax.train.store_checkpoint import StoreCheckpoints
 
@@ -57,32 +64,47 @@ def toy_optimizer():
     return optim.optimizer(toy.OPTIM)
 
 
+CHILD = """
+import sys
+from tests.train import toy
+from twohand_jax import locks, paths
+with paths.session():
+    place = paths.local(sys.argv[1])
+    with locks.held(place, "twohand train"):
+        toy.train(place, total_steps=6, save_every=1)
+"""
+
+
+def killed(url, end):
+    """Names of checkpoints that a training leaves which dies as it sends a request."""
+    assert killed_at(["-c", CHILD, url], end) == -signal.SIGKILL
+    assert half_visible(url) == []
+    return {name for name in content(url) if name.startswith("checkpoints")}
+
+
 @pytest.mark.slow
-def test_a_run_goes_on_elsewhere_with_the_same_bits_and_each_step_once_in_its_log(
-    run, bucket, tmp_path
+def test_kill_9_in_uploads_and_the_run_goes_on_elsewhere_with_the_same_bits(
+    run, bucket, scheme, tmp_path
 ):
-    alone = leaves(toy.train(tmp_path, total_steps=2 * STEPS, log_every=1))
-    run(2 * STEPS, save_every=1, log_every=1, keep_checkpoints=2)
-    names = {name for name in content(bucket) if name.startswith("checkpoints")}
-    assert names == {
-        f"checkpoints/{step}/{file}"
-        for step in (2 * STEPS - 1, 2 * STEPS)
-        for file in ("COMPLETE.json", "part-00000-of-00001.npz")
-    }
-    fs = _fs(bucket)
-    # As if killed in the middle of the last save, all of its parts being there.
-    fs.rm_file(f"{bucket}/checkpoints/{2 * STEPS}/COMPLETE.json")
-    again = run(2 * STEPS, save_every=1, log_every=1, keep_checkpoints=2)
+    alone = leaves(toy.train(tmp_path, total_steps=2 * STEPS))
+    part, end = "part-00000-of-00001.npz", "COMPLETE.json"
+    # While a part goes up, and between it and the word that the step is complete.
+    left = killed(bucket, f"checkpoints/2/{part}")
+    assert f"checkpoints/1/{end}" in left and f"checkpoints/2/{end}" not in left
+    if scheme == "s3":
+        left = killed(bucket, f"checkpoints/4/{end}")
+        assert {f"checkpoints/3/{end}", f"checkpoints/4/{part}"} <= left
+    again = run(2 * STEPS, save_every=1)
     for name, value in alone.items():
         np.testing.assert_array_equal(again[name], value, err_msg=name)
-    lines = content(bucket)["metrics.jsonl"].decode().splitlines()
+    left = content(bucket)
+    assert {name for name in left if name.startswith("checkpoints")} == {
+        f"checkpoints/{step}/{file}"
+        for step in (2 * STEPS - 1, 2 * STEPS)
+        for file in (end, part)
+    }
+    lines = left["metrics.jsonl"].decode().splitlines()
     assert [f'"step": {n + 1},' in line for n, line in enumerate(lines)] == [True] * 6
-
-
-def _fs(url):
-    import fsspec
-
-    return fsspec.filesystem(url.partition(":")[0], use_listings_cache=False)
 
 
 @pytest.mark.parametrize("scheme", ["s3"])
@@ -93,9 +115,10 @@ def test_a_damaged_step_is_set_aside_and_the_one_before_is_read(
     run(2, save_every=1)
     part = f"{bucket}/checkpoints/2/part-00000-of-00001.npz"
     if damage == "cut":
-        put(bucket, "checkpoints/2/part-00000-of-00001.npz", _fs(part).cat(part)[:900])
+        fs = filesystem(part)
+        fs.pipe_file(part, fs.cat(part)[:900])
     elif damage == "missing":
-        _fs(part).rm_file(part)
+        filesystem(part).rm_file(part)
     else:
         put(bucket, "checkpoints/2/COMPLETE.json", b'{"parts": {"../../x.npz": 1}}')
     checkpoints = StoreCheckpoints(paths.local(bucket))
@@ -105,6 +128,25 @@ def test_a_damaged_step_is_set_aside_and_the_one_before_is_read(
     assert "checkpoints/2/DAMAGED.json" in left
     assert "checkpoints/2/COMPLETE.json" not in left
     assert StoreCheckpoints(paths.local(bucket)).latest() == 1
+
+
+@pytest.mark.parametrize("scheme", ["s3"])
+def test_a_step_that_cannot_be_read_now_is_not_a_damaged_one(
+    run, bucket, faults, monkeypatch
+):
+    monkeypatch.setattr("s3fs.S3FileSystem.retries", 1)
+    run(2, save_every=1)
+    checkpoints = StoreCheckpoints(paths.local(bucket))
+    faults.cut, faults.cut_in = 10**6, "part-"
+    with pytest.raises(UnreadableError, match="checkpoints/2/part-.* cannot be read"):
+        checkpoints.load(abstract())
+    faults.clear()
+    assert {"checkpoints/2/COMPLETE.json"} == {
+        n for n in content(bucket) if "/2/C" in n
+    }
+    faults.cut, faults.cut_in = 2, "part-"
+    assert int(checkpoints.load(abstract()).step) == 2
+    assert faults.cut == 0
 
 
 @pytest.mark.parametrize("scheme", ["s3"])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.multiprocess import launch
-from tests.stores.test_paths import content
+from tests.stores.emulators import content
 from tests.train import runs
 from twohand_jax import paths
 from twohand_jax.cli import main as cli

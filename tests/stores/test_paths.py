@@ -7,22 +7,17 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from tests.stores.emulators import content, put
 from twohand_jax import extras, files, locks, paths, reading
 from twohand_jax.cli import main as cli
-from twohand_jax.errors import FailedError, InputError, MissingDependencyError
+from twohand_jax.errors import (
+    FailedError,
+    InputError,
+    MissingDependencyError,
+    UnreadableError,
+)
 
-
-def content(url: str) -> dict[str, bytes]:
-    """All objects below a URL by their names behind it."""
-    fs = fsspec.filesystem(url.partition(":")[0], use_listings_cache=False)
-    base = url.partition("://")[2]
-    found = fs.find(base)
-    return {name.removeprefix(f"{base}/"): fs.cat_file(name) for name in found}
-
-
-def put(url: str, name: str, value: bytes) -> None:
-    fs = fsspec.filesystem(url.partition(":")[0], use_listings_cache=False)
-    fs.pipe_file(f"{url}/{name}", value)
+ALWAYS = 10**6
 
 
 def test_local_paths_stay_what_they_are():
@@ -156,13 +151,45 @@ def test_what_others_changed_meanwhile_is_seen_when_it_is_looked_for_again(bucke
 
 
 @pytest.mark.parametrize("scheme", ["s3"])
-def test_refusals_and_short_answers_are_survived(bucket, faults):
+def test_refusals_and_slow_answers_are_survived(bucket, faults):
     place = paths.local(bucket)
     faults.refuse = 2
     files.write_bytes(place / "a", b"x" * 1000)
     paths.forget()
     faults.refuse, faults.delay_s = 1, 0.05
     assert reading.read_bytes(paths.local(bucket) / "a") == b"x" * 1000
+
+
+def test_answers_that_break_off_are_asked_for_again(bucket, faults):
+    large, value = "s-train.tfrecord-00000-of-00001", bytes(range(256)) * 4000
+    for name in (large, "a"):
+        put(bucket, name, value)
+    faults.cut, faults.cut_in = 1, "a"
+    place = paths.local(bucket)
+    assert faults.cut == 0 and (place / "a").read_bytes() == value
+    faults.cut, faults.cut_in = 2, large
+    assert reading.read_bytes(place / large) == value
+    assert faults.cut == 0
+    faults.cut, faults.cut_in = 1, ""
+    assert paths.names(place) == {"a", large}
+    assert faults.cut == 0
+
+
+@pytest.mark.parametrize("scheme", ["s3"])
+def test_an_answer_that_always_breaks_off_is_a_sentence_and_never_a_short_file(
+    bucket, faults, monkeypatch
+):
+    monkeypatch.setattr("s3fs.S3FileSystem.retries", 1)
+    lazy = "s-train.tfrecord-00000-of-00001"
+    put(bucket, lazy, b"x" * 1000)
+    place = paths.local(bucket)
+    put(bucket, "a", b"x" * 1000)
+    faults.cut, faults.cut_in = ALWAYS, bucket.rpartition("/")[2]
+    with pytest.raises(UnreadableError, match=rf"{bucket}/{lazy} cannot be read: \w"):
+        reading.read_bytes(place / lazy)
+    with pytest.raises(UnreadableError, match=rf"{bucket}/a cannot be read: \w"):
+        paths.attach(place, again=True)
+    assert [path for path in place.rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.parametrize("scheme", ["s3"])
