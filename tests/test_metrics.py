@@ -156,7 +156,8 @@ def test_auc(pair):
     grid = np.linspace(0, 50, 100)
     share = [(errors[valid] <= limit).mean() for limit in grid]
     expected = np.trapezoid(share, grid) / 50
-    curve = metrics.pck(*f32(errors, valid))
+    curve = metrics.pck(*f32(np.where(valid, errors, np.nan), valid))
+    np.testing.assert_array_equal(curve.count, np.full(100, valid.sum()))
     np.testing.assert_allclose(metrics.auc(curve), expected, rtol=1e-4)
 
 

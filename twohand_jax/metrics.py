@@ -8,11 +8,11 @@ even if they are NaN. A protocol chooses the points, the root and the truth
 """
 
 import chex
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from twohand_jax.collision.nearest import squared_distances
 from twohand_jax.collision.penetration import CONTACT_DISTANCE
 from twohand_jax.collision.surface import surface_distance, winding_number
 from twohand_jax.geometry import alignment, boxes
@@ -20,8 +20,8 @@ from twohand_jax.mano.joints import WRIST
 from twohand_jax.types import LEFT, RIGHT, Mean
 
 MM = 1000.0
+AT_ONCE = 8  # errors that are compared in one go
 AXES = {"xyz": (0, 1, 2), "xy": (0, 1), "z": (2,)}
-ROWS_AT_ONCE = 32  # of a table of distances: small enough for a CPU's cache
 
 
 def mean_of_means(record: Mean) -> Float[Array, ""]:
@@ -244,7 +244,7 @@ def f_scores(
 ) -> list[Mean]:
     """``f_score`` at several thresholds, with one search for neighbours."""
     chex.assert_shape([estimate, target], (*valid.shape, None, 3))
-    nearest = _nearest(estimate, target)
+    nearest = [MM * jnp.sqrt(each) for each in squared_distances(estimate, target)]
     scores = []
     for threshold in thresholds_mm:
         precision, recall = (
@@ -301,9 +301,15 @@ def pck(
 ) -> Mean:
     """Share of errors up to each of ``steps`` thresholds from 0 to ``max_mm``."""
     thresholds = jnp.asarray(np.linspace(0.0, max_mm, steps), errors_mm.dtype)
-    right = (errors_mm[..., None] <= thresholds).astype(errors_mm.dtype)
-    mask = jnp.broadcast_to(valid[..., None], right.shape)
-    return masked(right, mask, keep=1)
+    errors = jnp.where(valid, errors_mm, jnp.inf).reshape(-1)
+    filled = jnp.pad(errors, (0, -errors.size % AT_ONCE), constant_values=jnp.inf)
+    groups = filled.reshape(-1, AT_ONCE)
+    # Eight at a time, the table that a CPU writes and sums is an eighth as large.
+    right = jnp.zeros((len(groups), steps), errors.dtype)
+    for k in range(AT_ONCE):
+        right = jnp.where(groups[:, [k]] <= thresholds, right + 1, right)
+    count = jnp.sum(valid.astype(errors.dtype))
+    return Mean(jnp.sum(right, axis=0), jnp.broadcast_to(count, (steps,)))
 
 
 def auc(curve: Mean) -> Float[Array, ""]:
@@ -334,28 +340,3 @@ def acceleration_error(
     errors = point_errors(acceleration(estimate), acceleration(target))
     neighbours = valid[..., :-2, :, :] & valid[..., 1:-1, :, :] & valid[..., 2:, :, :]
     return masked(errors, neighbours)
-
-
-def _nearest(
-    first: Float[Array, "*b n 3"], second: Float[Array, "*b m 3"]
-) -> tuple[Float[Array, "*b n"], Float[Array, "*b m"]]:
-    """Distance of each point to the nearest of the other set, millimetres.
-
-    Both ways in one pass over the table of distances, some rows at a time.
-    """
-    count, batch = first.shape[-2], first.shape[:-2]
-    # Copies of the last point change no minimum.
-    width = [(0, 0)] * len(batch) + [(0, -count % ROWS_AT_ONCE), (0, 0)]
-    rows = jnp.pad(first, width, mode="edge").reshape(*batch, -1, ROWS_AT_ONCE, 3)
-    columns = jnp.swapaxes(second, -1, -2)[..., None, :]
-
-    def step(
-        least: Float[Array, "*b m"], part: Float[Array, "*b r 3"]
-    ) -> tuple[Float[Array, "*b m"], Float[Array, "*b r"]]:
-        table = sum((part[..., k, None] - columns[..., k, :, :]) ** 2 for k in range(3))
-        return jnp.minimum(least, jnp.min(table, axis=-2)), jnp.min(table, axis=-1)
-
-    start = jnp.full(second.shape[:-1], jnp.inf, first.dtype)
-    back, there = jax.lax.scan(step, start, jnp.moveaxis(rows, -3, 0))
-    there = jnp.moveaxis(there, 0, -2).reshape(*batch, -1)[..., :count]
-    return MM * jnp.sqrt(there), MM * jnp.sqrt(back)

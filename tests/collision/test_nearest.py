@@ -28,6 +28,28 @@ def test_agrees_with_brute_force_in_double(search, batch):
     np.testing.assert_array_equal(to_first, table.argmin(-2))
 
 
+@pytest.mark.parametrize(
+    ("batch", "counts"), [((), (40, 55)), ((3,), (55, 40)), ((2, 1, 4), (16, 1))]
+)
+def test_squared_distances_are_those_of_the_table_in_double(batch, counts):
+    first, second = (
+        _random(batch, count, seed).astype(np.float32)
+        for seed, count in enumerate(counts)
+    )
+    gaps = first[..., :, None, :].astype(float) - second[..., None, :, :]
+    table = (gaps**2).sum(axis=-1)
+    there, back = jax.jit(collision.squared_distances)(first, second)
+    np.testing.assert_allclose(there, table.min(axis=-1), rtol=1e-6)
+    np.testing.assert_allclose(back, table.min(axis=-2), rtol=1e-6)
+
+
+def test_what_is_no_number_is_infinitely_far_and_nobodys_neighbour():
+    first = jnp.zeros((3, 3)).at[1].set(jnp.nan)
+    there, back = collision.squared_distances(first, jnp.ones((2, 3)))
+    np.testing.assert_array_equal(there, [3.0, np.inf, 3.0])
+    np.testing.assert_array_equal(back, [3.0, 3.0])
+
+
 def test_ties_go_to_the_lowest_index(search):
     first = jnp.zeros((1, 3))
     second = jnp.array([[2.0, 0, 0], [0, 1.0, 0], [0, -1.0, 0], [1.0, 0, 0]])

@@ -13,7 +13,12 @@ from twohand_jax.collision.energy import (
     preset,
     squared_depths,
 )
-from twohand_jax.collision.nearest import gather, nearest, vertex_normals
+from twohand_jax.collision.nearest import (
+    gather,
+    nearest,
+    squared_distances,
+    vertex_normals,
+)
 from twohand_jax.collision.penetration import Penetration, measure
 
 __all__ = [
@@ -32,5 +37,6 @@ __all__ = [
     "preset",
     "colliding_pairs",
     "squared_depths",
+    "squared_distances",
     "vertex_normals",
 ]
