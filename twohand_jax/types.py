@@ -245,8 +245,8 @@ class Inputs(NamedTuple):
 
     Attributes:
         image: crops, RGB.
-        cues: each cue as pictures.
-        present: for each cue whether it is known.
+        cues: each cue as pictures; one that is not among them is missing.
+        present: for each of ``cues`` whether it is known.
         T_crop_image: maps full-image pixels to crop pixels; mirrors the left hand.
         box: unexpanded hand boxes, full-image pixels. If the crop is rotated, the box
             has to be rotated by the same angle about its centre.

@@ -1,6 +1,5 @@
 """The whole way with an untrained network: shapes, frames, cues, fit, refusals."""
 
-import dataclasses
 import functools
 import io
 from pathlib import Path
@@ -16,7 +15,7 @@ from tests.programs import forward
 from twohand_jax.cues.mediapipe import to_fingertips
 from twohand_jax.errors import InputError
 from twohand_jax.geometry import cameras
-from twohand_jax.inference.observe import CueConfig
+from twohand_jax.inference.observe import CueConfig, Observer
 from twohand_jax.inference.reconstruct import Reconstructor, keypoint_error
 from twohand_jax.types import Camera
 
@@ -105,19 +104,25 @@ def test_detector_finds_the_hands(with_detector, image, keypoints) -> None:
     np.testing.assert_allclose(one.hands.keypoints[..., :2], expected, rtol=1e-5)
 
 
+def painted(reconstructor: Reconstructor, **config) -> Reconstructor:
+    """The same network, shown maps as well."""
+    observer = Observer(CueConfig(**config))
+    observer.extractor = Painter(makes=("segmentation", "depth"))
+    return Reconstructor(reconstructor._trained, reconstructor.model, observer=observer)
+
+
 def test_maps_reach_the_network(reconstructor, image, keypoints, monkeypatch) -> None:
-    painter = Painter(makes=("segmentation", "depth"))
     plain = reconstructor.detailed(image, keypoints=keypoints, fit="off")
-    monkeypatch.setattr(reconstructor.observer, "extractor", painter)
+    whole = painted(reconstructor, unseen=())
     seen = []
-    run = reconstructor._run
+    run = whole._run
 
     def spy(name, *arguments, **more):
         seen.append(arguments)
         return run(name, *arguments, **more)
 
-    monkeypatch.setattr(reconstructor, "_run", spy)
-    one = reconstructor.detailed(image, keypoints=keypoints, fit="off")
+    monkeypatch.setattr(whole, "_run", spy)
+    one = whole.detailed(image, keypoints=keypoints, fit="off")
     assert set(one.provenance) == {"keypoints", "segmentation", "depth"}
     view = seen[0][-1]
     labels, depth = (view.cues.values[name] for name in ("segmentation", "depth"))
@@ -127,23 +132,21 @@ def test_maps_reach_the_network(reconstructor, image, keypoints, monkeypatch) ->
         T = view.T_canvas_image
         x, y = np.rint(T[:, :2] @ middle + T[:, 2]).astype(int)
         assert labels[y, x] == side + 1 and depth[y, x] > 0
-    change = np.abs(one.network.geometry.joints - plain.network.geometry.joints)
-    assert change.max() > 0, "the network does not look at the maps"
+    two = painted(reconstructor, unseen=("depth",)).detailed(
+        image, keypoints=keypoints, fit="off"
+    )
+    assert set(two.provenance) == {"keypoints", "segmentation"}
+    for other in (plain, two):
+        change = one.network.geometry.joints - other.network.geometry.joints
+        assert np.abs(change).max() > 0, "the network does not look at the maps"
 
 
-def test_unseen_maps_are_not_shown(reconstructor, image, keypoints, monkeypatch):
-    config = CueConfig(source="auto", unseen=("depth",))
-    painter = Painter(makes=("segmentation", "depth"))
-    monkeypatch.setattr(reconstructor.observer, "extractor", painter)
-    monkeypatch.setattr(reconstructor.observer, "config", config)
-    one = reconstructor.detailed(image, keypoints=keypoints, fit="off")
-    assert set(one.provenance) == {"keypoints", "segmentation"}
-    wanted = dataclasses.replace(config, unseen=())
-    monkeypatch.setattr(reconstructor.observer, "config", wanted)
-    two = reconstructor.detailed(image, keypoints=keypoints, fit="off")
-    assert set(two.provenance) == {"keypoints", "segmentation", "depth"}
-    change = np.abs(one.network.geometry.joints - two.network.geometry.joints)
-    assert change.max() > 0
+def test_a_network_sees_arrays_of_the_cues_that_may_be_there(reconstructor) -> None:
+    assert reconstructor._shown == ("keypoints",)
+    assert painted(reconstructor)._shown == ("keypoints",)
+    halved = painted(reconstructor, unseen=("depth",))
+    assert halved._shown == ("keypoints", "segmentation")
+    assert halved.observer.shown(("depth",)) == ()
 
 
 def test_fingertips_move_along_their_last_bone() -> None:

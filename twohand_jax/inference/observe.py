@@ -150,6 +150,16 @@ class Observer:
             return own
         return own | dict(extraction.provenance(self.extractor))
 
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """Cues that a reconstruction does not show to its network."""
+        return self.config.unseen if self.config.source == "auto" else ()
+
+    def shown(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Those of a network's cues that it may be shown."""
+        made = {*self.sources()} - set(self.unseen) | {"keypoints"}
+        return tuple(name for name in names if name in made)
+
     def find(
         self,
         image: UInt8[np.ndarray, "h w 3"],

@@ -17,13 +17,7 @@ from twohand_jax.errors import InputError
 from twohand_jax.inference import detections, images, known_camera, predict
 from twohand_jax.inference.detections import Detector
 from twohand_jax.inference.given import EachHand, EachPerson
-from twohand_jax.inference.observe import (
-    CueConfig,
-    Found,
-    Observation,
-    Observer,
-    hide,
-)
+from twohand_jax.inference.observe import CueConfig, Found, Observation, Observer, hide
 from twohand_jax.inference.programs import Programs, shapes_of
 from twohand_jax.inference.refinement import CHOICES, is_needed, refiner
 from twohand_jax.timing import Stopwatch
@@ -189,6 +183,11 @@ class Reconstructor:
         return cls(
             trained, model, observer=observer, timing=timing, cache=cache, prior=prior
         )
+
+    @functools.cached_property
+    def _shown(self) -> tuple[str, ...]:
+        """The network's cues that there may be; nothing is computed for others."""
+        return self.observer.shown(self._trained.cues)
 
     @property
     def has_prior(self) -> bool:
@@ -367,16 +366,14 @@ class Reconstructor:
         self.prepare(wants_fit=False)
         with self.timing.stage("cues"):
             seen = self.observer.observe([image] * len(found), found)
-            config = self.observer.config
-            unseen = config.unseen if config.source == "auto" else ()
-            seen = [hide(one, unseen) for one in seen]
+            seen = [hide(one, self.observer.unseen) for one in seen]
         views = [
             predict.lay_out(
                 image,
                 one.hands,
                 one.cues,
                 camera,
-                names=self._trained.cues,
+                names=self._shown,
                 config=self.crop.canvas(),
                 fingers_up=self.crop.fingers_up,
             )
@@ -419,7 +416,7 @@ class Reconstructor:
     def prepare(self, *, wants_fit: bool) -> None:
         """Start to compile what is not there yet, while the hands are looked for."""
         if not self.programs.has("network"):
-            blank = predict.blank(self._trained.cues, crop=self.crop)
+            blank = predict.blank(self._shown, crop=self.crop)
             self._prepare_network("network", blank)
         if wants_fit and not self.programs.has("fit"):
             points = np.zeros((2, NUM_JOINTS, 3), np.float32)

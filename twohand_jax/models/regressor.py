@@ -212,14 +212,17 @@ class Regressor(nnx.Module):
         else:
             assert isinstance(self.image, HandLandmark), "no other goes on from maps"
             maps = [self.image.resume(flat(inputs.features))]
-        blank, no = jnp.zeros_like(inputs.image), jnp.zeros(batch, bool)
+        none = jnp.zeros((2 * batch, config.cells, config.cells, config.cue.channels))
         present = jnp.zeros((batch, 0), bool)
         for encode, name in zip(self.cues, config.cues, strict=True):
-            drawn = inputs.cues.get(name, blank)
-            small = shrink(flat(drawn), config.cue_shrink)
-            maps.append(encode(small, frozen=frozen))
-            flag = inputs.present.get(name, no)[:, None]
-            present = jnp.concatenate([present, flag], axis=-1)
+            flag = jnp.zeros(batch, bool)
+            if name in inputs.cues:
+                small = shrink(flat(inputs.cues[name]), config.cue_shrink)
+                maps.append(encode(small, frozen=frozen))
+                flag = inputs.present[name]
+            else:  # its tokens are those of a missing cue, whatever its map
+                maps.append(none.astype(config.dtype))
+            present = jnp.concatenate([present, flag[:, None]], axis=-1)
         fused = maps[0]
         if config.fusion is not None:
             fused = self.fusion(maps, jnp.repeat(present, 2, axis=0))
