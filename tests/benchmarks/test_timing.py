@@ -11,6 +11,9 @@ def test_programs_take_turns():
     timings = report.interleaved(programs, repetitions=3, warmup=1)
     assert "".join(order) == "ab" + "ab" * 3
     assert set(timings) == {"a", "b"}
+    order.clear()
+    report.interleaved(programs, repetitions=2, warmup=0, untimed=1)
+    assert "".join(order) == "aabb" * 2
     assert all(0 <= t.minimum_ms <= t.median_ms for t in timings.values())
 
 

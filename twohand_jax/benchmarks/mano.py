@@ -48,6 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=arguments.positive, default=2, help="threads of PyTorch"
     )
+    parser.add_argument(
+        "--warm",
+        action="store_true",
+        help="time each call after one of the same program, not of its neighbour",
+    )
 
 
 def run(args: argparse.Namespace) -> Report:
@@ -57,6 +62,7 @@ def run(args: argparse.Namespace) -> Report:
         seconds=args.seconds,
         peers=PEERS[args.peers],
         threads=args.threads,
+        warm=args.warm,
     )
     peers = [name for name in rows[0].timings if name != OURS]
     return Report(
@@ -67,6 +73,7 @@ def run(args: argparse.Namespace) -> Report:
             {
                 "hands": row.hands,
                 "task": row.task,
+                "warm": args.warm,
                 "milliseconds": {k: t._asdict() for k, t in row.timings.items()},
             }
             for row in rows
@@ -81,6 +88,7 @@ def measure(
     seconds: float = 4.0,
     peers: tuple[str, ...] = ("smplx", "smplx compiled"),
     threads: int = 2,
+    warm: bool = False,
     seed: int = 0,
 ) -> list[ManoRow]:
     """Time every program at every size, interleaved.
@@ -90,6 +98,7 @@ def measure(
         seconds: rough time to spend on each size and task.
         peers: which of smplx, eager and through ``torch.compile``, to run beside.
         threads: threads of PyTorch; this library uses all cores.
+        warm: whether an untimed call of the same program goes before each timed one.
         seed: of the parameters.
 
     Raises:
@@ -110,7 +119,8 @@ def measure(
                 t.minimum_ms for t in interleaved(chosen, repetitions=1).values()
             )
             count = int(np.clip(1e3 * seconds / once, 5, 500))
-            rows.append(ManoRow(hands, task, interleaved(chosen, repetitions=count)))
+            timings = interleaved(chosen, repetitions=count, untimed=int(warm))
+            rows.append(ManoRow(hands, task, timings))
     return rows
 
 

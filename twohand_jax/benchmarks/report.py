@@ -86,6 +86,7 @@ def interleaved(
     *,
     repetitions: int,
     warmup: int = 2,
+    untimed: int = 0,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
     """Time programs in turns, so that a busy moment of the machine hits all of them.
@@ -93,7 +94,9 @@ def interleaved(
     Args:
         programs: functions that return when their work is done.
         repetitions: timed calls of each.
-        warmup: untimed calls of each, for compilation and caches.
+        warmup: untimed calls of each at the start, for compilation and caches.
+        untimed: calls of the same program before each timed one. Without them a call
+            pays for what its neighbour left in the caches, which doubles a short one.
         clock: seconds; ``time.process_time`` counts the work of all threads, which a
             busy machine changes little.
     """
@@ -103,6 +106,8 @@ def interleaved(
     seconds: dict[str, list[float]] = {name: [] for name in programs}
     for _ in range(repetitions):
         for name, program in programs.items():
+            for _ in range(untimed):
+                program()
             start = clock()
             program()
             seconds[name].append(clock() - start)
