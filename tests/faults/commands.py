@@ -7,17 +7,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import cv2
 
 from tests.inference import networks
+from tests.stores import emulators
 from tests.train import runs
-from twohand_jax import assets, locks
+from twohand_jax import assets, leases, locks
 from twohand_jax.pipelines import datasets
 
 Words = list[str]
+Place = Path | str  # a folder, or the URL of one in a store
 PHOTOS, SIDE = 10, 320
 
 
@@ -27,7 +29,7 @@ class Command(NamedTuple):
     The others hold times and rates, or are the state that a next start goes on from.
     """
 
-    words: Callable[[Path], Words]
+    words: Callable[[Place], Words]
     results: tuple[str, ...]
 
 
@@ -41,22 +43,22 @@ def make(folder: Path) -> dict[str, Command]:
     quiet = {"train__evaluate_every": 0, "train__best_metric": ""}
     photos = _photos(folder / "photos")
 
-    def build(out: Path) -> Words:
+    def build(out: Place) -> Words:
         words = ["data", "build", "own", "--source", str(own), "--out", str(out)]
         return [*words, "--shard-size", "4", "--workers", "2", "--max-rejected", "100%"]
 
-    def cues(out: Path) -> Words:
+    def cues(out: Place) -> Words:
         words = ["data", "cues", str(records), "--out", str(out)]
         return [*words, "--cues", "labels"]
 
-    def train(out: Path) -> Words:
+    def train(out: Place) -> Words:
         return runs.arguments("prior", out, poses, **(trained | quiet))
 
-    def evaluate(out: Path) -> Words:
+    def evaluate(out: Place) -> Words:
         words = ["evaluate", "--model", str(model), "--dataset", str(records)]
         return [*words, "--batch", "1", "--no-plots", "--out", str(out)]
 
-    def reconstruct(out: Path) -> Words:
+    def reconstruct(out: Place) -> Words:
         words = ["reconstruct", str(photos), "--out", str(out), "--fit", "off"]
         return [*words, "--checkpoint", str(model), "--refine", "never"]
 
@@ -121,14 +123,26 @@ def kill(words: Words, after: float) -> bool:
         return True
 
 
-def contents(folder: Path, results: tuple[str, ...]) -> dict[str, bytes]:
+def inside(place: Place, name: str) -> Place:
+    """What is called so in a folder."""
+    return f"{place}/{name}" if isinstance(place, str) else place / name
+
+
+def everything(place: Place) -> dict[str, bytes]:
+    """All files by name."""
+    if isinstance(place, str):
+        return emulators.content(place)
+    files = [path for path in sorted(place.rglob("*")) if path.is_file()]
+    return {str(path.relative_to(place)): path.read_bytes() for path in files}
+
+
+def contents(place: Place, results: tuple[str, ...]) -> dict[str, bytes]:
     """The result files by name."""
     return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-        and not path.relative_to(folder).parts[0].startswith(".twohand")
-        and any(path.relative_to(folder).match(pattern) for pattern in results)
+        name: value
+        for name, value in everything(place).items()
+        if not name.startswith(".twohand")
+        and any(PurePosixPath(name).match(pattern) for pattern in results)
     }
 
 
@@ -138,16 +152,20 @@ def different(one: dict[str, bytes], other: dict[str, bytes]) -> list[str]:
     return sorted(name for name in names if one.get(name) != other.get(name))
 
 
-def leftovers(folder: Path) -> list[Path]:
-    """Hidden files of writers that are gone, and locks."""
-    return [
-        path
-        for path in folder.rglob("*")
-        if ".partial-" in path.name or path.name == locks.LOCK
-    ]
+def leftovers(place: Place) -> list[str]:
+    """Hidden files of writers that are gone, locks, and leases."""
+    if isinstance(place, str):
+        names = list(everything(place))
+    else:
+        names = [str(path.relative_to(place)) for path in place.rglob("*")]
+    own = (locks.LOCK, leases.LEASE)
+    return [n for n in names if ".partial-" in n or PurePosixPath(n).name in own]
 
 
-def fresh(folder: Path) -> Path:
+def fresh(place: Place) -> Place:
     """The folder, without what lies there."""
-    shutil.rmtree(folder, ignore_errors=True)
-    return folder
+    if not isinstance(place, str):
+        shutil.rmtree(place, ignore_errors=True)
+    elif emulators.content(place):
+        emulators.filesystem(place).rm(place, recursive=True)
+    return place
