@@ -58,7 +58,7 @@ class FitConfig:
     shared_shape_sigma: float = 0.7
     depth_sigma: float = 0.1
     relative_depth_sigma: float = 0.02
-    max_steps: int = 30
+    max_steps: int = 20
 
 
 DEFAULT = FitConfig()
