@@ -25,7 +25,8 @@ test-lowest:
 	$(LOWEST)/bin/python -m pip install -q --no-deps -e .
 	$(LOWEST)/bin/python -m pytest -n 2 --dist worksteal -m "not slow and not egl" \
 	  tests/geometry tests/mano/test_forward.py tests/viz tests/crops tests/data \
-	  tests/cues/test_mediapipe.py tests/inference/test_reconstruct.py \
+	  tests/cues/test_mediapipe.py tests/cues/test_partner.py \
+	  tests/inference/test_reconstruct.py \
 	  tests/inference/test_fit.py tests/train/test_step.py tests/train/test_loop.py \
 	  tests/evaluation/test_error_plots.py tests/collision/test_penetration.py \
 	  tests/data_pipelines/freihand tests/data_pipelines/test_writer.py \
