@@ -100,7 +100,7 @@ def test_a_right_hands_regions_are_a_mirrored_left_hands():
 def behind_another(
     hands: MediaPipeHands, image: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The demo's left hand cut out, turned and laid over its right one, beside the knuckles.
+    """The demo's left hand cut out, turned and laid over its right one.
 
     Returns:
         The picture, and the joints of the right hand, pixels.
