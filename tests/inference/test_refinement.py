@@ -15,7 +15,7 @@ from twohand_jax.diffusion.gate import GateConfig, Status
 from twohand_jax.diffusion.guidance import EnergyConfig, GuidanceConfig
 from twohand_jax.diffusion.refine import RefineConfig
 from twohand_jax.errors import InputError
-from twohand_jax.inference import refinement
+from twohand_jax.inference import predict, refinement
 from twohand_jax.inference.prior import Prior
 from twohand_jax.inference.refinement import is_needed, refiner
 from twohand_jax.types import LEFT, NO_CUES, RIGHT
@@ -279,3 +279,39 @@ def test_the_refiner_asks_the_segmentation_which_hand_is_seen(folder):
     absent = NO_CUES.put("segmentation", labels * 0, False)
     for unknown in (NO_CUES, absent):
         assert not asked.arguments(prediction, points, unknown)[-1].any()
+
+
+@pytest.mark.parametrize(
+    ("shift", "status", "kept"),
+    [
+        (0.09, Status.REFINED, True),
+        (0.12, Status.REFINED, False),
+        (0.12, Status.NOT_NEEDED, True),
+    ],
+    ids=["near", "off", "unchanged"],
+)
+def test_a_hand_that_leaves_its_2d_joints_stays_as_it_was(shift, status, kept):
+    """Both hands 200 pixels long; the left one moves by a part of that."""
+    rng = np.random.default_rng(0)
+    joints = np.concatenate(
+        [rng.uniform(-0.1, 0.1, (2, 21, 2)), np.ones((2, 21, 1))], 2
+    )
+    joints[:, :2, :2] = [[-0.1, -0.1], [0.1, 0.1]]
+    camera = predict.EMPTY.camera._replace(focal=np.full(2, 1000.0, np.float32))
+    geometry = predict.EMPTY.geometry._replace(joints=joints)
+    before = predict.EMPTY._replace(camera=camera, geometry=geometry)
+    keypoints = np.concatenate([1000 * joints[..., :2], np.ones((2, 21, 1))], axis=2)
+    moved = joints + np.array([[[0, 0, 0]], [[0.2 * shift, 0, 0]]])
+    after = before._replace(geometry=geometry._replace(joints=moved))
+    refined = predict.NOT_REFINED._replace(
+        prediction=after, status=np.int32(status), depth_before=0.02
+    )
+    found = refinement.kept_on_joints(refined, before, keypoints)
+    if kept:
+        assert found is refined
+        return
+    assert found.status == Status.LEFT_JOINTS
+    assert found.prediction is before
+    assert found.depth_after == refined.depth_before
+    unseen = keypoints * [[[1, 1, 1]], [[1, 1, 0]]]
+    assert refinement.kept_on_joints(refined, before, unseen) is refined

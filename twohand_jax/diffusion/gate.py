@@ -33,6 +33,7 @@ class Status(enum.IntEnum):
     TOO_LARGE = 4
     TOO_FAR = 5
     FAILED = 6
+    LEFT_JOINTS = 7
 
 
 SENTENCES = {
@@ -48,6 +49,9 @@ SENTENCES = {
     Status.FAILED: (
         "Refinement gave no usable hands, or hands that share more space than before, "
         "so its result was dropped."
+    ),
+    Status.LEFT_JOINTS: (
+        "Refinement would move a hand off its 2D joints, so its result was dropped."
     ),
 }
 

@@ -19,7 +19,13 @@ from twohand_jax.inference.detections import Detector
 from twohand_jax.inference.given import EachHand, EachPerson
 from twohand_jax.inference.observe import CueConfig, Found, Observation, Observer, hide
 from twohand_jax.inference.programs import Programs, shapes_of
-from twohand_jax.inference.refinement import CHOICES, is_needed, refiner
+from twohand_jax.inference.refinement import (
+    CHOICES,
+    is_needed,
+    kept_on_joints,
+    keypoint_error,
+    refiner,
+)
 from twohand_jax.timing import Stopwatch
 from twohand_jax.types import (
     NUM_JOINTS,
@@ -72,27 +78,6 @@ class Reconstruction(NamedTuple):
         return keypoint_error(self.network, points), keypoint_error(
             self.prediction, points
         )
-
-
-def keypoint_error(
-    prediction: Prediction, keypoints: Float[np.ndarray, "2 21 3"]
-) -> Float[np.ndarray, "2"]:
-    """Mean distance of the projected joints from scored keypoints.
-
-    The unit is the longer side of the keypoints' box. A hand without keypoints has 0.
-    """
-    joints, camera = np.asarray(prediction.geometry.joints), prediction.camera
-    depth = np.maximum(joints[..., 2:], 1e-3)
-    pixels = joints[..., :2] / depth * np.asarray(camera.focal)
-    distance = np.linalg.norm(
-        pixels + np.asarray(camera.center) - keypoints[..., :2], axis=-1
-    )
-    errors = np.zeros(2)
-    for side, known in enumerate(keypoints[..., 2] > 0):
-        if known.any():
-            extent = np.ptp(keypoints[side, known, :2], axis=0).max()
-            errors[side] = distance[side, known].mean() / max(extent, 1.0)
-    return errors
 
 
 class _Scene(NamedTuple):
@@ -448,7 +433,10 @@ class Reconstructor:
         if not self.programs.has(name):
             shapes = shapes_of(arguments)
             self.programs.prepare(name, found.make, *shapes, key=found.key)
-        return self._run(name, *arguments, result=predict.NOT_REFINED)
+        refined = self._run(name, *arguments, result=predict.NOT_REFINED)
+        if choice == "always":
+            return refined
+        return kept_on_joints(refined, prediction, hands.keypoints)
 
     def _run(self, name: str, *arguments: Any, result: Any = predict.EMPTY) -> Any:
         """Run a program that returns a tree like ``result``."""

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Key
 from twohand_jax import switches
 from twohand_jax.crops.predictions import prediction_from_params
 from twohand_jax.diffusion import refine as refine_all
-from twohand_jax.diffusion.gate import GateConfig
+from twohand_jax.diffusion.gate import GateConfig, Status
 from twohand_jax.diffusion.guidance import PairEnergy
 from twohand_jax.diffusion.refine import RefineConfig, Refined, refine_selected
 from twohand_jax.diffusion.visibility import labelled_area, visible_area
@@ -205,3 +205,51 @@ def refiner(
         return None
     prior = Prior.load(directory, model=model)
     return Refiner(prior, always=choice == "always")
+
+
+# How much further off its 2D joints, of its size, refinement may leave a hand. Those of
+# hands that only touch stay within 0.08; interlocked ones it would push apart.
+LEAVES = 0.1
+
+
+def kept_on_joints(
+    refined: Refined, before: Prediction, keypoints: Float[np.ndarray, "2 21 3"]
+) -> Refined:
+    """The refined hands, or those before if one of them would leave its 2D joints.
+
+    Args:
+        refined: what the prior made of one photograph's hands.
+        before: these hands.
+        keypoints: x and y in pixels, and score; hands without any are not held.
+    """
+    if int(refined.status) != Status.REFINED:
+        return refined
+    moved = keypoint_error(refined.prediction, keypoints)
+    if (moved - keypoint_error(before, keypoints) <= LEAVES).all():
+        return refined
+    return refined._replace(
+        prediction=before,
+        status=np.asarray(Status.LEFT_JOINTS, np.int32),
+        depth_after=refined.depth_before,
+    )
+
+
+def keypoint_error(
+    prediction: Prediction, keypoints: Float[np.ndarray, "2 21 3"]
+) -> Float[np.ndarray, "2"]:
+    """Mean distance of the projected joints from scored keypoints.
+
+    The unit is the longer side of the keypoints' box. A hand without keypoints has 0.
+    """
+    joints, camera = np.asarray(prediction.geometry.joints), prediction.camera
+    depth = np.maximum(joints[..., 2:], 1e-3)
+    pixels = joints[..., :2] / depth * np.asarray(camera.focal)
+    distance = np.linalg.norm(
+        pixels + np.asarray(camera.center) - keypoints[..., :2], axis=-1
+    )
+    errors = np.zeros(2)
+    for side, known in enumerate(keypoints[..., 2] > 0):
+        if known.any():
+            extent = np.ptp(keypoints[side, known, :2], axis=0).max()
+            errors[side] = distance[side, known].mean() / max(extent, 1.0)
+    return errors
