@@ -3,23 +3,21 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-pytest.importorskip("smplx")
-
-from tests.mano import fake_mano  # noqa: E402
-from tests.weights import interwild_peer  # noqa: E402
-from twohand_jax import experiments  # noqa: E402
-from twohand_jax.cli import main as cli  # noqa: E402
-from twohand_jax.cli.common import load_config  # noqa: E402
-from twohand_jax.cues.box_net import BoxNetDetector  # noqa: E402
-from twohand_jax.errors import InputError  # noqa: E402
-from twohand_jax.geometry import cameras  # noqa: E402
-from twohand_jax.inference.observe import CueConfig  # noqa: E402
-from twohand_jax.inference.reconstruct import Reconstructor  # noqa: E402
-from twohand_jax.mano.joint_set import INTERWILD  # noqa: E402
-from twohand_jax.models.resnet import RESNET18, RESNET50  # noqa: E402
-from twohand_jax.weights import interwild, torch_files  # noqa: E402
+from tests.mano import fake_mano
+from tests.weights import interwild_peer
+from twohand_jax import experiments
+from twohand_jax.cli import main as cli
+from twohand_jax.cli.common import load_config
+from twohand_jax.cues.box_net import BoxNetDetector
+from twohand_jax.errors import InputError
+from twohand_jax.geometry import cameras
+from twohand_jax.inference.observe import CueConfig
+from twohand_jax.inference.reconstruct import Reconstructor
+from twohand_jax.mano.joint_set import INTERWILD
+from twohand_jax.models.resnet import RESNET18, RESNET50
+from twohand_jax.weights import interwild, torch_files
 
 SMALL = {
     "depths": (1, 1, 1, 1),

@@ -436,7 +436,7 @@ class Reconstructor:
         refined = self._run(name, *arguments, result=predict.NOT_REFINED)
         if choice == "always":
             return refined
-        return kept_on_joints(refined, prediction, hands.keypoints)
+        return kept_on_joints(refined, prediction, hands.evidence)
 
     def _run(self, name: str, *arguments: Any, result: Any = predict.EMPTY) -> Any:
         """Run a program that returns a tree like ``result``."""

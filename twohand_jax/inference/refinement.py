@@ -207,8 +207,8 @@ def refiner(
     return Refiner(prior, always=choice == "always")
 
 
-# How much further off its 2D joints, of its size, refinement may leave a hand. Those of
-# hands that only touch stay within 0.08; interlocked ones it would push apart.
+# How much further off its 2D joints, of its size, refinement may leave a hand. Of eight
+# photographed pairs it moves five by up to 0.09, three that interlock by 0.12 to 0.28.
 LEAVES = 0.1
 
 
@@ -220,7 +220,8 @@ def kept_on_joints(
     Args:
         refined: what the prior made of one photograph's hands.
         before: these hands.
-        keypoints: x and y in pixels, and score; hands without any are not held.
+        keypoints: x and y in pixels, and score times trust; hands of whose joints none
+            has a score are not held.
     """
     if int(refined.status) != Status.REFINED:
         return refined
